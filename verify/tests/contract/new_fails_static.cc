@@ -1,0 +1,3 @@
+/* The same in a -static C++ program. */
+#define TEST_LINKED
+#include "new_fails.cc"

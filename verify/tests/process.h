@@ -1,0 +1,55 @@
+/* What the kernel says about this process, read without allocating. */
+#ifndef HAK_VERIFY_PROCESS_H
+#define HAK_VERIFY_PROCESS_H
+
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define MIB ((size_t)1 << 20)
+
+/* Resident bytes, from /proc/self/statm. */
+TEST_UNUSED static size_t process_resident(void) {
+    char text[128];
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    CHECK(file >= 0, "cannot open /proc/self/statm: errno %d", errno);
+    ssize_t length = read(file, text, sizeof text - 1);
+    CHECK(length > 0, "cannot read /proc/self/statm: errno %d", errno);
+    close(file);
+    text[length] = '\0';
+    char *second;
+    strtoul(text, &second, 10);
+    return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The number of the process's mappings: lines of /proc/self/maps. */
+TEST_UNUSED static size_t process_mappings(void) {
+    char text[4096];
+    size_t lines = 0;
+    ssize_t length;
+    int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    CHECK(file >= 0, "cannot open /proc/self/maps: errno %d", errno);
+    while ((length = read(file, text, sizeof text)) > 0)
+        for (ssize_t i = 0; i < length; i++)
+            lines += text[i] == '\n';
+    close(file);
+    return lines;
+}
+
+/* Page faults served without input or output so far. */
+TEST_UNUSED static size_t process_minor_faults(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_minflt;
+}
+
+/* Zeroed memory that does not come from the allocator under test, for a test's own tables. */
+TEST_UNUSED static void *process_map(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED, "mmap of %zu bytes: errno %d", bytes, errno);
+    return memory;
+}
+
+#endif
