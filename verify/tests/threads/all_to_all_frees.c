@@ -1,0 +1,45 @@
+/* Every thread frees every other's blocks: a table of blocks that all threads exchange at random. Contents
+ * stay, and in the end everything has been given back. */
+#include "threads.h"
+
+enum { THREADS = 8, CELLS = 4096 };
+
+static struct letter *_Atomic cells[CELLS];
+static size_t exchanges;
+
+static void *exchange(void *argument) {
+    uint64_t seed = (uint64_t)(size_t)argument << 32;
+    for (size_t i = 0; i < exchanges; i++) {
+        struct letter *mine = i % 16 == 0 ? NULL : letter_new(letter_size(&seed), test_random(&seed));
+        struct letter *theirs = atomic_exchange(&cells[test_random_below(&seed, CELLS)], mine);
+        if (theirs != NULL) letter_free(theirs);
+    }
+    return NULL;
+}
+
+static void run(void) {
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        threads[i] = thread_start(exchange, (void *)(i + 1));
+    for (size_t i = 0; i < THREADS; i++)
+        thread_join(threads[i]);
+    for (size_t i = 0; i < CELLS; i++) {
+        struct letter *left = atomic_exchange(&cells[i], NULL);
+        if (left != NULL) letter_free(left);
+    }
+}
+
+int main(void) {
+    test_needs_hakmem();
+    exchanges = test_quick() ? 30000 : 250000;
+    size_t before = mallinfo2().uordblks;
+    run();
+    size_t once = mallinfo2().uordblks, resident = process_resident();
+    CHECK(once < before + MIB, "uordblks grows from %zu to %zu", before, once);
+    run();
+    run();
+    size_t after = process_resident();
+    CHECK(after < resident + resident / 2 + 32 * MIB, "resident memory grows from %zu to %zu MiB",
+          resident / MIB, after / MIB);
+    return test_ok("%zu exchanges", 3 * THREADS * exchanges);
+}

@@ -1,0 +1,45 @@
+/* A thread whose very first act in the allocator is free() of another's block, or realloc, or
+ * malloc_usable_size. */
+#include "threads.h"
+
+static const size_t sizes[] = {20, 100, 1000, 3000, 8000, 20000, 50000, 60000, 400000};
+
+static void *free_first(void *argument) {
+    free(argument);
+    return NULL;
+}
+
+static void *free_null_first(void *argument) {
+    free(NULL);
+    free(argument);
+    return NULL;
+}
+
+static void *measure_first(void *argument) {
+    CHECK(malloc_usable_size(argument) >= 20, "%zu bytes usable", malloc_usable_size(argument));
+    free(argument);
+    return NULL;
+}
+
+static void *resize_first(void *argument) {
+    struct letter *letter = argument;
+    size_t size = letter->size;
+    letter_check(letter);
+    letter = realloc(letter, 2 * size);
+    CHECK(letter != NULL, "realloc to %zu bytes", 2 * size);
+    letter_free(letter); /* checks the old size's contents */
+    return NULL;
+}
+
+int main(void) {
+    test_needs_hakmem();
+    static void *(*const acts[])(void *) = {free_first, free_null_first, measure_first, resize_first};
+    size_t rounds = test_quick() ? 20 : 200, before = mallinfo2().uordblks;
+    for (size_t round = 0; round < rounds; round++)
+        for (size_t i = 0; i < TEST_COUNT(sizes); i++)
+            for (size_t act = 0; act < TEST_COUNT(acts); act++)
+                thread_run(acts[act], letter_new(sizes[i], round));
+    size_t after = mallinfo2().uordblks;
+    CHECK(after < before + MIB / 4, "uordblks grows from %zu to %zu", before, after);
+    return test_ok("%zu threads", rounds * TEST_COUNT(sizes) * TEST_COUNT(acts));
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bats
+# fork, exec, spawn, and the library loaded and unloaded at run time.
+
+load ../on_hakmem
+
+# loads NAME: the test program NAME runs on the system's malloc and opens the library by itself
+loads() {
+    run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/$1" "$HAK_OUT/libhakmem.so"
+    said_ok
+}
+
+@test "fork while other threads allocate" { proves fork_while_allocating; }
+@test "fork in every thread, and in the child" { proves fork_in_every_thread; }
+@test "exec, vfork and posix_spawn while threads allocate" { proves spawn_while_allocating; }
+@test "dlopen and dlclose a thousand times" { loads dlopen_thousand_times; }
+@test "dlclose before a thread that used the library ends" { loads dlclose_before_thread_exit; }

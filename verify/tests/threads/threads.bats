@@ -1,0 +1,14 @@
+#!/usr/bin/env bats
+# Blocks that outlive, cross and precede threads; the ends of threads; memory that stays bounded meanwhile.
+
+load ../on_hakmem
+
+@test "blocks outlive the threads that allocated them" { proves exit_with_live_blocks; }
+@test "a thread that only frees does not hoard" { proves free_only_thread; }
+@test "producers and consumers exchange blocks of all tiers" { proves producer_consumer_ring; }
+@test "every thread frees every other's blocks" { proves all_to_all_frees; }
+@test "a thread's first act is free" { proves first_act_is_free; }
+@test "destructors of thread keys free and allocate" { proves key_destructors; }
+@test "C++ thread_local and static destructors free and allocate" { proves thread_local_destructors; }
+@test "thousands of short threads" { proves short_threads; }
+@test "a thousand generations of threads" { proves generations; }
