@@ -1,0 +1,235 @@
+# HAKMEM's build: libhakmem.so, libhakmem.a, benchmarks and test programs of one variant, in out/VARIANT/.
+#
+#   make [VARIANT=release] [all|lib|benchmarks|tests|NAME]   NAME: a file of out/VARIANT/ or a variant
+#   make print-flags                                         what a build would use
+#   make clean
+#
+# A variant is one file of constants, ci/variants/NAME.mk:
+#   HAK_DEBUG, HAK_AUDIT   always 0 or 1, given to the compiler as such
+#   VARIANT_CFLAGS         optimisation, debug information, instrumentation
+#   VARIANT_LDFLAGS        the same for the linker
+#   VARIANT_SRCS           sources outside core/ that belong to the library; never any in release
+
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+
+# ---- what can be chosen on the command line ----------------------------------------------------------------
+
+POOL_TLS_PHASE1 ?= 1
+POOL_TLS_PREWARM ?= 1
+HEADER_CLASSIDX ?= 1
+AGGRESSIVE_INLINE ?= 1
+PREWARM_TLS ?= 1
+SWITCHES := POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS
+
+# Which variant a plain `make` builds: 1 release, 0 debug.
+BUILD_RELEASE_DEFAULT ?= 1
+VARIANT ?= $(if $(filter 0,$(BUILD_RELEASE_DEFAULT)),debug,release)
+
+VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
+$(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
+CONSTANTS := HAK_DEBUG HAK_AUDIT
+include ci/variants/$(VARIANT).mk
+
+$(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),\
+    $(if $(filter 0 1,$($(name))),,$(error $(name) is '$($(name))'; it must be 0 or 1)))
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(subst gcc,g++,$(CC)))
+endif
+
+OUT ?= out/$(VARIANT)
+
+# ---- flags --------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
+
+# The compiler knows malloc's contract and would use it: calloc written as malloc + memset becomes a call of
+# itself, and a benchmark's pair of malloc and free disappears.
+ALLOCATION_FUNCTIONS := malloc calloc realloc reallocarray free aligned_alloc posix_memalign memalign valloc pvalloc
+NO_BUILTIN := $(addprefix -fno-builtin-,$(ALLOCATION_FUNCTIONS))
+
+DEFINES := $(foreach name,$(SWITCHES),-DHAK_$(name)=$($(name))) \
+           $(foreach name,$(CONSTANTS),-D$(name)=$($(name))) \
+           -DHAK_VARIANT_NAME='"$(VARIANT)"'
+
+LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-model=initial-exec \
+              -fvisibility=hidden -fasynchronous-unwind-tables $(NO_BUILTIN) -pthread \
+              $(VARIANT_CFLAGS) $(CFLAGS)
+
+# nodelete: a thread's exit handler must find its code after dlclose.
+LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS)
+
+# Benchmarks are measured, so they are optimised in every variant.
+BENCH_WARNINGS := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))
+BENCH_FLAGS := -D_GNU_SOURCE -I. -O2 -g $(NO_BUILTIN) -pthread
+BENCH_CFLAGS := -std=c11 $(WARNINGS) $(BENCH_FLAGS)
+BENCH_CXXFLAGS := -std=c++17 $(BENCH_WARNINGS) $(BENCH_FLAGS)
+
+# Tests call malloc for its effects, which no optimisation may remove.
+COMPILER := $(shell $(CC) --version 2>/dev/null | head -n 1)
+TEST_FLAGS := -D_GNU_SOURCE -I. -Iverify/tests -O1 -g -fno-builtin -Wall -Wextra -pthread
+TEST_CFLAGS := -std=c11 $(TEST_FLAGS)
+TEST_CXXFLAGS := -std=c++17 $(TEST_FLAGS) \
+                 $(if $(findstring clang,$(COMPILER)),-fno-assume-sane-operator-new,-fno-allocation-dce)
+TEST_LIBS := -ldl
+
+# ---- sources ------------------------------------------------------------------------------------------------
+
+LIB_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c)) $(VARIANT_SRCS)
+LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
+STATIC_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.static.o
+SHARED_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.shared.o
+
+# What the build's identity is taken from.
+IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
+                    $(VARIANT_SRCS) $(if $(VARIANT_SRCS),$(wildcard verify/*.h)))
+IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
+cflags=[$(strip $(VARIANT_CFLAGS) $(CFLAGS))] compiler=[$(COMPILER)]
+
+BENCHES := $(basename $(notdir $(wildcard bench/*.c bench/*.cc)))
+BENCH_PROGRAMS := $(foreach name,$(BENCHES),$(name)_hakmem $(name)_system)
+
+TEST_SRCS := $(wildcard verify/tests/*.c verify/tests/*/*.c verify/tests/*.cc verify/tests/*/*.cc)
+TEST_NAMES := $(basename $(notdir $(TEST_SRCS)))
+$(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error two test programs have one name))
+
+TARGETS := libhakmem.so libhakmem.a $(BENCH_PROGRAMS)
+
+# ---- goals --------------------------------------------------------------------------------------------------
+
+.PHONY: all lib benchmarks tests clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
+
+all: lib benchmarks
+lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a
+benchmarks: $(BENCH_PROGRAMS:%=$(OUT)/%)
+tests: $(TEST_NAMES:%=$(OUT)/tests/%)
+$(TARGETS): %: $(OUT)/%
+$(VARIANTS):
+	@$(MAKE) --no-print-directory VARIANT=$@ all
+
+clean:
+	rm -rf out
+
+print-flags:
+	@printf '%s\n' VARIANT=$(VARIANT) $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),$(name)=$($(name)))
+	@printf '%s\n' 'CC=$(CC)' 'COMPILER=$(COMPILER)' "CFLAGS="$(call quote,$(LIB_CFLAGS)) \
+	    "LDFLAGS="$(call quote,$(LIB_LDFLAGS))
+
+print-targets:
+	@printf '%s\n' $(TARGETS)
+
+print-identity-files:
+	@printf '%s\n' $(IDENTITY_FILES)
+
+# ---- rules --------------------------------------------------------------------------------------------------
+
+# V=1 shows whole commands.
+Q := $(if $(filter 1,$(V)),,@)
+say = @printf '  %-5s %s\n' $(1) $@
+quote = '$(subst ','\'',$(1))'
+
+# A file whose contents are made anew each time, but whose date changes only with its contents.
+keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+define FLAGS_TEXT
+$(COMPILER)
+$(CC) $(LIB_CFLAGS) | $(LIB_LDFLAGS) | $(LIB_SRCS)
+$(CC) $(BENCH_CFLAGS) | $(TEST_CFLAGS)
+$(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS)
+endef
+
+$(OUT):
+	@mkdir -p $@
+
+$(OUT)/flags: FORCE | $(OUT)
+	@$(file >$@.new,$(FLAGS_TEXT))$(keep_if_same)
+
+$(OUT)/build_id.c: FORCE | $(OUT)
+	@ci/build_id.sh source $(call quote,$(IDENTITY)) $(IDENTITY_FILES) >$@.new
+	@$(keep_if_same)
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/build_id.o: $(OUT)/build_id.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -c -o $@ $<
+
+# The C++ operators call the C++ runtime differently where there may be none.
+$(OUT)/obj/core/cxx.static.o: HAK_STATIC_LIB := 1
+$(OUT)/obj/core/cxx.shared.o: HAK_STATIC_LIB := 0
+$(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
+
+# One table gives the exported names: core/symbols.def.
+$(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags
+	@mkdir -p $(@D)
+	@{ echo '{ global:'; \
+	   $(CC) -E -P -x c $(LIB_CFLAGS) '-DHAK_SYMBOL(name)=name;' core/symbols.def; \
+	   echo 'local: *; };'; } >$@
+
+$(OUT)/libhakmem.so.1: $(SHARED_OBJS) $(OUT)/libhakmem.map
+	$(call say,LD)
+	$(Q)$(CC) -shared -Wl,-soname,libhakmem.so.1 -Wl,--version-script=$(OUT)/libhakmem.map -o $@ \
+	    $(SHARED_OBJS) $(LIB_LDFLAGS)
+
+$(OUT)/libhakmem.so: $(OUT)/libhakmem.so.1
+	@ln -sf libhakmem.so.1 $@
+
+$(OUT)/libhakmem.a: $(STATIC_OBJS)
+	$(call say,AR)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(OUT)/obj/bench/%.o: bench/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(BENCH_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/bench/%.o: bench/%.cc $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(BENCH_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+bench_linker = $(if $(wildcard bench/$(1).cc),$(CXX),$(CC)) -pthread $(VARIANT_LDFLAGS)
+
+$(OUT)/%_system: $(OUT)/obj/bench/%.o
+	$(call say,LD)
+	$(Q)$(call bench_linker,$*) -o $@ $<
+
+$(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(call bench_linker,$*) -o $@ $^
+
+# Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
+# library; NAME_static wholly statically; NAME_internal also sees core/'s headers and the heap checker.
+HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard verify/heap_check.c))
+
+test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
+test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \
+            $(if $(call test_is,linked static internal,$(1)),$(OUT)/libhakmem.a)
+
+define test_rule
+$(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1))
+	@mkdir -p $(OUT)/tests $(OUT)/obj/tests
+	$$(call say,TEST)
+	$$(Q)$(if $(filter %.cc,$(1)),$$(CXX) $$(TEST_CXXFLAGS),$$(CC) $$(TEST_CFLAGS)) \
+	    $(if $(call test_is,internal,$(1)),$$(DEFINES)) $(if $(call test_is,static,$(1)),-static) \
+	    -MMD -MP -MF $(OUT)/obj/tests/$(basename $(notdir $(1))).d -o $$@ $(1) $(call test_with,$(1)) \
+	    $$(VARIANT_LDFLAGS) $$(TEST_LIBS)
+endef
+$(foreach source,$(TEST_SRCS),$(eval $(call test_rule,$(source))))
+
+-include $(wildcard $(OUT)/obj/*.d $(OUT)/obj/*/*.d)

@@ -1,0 +1,148 @@
+/* What the benchmarks share: arguments, clock, random numbers, the mixed loop, the result lines.
+ *
+ * One operation is one call: a malloc or a free. Tables of pointers come from mmap, so that the allocator
+ * under test serves only the blocks that are measured. */
+#ifndef HAK_BENCH_H
+#define HAK_BENCH_H
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BENCH_UNUSED __attribute__((unused))
+
+/* Ends the program with status 2 and a line on stderr. */
+BENCH_UNUSED __attribute__((noreturn)) static void bench_die(const char *what) {
+    fprintf(stderr, "%s\n", what);
+    exit(2);
+}
+
+/* The index-th argument as a number in min..max, or `otherwise` if it is not given. */
+BENCH_UNUSED static uint64_t bench_arg(int argc, char **argv, int index, uint64_t otherwise, uint64_t min,
+                                       uint64_t max) {
+    if (index >= argc) return otherwise;
+    char *end = NULL;
+    uint64_t value = strtoull(argv[index], &end, 10);
+    if (argv[index][0] == '-' || end == argv[index] || *end != '\0' || value < min || value > max) {
+        fprintf(stderr, "argument %d: %s is not a number in %llu..%llu\n", index, argv[index],
+                (unsigned long long)min, (unsigned long long)max);
+        exit(2);
+    }
+    return value;
+}
+
+BENCH_UNUSED static double bench_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* xorshift64*: a few instructions, so that what is measured is the allocator. */
+struct bench_rng {
+    uint64_t state;
+};
+
+BENCH_UNUSED static struct bench_rng bench_rng_start(uint64_t seed) {
+    /* Neighbouring seeds must not give neighbouring states, and no state may be 0. */
+    uint64_t z = (seed + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    struct bench_rng rng = {(z ^ (z >> 31)) | 1};
+    return rng;
+}
+
+BENCH_UNUSED static uint32_t bench_rng_next(struct bench_rng *rng) {
+    rng->state ^= rng->state >> 12;
+    rng->state ^= rng->state << 25;
+    rng->state ^= rng->state >> 27;
+    return (uint32_t)((rng->state * 0x2545f4914f6cdd1du) >> 32);
+}
+
+/* A number in 0..bound-1, without a division. */
+BENCH_UNUSED static uint32_t bench_rng_below(struct bench_rng *rng, uint32_t bound) {
+    return (uint32_t)(((uint64_t)bench_rng_next(rng) * bound) >> 32);
+}
+
+/* Zeroed memory that does not come from malloc. */
+BENCH_UNUSED static void *bench_table(size_t count, size_t size) {
+    void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED) bench_die("no memory for the benchmark's table");
+    return table;
+}
+
+/* A block with its first and last byte written. */
+static inline char *bench_block(size_t size) {
+    char *block = (char *)malloc(size);
+    if (block == NULL) bench_die("malloc failed");
+    block[0] = 1;
+    block[size - 1] = 1;
+    return block;
+}
+
+/* Random malloc and free over a working set: each cycle draws a slot; an occupied one is freed, an empty one
+ * gets a block of a size that is drawn independently of the slot. */
+struct bench_mixed {
+    uint64_t cycles;
+    uint32_t slots;
+    uint32_t min;
+    uint32_t max;
+    struct bench_rng rng;
+};
+
+BENCH_UNUSED static void bench_mixed_run(struct bench_mixed mixed, char **table) {
+    uint32_t sizes = mixed.max - mixed.min + 1;
+    for (uint64_t cycle = 0; cycle < mixed.cycles; cycle++) {
+        char **slot = &table[bench_rng_below(&mixed.rng, mixed.slots)];
+        if (*slot != NULL) {
+            free(*slot);
+            *slot = NULL;
+        } else {
+            uint32_t above = sizes == 1 ? 0 : bench_rng_below(&mixed.rng, sizes);
+            *slot = bench_block(mixed.min + above);
+        }
+    }
+}
+
+BENCH_UNUSED static void bench_mixed_free(const struct bench_mixed *mixed, char **table) {
+    for (uint32_t slot = 0; slot < mixed->slots; slot++) {
+        free(table[slot]);
+        table[slot] = NULL;
+    }
+}
+
+/* Largest resident size so far, in KiB; 0 if the kernel does not say. Read without malloc. */
+BENCH_UNUSED static unsigned long bench_peak_kib(void) {
+    char text[4096];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "VmHWM:");
+    return line == NULL ? 0 : strtoul(line + strlen("VmHWM:"), NULL, 10);
+}
+
+BENCH_UNUSED static void bench_report(uint64_t operations, double seconds) {
+    printf("Throughput = %.0f ops/s\n", (double)operations / seconds);
+    printf("Time = %.6f s for %llu operations\n", seconds, (unsigned long long)operations);
+    printf("Peak memory = %lu KiB\n", bench_peak_kib());
+}
+
+/* The whole of a benchmark with one thread and one working set. */
+BENCH_UNUSED static int bench_mixed_main(struct bench_mixed mixed) {
+    if (mixed.min > mixed.max) bench_die("the smallest size is above the largest");
+    char **table = (char **)bench_table(mixed.slots, sizeof *table);
+    double start = bench_now();
+    bench_mixed_run(mixed, table);
+    double seconds = bench_now() - start;
+    bench_mixed_free(&mixed, table);
+    bench_report(mixed.cycles, seconds);
+    return 0;
+}
+
+#endif

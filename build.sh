@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# The one command of HAKMEM: builds, runs, tests, measures. `./build.sh help` says how.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+
+# Called from a make or under another allocator, the build must not notice.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+help() {
+    cat <<'EOT'
+usage: ./build.sh COMMAND
+
+  run [--variant V] [--] PROGRAM ARGS...
+                          runs any program on HAKMEM; builds what is missing first
+  test [--variant V] [GROUP...]
+                          installs what the tests need, builds, runs every test (or those groups);
+                          `test quick` takes less than two minutes; ends with "N passed, N failed"
+  release [TARGET...]     builds out/release/: libhakmem.so, libhakmem.a, the benchmarks
+  debug [TARGET...]       the same without optimisation and with all assertions, in out/debug/
+  TARGET...               builds single targets of release, such as larson_hakmem
+  verify BINARY           says whether a binary contains HAKMEM, which build of it, and whether it was
+                          built from today's sources; fails if not
+  bench [ROW...] [--quick]
+                          measures HAKMEM against the system's malloc, mimalloc, jemalloc and tcmalloc
+  list                    variants, targets, test groups, benchmark rows
+  clean                   removes out/
+  help                    this text
+
+Builds take switches as NAME=VALUE, such as POOL_TLS_PREWARM=0 or CC=clang; `make print-flags` shows them.
+Any name that `list` shows as a variant is a command like release.
+EOT
+}
+
+die() {
+    printf 'build.sh: %s\n' "$1" >&2
+    exit 2
+}
+
+variants() {
+    local file
+    for file in "$root"/ci/variants/*.mk; do
+        basename "$file" .mk
+    done
+}
+
+is_variant() { [ -f "$root/ci/variants/$1.mk" ]; }
+
+# build VARIANT GOAL-OR-SWITCH...: says only what it does, on stderr; silent if there is nothing to do. Builds wait
+# for each other: several tests may run programs at once.
+build() {
+    local variant=$1
+    shift
+    "$root/ci/install.sh" build
+    mkdir -p "$root/out"
+    (
+        unset LD_PRELOAD
+        exec 9>"$root/out/.lock"
+        flock 9
+        make --no-print-directory -C "$root" -j"$(nproc)" VARIANT="$variant" "$@" >&2
+    )
+}
+
+list() {
+    local file group
+    "$root/ci/install.sh" build
+    echo "variants:"
+    for file in "$root"/ci/variants/*.mk; do
+        sed -n '1s/^# /  /p' "$file"
+    done
+    echo "targets:"
+    make --no-print-directory -s -C "$root" print-targets | sed 's/^/  /'
+    echo "test groups:"
+    echo "  quick"
+    for group in "$root"/verify/tests/*/; do
+        printf '  %s\n' "$(basename "$group")"
+    done
+    echo "benchmark rows:"
+    "$root/bench/compare.py" --list | sed 's/^/  /'
+}
+
+run() {
+    local variant=release switches=() library
+    while [ $# -ne 0 ]; do
+        case $1 in
+        --variant)
+            [ $# -ge 2 ] || die "--variant needs a name"
+            variant=$2
+            shift
+            ;;
+        --)
+            shift
+            break
+            ;;
+        [A-Z]*=*) switches+=("$1") ;;
+        -*) die "run: unknown option $1" ;;
+        *) break ;;
+        esac
+        shift
+    done
+    [ $# -ne 0 ] || die "run: which program?"
+    is_variant "$variant" || die "no variant '$variant'; there are: $(variants | xargs)"
+    library=$root/out/$variant/libhakmem.so
+    # The loader takes blanks and colons for the end of a name.
+    [[ $library != *[[:space:]:]* ]] || die "LD_PRELOAD cannot hold the path $library"
+    build "$variant" lib "${switches[@]}"
+    exec env LD_PRELOAD="$library${LD_PRELOAD:+:$LD_PRELOAD}" "$@"
+}
+
+command=${1:-help}
+[ $# -eq 0 ] || shift
+case $command in
+help | -h | --help) help ;;
+list) list ;;
+clean) rm -rf "$root/out" ;;
+run) run "$@" ;;
+test) exec "$root/ci/test.sh" "$@" ;;
+verify)
+    "$root/ci/install.sh" build
+    exec "$root/ci/verify_binary.sh" "$@"
+    ;;
+bench)
+    "$root/ci/install.sh" build bench
+    build release all
+    exec "$root/bench/compare.py" "$@"
+    ;;
+*)
+    if is_variant "$command"; then
+        build "$command" "$@"
+    else
+        [[ $command =~ ^[a-z][a-z0-9_.]*$ ]] || die "no command or target '$command'; see ./build.sh help"
+        build release "$command" "$@"
+    fi
+    ;;
+esac

@@ -1,0 +1,4 @@
+# debug: no optimisation, every assertion.
+HAK_DEBUG := 1
+HAK_AUDIT := 0
+VARIANT_CFLAGS := -O0 -g3

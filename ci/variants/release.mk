@@ -1,0 +1,4 @@
+# release: production. The fast path's own checks stay on.
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+VARIANT_CFLAGS := -O2 -g

@@ -1,0 +1,203 @@
+/* The libc surface. Each function exists under its own and under its prefixed name (hakmem.h documents them). */
+#include "core/api.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <string.h>
+
+#include "core/refill.h"
+#include "core/stats.h"
+#include "core/superslab.h"
+
+#define HAK_EXPORT        __attribute__((visibility("default")))
+#define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target), copy(target)))
+
+HAK_EXPORT void *hak_malloc(size_t size) { return hak_fast_malloc(size); }
+
+HAK_EXPORT void hak_free(void *ptr) { hak_fast_free(ptr); }
+
+HAK_EXPORT void *hak_calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_alloc_zeroed(bytes);
+}
+
+HAK_EXPORT void *hak_realloc(void *ptr, size_t size) {
+    if (ptr == NULL) return hak_fast_malloc(size);
+    if (size != 0) return hak_alloc_again(ptr, size);
+    hak_fast_free(ptr);
+    return NULL;
+}
+
+HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_realloc(ptr, bytes);
+}
+
+HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
+    (void)size; /* the header knows better */
+    hak_fast_free(ptr);
+}
+
+HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    hak_fast_free(ptr);
+}
+
+HAK_EXPORT void *hak_aligned_alloc(size_t alignment, size_t size) {
+    if (!hak_is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return hak_alloc_aligned(alignment, size);
+}
+
+HAK_EXPORT int hak_posix_memalign(void **out, size_t alignment, size_t size) {
+    if (!hak_is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
+    int saved = errno;
+    void *user = hak_alloc_aligned(alignment, size);
+    errno = saved;
+    if (user == NULL) return ENOMEM;
+    *out = user;
+    return 0;
+}
+
+HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
+    if (alignment > HAK_REQUEST_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = HAK_ALIGNMENT;
+    while (power < alignment) power *= 2;
+    return hak_alloc_aligned(power, size);
+}
+
+HAK_EXPORT void *hak_valloc(size_t size) { return hak_alloc_aligned(hak_os_page_size(), size); }
+
+HAK_EXPORT void *hak_pvalloc(size_t size) {
+    size_t page = hak_os_page_size();
+    if (size > HAK_REQUEST_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_alloc_aligned(page, size == 0 ? page : hak_round_up(size, page));
+}
+
+HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
+    return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
+}
+
+HAK_EXPORT int hak_malloc_trim(size_t pad) { return hak_release_unused(pad) > 0; }
+
+HAK_EXPORT int hak_mallopt(int parameter, int value) {
+    static struct hak_policy changed;
+    if (parameter != M_TRIM_THRESHOLD || value < 0) return 0;
+    changed = *hak_policy();
+    changed.bigcache_mb = (uint32_t)value >> 20;
+    hak_policy_replace(&changed);
+    return 1;
+}
+
+HAK_EXPORT void hak_malloc_stats(void) { hak_stats_print(); }
+
+HAK_EXPORT int hak_malloc_info(int options, FILE *stream) {
+    if (options != 0) return EINVAL;
+    hak_stats_write_xml(stream);
+    return 0;
+}
+
+HAK_EXPORT struct mallinfo2 hak_mallinfo2(void) {
+    struct hak_stats stats;
+    hak_stats_read(&stats);
+    return (struct mallinfo2){
+        .arena = stats.slab_bytes,
+        .ordblks = stats.free_blocks,
+        .hblks = stats.large.live_blocks,
+        .hblkhd = stats.large.mapped_bytes,
+        .uordblks = stats.live_bytes,
+        .fordblks = stats.slab_bytes - stats.live_bytes,
+        .keepcost = stats.cached_bytes,
+    };
+}
+
+static int clamp_int(size_t value) { return value > INT_MAX ? INT_MAX : (int)value; }
+
+HAK_EXPORT struct mallinfo hak_mallinfo(void) {
+    struct mallinfo2 wide = hak_mallinfo2();
+    return (struct mallinfo){
+        .arena = clamp_int(wide.arena),
+        .ordblks = clamp_int(wide.ordblks),
+        .hblks = clamp_int(wide.hblks),
+        .hblkhd = clamp_int(wide.hblkhd),
+        .uordblks = clamp_int(wide.uordblks),
+        .fordblks = clamp_int(wide.fordblks),
+        .keepcost = clamp_int(wide.keepcost),
+    };
+}
+
+HAK_ALIAS(hak_malloc) void *malloc(size_t size);
+HAK_ALIAS(hak_free) void free(void *ptr);
+HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
+HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
+HAK_ALIAS(hak_reallocarray) void *reallocarray(void *ptr, size_t count, size_t size);
+HAK_ALIAS(hak_free_sized) void free_sized(void *ptr, size_t size);
+HAK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+HAK_ALIAS(hak_aligned_alloc) void *aligned_alloc(size_t alignment, size_t size);
+HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
+HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
+HAK_ALIAS(hak_valloc) void *valloc(size_t size);
+HAK_ALIAS(hak_pvalloc) void *pvalloc(size_t size);
+HAK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *ptr);
+HAK_ALIAS(hak_malloc_trim) int malloc_trim(size_t pad);
+HAK_ALIAS(hak_malloc_stats) void malloc_stats(void);
+HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
+HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
+HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
+HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
+
+/* ---- the process: start, fork, end ------------------------------------------------------------------- */
+
+/* In the order of the locks' ranks. */
+static void fork_prepare(void) {
+    hak_heap_fork_prepare();
+    hak_superslab_cache_fork_prepare();
+    hak_bigcache_fork_prepare();
+    hak_range_fork_prepare();
+}
+
+static void fork_parent(void) {
+    hak_range_fork_parent();
+    hak_bigcache_fork_parent();
+    hak_superslab_cache_fork_parent();
+    hak_heap_fork_parent();
+}
+
+static void fork_child(void) {
+    hak_range_fork_child();
+    hak_bigcache_fork_child();
+    hak_superslab_cache_fork_child();
+    hak_heap_fork_child();
+}
+
+/* glibc gives constructors the program's arguments and environment. */
+__attribute__((constructor)) static void process_begin(int argc, char **argv, char **environment) {
+    (void)argc;
+    (void)argv;
+    hak_policy_init(environment);
+    hak_free(hak_malloc(1)); /* the range exists from here on */
+    if (hak_policy()->thp != 0 && hak_range.base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+__attribute__((destructor)) static void process_end(void) {
+    if (hak_policy()->stats) hak_stats_print();
+}

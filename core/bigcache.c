@@ -1,0 +1,150 @@
+#include "core/bigcache.h"
+
+#define FIRST_BUCKETS 64u
+
+static struct {
+    struct hak_lock lock;
+    uint32_t *buckets; /* first granules; grows by doubling, the old table is a small loss */
+    uint32_t bucket_count;
+    uint32_t entries;
+    uint32_t newest, oldest;
+    _Atomic size_t bytes; /* written under the lock */
+} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_BIGCACHE)};
+
+static size_t large_bytes(const struct hak_large *large) { return (size_t)large->granules << HAK_GRANULE_SHIFT; }
+
+static uint32_t *bucket_of(uint32_t granules) {
+    return &cache.buckets[(granules * 0x9e3779b1u) >> (32 - hak_log2(cache.bucket_count))];
+}
+
+static void bytes_add(size_t change) {
+    size_t now = atomic_load_explicit(&cache.bytes, memory_order_relaxed) + change;
+    atomic_store_explicit(&cache.bytes, now, memory_order_relaxed);
+}
+
+static void chain_insert(uint32_t first) {
+    uint32_t *bucket = bucket_of(hak_large_at(first)->granules);
+    hak_large_at(first)->next = *bucket;
+    *bucket = first;
+}
+
+static void entry_remove(uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    uint32_t *link = bucket_of(large->granules);
+    while (*link != first) {
+        HAK_CHECK(*link != 0);
+        link = &hak_large_at(*link)->next;
+    }
+    *link = large->next;
+    if (large->newer != 0) hak_large_at(large->newer)->older = large->older;
+    else cache.newest = large->older;
+    if (large->older != 0) hak_large_at(large->older)->newer = large->newer;
+    else cache.oldest = large->newer;
+    large->next = large->newer = large->older = 0;
+    cache.entries--;
+    bytes_add(-large_bytes(large));
+}
+
+/* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */
+static bool table_grow(void) {
+    if (cache.entries < cache.bucket_count) return true;
+    uint32_t count = cache.bucket_count == 0 ? FIRST_BUCKETS : cache.bucket_count * 2;
+    uint32_t *buckets = hak_metadata_alloc(count * sizeof *buckets);
+    if (buckets == NULL) return cache.buckets != NULL;
+    cache.buckets = buckets;
+    cache.bucket_count = count;
+    for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer) chain_insert(entry);
+    return true;
+}
+
+static void entry_release(uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED);
+    hak_kind_set(first, HAK_KIND_NONE);
+    hak_run_free(first, large->granules, false);
+}
+
+/* Unlinks the oldest entries that are too old, or too many for `keep` bytes; they are chained through `next`. */
+static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    uint32_t evicted = 0;
+    while (cache.oldest != 0) {
+        uint32_t first = cache.oldest;
+        struct hak_large *large = hak_large_at(first);
+        if (now - large->since < older_than_ms && hak_bigcache_bytes() <= keep) break;
+        entry_remove(first);
+        large->next = evicted;
+        evicted = first;
+    }
+    return evicted;
+}
+
+static size_t evicted_release(uint32_t evicted) {
+    size_t bytes = 0;
+    while (evicted != 0) {
+        struct hak_large *large = hak_large_at(evicted);
+        uint32_t next = large->next;
+        bytes += large_bytes(large);
+        entry_release(evicted);
+        evicted = next;
+    }
+    return bytes;
+}
+
+void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
+    struct hak_large *large = hak_large_at(first);
+    HAK_CHECK(large->first == first && hak_kind_of(first) == HAK_KIND_CACHED && !large->moved);
+    uint32_t evicted;
+    hak_lock_take(&cache.lock);
+    if (large_bytes(large) > budget || !table_grow()) {
+        large->next = 0;
+        evicted = first;
+    } else {
+        large->since = now;
+        chain_insert(first);
+        large->newer = 0;
+        large->older = cache.newest;
+        if (cache.newest != 0) hak_large_at(cache.newest)->newer = first;
+        else cache.oldest = first;
+        cache.newest = first;
+        cache.entries++;
+        bytes_add(large_bytes(large));
+        evicted = entries_evict(now, UINT32_MAX, budget);
+    }
+    hak_lock_drop(&cache.lock);
+    evicted_release(evicted);
+}
+
+static uint32_t chain_find(uint32_t granules) {
+    uint32_t entry = *bucket_of(granules);
+    while (entry != 0 && hak_large_at(entry)->granules != granules) entry = hak_large_at(entry)->next;
+    return entry;
+}
+
+uint32_t hak_bigcache_get(uint32_t granules) {
+    HAK_CHECK(granules > 0);
+    if (hak_bigcache_bytes() == 0) return 0;
+    hak_lock_take(&cache.lock);
+    uint32_t found = 0;
+    if (cache.entries > 0) {
+        found = chain_find(granules);
+        if (found == 0 && granules > 8) found = chain_find(hak_large_quantum(granules + 1));
+        if (found != 0) entry_remove(found);
+    }
+    hak_lock_drop(&cache.lock);
+    HAK_ASSERT(found == 0 || hak_large_at(found)->granules >= granules);
+    return found;
+}
+
+size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    if (hak_bigcache_bytes() == 0) return 0;
+    hak_lock_take(&cache.lock);
+    uint32_t evicted = entries_evict(now, older_than_ms, keep);
+    hak_lock_drop(&cache.lock);
+    return evicted_release(evicted);
+}
+
+size_t hak_bigcache_bytes(void) { return atomic_load_explicit(&cache.bytes, memory_order_relaxed); }
+
+void hak_bigcache_fork_prepare(void) { hak_lock_take(&cache.lock); }
+void hak_bigcache_fork_parent(void) { hak_lock_drop(&cache.lock); }
+void hak_bigcache_fork_child(void) { hak_lock_reset(&cache.lock); }

@@ -1,0 +1,333 @@
+#include "core/chunk.h"
+
+#include <string.h>
+
+/* A free run, described in the slots of its first and its last granule. The list link is in the first one. */
+struct free_run {
+    uint32_t first;
+    uint32_t count;
+    uint32_t next; /* granule of the next free run's first slot; 0 ends the list */
+    uint32_t prev;
+    uint8_t unused[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 1];
+    uint8_t kind;
+};
+_Static_assert(sizeof(struct free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
+
+/* One stretch of the reservation that is committed from its start on. */
+struct area {
+    uintptr_t start;
+    size_t reserved;
+    size_t committed;
+};
+
+/* Lists of free runs: one for each length below EXACT_BINS, four for each doubling above. */
+#define EXACT_BINS 64u
+#define RUN_BINS   160u
+
+struct hak_range hak_range;
+
+static struct {
+    struct hak_lock lock;
+    struct area slots, records, metadata, heap;
+    size_t metadata_used;
+    uint32_t top;
+    uint32_t lists[RUN_BINS];
+    uint64_t nonempty[(RUN_BINS + 63) / 64];
+} range = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_RANGE)};
+
+#define COMMIT_STEP_MIN ((size_t)4 << 20)
+#define COMMIT_STEP_MAX ((size_t)64 << 20)
+
+static struct free_run *run_at(uint32_t granule) { return hak_slot_address(granule); }
+
+static unsigned run_bin(uint32_t count) {
+    if (count < EXACT_BINS) return count;
+    unsigned log = hak_log2(count);
+    return EXACT_BINS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
+}
+
+/* ---- reservation ------------------------------------------------------------------------------------- */
+
+static size_t tables_size(size_t heap) {
+    size_t granules = heap >> HAK_GRANULE_SHIFT;
+    size_t rounding = 4 * HAK_GRANULE; /* each area begins on a page, of at most a granule */
+    return granules * HAK_SLOT_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
+}
+
+/* The whole reservation for a heap of so many bytes; the slack aligns granule 0 to a SuperSlab. */
+static size_t reservation_size(size_t heap) {
+    return heap + hak_round_up(tables_size(heap), HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
+}
+
+/* Leaves a third of what there is to the program's own mappings, for stacks and libraries need some too. */
+static bool reservation_fits(size_t heap) {
+    size_t bytes = hak_round_up(reservation_size(heap) + heap / 2, HAK_GRANULE);
+    void *probe = hak_os.reserve(bytes);
+    return probe != NULL && hak_os.release(probe, bytes);
+}
+
+static size_t reservation_choose(void) {
+    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    size_t memory = hak_os_memory_size();
+    while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36) heap /= 2;
+    size_t wanted = heap;
+    while (!reservation_fits(heap)) {
+        heap /= 2;
+        if (heap < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
+    }
+    /* Where address space is scarce, a power of two may leave nearly half of it: try quarters in between. */
+    if (heap < wanted)
+        for (unsigned quarter = 7; quarter > 4; quarter--)
+            if (reservation_fits(heap / 4 * quarter)) return heap / 4 * quarter;
+    return heap;
+}
+
+static void area_set(struct area *area, uintptr_t *cursor, size_t bytes) {
+    area->start = *cursor;
+    area->reserved = bytes;
+    *cursor += bytes;
+}
+
+static bool area_commit(struct area *area, size_t bytes) {
+    bytes = hak_round_up(bytes, hak_os_page_size());
+    if (bytes <= area->committed) return true;
+    if (bytes > area->reserved) return false;
+    if (!hak_os.commit((void *)(area->start + area->committed), bytes - area->committed)) return false;
+    area->committed = bytes;
+    return true;
+}
+
+/* Commits granules below `granules` and their table entries: the tables first, so that a failure in the middle
+ * leaves only table memory that nobody reads. */
+static bool heap_commit(uint32_t granules) {
+    size_t bytes = (size_t)granules << HAK_GRANULE_SHIFT;
+    if (bytes <= range.heap.committed) return true;
+    if (granules > hak_range.granules) return false;
+    size_t step = COMMIT_STEP_MIN;
+    while (step < COMMIT_STEP_MAX && step < range.heap.committed) step *= 2;
+    size_t target = hak_round_up(bytes, step);
+    if (target > range.heap.reserved) target = range.heap.reserved;
+    for (;;) {
+        size_t count = target >> HAK_GRANULE_SHIFT;
+        if (area_commit(&range.slots, count * HAK_SLOT_SIZE) &&
+            area_commit(&range.records, (count / 16 + 1) * HAK_SUPERSLAB_RECORD) &&
+            area_commit(&range.heap, target))
+            break;
+        if (target == bytes) return false;
+        target = bytes; /* memory is scarce: take no more than is needed */
+    }
+    HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
+    atomic_store_explicit(&hak_range.limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
+    return true;
+}
+
+bool hak_range_init(void) {
+    HAK_CHECK(hak_range.base == 0);
+    size_t heap = reservation_choose();
+    if (heap == 0) return false;
+    size_t bytes = hak_round_up(reservation_size(heap), HAK_GRANULE);
+    void *reserved = hak_os.reserve(bytes);
+    if (reserved == NULL) return false;
+    /* Granule 0 on a SuperSlab boundary, the tables before it, all of them page aligned. */
+    uintptr_t start = hak_round_up((uintptr_t)reserved + hak_round_up(tables_size(heap), HAK_GRANULE),
+                                   (size_t)1 << HAK_SUPERSLAB_SHIFT);
+    size_t granules = heap >> HAK_GRANULE_SHIFT;
+    uintptr_t cursor = start - hak_round_up(tables_size(heap), HAK_GRANULE);
+    HAK_CHECK(cursor >= (uintptr_t)reserved && start + heap <= (uintptr_t)reserved + bytes);
+    area_set(&range.slots, &cursor, granules * HAK_SLOT_SIZE);
+    cursor = hak_round_up(cursor, hak_os_page_size());
+    area_set(&range.records, &cursor,
+             hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, hak_os_page_size()));
+    area_set(&range.metadata, &cursor, start - cursor);
+    range.heap = (struct area){.start = start, .reserved = heap, .committed = 0};
+    hak_range.start = start;
+    hak_range.slots = range.slots.start;
+    hak_range.granules = (uint32_t)granules;
+    range.top = 1;
+    if (!heap_commit(2)) {
+        range.slots.committed = range.records.committed = range.heap.committed = 0;
+        hak_os.release(reserved, bytes);
+        return false;
+    }
+    hak_range.base = start + HAK_GRANULE;
+    return true;
+}
+
+/* ---- free runs --------------------------------------------------------------------------------------- */
+
+static void run_insert(uint32_t first, uint32_t count) {
+    unsigned bin = run_bin(count);
+    uint32_t next = range.lists[bin];
+    struct free_run *run = run_at(first);
+    *run = (struct free_run){.first = first, .count = count, .next = next};
+    if (next != 0) run_at(next)->prev = first;
+    range.lists[bin] = first;
+    range.nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
+    hak_kind_set(first, HAK_KIND_FREE_RUN);
+    if (count > 1) {
+        struct free_run *last = run_at(first + count - 1);
+        last->first = first;
+        last->count = count;
+        hak_kind_set(first + count - 1, HAK_KIND_FREE_RUN);
+    }
+}
+
+static void run_remove(uint32_t first) {
+    struct free_run *run = run_at(first);
+    HAK_CHECK(run->kind == HAK_KIND_FREE_RUN && run->first == first && run->count > 0);
+    unsigned bin = run_bin(run->count);
+    if (run->prev != 0) run_at(run->prev)->next = run->next;
+    else range.lists[bin] = run->next;
+    if (run->next != 0) run_at(run->next)->prev = run->prev;
+    if (range.lists[bin] == 0) range.nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+    hak_kind_set(first, HAK_KIND_NONE);
+    hak_kind_set(first + run->count - 1, HAK_KIND_NONE);
+}
+
+/* The first list at or after `bin` that is not empty; RUN_BINS if none is. */
+static unsigned run_next_bin(unsigned bin) {
+    while (bin < RUN_BINS) {
+        uint64_t word = range.nonempty[bin / 64] >> (bin % 64);
+        if (word != 0) return bin + (unsigned)__builtin_ctzll(word);
+        bin = (bin / 64 + 1) * 64;
+    }
+    return RUN_BINS;
+}
+
+#define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
+
+/* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found. */
+static uint32_t run_find(uint32_t count, uint32_t align) {
+    for (unsigned bin = run_next_bin(run_bin(count)); bin < RUN_BINS; bin = run_next_bin(bin + 1)) {
+        unsigned tried = 0;
+        for (uint32_t first = range.lists[bin]; first != 0 && tried < RUNS_TRIED; tried++) {
+            struct free_run *run = run_at(first);
+            uint32_t from = (uint32_t)hak_round_up(first, align);
+            if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
+            first = run->next;
+        }
+    }
+    return 0;
+}
+
+/* Cuts [from, from + count) out of a free run. */
+static void run_cut(uint32_t first, uint32_t from, uint32_t count) {
+    uint32_t end = first + run_at(first)->count;
+    HAK_CHECK(from >= first && from + count <= end);
+    run_remove(first);
+    if (from > first) run_insert(first, from - first);
+    if (from + count < end) run_insert(from + count, end - from - count);
+}
+
+static uint32_t run_from_top(uint32_t count, uint32_t align) {
+    uint64_t from = hak_round_up(range.top, align);
+    if (from + count > hak_range.granules) return 0;
+    if (!heap_commit((uint32_t)from + count)) return 0;
+    if (from > range.top) run_insert(range.top, (uint32_t)from - range.top);
+    range.top = (uint32_t)from + count;
+    return (uint32_t)from;
+}
+
+uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
+    HAK_CHECK(count > 0 && hak_is_power_of_two(align));
+    if (count > hak_range.granules || align > hak_range.granules) return 0;
+    hak_lock_take(&range.lock);
+    uint32_t first = run_find(count, align);
+    uint32_t from = (uint32_t)hak_round_up(first, align);
+    if (first != 0) run_cut(first, from, count);
+    else from = run_from_top(count, align);
+    hak_lock_drop(&range.lock);
+    HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
+    return from;
+}
+
+bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
+    HAK_CHECK(count > 0 && more > 0);
+    bool done = false;
+    uint32_t next = first + count;
+    hak_lock_take(&range.lock);
+    if (next == range.top) {
+        done = run_from_top(more, 1) != 0;
+    } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
+        struct free_run *run = run_at(next);
+        HAK_CHECK(run->first == next);
+        if (run->count >= more) {
+            run_cut(next, next, more);
+            done = true;
+        }
+    }
+    hak_lock_drop(&range.lock);
+    return done;
+}
+
+void hak_run_free(uint32_t first, uint32_t count, bool renew) {
+    HAK_CHECK(first > 0 && count > 0);
+    void *start = hak_granule_address(first);
+    size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    bool zero = renew ? hak_os.renew(start, bytes) : hak_os.purge(start, bytes);
+    if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */
+    hak_lock_take(&range.lock);
+    HAK_CHECK(first + count <= range.top);
+    if (hak_kind_of(first - 1) == HAK_KIND_FREE_RUN) {
+        uint32_t before = run_at(first - 1)->first;
+        count += run_at(before)->count;
+        run_remove(before);
+        first = before;
+    }
+    if (first + count < range.top && hak_kind_of(first + count) == HAK_KIND_FREE_RUN) {
+        uint32_t more = run_at(first + count)->count;
+        run_remove(first + count);
+        count += more;
+    }
+    if (first + count == range.top) range.top = first;
+    else run_insert(first, count);
+    hak_lock_drop(&range.lock);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------ */
+
+uint32_t hak_range_top(void) {
+    hak_lock_take(&range.lock);
+    uint32_t top = range.top;
+    hak_lock_drop(&range.lock);
+    return top;
+}
+
+void *hak_superslab_record(uint32_t first_granule) {
+    HAK_CHECK(first_granule % 16 == 0 && first_granule < hak_range.granules);
+    return (void *)(range.records.start + (uintptr_t)first_granule / 16 * HAK_SUPERSLAB_RECORD);
+}
+
+void *hak_metadata_alloc(size_t bytes) {
+    bytes = hak_round_up(bytes, 64);
+    void *got = NULL;
+    hak_lock_take(&range.lock);
+    if (bytes <= range.metadata.reserved - range.metadata_used) {
+        size_t need = range.metadata_used + bytes;
+        size_t step = hak_round_up(need, HAK_GRANULE);
+        bool ok = (step <= range.metadata.reserved && area_commit(&range.metadata, step)) ||
+                  area_commit(&range.metadata, need);
+        if (ok) {
+            got = (void *)(range.metadata.start + range.metadata_used);
+            range.metadata_used = need;
+        }
+    }
+    hak_lock_drop(&range.lock);
+    return got;
+}
+
+size_t hak_range_committed(void) {
+    hak_lock_take(&range.lock);
+    size_t bytes = range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
+    hak_lock_drop(&range.lock);
+    return bytes;
+}
+
+void hak_range_huge_pages(bool wanted) {
+    HAK_CHECK(hak_range.base != 0);
+    hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
+}
+
+void hak_range_fork_prepare(void) { hak_lock_take(&range.lock); }
+void hak_range_fork_parent(void) { hak_lock_drop(&range.lock); }
+void hak_range_fork_child(void) { hak_lock_reset(&range.lock); }

@@ -1,0 +1,105 @@
+/* The reserved range: one stretch of address space that holds every block, with the slot table before it.
+ *
+ *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ... ]
+ *                                                       ^ start    ^ hak_range.base
+ *
+ * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
+ * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
+ * as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
+#ifndef HAK_CHUNK_H
+#define HAK_CHUNK_H
+
+#include "core/os.h"
+
+struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large.h */
+
+#define HAK_SLOT_SIZE 64
+
+/* Read on every malloc and free, written when the range grows. */
+struct hak_range {
+    uintptr_t base;         /* address of granule 1; 0 until there is a range */
+    _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
+    uintptr_t start;        /* address of granule 0 */
+    uintptr_t slots;        /* address of granule 0's slot */
+    uint32_t granules;      /* reserved */
+};
+extern struct hak_range hak_range;
+
+/* For a pointer into the range that is 16-byte aligned: its distance from base in units of 16. Anything else
+ * gives a number that is not below hak_range.limit, for the low bits become the high ones. */
+HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
+    uint64_t offset = (uint64_t)((uintptr_t)ptr - hak_range.base);
+    return offset >> 4 | offset << 60;
+}
+
+HAK_INLINE bool hak_range_has(const void *ptr) {
+    return hak_range_offset(ptr) < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+}
+
+/* The next block of a list that memory of the program holds: never followed out of the range. */
+static inline struct hak_block *hak_block_next(const struct hak_block *block) {
+    struct hak_block *next = block->next;
+    HAK_CHECK(next == NULL || hak_range_has(next));
+    return next;
+}
+
+static inline uint32_t hak_granule_of(const void *ptr) {
+    return (uint32_t)(((uintptr_t)ptr - hak_range.start) >> HAK_GRANULE_SHIFT);
+}
+
+static inline void *hak_granule_address(uint32_t granule) {
+    return (void *)(hak_range.start + ((uintptr_t)granule << HAK_GRANULE_SHIFT));
+}
+
+static inline void *hak_slot_address(uint32_t granule) {
+    HAK_ASSERT(granule < hak_range.granules);
+    return (void *)(hak_range.slots + (uintptr_t)granule * HAK_SLOT_SIZE);
+}
+
+/* The kind is every slot's last byte; readers need no lock, what it says is stable while a block of it lives. */
+static inline _Atomic uint8_t *hak_slot_kind(uint32_t granule) {
+    return (_Atomic uint8_t *)hak_slot_address(granule) + (HAK_SLOT_SIZE - 1);
+}
+
+static inline enum hak_kind hak_kind_of(uint32_t granule) {
+    return (enum hak_kind)atomic_load_explicit(hak_slot_kind(granule), memory_order_acquire);
+}
+
+static inline void hak_kind_set(uint32_t granule, enum hak_kind kind) {
+    atomic_store_explicit(hak_slot_kind(granule), (uint8_t)kind, memory_order_release);
+}
+
+/* Reserves the range; halves until the system agrees. False if even the smallest is refused. Once. */
+bool hak_range_init(void);
+
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
+ * 0 if there are none. */
+uint32_t hak_run_alloc(uint32_t count, uint32_t align);
+
+/* Gives granules back, and their memory to the system. `renew` for those whose mapping was moved here. */
+void hak_run_free(uint32_t first, uint32_t count, bool renew);
+
+/* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. */
+bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
+
+/* First granule that was never used. */
+uint32_t hak_range_top(void);
+
+/* The table record of the SuperSlab that begins at a granule (a multiple of 16); zero at first. */
+void *hak_superslab_record(uint32_t first_granule);
+#define HAK_SUPERSLAB_RECORD 128
+
+/* Memory for the allocator's own structures, 64-byte aligned, zero, never freed; NULL if there is none. */
+void *hak_metadata_alloc(size_t bytes);
+
+/* Bytes committed in the range and its tables (address space, not resident memory). */
+size_t hak_range_committed(void);
+
+/* Advises the kernel for or against transparent huge pages, for the whole range and for ever. */
+void hak_range_huge_pages(bool wanted);
+
+void hak_range_fork_prepare(void);
+void hak_range_fork_parent(void);
+void hak_range_fork_child(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* What can be chosen when HAKMEM is built, and the fixed geometry.
+ *
+ * Every switch is always defined, as 0 or 1, by the build (ci/variants/NAME.mk and `make print-flags`), and is
+ * used in plain `if`, so that all branches compile in every variant. */
+#ifndef HAK_CONFIG_H
+#define HAK_CONFIG_H
+
+#if !defined(HAK_DEBUG) || !defined(HAK_AUDIT) || !defined(HAK_VARIANT_NAME)
+#error "a variant defines HAK_DEBUG, HAK_AUDIT and HAK_VARIANT_NAME"
+#endif
+#if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) || !defined(HAK_HEADER_CLASSIDX) ||       \
+    !defined(HAK_AGGRESSIVE_INLINE) || !defined(HAK_PREWARM_TLS)
+#error "the build defines each flag of `make print-flags`"
+#endif
+
+/* Granule: the unit of address space; a slab, an arena chunk and a large block begin at one. */
+#define HAK_GRANULE_SHIFT 16
+#define HAK_GRANULE       ((size_t)1 << HAK_GRANULE_SHIFT)
+
+/* SuperSlab of tiny and mid slabs: 32 units of one granule. Pool chunks have bigger units. */
+#define HAK_SUPERSLAB_SHIFT 21
+#define HAK_UNITS_MAX       32u
+#define HAK_ARENA_SHIFT_MIN 20 /* the smallest pool chunk, 1 MiB */
+#define HAK_ARENA_SHIFT_MAX 26 /* the largest, 64 MiB */
+#define HAK_ARENA_UNITS_LOG 18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it */
+
+/* The reserved range: tried from the largest down, halving. 16 x the machine's memory, within these. */
+#define HAK_RANGE_MAX_SHIFT 43 /* 8 TiB */
+#define HAK_RANGE_MIN_SHIFT 24 /* 16 MiB */
+
+#define HAK_ALIGNMENT ((size_t)16)
+
+/* Largest request: the pointer difference within a block must fit ptrdiff_t, with room for the rounding. */
+#define HAK_REQUEST_MAX ((size_t)PTRDIFF_MAX - ((size_t)1 << 30))
+
+#define HAK_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HAK_NOINLINE    __attribute__((noinline))
+#define HAK_COLD        __attribute__((noinline, cold))
+
+#if HAK_AGGRESSIVE_INLINE
+#define HAK_INLINE static inline __attribute__((always_inline))
+#else
+#define HAK_INLINE static inline
+#endif
+
+#endif

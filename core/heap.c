@@ -1,0 +1,261 @@
+#include "core/heap.h"
+
+#include <string.h>
+
+#include "core/refill.h"
+
+const struct hak_heap hak_heap_none;
+const struct hak_heap hak_heap_gone;
+
+/* The fast paths read the bins of these and never write them, so the constants may stand here. */
+_Thread_local struct hak_heap *hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
+
+enum { SETUP_NONE, SETUP_DONE };
+
+static struct {
+    struct hak_lock lock;
+    struct hak_heap *pool;               /* heaps without a thread, through pool_next */
+    _Atomic(struct hak_heap *) all;      /* every heap, through all_next */
+    _Atomic int setup;
+    pthread_key_t key;                   /* its destructor sees a thread's end */
+} heaps = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_HEAPS)};
+
+#define TLS_PREWARM_FIRST 1u /* the bins that nearly every thread uses: strides 32 to 80 */
+#define TLS_PREWARM_LAST  4u
+#define OPEN_TRIED        8  /* SuperSlabs looked at for adjacent free units, before a new one is taken */
+
+static void end_thread(void *value);
+
+/* Under the heaps' lock. The first thing that any thread does here. */
+static bool setup(void) {
+    if (atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE) return true;
+    if (!hak_range_init()) return false;
+    int bad = pthread_key_create(&heaps.key, end_thread);
+    HAK_CHECK(bad == 0);
+    atomic_store_explicit(&heaps.setup, SETUP_DONE, memory_order_release);
+    return true;
+}
+
+static struct hak_heap *heap_create(void) {
+    struct hak_heap *heap = hak_metadata_alloc(sizeof *heap);
+    if (heap == NULL) return NULL;
+    const struct hak_policy *policy = hak_policy();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        heap->bins[bin].cap = policy->bins[bin].cap_min;
+        heap->classes[bin].batch = policy->bins[bin].batch_min;
+    }
+    heap->all_next = atomic_load_explicit(&heaps.all, memory_order_relaxed);
+    atomic_store_explicit(&heaps.all, heap, memory_order_release); /* release: its contents; under the lock */
+    return heap;
+}
+
+/* Takes a heap out of the pool: any, or one that owns memory. Under the heaps' lock. */
+static struct hak_heap *pool_take(bool with_memory) {
+    struct hak_heap **link = &heaps.pool;
+    while (*link != NULL && with_memory && (*link)->superslabs == 0) link = &(*link)->pool_next;
+    struct hak_heap *heap = *link;
+    if (heap == NULL) return NULL;
+    *link = heap->pool_next;
+    heap->pool_next = NULL;
+    HAK_CHECK(hak_home_ruled_by(&heap->home, NULL) && heap->ruled == NULL);
+    return heap;
+}
+
+static void pool_put(struct hak_heap *heap) {
+    hak_home_set_ruler(&heap->home, NULL);
+    heap->ruled = NULL;
+    hak_lock_take(&heaps.lock);
+    heap->pool_next = heaps.pool;
+    heaps.pool = heap;
+    hak_lock_drop(&heaps.lock);
+}
+
+static struct hak_heap *heap_obtain(void) {
+    hak_lock_take(&heaps.lock);
+    struct hak_heap *heap = NULL;
+    if (setup()) {
+        heap = pool_take(false);
+        if (heap == NULL) heap = heap_create();
+    }
+    hak_lock_drop(&heaps.lock);
+    if (heap == NULL) return NULL;
+    hak_home_set_ruler(&heap->home, heap);
+    atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    return heap;
+}
+
+struct hak_heap *hak_heap_begin_thread(void) {
+    HAK_CHECK(hak_heap_tls == &hak_heap_none);
+    struct hak_heap *heap = heap_obtain();
+    if (heap == NULL) return NULL;
+    hak_heap_tls = heap;
+    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its own. */
+    pthread_setspecific(heaps.key, heap);
+    if (HAK_PREWARM_TLS)
+        for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
+            if (heap->bins[bin].head == NULL) hak_refill(heap, bin);
+    if (HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.chunks == 0)
+        hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
+    return heap;
+}
+
+/* Returns all that the thread's heaps do not need and puts them into the pool. */
+static void heap_retire(struct hak_heap *heap) {
+    hak_flush_all(heap);
+    while (heap != NULL) {
+        struct hak_heap *next = heap->ruled;
+        pool_put(heap);
+        heap = next;
+    }
+}
+
+static void end_thread(void *value) {
+    struct hak_heap *heap = value;
+    HAK_CHECK(heap == hak_heap_tls);
+    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
+    heap_retire(heap);
+}
+
+struct hak_heap *hak_heap_borrow(void) { return heap_obtain(); }
+void hak_heap_return(struct hak_heap *heap) { heap_retire(heap); }
+
+struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
+    hak_lock_take(&heaps.lock);
+    struct hak_heap *adopted = pool_take(true);
+    hak_lock_drop(&heaps.lock);
+    if (adopted == NULL) return NULL;
+    hak_home_set_ruler(&adopted->home, heap);
+    adopted->ruled = heap->ruled;
+    heap->ruled = adopted;
+    return adopted;
+}
+
+/* ---- slabs and SuperSlabs ---------------------------------------------------------------------------- */
+
+void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
+    HAK_CHECK(slab->home == &heap->home && slab->state != HAK_SLAB_PARTIAL);
+    struct hak_slab **list = &heap->classes[slab->bin].partial;
+    slab->state = HAK_SLAB_PARTIAL;
+    slab->prev = NULL;
+    slab->next = *list;
+    if (*list != NULL) (*list)->prev = slab;
+    *list = slab;
+}
+
+void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
+    HAK_CHECK(slab->home == &heap->home && slab->state == HAK_SLAB_PARTIAL);
+    if (slab->prev != NULL) slab->prev->next = slab->next;
+    else heap->classes[slab->bin].partial = slab->next;
+    if (slab->next != NULL) slab->next->prev = slab->prev;
+    slab->next = slab->prev = NULL;
+    slab->state = HAK_SLAB_FULL;
+}
+
+static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
+    struct hak_superslab **list = &heap->open[ss->pool];
+    ss->prev = NULL;
+    ss->next = *list;
+    if (*list != NULL) (*list)->prev = ss;
+    *list = ss;
+}
+
+static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
+    if (ss->prev != NULL) ss->prev->next = ss->next;
+    else heap->open[ss->pool] = ss->next;
+    if (ss->next != NULL) ss->next->prev = ss->prev;
+    ss->next = ss->prev = NULL;
+}
+
+struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
+    bool pool = hak_tier_of_bin(bin) == HAK_TIER_POOL;
+    struct hak_superslab *ss = heap->open[pool];
+    for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = ss->next) {
+        struct hak_slab *slab = hak_slab_create(ss, bin);
+        if (slab == NULL) continue;
+        if (ss->free_mask == 0) open_remove(heap, ss);
+        return slab;
+    }
+    return NULL;
+}
+
+bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
+    const struct hak_policy *policy = hak_policy();
+    bool pool = hak_tier_of_bin(bin) == HAK_TIER_POOL;
+    unsigned shift = HAK_SUPERSLAB_SHIFT;
+    if (pool)
+        shift = hak_pool_arena_shift(&heap->arena, policy->arena_mb_init, policy->arena_mb_max,
+                                     policy->arena_levels);
+    struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
+    /* A large chunk may not be had where a small one still is. */
+    while (ss == NULL && pool && shift > HAK_ARENA_SHIFT_MIN)
+        ss = hak_superslab_acquire(&heap->home, --shift, pool);
+    if (ss == NULL) return false;
+    heap->superslabs++;
+    if (pool) heap->arena.chunks++;
+    open_push(heap, ss);
+    return true;
+}
+
+void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now) {
+    HAK_CHECK(slab->home == &heap->home && slab->used == 0 && slab->state == HAK_SLAB_FULL);
+    struct hak_superslab *ss = hak_superslab_of(slab);
+    bool was_open = ss->free_mask != 0;
+    hak_slab_destroy(slab, now);
+    if (!was_open) open_push(heap, ss);
+    if (ss->free_mask != ss->all_mask) return;
+    open_remove(heap, ss);
+    HAK_CHECK(heap->superslabs > 0);
+    heap->superslabs--;
+    if (ss->pool) heap->arena.chunks--;
+    hak_superslab_retire(ss);
+}
+
+size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
+    size_t bytes = 0;
+    for (unsigned pool = 0; pool < 2; pool++)
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
+            if ((ss->dirty_mask & ss->free_mask) != 0 && now - ss->since >= older_than_ms)
+                bytes += hak_superslab_purge(ss);
+    return bytes;
+}
+
+/* ---- all heaps --------------------------------------------------------------------------------------- */
+
+void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    struct hak_heap *heap = atomic_load_explicit(&heaps.all, memory_order_acquire);
+    for (; heap != NULL; heap = heap->all_next) visit(heap, context);
+}
+
+void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    struct hak_heap *rest;
+    struct hak_heap *seen = NULL;
+    hak_lock_take(&heaps.lock);
+    rest = heaps.pool;
+    heaps.pool = NULL;
+    hak_lock_drop(&heaps.lock);
+    while (rest != NULL) {
+        struct hak_heap *heap = rest;
+        rest = heap->pool_next;
+        heap->pool_next = seen;
+        seen = heap;
+        hak_home_set_ruler(&heap->home, heap);
+        visit(heap, context);
+        HAK_CHECK(heap->ruled == NULL);
+    }
+    while (seen != NULL) {
+        struct hak_heap *heap = seen;
+        seen = heap->pool_next;
+        pool_put(heap);
+    }
+}
+
+void hak_heap_fork_prepare(void) { hak_lock_take(&heaps.lock); }
+void hak_heap_fork_parent(void) { hak_lock_drop(&heaps.lock); }
+
+/* The parent's other threads do not exist here; what they were doing to their heaps is unknown. Those heaps stay
+ * as they are: their blocks can be freed, into remote lists that nobody collects. */
+void hak_heap_fork_child(void) {
+    hak_lock_reset(&heaps.lock);
+    struct hak_heap *heap = hak_heap_tls;
+    if (hak_heap_is_real(heap)) atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+}

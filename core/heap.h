@@ -1,0 +1,103 @@
+/* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
+ *
+ *   hak_heap_tls --> heap: bins[48]   TLS SLL of each class, all that malloc and free touch
+ *                          home       what other threads touch
+ *                          classes[]  current slab and partial slabs of each class
+ *                          open[]     SuperSlabs with free units
+ *                          ruled      further heaps whose threads have ended and that this thread adopted
+ *
+ * Heaps are never freed. A heap whose thread has ended waits in a pool, with its slabs, for a new thread to take it
+ * whole, or for a running thread that needs memory to adopt it. */
+#ifndef HAK_HEAP_H
+#define HAK_HEAP_H
+
+#include "core/policy.h"
+#include "core/pool_arena.h"
+#include "core/remote.h"
+
+/* TLS SLL. count = length of the list; a free that finds count >= cap flushes first. */
+struct hak_bin {
+    struct hak_block *head;
+    uint32_t count;
+    uint32_t cap;
+};
+
+/* The slow part of a bin. */
+struct hak_heap_class {
+    struct hak_slab *current;      /* of this heap or of one that it rules */
+    struct hak_slab *partial;      /* list, most recently freed first */
+    uint32_t batch;                /* blocks of the next carve */
+    uint32_t tick_count;           /* the bin's count at the last tick */
+    uint32_t busy;                 /* refills and flushes since then */
+    _Atomic uint32_t count_shown;  /* the bin's count after its last batch, for statistics */
+    _Atomic uint32_t used_shown;   /* sum of used over this heap's slabs of the class, for statistics */
+};
+
+struct hak_heap {
+    struct hak_bin bins[HAK_BINS];
+    _Alignas(64) struct hak_home home; /* written by other threads: a cache line of its own */
+    _Alignas(64) struct hak_heap_class classes[HAK_BINS];
+    struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
+    uint32_t superslabs;           /* owned, open or not */
+    struct hak_pool_arena arena;
+    struct hak_heap *ruled;        /* next heap that the same thread rules */
+    struct hak_heap *pool_next;    /* next heap in the pool; its links are under the heaps' lock */
+    struct hak_heap *all_next;     /* next of all heaps that were ever made */
+    uint32_t slow_calls;
+    uint32_t last_tick;            /* milliseconds */
+    uint32_t trim_seen;            /* the last wish to trim that it followed */
+    _Atomic int thread_id;         /* of the last thread that used it, for messages */
+};
+
+/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, caps 0.
+ * They lie in read-only memory. */
+extern const struct hak_heap hak_heap_none;
+extern const struct hak_heap hak_heap_gone;
+
+extern _Thread_local struct hak_heap *hak_heap_tls __attribute__((tls_model("initial-exec")));
+
+static inline bool hak_heap_is_real(const struct hak_heap *heap) {
+    return heap != &hak_heap_none && heap != &hak_heap_gone;
+}
+
+static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
+    return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
+}
+
+/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory. */
+struct hak_heap *hak_heap_begin_thread(void);
+
+/* A heap for one operation of a thread that has none any more, and its return. */
+struct hak_heap *hak_heap_borrow(void);
+void hak_heap_return(struct hak_heap *heap);
+
+/* One more heap with memory from the pool for `heap`'s thread; NULL if there is none. */
+struct hak_heap *hak_heap_adopt(struct hak_heap *heap);
+
+/* Puts a slab that has free blocks to the front of its heap's partial list; takes it out. */
+void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab);
+void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab);
+
+/* A new slab of `bin` from a free unit of `heap`, or NULL. */
+struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin);
+
+/* One more SuperSlab for slabs of `bin`; false: no memory. */
+bool hak_heap_grow(struct hak_heap *heap, unsigned bin);
+
+/* Returns an empty slab, and its SuperSlab if that is empty then. */
+void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now);
+
+/* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
+size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
+
+/* Runs `visit` on each heap that was ever made. They are never freed, so no lock is held. */
+void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
+
+/* Visits each heap of the pool as its ruler, one at a time. */
+void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
+
+void hak_heap_fork_prepare(void);
+void hak_heap_fork_parent(void);
+void hak_heap_fork_child(void);
+
+#endif

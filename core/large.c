@@ -1,0 +1,185 @@
+#include "core/large.h"
+
+#include <string.h>
+
+#define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
+#define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
+
+static _Atomic uint32_t moved_blocks;
+static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
+
+static uint32_t granules_for(size_t bytes) {
+    return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
+}
+
+static size_t run_bytes(const struct hak_large *large) { return (size_t)large->granules << HAK_GRANULE_SHIFT; }
+
+static uintptr_t run_end(const struct hak_large *large) {
+    return (uintptr_t)hak_granule_address(large->first) + run_bytes(large);
+}
+
+static void count_live(size_t blocks, size_t bytes, size_t mapped) {
+    atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
+    size_t now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
+    size_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
+    while ((ptrdiff_t)mapped > 0 && now > peak &&
+           !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, now, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+/* Publishes the block: its record lies in the slot of its header byte's granule. */
+static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void *user, size_t size) {
+    uint32_t at = hak_granule_of((char *)user - 1);
+    HAK_CHECK(at >= first && at < first + granules);
+    struct hak_large *large = hak_large_at(at);
+    large->user = user;
+    large->size = size;
+    large->first = first;
+    large->granules = granules;
+    large->next = large->newer = large->older = 0;
+    large->moved = moved;
+    hak_header_set(user, HAK_HEADER_LARGE);
+    hak_kind_set(at, HAK_KIND_LARGE);
+    count_live(1, size, run_bytes(large));
+    return user;
+}
+
+void *hak_large_alloc(size_t size, size_t align, bool zero) {
+    HAK_CHECK(hak_is_power_of_two(align));
+    if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
+    if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
+    size_t total = hak_round_up(size + align, HAK_GRANULE);
+    if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
+    uint32_t granules = hak_large_quantum(granules_for(total));
+    uint32_t first = hak_bigcache_get(granules);
+    bool recycled = first != 0;
+    if (recycled) {
+        granules = hak_large_at(first)->granules;
+        hak_kind_set(first, HAK_KIND_NONE);
+    } else {
+        first = hak_run_alloc(granules, 1);
+        if (first == 0 && granules > granules_for(total)) first = hak_run_alloc(granules = granules_for(total), 1);
+        if (first == 0) return NULL;
+    }
+    uintptr_t start = (uintptr_t)hak_granule_address(first);
+    void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
+    HAK_CHECK((uintptr_t)user + size <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
+    if (zero && recycled) memset(user, 0, size);
+    return large_begin(first, granules, 0, user, size);
+}
+
+const struct hak_large *hak_large_find(const void *user) {
+    uint32_t at = hak_granule_of((const char *)user - 1);
+    const struct hak_large *large = hak_large_at(at);
+    return hak_kind_of(at) == HAK_KIND_LARGE && large->user == user ? large : NULL;
+}
+
+bool hak_large_free(void *user, size_t budget, uint32_t now) {
+    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    if (large == NULL) return false;
+    uint8_t expected = HAK_KIND_LARGE; /* of two threads that free the block at once, one gets it */
+    if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, HAK_KIND_NONE, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
+    count_live((size_t)-1, -large->size, -run_bytes(large));
+    uint32_t first = large->first;
+    struct hak_large *record = hak_large_at(first);
+    if (record != large) {
+        record->user = large->user;
+        record->size = large->size;
+        record->first = first;
+        record->granules = large->granules;
+        record->moved = large->moved;
+    }
+    if (record->moved) {
+        /* Given back at once: a moved run keeps a kernel mapping to itself, and there may be few of those. */
+        atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+        hak_run_free(first, record->granules, true);
+        return true;
+    }
+    hak_kind_set(first, HAK_KIND_CACHED);
+    hak_bigcache_put(first, budget, now);
+    return true;
+}
+
+size_t hak_large_usable(const struct hak_large *large) { return run_end(large) - (uintptr_t)large->user; }
+
+/* Cuts granules off the end that `size` bytes do not need, if they are many. */
+static void large_trim(struct hak_large *large, size_t size) {
+    uint32_t need = hak_large_quantum(
+        granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
+    if (need > large->granules / 4 * 3 || need >= large->granules) return;
+    uint32_t spare = large->granules - need;
+    large->granules = need;
+    count_live(0, 0, -((size_t)spare << HAK_GRANULE_SHIFT));
+    hak_run_free(large->first + need, spare, large->moved);
+}
+
+static bool large_extend(struct hak_large *large, size_t size) {
+    size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
+    if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
+    uint32_t need = granules_for(bytes);
+    uint32_t wanted = hak_large_quantum(need);
+    HAK_ASSERT(need > large->granules);
+    if (!hak_run_extend(large->first, large->granules, wanted - large->granules)) {
+        wanted = need;
+        if (!hak_run_extend(large->first, large->granules, wanted - large->granules)) return false;
+    }
+    count_live(0, 0, (size_t)(wanted - large->granules) << HAK_GRANULE_SHIFT);
+    large->granules = wanted;
+    return true;
+}
+
+/* Moves the pages that hold header and contents to the start of a new run. */
+static void *large_move(struct hak_large *large, size_t size) {
+    size_t page = hak_os_page_size();
+    uintptr_t from = ((uintptr_t)large->user - 1) & ~(page - 1);
+    uintptr_t until = run_end(large); /* programs may have used all of malloc_usable_size() */
+    size_t offset = (uintptr_t)large->user - from;
+    if (until - from < MOVE_MIN_BYTES) return NULL;
+    if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
+    size_t total = size + offset;
+    if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
+    uint32_t granules = hak_large_quantum(granules_for(total));
+    HAK_CHECK((size_t)granules << HAK_GRANULE_SHIFT >= until - from);
+    uint32_t first = hak_run_alloc(granules, 1);
+    if (first == 0) goto not_moved;
+    char *to = hak_granule_address(first);
+    if (!hak_os.move((void *)from, to, until - from)) {
+        hak_run_free(first, granules, false);
+        goto not_moved;
+    }
+    struct hak_large old = *large;
+    atomic_store_explicit(&large->kind, HAK_KIND_NONE, memory_order_release);
+    count_live((size_t)-1, -old.size, -run_bytes(&old));
+    if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    hak_run_free(old.first, old.granules, old.moved);
+    return large_begin(first, granules, 1, to + offset, size);
+
+not_moved:
+    atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    return NULL;
+}
+
+void *hak_large_resize(void *user, size_t size) {
+    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    HAK_CHECK(large != NULL);
+    if (size > HAK_REQUEST_MAX) return NULL;
+    if (size <= hak_large_usable(large)) large_trim(large, size);
+    else if (!large_extend(large, size)) return large_move(large, size);
+    count_live(0, size - large->size, 0);
+    large->size = size;
+    return user;
+}
+
+struct hak_large_stats hak_large_stats(void) {
+    return (struct hak_large_stats){
+        .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),
+        .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
+        .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
+        .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
+    };
+}

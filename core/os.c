@@ -1,0 +1,161 @@
+#include "core/os.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+static void *os_reserve(size_t bytes) {
+    int saved = errno;
+    void *start = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+static bool os_release(void *start, size_t bytes) {
+    int saved = errno;
+    bool ok = munmap(start, bytes) == 0;
+    errno = saved;
+    return ok;
+}
+
+static bool os_commit(void *start, size_t bytes) {
+    int saved = errno;
+    bool ok = mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return ok;
+}
+
+static bool os_purge(void *start, size_t bytes) {
+    int saved = errno;
+    bool ok = madvise(start, bytes, MADV_DONTNEED) == 0;
+    errno = saved;
+    return ok;
+}
+
+static bool os_renew(void *start, size_t bytes) {
+    int saved = errno;
+    void *got = mmap(start, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    errno = saved;
+    return got == start;
+}
+
+static bool os_move(void *from, void *to, size_t bytes) {
+    int saved = errno;
+    void *got = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+    errno = saved;
+    return got == to;
+}
+
+static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
+    int saved = errno;
+    bool ok = madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+    errno = saved;
+    return ok;
+}
+
+const struct hak_os_table hak_os = {
+    .reserve = os_reserve,
+    .release = os_release,
+    .commit = os_commit,
+    .purge = os_purge,
+    .renew = os_renew,
+    .move = os_move,
+    .huge_pages = os_huge_pages,
+};
+
+size_t hak_os_page_size(void) {
+    static _Atomic size_t size; /* sysconf is not free, and its answer never changes */
+    size_t known = atomic_load_explicit(&size, memory_order_relaxed);
+    if (known == 0) {
+        known = (size_t)sysconf(_SC_PAGESIZE);
+        HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
+        atomic_store_explicit(&size, known, memory_order_relaxed);
+    }
+    return known;
+}
+
+size_t hak_os_memory_size(void) {
+    int saved = errno;
+    struct sysinfo info;
+    size_t bytes = sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
+    errno = saved;
+    return bytes;
+}
+
+uint32_t hak_os_now_ms(void) {
+    struct timespec now;
+    int saved = errno;
+    int bad = clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    errno = saved;
+    return bad ? 0 : (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+int hak_os_thread_id(void) {
+    return (int)syscall(SYS_gettid);
+}
+
+bool hak_os_is_secure(void) {
+    int saved = errno;
+    bool secure = getauxval(AT_SECURE) != 0;
+    errno = saved;
+    return secure;
+}
+
+void hak_os_write_error(const char *text, size_t length) {
+    int saved = errno;
+    while (length > 0) {
+        ssize_t done = write(STDERR_FILENO, text, length);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) break; /* stderr is closed or full: there is nobody left to tell */
+        text += done;
+        length -= (size_t)done;
+    }
+    errno = saved;
+}
+
+_Noreturn void hak_fail(const char *what, const char *file, int line) {
+    char text[400];
+    char digits[12];
+    size_t n = 0, d = 0;
+    for (unsigned v = (unsigned)line; v > 0 || d == 0; v /= 10) digits[d++] = (char)('0' + v % 10);
+    const char *parts[] = {"hakmem: internal check failed: ", what, " at ", file, ":"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        for (const char *s = parts[i]; *s != '\0' && n < sizeof text - sizeof digits - 1; s++) text[n++] = *s;
+    while (d > 0) text[n++] = digits[--d];
+    text[n++] = '\n';
+    hak_os_write_error(text, n);
+    abort();
+}
+
+/* The ranks that the calling thread holds, a bit each. Only debug builds look at it. */
+static _Thread_local unsigned ranks_held __attribute__((tls_model("initial-exec")));
+
+void hak_lock_take(struct hak_lock *lock) {
+    if (HAK_DEBUG) HAK_CHECK((ranks_held >> lock->rank) == 0);
+    int bad = pthread_mutex_lock(&lock->mutex);
+    HAK_CHECK(bad == 0);
+    if (HAK_DEBUG) ranks_held |= 1u << lock->rank;
+}
+
+void hak_lock_drop(struct hak_lock *lock) {
+    if (HAK_DEBUG) HAK_CHECK((ranks_held & (1u << lock->rank)) != 0);
+    if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
+    int bad = pthread_mutex_unlock(&lock->mutex);
+    HAK_CHECK(bad == 0);
+}
+
+void hak_lock_reset(struct hak_lock *lock) {
+    if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
+    lock->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}

@@ -1,0 +1,64 @@
+/* The only contact with the operating system: memory, time, locks, output.
+ *
+ * Memory calls go through one table, which tests replace to make the k-th call fail. Contract of the entries:
+ *   - addresses and lengths are multiples of the page size;
+ *   - none touches errno, none allocates;
+ *   - false or NULL means that nothing has changed. */
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include <pthread.h>
+
+#include "core/types.h"
+
+struct hak_os_table {
+    /* Address space without memory; NULL if there is not so much. */
+    void *(*reserve)(size_t bytes);
+    /* Gives address space back. */
+    bool (*release)(void *start, size_t bytes);
+    /* Makes reserved pages readable and writable, zero at first touch. */
+    bool (*commit)(void *start, size_t bytes);
+    /* Gives the pages' memory back; they read as zero afterwards. */
+    bool (*purge)(void *start, size_t bytes);
+    /* Replaces pages by fresh zero ones; joins the mapping with its neighbours again after move(). */
+    bool (*renew)(void *start, size_t bytes);
+    /* Moves the pages' contents to other committed pages without copying; `from` reads as zero afterwards. */
+    bool (*move)(void *from, void *to, size_t bytes);
+    /* Advises for (true) or against (false) transparent huge pages. */
+    bool (*huge_pages)(void *start, size_t bytes, bool wanted);
+};
+
+extern const struct hak_os_table hak_os;
+
+size_t hak_os_page_size(void);
+size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
+
+/* Milliseconds of a clock that never goes back; resolution a few milliseconds, no system call. */
+uint32_t hak_os_now_ms(void);
+
+/* The kernel's number of the calling thread. */
+int hak_os_thread_id(void);
+
+/* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
+bool hak_os_is_secure(void);
+
+/* Writes to stderr, whole, whatever it takes. */
+void hak_os_write_error(const char *text, size_t length);
+
+/* Locks. A thread takes them only in rising rank; debug builds prove it. */
+enum hak_lock_rank { HAK_RANK_HEAPS = 1, HAK_RANK_CACHE, HAK_RANK_BIGCACHE, HAK_RANK_RANGE, HAK_RANK_COUNT };
+
+struct hak_lock {
+    pthread_mutex_t mutex;
+    enum hak_lock_rank rank;
+};
+
+#define HAK_LOCK_INITIALIZER(rank_)                                                                            \
+    { .mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (rank_) }
+
+void hak_lock_take(struct hak_lock *lock);
+void hak_lock_drop(struct hak_lock *lock);
+/* In the child of a fork: makes the lock free again, whoever held it. */
+void hak_lock_reset(struct hak_lock *lock);
+
+#endif

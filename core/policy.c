@@ -1,0 +1,172 @@
+#include "core/policy.h"
+
+#include <string.h>
+
+#include "core/text.h"
+
+/* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
+#define CAP_MAX_BYTES      (256u << 10)
+#define CAP_MAX_BYTES_POOL (1u << 20)
+#define CAP_MAX_BLOCKS     4096u
+#define CAP_MIN_BYTES      (8u << 10)
+#define CAP_MIN_BLOCKS     64u
+#define BATCH_MAX_BYTES    (64u << 10)
+#define BATCH_MIN_BYTES    (4u << 10)
+
+#define CLAMP(n, least, most) ((n) < (least) ? (least) : (n) > (most) ? (most) : (n))
+#define IS_POOL_TINY 0
+#define IS_POOL_MID  0
+#define IS_POOL_POOL 1
+
+#define BIN_POLICY(tier, index, previous, stride, units)                                                       \
+    [HAK_BIN_OF(tier, index)] = {                                                                              \
+        .cap_min = CLAMP(CAP_MIN_BYTES / (stride), 4, CAP_MIN_BLOCKS),                                         \
+        .cap_max = CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS), \
+        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                                 \
+        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                                 \
+    },
+
+#define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
+
+static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
+
+static _Atomic(const struct hak_policy *) current = &defaults;
+
+const struct hak_policy *hak_policy(void) {
+    return atomic_load_explicit(&current, memory_order_acquire); /* acquire: the snapshot's contents */
+}
+
+void hak_policy_replace(const struct hak_policy *policy) {
+    HAK_CHECK(policy->arena_mb_init > 0 && policy->arena_mb_max > 0);
+    atomic_store_explicit(&current, policy, memory_order_release);
+}
+
+struct option {
+    const char *name, *type;
+    size_t offset;
+    uint32_t standard, least, most;
+};
+
+#define OPTION_ROW(field, name_, type_, standard_, least_, most_, text)                                        \
+    {.name = (name_),                                                                                          \
+     .type = (type_),                                                                                          \
+     .offset = offsetof(struct hak_policy, field),                                                             \
+     .standard = (standard_),                                                                                  \
+     .least = (least_),                                                                                        \
+     .most = (most_)},
+
+static const struct option options[] = {HAK_OPTION_TABLE(OPTION_ROW)};
+#define OPTION_COUNT (sizeof options / sizeof options[0])
+#define PREFIX       "HAKMEM_"
+
+/* A decimal number and nothing else; false otherwise, and above UINT32_MAX. */
+static bool number_parse(const char *text, uint32_t *number) {
+    uint64_t value = 0;
+    if (*text == '\0') return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9') return false;
+        value = value * 10 + (uint64_t)(*text - '0');
+        if (value > UINT32_MAX) return false;
+    }
+    *number = (uint32_t)value;
+    return true;
+}
+
+/* Text from outside: at most `most` characters, and none that a terminal would act on. */
+static void add_quoted(struct hak_text *line, const char *text, size_t length, size_t most) {
+    for (size_t i = 0; i < length && i < most; i++) {
+        char shown[2] = {text[i] < ' ' || text[i] > '~' ? '?' : text[i], '\0'};
+        hak_text_add(line, shown);
+    }
+    if (length > most) hak_text_add(line, "...");
+}
+
+static const struct option *option_find(const char *name, size_t length) {
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0) return &options[i];
+    return NULL;
+}
+
+/* Edit distance, for names of up to 63 characters; more is far. */
+static unsigned name_distance(const char *a, size_t a_length, const char *b) {
+    unsigned row[64];
+    size_t b_length = strlen(b);
+    if (a_length >= 64 || b_length >= 64) return 64;
+    for (size_t j = 0; j <= b_length; j++) row[j] = (unsigned)j;
+    for (size_t i = 1; i <= a_length; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= b_length; j++) {
+            unsigned substitute = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            unsigned shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = substitute < shorter ? substitute : shorter;
+        }
+    }
+    return row[b_length];
+}
+
+static void report_unknown(const char *name, size_t length) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: option " PREFIX);
+    add_quoted(&line, name, length, 60);
+    hak_text_add(&line, " is unknown");
+    size_t best = 0;
+    for (size_t i = 1; i < OPTION_COUNT; i++)
+        if (name_distance(name, length, options[i].name) < name_distance(name, length, options[best].name)) best = i;
+    if (name_distance(name, length, options[best].name) <= 4) {
+        hak_text_add(&line, "; did you mean " PREFIX);
+        hak_text_add(&line, options[best].name);
+        hak_text_add(&line, "?");
+    }
+    hak_text_print(&line);
+}
+
+static void report_value(const struct option *option, const char *value, uint32_t used) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: option " PREFIX);
+    hak_text_add(&line, option->name);
+    hak_text_add(&line, ": \"");
+    add_quoted(&line, value, strlen(value), 60);
+    hak_text_add(&line, "\" is not a number in ");
+    hak_text_add_number(&line, option->least);
+    hak_text_add(&line, "..");
+    hak_text_add_number(&line, option->most);
+    hak_text_add(&line, "; using ");
+    hak_text_add_number(&line, used);
+    hak_text_print(&line);
+}
+
+bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
+    HAK_CHECK(strncmp(setting, PREFIX, strlen(PREFIX)) == 0);
+    const char *name = setting + strlen(PREFIX);
+    const char *equals = strchr(name, '=');
+    if (equals == NULL) return true; /* not a variable: programs may put such strings into their environment */
+    const struct option *option = option_find(name, (size_t)(equals - name));
+    if (option == NULL) {
+        report_unknown(name, (size_t)(equals - name));
+        return false;
+    }
+    uint32_t *field = (uint32_t *)(void *)((char *)policy + option->offset);
+    uint32_t number;
+    if (!number_parse(equals + 1, &number) || number < option->least || number > option->most) {
+        *field = option->standard;
+        report_value(option, equals + 1, option->standard);
+        return false;
+    }
+    *field = number;
+    return true;
+}
+
+void hak_policy_init(char *const *environment) {
+    static struct hak_policy from_environment;
+    if (environment == NULL || hak_os_is_secure()) return;
+    bool any = false;
+    from_environment = defaults;
+    for (; *environment != NULL; environment++) {
+        if (strncmp(*environment, PREFIX, strlen(PREFIX)) != 0) continue;
+        any = true;
+        hak_policy_parse(&from_environment, *environment);
+    }
+    if (any) hak_policy_replace(&from_environment);
+}

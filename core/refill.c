@@ -1,0 +1,378 @@
+#include "core/refill.h"
+
+#include "core/large.h"
+#include "core/report.h"
+#include "core/text.h"
+
+static _Atomic uint32_t trim_requests;
+
+#define TICK_CALLS 64u /* slow paths between two looks at the clock */
+
+/* ---- log --------------------------------------------------------------------------------------------- */
+
+/* One line a batch: where it came from, how many blocks, and the counters after it. */
+HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, uint32_t count) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: p0 ");
+    hak_text_add(&line, what);
+    hak_text_add(&line, " slab ");
+    hak_text_add_hex(&line, hak_slab_start(slab));
+    hak_text_add(&line, " stride ");
+    hak_text_add_number(&line, hak_classes[slab->bin].stride);
+    hak_text_add(&line, " blocks ");
+    hak_text_add_number(&line, count);
+    hak_text_add(&line, " used ");
+    hak_text_add_number(&line, slab->used);
+    hak_text_add(&line, " carved ");
+    hak_text_add_number(&line, slab->carved);
+    hak_text_add(&line, " of ");
+    hak_text_add_number(&line, slab->capacity);
+    hak_text_add(&line, " active ");
+    hak_text_add_number(&line, hak_superslab_of(slab)->active);
+    hak_text_print(&line);
+}
+
+/* Keeps the sum of `used` for statistics; `change` blocks left (+) or came back to (-) a slab. */
+static void used_shown_add(struct hak_slab *slab, uint32_t change) {
+    _Atomic uint32_t *sum = &hak_heap_of_home(slab->home)->classes[slab->bin].used_shown;
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + change, memory_order_relaxed);
+}
+
+/* ---- collect ----------------------------------------------------------------------------------------- */
+
+static struct hak_block *list_tail(struct hak_block *head, uint32_t count) {
+    HAK_ASSERT(count > 0);
+    for (uint32_t i = 1; i < count; i++) {
+        head = hak_block_next(head);
+        HAK_CHECK(head != NULL);
+    }
+    return head;
+}
+
+/* Joins the taken remote list with the freelist; walks the shorter of the two. */
+static void collect_join(struct hak_slab *slab, struct hak_block *head, uint32_t count) {
+    uint32_t free_count = (uint32_t)(slab->carved - slab->used);
+    if (free_count == 0 || count <= free_count) {
+        hak_slab_put(slab, head, free_count == 0 ? NULL : list_tail(head, count), count);
+        return;
+    }
+    struct hak_block *own = slab->freelist;
+    struct hak_block *tail = list_tail(own, free_count);
+    slab->freelist = NULL;
+    hak_slab_put(slab, head, NULL, count);
+    tail->next = slab->freelist;
+    slab->freelist = own;
+}
+
+/* A slab whose notification has arrived: its remote list is taken back. */
+static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, const struct hak_policy *policy) {
+    uint64_t word = hak_remote_take(slab);
+    uint32_t count = hak_remote_word_count(word);
+    HAK_CHECK(count > 0 && count <= slab->used);
+    used_shown_add(slab, -count);
+    if (count == slab->used) {
+        /* Every block is back: begin again, in address order, without a look at any of them. */
+        if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect-all", slab, count);
+        hak_slab_reset(slab);
+        if (slab->state == HAK_SLAB_CURRENT) return;
+        if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(home_heap, slab);
+        hak_heap_drop_slab(home_heap, slab, hak_os_now_ms());
+        return;
+    }
+    collect_join(slab, hak_remote_word_head(word), count);
+    if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect", slab, count);
+    if (slab->state == HAK_SLAB_FULL) hak_heap_partial_push(home_heap, slab);
+}
+
+void hak_collect(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
+        HAK_ASSERT(hak_home_ruled_by(&each->home, heap));
+        struct hak_slab *slab = hak_home_take_notified(&each->home);
+        while (slab != NULL) {
+            struct hak_slab *next = slab->notify_next; /* read first: a collected slab may cease to exist */
+            HAK_CHECK(slab->home == &each->home);
+            collect_slab(each, slab, policy);
+            slab = next;
+        }
+    }
+}
+
+/* ---- refill ------------------------------------------------------------------------------------------ */
+
+static struct hak_slab *partial_pop(struct hak_heap *heap, unsigned bin) {
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
+        struct hak_slab *slab = each->classes[bin].partial;
+        if (slab == NULL) continue;
+        hak_heap_partial_remove(each, slab);
+        return slab;
+    }
+    return NULL;
+}
+
+static struct hak_slab *new_slab(struct hak_heap *heap, unsigned bin) {
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
+        struct hak_slab *slab = hak_heap_new_slab(each, bin);
+        if (slab != NULL) return slab;
+    }
+    return NULL;
+}
+
+/* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it comes
+ * back through a flush or a collect. */
+static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    struct hak_heap_class *class = &heap->classes[bin];
+    if (class->current != NULL) {
+        HAK_ASSERT(class->current->used == class->current->capacity);
+        class->current->state = HAK_SLAB_FULL;
+        class->current = NULL;
+    }
+    if (!policy->p0_no_drain) hak_collect(heap);
+    struct hak_slab *slab = partial_pop(heap, bin);
+    if (slab == NULL) slab = new_slab(heap, bin);
+    if (slab == NULL && policy->p0_no_drain) {
+        hak_collect(heap);
+        slab = partial_pop(heap, bin);
+        if (slab == NULL) slab = new_slab(heap, bin);
+    }
+    while (slab == NULL && hak_heap_adopt(heap) != NULL) {
+        hak_collect(heap);
+        slab = partial_pop(heap, bin);
+        if (slab == NULL) slab = new_slab(heap, bin);
+    }
+    if (slab == NULL && hak_heap_grow(heap, bin)) slab = new_slab(heap, bin);
+    if (slab == NULL) return false;
+    slab->state = HAK_SLAB_CURRENT;
+    class->current = slab;
+    return true;
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* A batch arrived: the bin must hold it and as much again, or the next free would flush it. */
+static void bin_fill(struct hak_bin *bin, struct hak_heap_class *class, struct hak_block *head, uint32_t count,
+                     const struct hak_bin_policy *bounds) {
+    bin->head = head;
+    bin->count = count;
+    if (bin->cap < 2 * count) bin->cap = min_u32(2 * count, bounds->cap_max);
+    class->batch = min_u32(class->batch * 2, bounds->batch_max);
+    class->busy++;
+    atomic_store_explicit(&class->count_shown, count, memory_order_relaxed);
+}
+
+bool hak_refill(struct hak_heap *heap, unsigned bin) {
+    const struct hak_policy *policy = hak_policy();
+    const struct hak_bin_policy *bounds = &policy->bins[bin];
+    struct hak_heap_class *class = &heap->classes[bin];
+    HAK_CHECK(heap->bins[bin].head == NULL && heap->bins[bin].count == 0);
+    hak_tick(heap);
+    if (heap->bins[bin].head != NULL) return true;
+    uint32_t carve_max = policy->p0_enable ? class->batch : 1;
+    uint32_t take_max = policy->p0_enable ? bounds->cap_max / 2u : 1;
+    for (;;) {
+        struct hak_slab *slab = class->current; /* again after each switch */
+        if (slab != NULL) {
+            struct hak_block *head;
+            const char *source = "take";
+            uint32_t count = hak_slab_take(slab, take_max, &head);
+            if (count == 0) {
+                count = hak_slab_carve(slab, carve_max, &head);
+                source = "carve";
+            }
+            if (count > 0) {
+                used_shown_add(slab, count);
+                if (HAK_UNLIKELY(policy->p0_log)) log_batch(source, slab, count);
+                bin_fill(&heap->bins[bin], class, head, count, bounds);
+                return true;
+            }
+        }
+        if (!switch_slab(heap, bin, policy)) return false;
+    }
+}
+
+/* ---- flush ------------------------------------------------------------------------------------------- */
+
+/* Blocks of one slab on their way home, in the order in which they were freed. */
+struct run {
+    struct hak_slab *slab; /* NULL: empty */
+    struct hak_block *head, *tail;
+    uint32_t count;
+};
+
+#define OPEN_RUNS 32u /* power of two; runs of several slabs are gathered at once, so that one CAS carries many */
+
+static void send_home(struct run *run, const struct hak_policy *policy) {
+    struct hak_slab *slab = run->slab;
+    if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
+    /* From here on the slab may be gone: its owner may have collected these blocks. */
+    if (HAK_UNLIKELY(policy->p0_log)) {
+        struct hak_text line = {.length = 0};
+        hak_text_add(&line, "hakmem: p0 remote blocks ");
+        hak_text_add_number(&line, run->count);
+        hak_text_print(&line);
+    }
+    run->slab = NULL;
+}
+
+static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const struct hak_policy *policy) {
+    struct hak_slab *slab = run->slab;
+    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    HAK_ASSERT(hak_home_ruled_by(slab->home, heap));
+    (void)heap;
+    hak_slab_put(slab, run->head, run->tail, run->count);
+    used_shown_add(slab, -run->count);
+    if (HAK_UNLIKELY(policy->p0_log)) log_batch("flush", slab, run->count);
+    run->slab = NULL;
+    if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
+        if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
+        if (*now == 0) *now = hak_os_now_ms();
+        hak_heap_drop_slab(owner, slab, *now);
+    } else if (slab->state == HAK_SLAB_FULL) {
+        hak_heap_partial_push(owner, slab);
+    }
+}
+
+/* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
+static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
+    if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
+        struct hak_slab *slab = hak_slab_find(block);
+        if (HAK_LIKELY(slab != NULL) && HAK_LIKELY(slab->bin == bin)) return slab;
+    }
+    hak_report_bad_list("free", block, bin);
+}
+
+static void run_add(struct run *run, struct hak_slab *slab, struct hak_block *block) {
+    if (run->slab == NULL) {
+        *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
+        return;
+    }
+    block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
+    run->head = block;
+    run->count++;
+}
+
+void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
+    const struct hak_policy *policy = hak_policy();
+    struct hak_bin *b = &heap->bins[bin];
+    struct run remote[OPEN_RUNS] = {{0}};
+    struct run own = {0};
+    struct hak_block *kept_head = NULL, **kept_link = &kept_head;
+    uint32_t kept = 0, seen = 0, now = 0;
+    for (struct hak_block *block = b->head, *next; block != NULL; block = next, seen++) {
+        struct hak_slab *slab = list_block_slab(block, bin);
+        next = block->next;
+        if (hak_home_ruled_by(slab->home, heap)) {
+            if (kept < keep) {
+                *kept_link = block;
+                kept_link = &block->next;
+                kept++;
+                continue;
+            }
+            if (own.slab != NULL && own.slab != slab) put_own(heap, &own, &now, policy);
+            run_add(&own, slab, block);
+        } else {
+            struct run *run = &remote[((uintptr_t)slab / HAK_SLOT_SIZE) % OPEN_RUNS];
+            if (run->slab != NULL && run->slab != slab) send_home(run, policy);
+            run_add(run, slab, block);
+        }
+    }
+    HAK_CHECK(seen == b->count);
+    *kept_link = NULL;
+    b->head = kept_head;
+    b->count = kept;
+    if (own.slab != NULL) put_own(heap, &own, &now, policy);
+    for (unsigned i = 0; i < OPEN_RUNS; i++)
+        if (remote[i].slab != NULL) send_home(&remote[i], policy);
+    atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
+}
+
+void hak_flush_full(struct hak_heap *heap, unsigned bin) {
+    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    struct hak_bin *b = &heap->bins[bin];
+    HAK_ASSERT(b->count >= b->cap);
+    hak_tick(heap);
+    hak_flush(heap, bin, b->cap / 2);
+    b->cap = min_u32(b->cap * 2, bounds->cap_max);
+    heap->classes[bin].busy++;
+}
+
+static void bins_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    heap->bins[bin].cap = policy->bins[bin].cap_min;
+    heap->classes[bin].batch = policy->bins[bin].batch_min;
+}
+
+/* The bin gives up the slab that it is refilled from. */
+static void current_drop(struct hak_heap *heap, unsigned bin) {
+    struct hak_slab *slab = heap->classes[bin].current;
+    if (slab == NULL) return;
+    heap->classes[bin].current = NULL;
+    slab->state = HAK_SLAB_FULL;
+    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    if (slab->used == 0) hak_heap_drop_slab(owner, slab, hak_os_now_ms());
+    else if (slab->used < slab->capacity) hak_heap_partial_push(owner, slab);
+}
+
+void hak_flush_all(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        if (heap->bins[bin].count > 0) hak_flush(heap, bin, 0);
+        current_drop(heap, bin);
+        bins_reset(heap, bin, policy);
+    }
+    hak_collect(heap);
+}
+
+void hak_free_without_heap(struct hak_block *block, unsigned bin) {
+    struct hak_slab *slab = hak_slab_find(block);
+    if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block)) hak_report_bad_pointer("free", block);
+    hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
+    struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
+    send_home(&run, hak_policy());
+}
+
+/* ---- trim -------------------------------------------------------------------------------------------- */
+
+/* A bin that nobody used since the last tick holds memory for nothing. */
+static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    struct hak_heap_class *class = &heap->classes[bin];
+    bool idle = class->busy == 0 && heap->bins[bin].count == class->tick_count;
+    if (idle && heap->bins[bin].count > 0) {
+        hak_flush(heap, bin, 0);
+        bins_reset(heap, bin, policy);
+    }
+    if (idle) current_drop(heap, bin);
+    class->busy = 0;
+    class->tick_count = heap->bins[bin].count;
+}
+
+static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
+    heap->last_tick = now;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) bin_tick(heap, bin, policy);
+    hak_collect(heap);
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        hak_heap_purge(each, now, policy->purge_delay_ms);
+    hak_superslab_cache_purge(now, policy->purge_delay_ms);
+    hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
+}
+
+void hak_tick(struct hak_heap *heap) {
+    uint32_t wanted = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+    if (HAK_UNLIKELY(heap->trim_seen != wanted)) {
+        heap->trim_seen = wanted;
+        hak_trim(heap);
+    }
+    if (++heap->slow_calls % TICK_CALLS != 0) return;
+    const struct hak_policy *policy = hak_policy();
+    uint32_t now = hak_os_now_ms();
+    if (now - heap->last_tick >= policy->purge_delay_ms / 2) tick(heap, now, policy);
+}
+
+size_t hak_trim(struct hak_heap *heap) {
+    size_t bytes = 0;
+    hak_flush_all(heap);
+    uint32_t now = hak_os_now_ms();
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) bytes += hak_heap_purge(each, now, 0);
+    return bytes;
+}
+
+void hak_trim_request(void) { atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed); }

@@ -1,0 +1,174 @@
+#include "core/report.h"
+
+#include <stdlib.h>
+
+#include "core/text.h"
+
+static void begin(struct hak_text *line, const char *operation, const char *what) {
+    line->length = 0;
+    hak_text_add(line, "hakmem: ");
+    hak_text_add(line, operation);
+    hak_text_add(line, "(): ");
+    hak_text_add(line, what);
+}
+
+static void add_pointer(struct hak_text *line, const void *ptr) {
+    hak_text_add(line, ": pointer ");
+    hak_text_add_pointer(line, ptr);
+}
+
+_Noreturn static void end(struct hak_text *line) {
+    hak_text_print(line);
+    abort();
+}
+
+static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier, int class_index) {
+    hak_text_add(line, ", block ");
+    hak_text_add_pointer(line, block);
+    hak_text_add(line, ", size ");
+    hak_text_add_number(line, size);
+    hak_text_add(line, ", ");
+    hak_text_add(line, tier);
+    if (class_index < 0) return;
+    hak_text_add(line, " class ");
+    hak_text_add_number(line, (uint64_t)class_index);
+}
+
+static void add_state(struct hak_text *line, const char *state) {
+    hak_text_add(line, ", state ");
+    hak_text_add(line, state);
+}
+
+static const char *slab_block_state(const struct hak_slab *slab, const void *block) {
+    uint8_t header = hak_header_of(block);
+    if (header == HAK_BIN_HEADER(slab->bin) || header == HAK_HEADER_CONTAINER) return "live";
+    if (header == HAK_BIN_HEADER_FREE(slab->bin)) return "free";
+    return "unknown";
+}
+
+static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, const void *block) {
+    unsigned bin = slab->bin;
+    add_block(line, block, hak_classes[bin].stride - 1, hak_tier_name(hak_tier_of_bin(bin)),
+              (int)(bin % HAK_TIER_BINS));
+    add_state(line, slab_block_state(slab, block));
+    hak_text_add(line, ", owner thread ");
+    const struct hak_heap *owner = hak_heap_of_home(slab->home);
+    hak_text_add_number(line, (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
+}
+
+static const char *header_problem(struct hak_text *what, uint8_t header) {
+    what->length = 0;
+    hak_text_add(what, "overwritten header ");
+    hak_text_add_hex(what, header);
+    what->bytes[what->length] = '\0';
+    return what->bytes;
+}
+
+_Noreturn static void report_in_slab(const char *operation, const void *ptr, const struct hak_slab *slab) {
+    struct hak_text line, what;
+    uint32_t index = hak_slab_index(slab, ptr);
+    if (index >= slab->capacity) index = slab->capacity - 1u;
+    const void *block = hak_slab_block(slab, index);
+    uint8_t header = hak_header_of(ptr);
+    const char *problem = "pointer inside a block";
+    if (index >= slab->carved) problem = "pointer to memory that was never allocated";
+    else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT) || header == HAK_BIN_HEADER_FREE(slab->bin))
+        problem = ptr == block || header != HAK_BIN_HEADER_FREE(slab->bin) ? "double free" : problem;
+    else if (ptr == block && header != HAK_HEADER_CONTAINER) problem = header_problem(&what, header);
+    begin(&line, operation, problem);
+    add_pointer(&line, ptr);
+    add_slab_block(&line, slab, block);
+    end(&line);
+}
+
+_Noreturn static void report_in_large(const char *operation, const void *ptr, const struct hak_large *large) {
+    struct hak_text line, what;
+    bool live = atomic_load_explicit(&large->kind, memory_order_relaxed) == HAK_KIND_LARGE;
+    const char *problem = "pointer inside a block";
+    if (ptr == large->user) problem = live ? header_problem(&what, hak_header_of(ptr)) : "double free";
+    else if (!live) problem = "pointer inside a freed block";
+    begin(&line, operation, problem);
+    add_pointer(&line, ptr);
+    add_block(&line, large->user, large->size, "large", -1);
+    add_state(&line, live ? "live" : "free");
+    end(&line);
+}
+
+_Noreturn static void report_outside(const char *operation, const void *ptr) {
+    struct hak_text line;
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
+    begin(&line, operation, "pointer is not from hakmem");
+    add_pointer(&line, ptr);
+    hak_text_add(&line, ", not in hakmem's range ");
+    hak_text_add_hex(&line, hak_range.base);
+    hak_text_add(&line, "-");
+    hak_text_add_hex(&line, hak_range.base + limit);
+    end(&line);
+}
+
+/* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before. */
+static const struct hak_large *large_around(uint32_t granule) {
+    for (uint32_t at = granule + 1; at > 0; at--) {
+        enum hak_kind kind = hak_kind_of(at);
+        if (kind == HAK_KIND_NONE) continue;
+        if (at > granule && kind != HAK_KIND_LARGE) continue; /* an aligned block's record may lie behind */
+        if (kind != HAK_KIND_LARGE && kind != HAK_KIND_CACHED) return NULL;
+        const struct hak_large *large = hak_large_at(at);
+        if (granule >= large->first && granule - large->first < large->granules) return large;
+        if (at <= granule) return NULL;
+    }
+    return NULL;
+}
+
+_Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
+    struct hak_text line;
+    uintptr_t address = (uintptr_t)ptr;
+    uint64_t bytes = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
+    if (hak_range.base == 0 || address - hak_range.base >= bytes) report_outside(operation, ptr);
+    uint32_t granule = hak_granule_of((const char *)ptr - 1);
+    enum hak_kind kind = hak_kind_of(granule);
+    const struct hak_slab *slab = hak_slab_find(ptr);
+    if (address % HAK_ALIGNMENT != 0) {
+        begin(&line, operation, "misaligned pointer");
+        add_pointer(&line, ptr);
+        if (slab != NULL) {
+            uint32_t index = hak_slab_index(slab, ptr);
+            add_slab_block(&line, slab, hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
+        }
+        end(&line);
+    }
+    if (slab != NULL) report_in_slab(operation, ptr, slab);
+    const struct hak_large *large = kind == HAK_KIND_FREE_RUN ? NULL : large_around(granule);
+    if (large != NULL) report_in_large(operation, ptr, large);
+    /* The memory went back to the system; a large block's pointer shows by its place what it was. */
+    begin(&line, operation, address % HAK_GRANULE == HAK_ALIGNMENT ? "double free" : "pointer to unused memory");
+    add_pointer(&line, ptr);
+    hak_text_add(&line, ", in no block");
+    end(&line);
+}
+
+_Noreturn void hak_report_bad_list(const char *operation, const void *block, unsigned bin) {
+    struct hak_text line;
+    begin(&line, operation, "corrupted free list");
+    add_pointer(&line, block);
+    if (!hak_range_has(block)) {
+        hak_text_add(&line, ", not in hakmem's range");
+    } else {
+        hak_text_add(&line, ", header ");
+        hak_text_add_hex(&line, hak_header_of(block));
+        const struct hak_slab *slab = hak_slab_find(block);
+        if (slab != NULL) add_slab_block(&line, slab, hak_slab_block(slab, hak_slab_index(slab, block)));
+    }
+    hak_text_add(&line, ", list of ");
+    hak_text_add(&line, hak_tier_name(hak_tier_of_bin(bin)));
+    hak_text_add(&line, " class ");
+    hak_text_add_number(&line, bin % HAK_TIER_BINS);
+    end(&line);
+}
+
+_Noreturn void hak_report_no_memory(const char *operation, size_t size) {
+    struct hak_text line;
+    begin(&line, operation, "no memory, and no C++ runtime to throw std::bad_alloc: size ");
+    hak_text_add_number(&line, size);
+    end(&line);
+}

@@ -1,0 +1,190 @@
+/* The slow paths of malloc and free, and the aligned and large forms. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/api.h"
+#include "core/large.h"
+#include "core/refill.h"
+#include "core/report.h"
+
+/* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
+static void *bin_pop(struct hak_heap *heap, unsigned bin) {
+    struct hak_bin *b = &heap->bins[bin];
+    if (b->head == NULL && !hak_refill(heap, bin)) return NULL;
+    struct hak_block *block = b->head;
+    if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin))
+        hak_report_bad_list("malloc", block, bin);
+    HAK_CHECK(b->count > 0);
+    b->head = block->next;
+    b->count--;
+    hak_header_set(block, HAK_BIN_HEADER(bin));
+    return block;
+}
+
+static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
+    HAK_ASSERT(b->count < b->cap);
+    struct hak_block *block = user;
+    hak_header_set(user, HAK_BIN_HEADER_FREE(bin));
+    block->next = b->head;
+    b->head = block;
+    b->count++;
+}
+
+static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
+    if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) {
+        void *user = bin_pop(heap, hak_bin_of_size(size));
+        if (user != NULL && zero) memset(user, 0, size);
+        return user;
+    }
+    hak_tick(heap);
+    return hak_large_alloc(size, align, zero);
+}
+
+static void trim_visit(struct hak_heap *heap, void *bytes) { *(size_t *)bytes += hak_trim(heap); }
+
+/* Gives all that is cached and idle back to the system; returns the bytes. */
+static size_t release_all(struct hak_heap *heap, size_t keep_large) {
+    size_t bytes = 0;
+    if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
+    hak_heap_each_idle(trim_visit, &bytes);
+    uint32_t now = hak_os_now_ms();
+    bytes += hak_superslab_cache_purge(now, 0);
+    bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
+    return bytes;
+}
+
+/* Allocation of any kind by a thread in any state. */
+static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool zero) {
+    bool borrowed = heap == &hak_heap_gone;
+    if (borrowed) heap = hak_heap_borrow();
+    else if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
+    void *user = NULL;
+    if (heap != NULL) {
+        user = alloc_any(heap, size, align, zero);
+        /* Address space or memory is short: what is cached in the wrong shape may serve. */
+        if (user == NULL && size <= HAK_REQUEST_MAX && release_all(heap, 0) > 0)
+            user = alloc_any(heap, size, align, zero);
+        if (borrowed) hak_heap_return(heap);
+    }
+    if (user == NULL) errno = ENOMEM;
+    return user;
+}
+
+void *hak_malloc_slow(struct hak_heap *heap, size_t size) { return alloc_slow(heap, size, HAK_ALIGNMENT, false); }
+
+void *hak_alloc_zeroed(size_t size) {
+    if (size > HAK_BINNED_MAX) return alloc_slow(hak_heap_tls, size, HAK_ALIGNMENT, true);
+    void *user = hak_fast_malloc(size);
+    return user != NULL ? memset(user, 0, size) : NULL;
+}
+
+void *hak_alloc_aligned(size_t align, size_t size) {
+    HAK_CHECK(hak_is_power_of_two(align));
+    if (align <= HAK_ALIGNMENT) return hak_fast_malloc(size);
+    size_t most;
+    if (__builtin_add_overflow(size, align - HAK_ALIGNMENT, &most) || most > HAK_BINNED_MAX)
+        return alloc_slow(hak_heap_tls, size, align, false);
+    char *block = hak_fast_malloc(most);
+    if (block == NULL) return NULL;
+    char *user = (char *)hak_round_up((uintptr_t)block, align);
+    if (user == block) return block;
+    hak_header_set(block, HAK_HEADER_CONTAINER);
+    hak_header_set(user, HAK_HEADER_ALIGNED);
+    return user;
+}
+
+/* The block around a live aligned pointer; NULL if it is none. */
+static struct hak_block *container_of(const void *user, const struct hak_slab **slab_out) {
+    const struct hak_slab *slab = hak_slab_find(user);
+    if (slab == NULL) return NULL;
+    uint32_t index = hak_slab_index(slab, user);
+    if (index >= slab->carved) return NULL;
+    struct hak_block *block = hak_slab_block(slab, index);
+    if ((const void *)block >= user || hak_header_of(block) != HAK_HEADER_CONTAINER) return NULL;
+    *slab_out = slab;
+    return block;
+}
+
+static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
+    if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
+    if (heap == NULL || heap == &hak_heap_gone) {
+        hak_free_without_heap(user, bin);
+        return;
+    }
+    struct hak_bin *b = &heap->bins[bin];
+    if (b->count >= b->cap) hak_flush_full(heap, bin);
+    bin_push(b, user, bin);
+}
+
+static void free_large(struct hak_heap *heap, void *user) {
+    size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
+    if (!hak_large_free(user, budget, hak_os_now_ms())) hak_report_bad_pointer("free", user);
+    if (hak_heap_is_real(heap)) hak_tick(heap);
+}
+
+void hak_free_slow(struct hak_heap *heap, void *user) {
+    if (user == NULL) return;
+    if (!hak_range_has(user)) hak_report_bad_pointer("free", user);
+    unsigned bin = hak_bin_of_block(user);
+    uint8_t header = hak_header_of(user);
+    if (bin < HAK_BINS) {
+        free_binned(heap, user, bin);
+    } else if (header == HAK_HEADER_LARGE) {
+        free_large(heap, user);
+    } else if (header == HAK_HEADER_ALIGNED) {
+        const struct hak_slab *slab;
+        struct hak_block *block = container_of(user, &slab);
+        if (block == NULL) hak_report_bad_pointer("free", user);
+        hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
+        hak_header_set(block, HAK_BIN_HEADER(slab->bin));
+        hak_fast_free(block);
+    } else {
+        hak_report_bad_pointer("free", user);
+    }
+}
+
+size_t hak_usable_size(const char *operation, const void *user) {
+    if (!hak_range_has(user)) hak_report_bad_pointer(operation, user);
+    uint8_t header = hak_header_of(user);
+    const struct hak_slab *slab;
+    if (header == HAK_HEADER_LARGE) {
+        const struct hak_large *large = hak_large_find(user);
+        if (large != NULL) return hak_large_usable(large);
+    } else if (header == HAK_HEADER_ALIGNED) {
+        const struct hak_block *block = container_of(user, &slab);
+        if (block != NULL)
+            return (size_t)((const char *)block + hak_classes[slab->bin].stride - 1 - (const char *)user);
+    } else if (hak_bin_of_block(user) < HAK_BINS) {
+        slab = hak_slab_find(user);
+        if (slab != NULL && header == HAK_BIN_HEADER(slab->bin) && hak_slab_owns(slab, user))
+            return hak_classes[slab->bin].stride - 1;
+    }
+    hak_report_bad_pointer(operation, user);
+}
+
+/* True if the block may stay as it is: it has exactly the class that malloc(size) would give. */
+static bool realloc_stays(const void *user, size_t size, size_t usable) {
+    if (hak_header_of(user) == HAK_HEADER_ALIGNED) return size <= usable && size >= usable / 2;
+    return size <= HAK_BINNED_MAX && usable == hak_classes[hak_bin_of_size(size)].stride - 1;
+}
+
+void *hak_alloc_again(void *user, size_t size) {
+    size_t usable = hak_usable_size("realloc", user);
+    if (realloc_stays(user, size, usable)) return user;
+    if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
+        void *resized = hak_large_resize(user, size);
+        if (resized != NULL) return resized;
+    }
+    void *new = hak_fast_malloc(size);
+    if (new == NULL) return NULL;
+    memcpy(new, user, size < usable ? size : usable);
+    hak_fast_free(user);
+    return new;
+}
+
+size_t hak_release_unused(size_t keep_large) {
+    hak_trim_request();
+    struct hak_heap *heap = hak_heap_tls;
+    if (hak_heap_is_real(heap)) hak_tick(heap);
+    return release_all(heap, keep_large);
+}

@@ -1,0 +1,129 @@
+#include "core/stats.h"
+
+#include <string.h>
+
+#include "core/refill.h"
+#include "core/text.h"
+
+static void add_heap(struct hak_heap *heap, void *context) {
+    struct hak_stats *stats = context;
+    bool own = heap == hak_heap_tls;
+    stats->heaps++;
+    stats->threads += hak_home_ruled_by(&heap->home, heap);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        const struct hak_heap_class *class = &heap->classes[bin];
+        size_t cached = own ? heap->bins[bin].count
+                            : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
+        stats->blocks[bin] += atomic_load_explicit(&class->used_shown, memory_order_relaxed);
+        stats->blocks[bin] -= cached;
+        stats->free_blocks += cached;
+    }
+}
+
+/* Blocks that wait on remote lists are no longer live. */
+static void add_slabs(struct hak_stats *stats, uint32_t top) {
+    for (uint32_t granule = 1; granule < top; granule++) {
+        if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
+        const struct hak_slab *slab = hak_slot_address(granule);
+        uint32_t waiting = hak_remote_count(slab);
+        stats->blocks[slab->bin] -= waiting;
+        stats->free_blocks += waiting;
+    }
+}
+
+static void add_superslabs(struct hak_stats *stats, uint32_t top) {
+    for (uint32_t granule = 0; granule < top; granule += 16) {
+        const struct hak_superslab *ss = hak_superslab_record(granule);
+        if (!atomic_load_explicit(&ss->in_use, memory_order_acquire)) continue;
+        stats->superslabs++;
+        stats->slab_bytes += hak_superslab_bytes(ss);
+    }
+}
+
+void hak_stats_read(struct hak_stats *stats) {
+    memset(stats, 0, sizeof *stats);
+    if (hak_range.base == 0) return;
+    if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
+    uint32_t top = hak_range_top();
+    hak_heap_each(add_heap, stats);
+    add_slabs(stats, top);
+    add_superslabs(stats, top);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        /* Threads that run meanwhile can make the sums of different moments disagree: never below zero. */
+        if ((ptrdiff_t)stats->blocks[bin] < 0) stats->blocks[bin] = 0;
+        stats->live_blocks += stats->blocks[bin];
+        stats->live_bytes += stats->blocks[bin] * hak_classes[bin].stride;
+    }
+    stats->large = hak_large_stats();
+    stats->cached_bytes = hak_bigcache_bytes() + hak_superslab_cache_bytes();
+    stats->committed_bytes = hak_range_committed();
+}
+
+struct figure {
+    const char *name, *text;
+    size_t offset;
+};
+
+/* One table for the text and the XML. */
+static const struct figure figures[] = {
+    {"live_blocks", "live blocks up to 52 KiB", offsetof(struct hak_stats, live_blocks)},
+    {"live_bytes", "bytes of these", offsetof(struct hak_stats, live_bytes)},
+    {"free_blocks", "free blocks cached by threads", offsetof(struct hak_stats, free_blocks)},
+    {"large_blocks", "live large blocks", offsetof(struct hak_stats, large.live_blocks)},
+    {"large_bytes", "bytes asked for in these", offsetof(struct hak_stats, large.live_bytes)},
+    {"large_mapped", "bytes of their mappings", offsetof(struct hak_stats, large.mapped_bytes)},
+    {"large_peak", "peak of that", offsetof(struct hak_stats, large.peak_bytes)},
+    {"superslabs", "SuperSlabs", offsetof(struct hak_stats, superslabs)},
+    {"slab_bytes", "bytes of these", offsetof(struct hak_stats, slab_bytes)},
+    {"cached_bytes", "bytes kept for reuse", offsetof(struct hak_stats, cached_bytes)},
+    {"committed", "bytes of address space committed", offsetof(struct hak_stats, committed_bytes)},
+    {"heaps", "thread heaps made", offsetof(struct hak_stats, heaps)},
+    {"threads", "threads that have one", offsetof(struct hak_stats, threads)},
+};
+#define FIGURES (sizeof figures / sizeof figures[0])
+
+static size_t figure_value(const struct hak_stats *stats, const struct figure *figure) {
+    return *(const size_t *)(const void *)((const char *)stats + figure->offset);
+}
+
+void hak_stats_print(void) {
+    struct hak_stats stats;
+    struct hak_text line = {.length = 0};
+    hak_stats_read(&stats);
+    hak_text_add(&line, "hakmem: ");
+    hak_text_add(&line, hak_build_id);
+    hak_text_print(&line);
+    for (size_t i = 0; i < FIGURES; i++) {
+        hak_text_add(&line, "hakmem: ");
+        hak_text_add(&line, figures[i].text);
+        hak_text_add(&line, ": ");
+        hak_text_add_number(&line, figure_value(&stats, &figures[i]));
+        hak_text_print(&line);
+    }
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        if (stats.blocks[bin] == 0) continue;
+        hak_text_add(&line, "hakmem: ");
+        hak_text_add(&line, hak_tier_name(hak_tier_of_bin(bin)));
+        hak_text_add(&line, " blocks of ");
+        hak_text_add_number(&line, hak_classes[bin].stride);
+        hak_text_add(&line, ": ");
+        hak_text_add_number(&line, stats.blocks[bin]);
+        hak_text_print(&line);
+    }
+}
+
+/* The one function that uses stdio: the caller brought the stream. No lock is held. */
+void hak_stats_write_xml(FILE *stream) {
+    struct hak_stats stats;
+    hak_stats_read(&stats);
+    fputs("<malloc version=\"1\" allocator=\"hakmem\">\n<sizes>\n", stream);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (stats.blocks[bin] != 0)
+            fprintf(stream, "<size tier=\"%s\" stride=\"%u\" count=\"%zu\"/>\n",
+                    hak_tier_name(hak_tier_of_bin(bin)), hak_classes[bin].stride, stats.blocks[bin]);
+    fputs("</sizes>\n", stream);
+    for (size_t i = 0; i < FIGURES; i++)
+        fprintf(stream, "<total type=\"%s\" value=\"%zu\"/>\n", figures[i].name,
+                figure_value(&stats, &figures[i]));
+    fputs("</malloc>\n", stream);
+}

@@ -1,0 +1,31 @@
+/* Figures about the whole heap. Other threads' bins are counted as of their last batch. Any thread. */
+#ifndef HAK_STATS_H
+#define HAK_STATS_H
+
+#include <stdio.h>
+
+#include "core/heap.h"
+#include "core/large.h"
+
+struct hak_stats {
+    size_t blocks[HAK_BINS]; /* live, by class */
+    size_t live_blocks;      /* of all bins */
+    size_t live_bytes;       /* their strides */
+    size_t free_blocks;      /* in bins and on remote lists: out of their slabs, but not live */
+    size_t slab_bytes;       /* of all SuperSlabs */
+    size_t cached_bytes;     /* SuperSlabs without an owner and large blocks in the BigCache */
+    size_t superslabs;
+    size_t heaps;            /* that were ever made */
+    size_t threads;          /* heaps that a thread uses now */
+    size_t committed_bytes;  /* address space made usable; most of it is not resident */
+    struct hak_large_stats large;
+};
+
+/* What the build made, how, and of which sources; `build.sh verify` reads it. */
+extern const char hak_build_id[];
+
+void hak_stats_read(struct hak_stats *stats);
+void hak_stats_print(void);
+void hak_stats_write_xml(FILE *stream);
+
+#endif

@@ -1,0 +1,262 @@
+#include "core/superslab.h"
+
+#include <string.h>
+
+#include "core/remote.h"
+
+/* SuperSlabs without an owner, by size; most recently retired first. */
+static struct {
+    struct hak_lock lock;
+    struct hak_superslab *lists[HAK_ARENA_SHIFT_MAX + 1];
+    size_t bytes;
+} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
+
+/* Beyond this the oldest memory is not worth its keep: a new SuperSlab costs one page fault a page, no more. */
+#define CACHE_MAX_BYTES ((size_t)32 << 20)
+
+static unsigned superslab_shift(const struct hak_superslab *ss) { return hak_log2(hak_superslab_bytes(ss)); }
+
+static void cache_unlink(struct hak_superslab *ss) {
+    if (ss->prev != NULL) ss->prev->next = ss->next;
+    else cache.lists[superslab_shift(ss)] = ss->next;
+    if (ss->next != NULL) ss->next->prev = ss->prev;
+    ss->next = ss->prev = NULL;
+    cache.bytes -= hak_superslab_bytes(ss);
+}
+
+/* All of the geometry is set anew on each acquisition: a cached SuperSlab keeps nothing of its former life but
+ * its place and the knowledge which of its bytes are zero. */
+static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsigned shift, bool pool,
+                           bool dirty) {
+    unsigned unit_shift = HAK_GRANULE_SHIFT;
+    if (pool) unit_shift = shift > HAK_ARENA_UNITS_LOG + 5 ? shift - 5 : HAK_ARENA_UNITS_LOG;
+    HAK_CHECK(shift > unit_shift && (1u << (shift - unit_shift)) <= HAK_UNITS_MAX);
+    ss->home = home;
+    ss->next = ss->prev = NULL;
+    ss->unit_shift = (uint8_t)unit_shift;
+    ss->units = 1u << (shift - unit_shift);
+    ss->all_mask = ss->units == 32 ? UINT32_MAX : (1u << ss->units) - 1;
+    ss->free_mask = ss->all_mask;
+    ss->dirty_mask = dirty ? ss->all_mask : 0;
+    ss->active = 0;
+    ss->pool = pool;
+    atomic_store_explicit(&ss->in_use, 1, memory_order_release);
+}
+
+struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
+    HAK_CHECK(shift >= HAK_ARENA_SHIFT_MIN && shift <= HAK_ARENA_SHIFT_MAX);
+    hak_lock_take(&cache.lock);
+    struct hak_superslab *ss = cache.lists[shift];
+    if (ss != NULL) cache_unlink(ss);
+    hak_lock_drop(&cache.lock);
+    bool dirty = ss != NULL && ss->dirty_mask != 0;
+    if (ss == NULL) {
+        uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
+        uint32_t align = 1u << (HAK_SUPERSLAB_SHIFT - HAK_GRANULE_SHIFT);
+        uint32_t first = hak_run_alloc(granules, granules < align ? granules : align);
+        if (first == 0) return NULL;
+        ss = hak_superslab_record(first);
+        HAK_CHECK(!ss->in_use);
+        ss->first = first;
+    }
+    superslab_init(ss, home, shift, pool, dirty);
+    return ss;
+}
+
+static void superslab_release(struct hak_superslab *ss) {
+    HAK_CHECK(ss->in_use && ss->free_mask == ss->all_mask && ss->active == 0);
+    atomic_store_explicit(&ss->in_use, 0, memory_order_release);
+    ss->home = NULL;
+    hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
+}
+
+void hak_superslab_retire(struct hak_superslab *ss) {
+    HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
+    ss->home = NULL;
+    hak_lock_take(&cache.lock);
+    bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;
+    if (keep) {
+        struct hak_superslab **list = &cache.lists[superslab_shift(ss)];
+        ss->prev = NULL;
+        ss->next = *list;
+        if (*list != NULL) (*list)->prev = ss;
+        *list = ss;
+        cache.bytes += hak_superslab_bytes(ss);
+    }
+    hak_lock_drop(&cache.lock);
+    if (!keep) superslab_release(ss);
+}
+
+size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
+    struct hak_superslab *old = NULL;
+    hak_lock_take(&cache.lock);
+    for (unsigned shift = 0; shift <= HAK_ARENA_SHIFT_MAX; shift++) {
+        struct hak_superslab *next;
+        for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
+            next = ss->next;
+            if (now - ss->since < older_than_ms) continue;
+            cache_unlink(ss);
+            ss->next = old;
+            old = ss;
+        }
+    }
+    hak_lock_drop(&cache.lock);
+    size_t bytes = 0;
+    while (old != NULL) {
+        struct hak_superslab *next = old->next;
+        bytes += hak_superslab_bytes(old);
+        superslab_release(old);
+        old = next;
+    }
+    return bytes;
+}
+
+size_t hak_superslab_purge(struct hak_superslab *ss) {
+    uint32_t dirty = ss->dirty_mask & ss->free_mask;
+    size_t bytes = 0;
+    while (dirty != 0) {
+        unsigned from = (unsigned)__builtin_ctz(dirty);
+        uint32_t after = ~(dirty >> from);
+        unsigned count = after == 0 ? 32 - from : (unsigned)__builtin_ctz(after);
+        if (count > 32 - from) count = 32 - from;
+        char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << ss->unit_shift);
+        uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
+        if (hak_os.purge(start, (size_t)count << ss->unit_shift)) {
+            ss->dirty_mask &= ~mask;
+            bytes += (size_t)count << ss->unit_shift;
+        }
+        dirty &= ~mask;
+    }
+    return bytes;
+}
+
+/* ---- slabs ------------------------------------------------------------------------------------------- */
+
+/* `count` adjacent free units at a multiple of `count`, a power of two; -1 if there are none. */
+static int units_find(uint32_t free_mask, uint32_t count) {
+    for (uint32_t step = 1; step < count; step *= 2) free_mask &= free_mask >> step;
+    if (count > 1) free_mask &= UINT32_MAX / ((1u << count) - 1); /* a bit at each multiple of count */
+    return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
+}
+
+struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
+    const struct hak_class *class = &hak_classes[bin];
+    HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
+    /* Units that hold memory first: they cost no page fault. */
+    int unit = units_find(ss->free_mask & ss->dirty_mask, class->units);
+    if (unit < 0) unit = units_find(ss->free_mask, class->units);
+    if (unit < 0) return NULL;
+    uint32_t mask = ((class->units == 32 ? 0 : 1u << class->units) - 1) << unit;
+    uint32_t granules_a_unit = 1u << (ss->unit_shift - HAK_GRANULE_SHIFT);
+    uint32_t granules = class->units * granules_a_unit;
+    uint32_t first = ss->first + (uint32_t)unit * granules_a_unit;
+    HAK_CHECK((ss->free_mask & mask) == mask && granules <= UINT8_MAX);
+    ss->free_mask &= ~mask;
+    ss->dirty_mask &= ~mask;
+    struct hak_slab *slab = hak_slot_address(first);
+    HAK_ASSERT(atomic_load_explicit(&slab->remote, memory_order_relaxed) == 0);
+    slab->home = ss->home;
+    slab->freelist = NULL;
+    slab->next = slab->prev = NULL;
+    slab->superslab_first = ss->first;
+    slab->used = slab->carved = 0;
+    slab->capacity = (uint16_t)hak_slab_capacity(bin, (size_t)granules << HAK_GRANULE_SHIFT);
+    slab->bin = (uint8_t)bin;
+    slab->state = HAK_SLAB_FULL;
+    slab->back = 0;
+    slab->unit = (uint8_t)unit;
+    slab->granules = (uint8_t)granules;
+    atomic_store_explicit(&slab->remote, 0, memory_order_relaxed);
+    for (uint32_t i = 1; i < granules; i++) {
+        ((struct hak_slab *)hak_slot_address(first + i))->back = (uint8_t)i;
+        hak_kind_set(first + i, HAK_KIND_SLAB_TAIL);
+    }
+    hak_kind_set(first, HAK_KIND_SLAB);
+    return slab;
+}
+
+void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
+    struct hak_superslab *ss = hak_superslab_of(slab);
+    HAK_CHECK(slab->used == 0 && hak_remote_count(slab) == 0);
+    uint32_t count = hak_classes[slab->bin].units;
+    uint32_t mask = ((count == 32 ? 0 : 1u << count) - 1) << slab->unit;
+    HAK_CHECK((ss->free_mask & mask) == 0);
+    uint32_t first = hak_slab_first_granule(slab);
+    for (uint32_t i = 0; i < slab->granules; i++) hak_kind_set(first + i, HAK_KIND_NONE);
+    slab->freelist = NULL;
+    ss->free_mask |= mask;
+    ss->dirty_mask |= mask;
+    ss->since = now;
+}
+
+uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **head) {
+    uint32_t count = (uint32_t)(slab->carved - slab->used);
+    HAK_CHECK((count == 0) == (slab->freelist == NULL));
+    if (count == 0) return 0;
+    *head = slab->freelist;
+    if (count <= max) {
+        slab->freelist = NULL;
+    } else {
+        struct hak_block *last = slab->freelist;
+        for (uint32_t i = 1; i < max; i++) last = hak_block_next(last);
+        slab->freelist = last->next;
+        last->next = NULL;
+        count = max;
+    }
+    slab->used = (uint16_t)(slab->used + count);
+    hak_superslab_of(slab)->active += count;
+    HAK_ASSERT(slab->used <= slab->carved);
+    return count;
+}
+
+uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **head) {
+    uint32_t count = (uint32_t)(slab->capacity - slab->carved);
+    if (count > max) count = max;
+    if (count == 0) return 0;
+    size_t stride = hak_classes[slab->bin].stride;
+    uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
+    char *user = (char *)hak_slab_block(slab, slab->carved);
+    *head = (struct hak_block *)user;
+    for (uint32_t i = 1; i < count; i++) {
+        hak_header_set(user, header);
+        ((struct hak_block *)user)->next = (struct hak_block *)(user + stride);
+        user += stride;
+    }
+    hak_header_set(user, header);
+    ((struct hak_block *)user)->next = NULL;
+    HAK_ASSERT((uintptr_t)user + stride - 1 <= hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT));
+    slab->carved = (uint16_t)(slab->carved + count);
+    slab->used = (uint16_t)(slab->used + count);
+    hak_superslab_of(slab)->active += count;
+    HAK_ASSERT(slab->carved <= slab->capacity);
+    return count;
+}
+
+void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail, uint32_t count) {
+    struct hak_superslab *ss = hak_superslab_of(slab);
+    HAK_CHECK(count > 0 && count <= slab->used && count <= ss->active);
+    HAK_ASSERT(tail != NULL || slab->freelist == NULL);
+    if (tail != NULL) tail->next = slab->freelist;
+    slab->freelist = head;
+    slab->used = (uint16_t)(slab->used - count);
+    ss->active -= count;
+}
+
+void hak_slab_reset(struct hak_slab *slab) {
+    struct hak_superslab *ss = hak_superslab_of(slab);
+    HAK_CHECK(slab->used <= ss->active);
+    ss->active -= slab->used;
+    slab->used = slab->carved = 0;
+    slab->freelist = NULL;
+}
+
+size_t hak_superslab_cache_bytes(void) {
+    hak_lock_take(&cache.lock);
+    size_t bytes = cache.bytes;
+    hak_lock_drop(&cache.lock);
+    return bytes;
+}
+
+void hak_superslab_cache_fork_prepare(void) { hak_lock_take(&cache.lock); }
+void hak_superslab_cache_fork_parent(void) { hak_lock_drop(&cache.lock); }
+void hak_superslab_cache_fork_child(void) { hak_lock_reset(&cache.lock); }

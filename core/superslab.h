@@ -1,0 +1,143 @@
+/* Slabs and the SuperSlabs that hold them.
+ *
+ * A SuperSlab is up to 32 units of equal size. A unit is free or belongs to a slab; a slab takes one or more
+ * units and is cut into blocks of one class. All of this is out of line: slabs lie in the slot table, SuperSlabs
+ * in a table of their own, so neither an overflow nor a wild write of the program is likely to reach them.
+ *
+ * Concurrency: a SuperSlab and its slabs belong to the thread that rules their home, and only that thread calls
+ * these functions; other threads touch only a slab's remote list (remote.h). Unowned SuperSlabs are in a cache
+ * under a lock. */
+#ifndef HAK_SUPERSLAB_H
+#define HAK_SUPERSLAB_H
+
+#include "core/chunk.h"
+#include "core/size_class.h"
+
+struct hak_superslab;
+
+/* Where a slab stands in its heap. */
+enum hak_slab_state {
+    HAK_SLAB_FULL = 0, /* no free block that the owner knows of; in no list */
+    HAK_SLAB_CURRENT,  /* the one that its bin is refilled from */
+    HAK_SLAB_PARTIAL   /* in the heap's list of its class: has free or uncarved blocks */
+};
+
+struct hak_slab {
+    _Atomic uint64_t remote;      /* other threads' frees: first block << 16 | count (remote.h) */
+    struct hak_slab *notify_next; /* link in its home's stack of notified slabs */
+    struct hak_home *home;        /* who gets the notification; fixed while the slab exists */
+    struct hak_block *freelist;   /* carved - used blocks */
+    struct hak_slab *next, *prev; /* list of partial slabs of its class */
+    uint32_t superslab_first;     /* its SuperSlab's first granule */
+    uint16_t used;                /* see the equations in types.h */
+    uint16_t carved;
+    uint16_t capacity;
+    uint8_t bin;
+    uint8_t state;          /* enum hak_slab_state */
+    uint8_t back;           /* granules back to the slab's first one; 0 in the first */
+    uint8_t unit;           /* its first unit in the SuperSlab */
+    uint8_t granules;       /* of the whole slab; a slab has at most 64 (4 MiB) */
+    _Atomic uint8_t kind;   /* enum hak_kind */
+};
+_Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot");
+_Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
+
+struct hak_superslab {
+    struct hak_home *home;
+    struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this unit size, or the cache's */
+    uint32_t first;                    /* granule */
+    uint32_t units;
+    uint32_t all_mask;   /* a bit a unit */
+    uint32_t free_mask;  /* units in no slab */
+    uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
+    uint32_t active;     /* sum of used over its slabs */
+    uint32_t since;      /* time at which it last got a dirty free unit, milliseconds */
+    uint8_t unit_shift;  /* log2 of a unit's bytes */
+    uint8_t pool;        /* 1: units for the pool tier */
+    _Atomic uint8_t in_use; /* 1: owned by a heap or in the cache; 0: the record is unused */
+};
+_Static_assert(sizeof(struct hak_superslab) <= HAK_SUPERSLAB_RECORD, "a SuperSlab fits its record");
+
+static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
+    return (size_t)ss->units << ss->unit_shift;
+}
+
+static inline struct hak_superslab *hak_superslab_of(const struct hak_slab *slab) {
+    return hak_superslab_record(slab->superslab_first);
+}
+
+static inline uint32_t hak_slab_first_granule(const struct hak_slab *slab) {
+    return (uint32_t)(((uintptr_t)slab - hak_range.slots) / HAK_SLOT_SIZE);
+}
+
+static inline uintptr_t hak_slab_start(const struct hak_slab *slab) {
+    return (uintptr_t)hak_granule_address(hak_slab_first_granule(slab));
+}
+
+/* The slab of a granule that is known to be in one: its block is not free, so the slab cannot go away. */
+static inline struct hak_slab *hak_slab_of_granule(uint32_t granule) {
+    struct hak_slab *slot = hak_slot_address(granule);
+    return slot - slot->back;
+}
+
+/* The slab that holds ptr, or NULL if ptr (in the range) is in none. */
+static inline struct hak_slab *hak_slab_find(const void *ptr) {
+    uint32_t granule = hak_granule_of((const char *)ptr - 1);
+    enum hak_kind kind = hak_kind_of(granule);
+    return kind == HAK_KIND_SLAB || kind == HAK_KIND_SLAB_TAIL ? hak_slab_of_granule(granule) : NULL;
+}
+
+/* Block i's user pointer. */
+static inline struct hak_block *hak_slab_block(const struct hak_slab *slab, uint32_t index) {
+    return (struct hak_block *)(hak_slab_start(slab) + 16 + (uintptr_t)index * hak_classes[slab->bin].stride);
+}
+
+/* The block that ptr points into: the one whose header, contents or successor's header byte it is. Pointers
+ * before the first block give block 0. */
+static inline uint32_t hak_slab_index(const struct hak_slab *slab, const void *ptr) {
+    uintptr_t offset = (uintptr_t)ptr - hak_slab_start(slab);
+    return offset < 16 ? 0 : hak_class_divide(slab->bin, offset - 16);
+}
+
+static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
+    uint32_t index = hak_slab_index(slab, ptr);
+    return index < slab->carved && (const void *)hak_slab_block(slab, index) == ptr;
+}
+
+/* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory. */
+struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
+
+/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. */
+void hak_superslab_retire(struct hak_superslab *ss);
+
+/* A slab of `bin` in free units of `ss`; NULL if there is no room of that shape. */
+struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin);
+
+/* Returns an empty slab's units. Its blocks, wherever they were linked, cease to exist. */
+void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
+
+/* Bytes that the free units of `ss` held and no longer do. */
+size_t hak_superslab_purge(struct hak_superslab *ss);
+
+/* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all of
+ * them. */
+uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **head);
+
+/* Cuts up to `max` never-used blocks, linked in address order, headers set; the result is their number. */
+uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **head);
+
+/* Puts `count` linked blocks of this slab, head..tail, onto its freelist. `tail` may be NULL where the freelist is
+ * empty and the chain ends with NULL. */
+void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail, uint32_t count);
+
+/* Makes the slab uncarved again when none of its `used` blocks is anywhere but in the owner's hands. */
+void hak_slab_reset(struct hak_slab *slab);
+
+/* The cache of SuperSlabs that no heap owns. */
+size_t hak_superslab_cache_bytes(void);
+size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
+void hak_superslab_cache_fork_prepare(void);
+void hak_superslab_cache_fork_parent(void);
+void hak_superslab_cache_fork_child(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* Lines for stderr, put together in a fixed buffer: stdio may call malloc. */
+#ifndef HAK_TEXT_H
+#define HAK_TEXT_H
+
+#include "core/os.h"
+
+struct hak_text {
+    size_t length;
+    char bytes[1000];
+};
+
+static inline void hak_text_add(struct hak_text *text, const char *string) {
+    while (*string != '\0' && text->length < sizeof text->bytes - 1) text->bytes[text->length++] = *string++;
+}
+
+static inline void hak_text_add_base(struct hak_text *text, uint64_t number, unsigned base) {
+    char digits[24];
+    size_t first = sizeof digits - 1;
+    digits[first] = '\0';
+    do {
+        digits[--first] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    hak_text_add(text, digits + first);
+}
+
+static inline void hak_text_add_number(struct hak_text *text, uint64_t number) {
+    hak_text_add_base(text, number, 10);
+}
+
+static inline void hak_text_add_hex(struct hak_text *text, uint64_t number) {
+    hak_text_add(text, "0x");
+    hak_text_add_base(text, number, 16);
+}
+
+static inline void hak_text_add_pointer(struct hak_text *text, const void *pointer) {
+    hak_text_add_hex(text, (uintptr_t)pointer);
+}
+
+/* Writes the line, with its end, in one call. */
+static inline void hak_text_print(struct hak_text *text) {
+    text->bytes[text->length] = '\n';
+    hak_os_write_error(text->bytes, text->length + 1);
+    text->length = 0;
+}
+
+#endif

@@ -1,0 +1,93 @@
+/* Glossary, equations and the header-byte table.
+ *
+ *   granule   64 KiB of address space; granule g begins at hak_range.start + g * 64 KiB
+ *   block     what one malloc returns ("user"), with its header byte at user - 1
+ *   stride    distance of two blocks of one class; it serves requests up to stride - 1 bytes
+ *   slab      a run of granules cut into blocks of one class
+ *   SuperSlab 32 or fewer units of equal size, each free or in a slab; owned by one heap
+ *   home      the part of a heap that other threads touch
+ *   bin       a heap's TLS SLL of one class: the fast path
+ *
+ * At every point where a slab's owner is outside a batch (DESIGN section 4):
+ *
+ *   carved           <= capacity
+ *   used              = carved - length(freelist)    blocks live, in any TLS SLL, or on the remote list
+ *   count(remote)     = length(remote) <= used
+ *   active(SuperSlab) = sum of used over its slabs
+ *   count(bin)        = length(bin's list)
+ *
+ * and every block is in exactly one place: uncarved, freelist, remote list, one TLS SLL, or live.
+ *
+ * A slab's slot, 64 bytes, out of line and so out of reach of an overflowing block:
+ *
+ *   slot table      [g0][g1][g2]...        one slot a granule
+ *                        |
+ *   range           [ g1: 15 unused bytes | h | user ... | h | user ... ]
+ *                                           ^ header byte, user is 16-byte aligned
+ */
+#ifndef HAK_TYPES_H
+#define HAK_TYPES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/config.h"
+
+/* The header byte. A freed block has the same byte with the top bit cleared. */
+enum hak_header {
+    HAK_HEADER_TINY = 0xa0,      /* | class index 0..15 */
+    HAK_HEADER_POOL = 0xb0,      /* | class index 0..15 */
+    HAK_HEADER_MID = 0xc0,       /* | class index 0..15 */
+    HAK_HEADER_LARGE = 0xd0,     /* own mapping, described by its slot */
+    HAK_HEADER_ALIGNED = 0xd1,   /* aligned pointer inside a block of a bin */
+    HAK_HEADER_CONTAINER = 0xd2, /* the block around a HAK_HEADER_ALIGNED pointer */
+    HAK_HEADER_LIVE_BIT = 0x80
+};
+
+/* Number of a class over all tiers: header byte - 0xa0. Tiny 0..15, pool 16..31, mid 32..47. */
+#define HAK_BINS       48u
+#define HAK_TIER_BINS  16u
+#define HAK_BIN_FIRST  HAK_HEADER_TINY
+#define HAK_BIN_HEADER(bin)      ((uint8_t)(HAK_BIN_FIRST + (bin)))
+#define HAK_BIN_HEADER_FREE(bin) ((uint8_t)((HAK_BIN_FIRST + (bin)) & 0x7f))
+
+enum hak_tier { HAK_TIER_TINY = 0, HAK_TIER_POOL = 1, HAK_TIER_MID = 2 };
+
+/* A free block: the link lies where the user's data was, the header byte is before it. */
+struct hak_block {
+    struct hak_block *next;
+};
+
+static inline uint8_t hak_header_of(const void *user) { return ((const uint8_t *)user)[-1]; }
+static inline void hak_header_set(void *user, uint8_t header) { ((uint8_t *)user)[-1] = header; }
+
+/* What a granule is, in its slot. Only the first granule of a large block or free run has a kind of its own. */
+enum hak_kind {
+    HAK_KIND_NONE = 0,
+    HAK_KIND_SLAB,      /* first granule of a slab */
+    HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
+    HAK_KIND_LARGE,     /* the granule of a large block's header byte */
+    HAK_KIND_CACHED,    /* first granule of a freed large block in the BigCache */
+    HAK_KIND_FREE_RUN   /* first or last granule of a run that nobody uses */
+};
+
+/* Ends the program with one line; for states that only a bug in HAKMEM or a wild write can produce. */
+_Noreturn void hak_fail(const char *what, const char *file, int line);
+
+/* Kept in every variant: the condition is cheap and what it guards is not. */
+#define HAK_CHECK(cond) ((void)(HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
+/* Debug and audit variants only. */
+#define HAK_ASSERT(cond)                                                                                       \
+    ((void)((!HAK_DEBUG && !HAK_AUDIT) || HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
+
+static inline size_t hak_round_up(size_t n, size_t power_of_two) {
+    return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+static inline bool hak_is_power_of_two(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+
+static inline unsigned hak_log2(size_t n) { return 63u - (unsigned)__builtin_clzll(n); }
+
+#endif

@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# The build: identity and `verify`, switches, exported symbols, what the libraries need, `run`.
+
+setup_file() {
+    # A copy whose sources may be spoilt, with a build of its own.
+    export COPY=$BATS_FILE_TMPDIR/copy
+    mkdir -p "$COPY/verify"
+    cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,bench} "$COPY"
+    [ ! -e "$HAK_ROOT/verify/hooks.h" ] || cp "$HAK_ROOT/verify/hooks.h" "$COPY/verify"
+    "$COPY/build.sh" release lib
+}
+
+setup() {
+    bats_require_minimum_version 1.5.0
+    cd "$BATS_TEST_TMPDIR" || exit
+}
+
+# A C program in a file of its own; prints its name.
+program() {
+    printf '%s\n' '#include <stdlib.h>' 'int main(void) {' '    char *volatile p = malloc(100);' \
+        '    if (p == NULL) return 1;' '    free(p);' '    return 0;' '}' >program.c
+    echo program.c
+}
+
+# make_copy ARGS...: the copy's Makefile.
+make_copy() { env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -C "$COPY" "$@"; }
+
+exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort; }
+
+@test "verify accepts today's libraries and a program linked with the static one" {
+    for binary in libhakmem.so libhakmem.so.1 libhakmem.a bench_random_mixed_hakmem; do
+        run "$HAK_ROOT/build.sh" verify "$HAK_OUT/$binary"
+        [ "$status" -eq 0 ]
+        [[ $output == *"variant   $HAK_VARIANT"* ]]
+        [[ $output == *"flags     POOL_TLS_PHASE1=1 POOL_TLS_PREWARM=1 HEADER_CLASSIDX=1 AGGRESSIVE_INLINE=1 PREWARM_TLS=1 "* ]]
+        [ "${lines[-1]}" = "$HAK_OUT/$binary: built from today's sources" ]
+    done
+}
+
+@test "verify judges a program by the libhakmem.so that it loads" {
+    gcc -o program "$(program)" -L"$HAK_OUT" -Wl,--no-as-needed -lhakmem -Wl,-rpath,"$HAK_OUT"
+    run "$HAK_ROOT/build.sh" verify program
+    [ "$status" -eq 0 ]
+    [[ $output == *"program: loads $HAK_OUT/libhakmem.so.1"* ]]
+
+    gcc -o lost program.c -L"$HAK_OUT" -Wl,--no-as-needed -lhakmem
+    run "$HAK_ROOT/build.sh" verify lost
+    [ "$status" -eq 1 ]
+    [ "$output" = "verify: lost: needs libhakmem.so.1, which the loader does not find" ]
+}
+
+@test "verify finds the identity in a stripped program" {
+    cp "$HAK_OUT/larson_hakmem" stripped
+    strip stripped
+    "$HAK_ROOT/build.sh" verify stripped
+}
+
+@test "verify refuses foreign files" {
+    for binary in /bin/ls "$HAK_OUT/bench_random_mixed_system"; do
+        run "$HAK_ROOT/build.sh" verify "$binary"
+        [ "$status" -eq 1 ]
+        [ "$output" = "verify: $binary: foreign: contains no HAKMEM" ]
+    done
+    run "$HAK_ROOT/build.sh" verify "$HAK_ROOT/Makefile"
+    [ "$status" -eq 1 ]
+    [ "$output" = "verify: $HAK_ROOT/Makefile: foreign: neither an ELF file nor a static library" ]
+    run "$HAK_ROOT/build.sh" verify no_such_file
+    [ "$status" -eq 1 ]
+    [ "$output" = "verify: no_such_file: no such file, or not readable" ]
+}
+
+@test "verify refuses a build of other sources, and accepts it when they are back" {
+    library=$COPY/out/release/libhakmem.so
+    "$COPY/build.sh" verify "$library"
+    for source in core/api.c core/symbols.def ci/variants/release.mk Makefile; do
+        cp "$COPY/$source" before
+        printf '\n' >>"$COPY/$source"
+        run "$COPY/build.sh" verify "$library"
+        [ "$status" -eq 1 ]
+        [[ ${lines[-1]} == "verify: $library: stale: today's sources give "* ]]
+        cp before "$COPY/$source"
+    done
+    echo '/* new */' >"$COPY/core/new.h"
+    run "$COPY/build.sh" verify "$library"
+    [ "$status" -eq 1 ]
+    rm "$COPY/core/new.h"
+    # A date alone makes nothing stale.
+    touch "$COPY/core/api.c"
+    "$COPY/build.sh" verify "$library"
+}
+
+@test "a changed source or switch rebuilds, an unchanged tree does not" {
+    "$COPY/build.sh" release lib
+    run "$COPY/build.sh" release lib
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+    touch "$COPY/core/hakmem.h"
+    run "$COPY/build.sh" release lib
+    [[ $output == *obj/core/api.o* ]]
+
+    run "$COPY/build.sh" release lib PREWARM_TLS=0
+    [[ $output == *obj/core/api.o* ]]
+    run "$COPY/build.sh" verify "$COPY/out/release/libhakmem.so"
+    [ "$status" -eq 0 ]
+    [[ $output == *" PREWARM_TLS=0 "* ]]
+    run "$COPY/build.sh" release lib
+    [[ $output == *obj/core/api.o* ]]
+}
+
+@test "every switch builds with 0" {
+    [ "$HAK_TEST_QUICK" = 0 ] || skip "five builds"
+    for switch in POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS; do
+        "$COPY/build.sh" release lib OUT=out/switch "$switch=0"
+        "$COPY/build.sh" verify "$COPY/out/switch/libhakmem.so" | grep "$switch=0"
+        env LD_PRELOAD="$COPY/out/switch/libhakmem.so" sh -c 'cat /proc/self/maps | grep -q libhakmem'
+    done
+}
+
+@test "print-flags prints every switch with its value" {
+    run make_copy print-flags
+    for name in POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS BUILD_RELEASE_DEFAULT; do
+        printf '%s\n' "${lines[@]}" | grep -qx "$name=1"
+        make_copy print-flags "$name=0" | grep -qx "$name=0"
+    done
+    make_copy print-flags POOL_TLS_PREWARM=0 | grep -q '^CFLAGS=.* -DHAK_POOL_TLS_PREWARM=0 '
+    make_copy print-flags BUILD_RELEASE_DEFAULT=0 | grep -qx VARIANT=debug
+    run ! make_copy print-flags PREWARM_TLS=yes
+    [[ $output == *"PREWARM_TLS is 'yes'; it must be 0 or 1"* ]]
+    run ! make_copy print-flags VARIANT=none
+    [[ $output == *"no variant 'none'"* ]]
+}
+
+@test "libhakmem.so exports exactly the names of core/symbols.def" {
+    grep -o 'HAK_SYMBOL([A-Za-z0-9_]*)' "$HAK_ROOT/core/symbols.def" | sed 's/HAK_SYMBOL(\(.*\))/\1/' |
+        LC_ALL=C sort >wanted
+    exported_names "$HAK_OUT/libhakmem.so" >exported
+    [ "$(wc -l <wanted)" -gt 40 ]
+    diff wanted exported
+}
+
+@test "libhakmem.so needs libc alone, cannot be unloaded, binds at once" {
+    readelf -d "$HAK_OUT/libhakmem.so" >dynamic
+    grep -q 'SONAME.*\[libhakmem\.so\.1\]' dynamic
+    grep -q 'FLAGS_1.*NOW.*NODELETE' dynamic
+    sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' dynamic >needed
+    run ! grep -vE '^(libc\.so\.6|libpthread\.so\.0|ld-linux-.*)$' needed
+    [ "$(readlink "$HAK_OUT/libhakmem.so")" = libhakmem.so.1 ]
+}
+
+@test "libhakmem.so calls neither another malloc nor the loader" {
+    nm -D --undefined-only "$HAK_OUT/libhakmem.so" >undefined
+    run ! grep -E ' (__tls_get_addr|malloc|calloc|realloc|free|dlsym|dlopen)(@|$)' undefined
+}
+
+@test "only core/os.c makes system calls for memory, and nothing of verify/ is in release" {
+    calls='(mmap|mmap64|munmap|mremap|madvise|mprotect|write|read|open|open64|syscall|sysconf|clock_gettime)'
+    for object in "$HAK_ROOT"/out/release/obj/core/*.o; do
+        [ "$(basename "$object")" != os.o ] || continue
+        run ! grep -xE "$calls" <(nm --undefined-only "$object" | awk '{ print $2 }')
+    done
+    run ! grep -E '^verify/.*\.c$' <(make_copy -s print-identity-files)
+    [ ! -e "$HAK_ROOT/out/release/libhakmem.a" ] ||
+        run ! grep -E 'heap_check|audit' <(ar t "$HAK_ROOT/out/release/libhakmem.a")
+}
+
+@test "the static library serves a static and a dynamic program" {
+    gcc -static -o static "$(program)" "$HAK_OUT/libhakmem.a" -pthread
+    ./static
+    "$HAK_ROOT/build.sh" verify static
+    gcc -o dynamic program.c "$HAK_OUT/libhakmem.a" -pthread
+    ./dynamic
+    "$HAK_ROOT/build.sh" verify dynamic
+}
+
+@test "run works from a fresh copy, and says nothing when there is nothing to build" {
+    rm -rf "$COPY/out"
+    run --separate-stderr "$COPY/build.sh" run -- python3 -c 'print(sum(range(10)))'
+    [ "$status" -eq 0 ]
+    [ "$output" = 45 ]
+    [[ $stderr == *libhakmem.so* ]]
+    run --separate-stderr "$COPY/build.sh" run -- sh -c 'cat /proc/self/maps | grep -c hakmem'
+    [ "$status" -eq 0 ]
+    [ "$output" -ge 1 ]
+    [ -z "$stderr" ]
+}
+
+@test "run keeps the caller's folder, arguments, status and LD_PRELOAD" {
+    run "$HAK_ROOT/build.sh" run -- sh -c 'pwd; printf "%s|" "$@"; exit 7' sh 'a  b' '' '*'
+    [ "$status" -eq 7 ]
+    [ "${lines[0]}" = "$PWD" ]
+    [ "${lines[1]}" = 'a  b||*|' ]
+    # shellcheck disable=SC2016
+    LD_PRELOAD=libm.so.6 run "$HAK_ROOT/build.sh" run -- sh -c 'echo "$LD_PRELOAD"'
+    [ "$output" = "$HAK_ROOT/out/release/libhakmem.so:libm.so.6" ]
+    # shellcheck disable=SC2016
+    run "$HAK_ROOT/build.sh" run --variant debug -- sh -c 'echo "$LD_PRELOAD"'
+    [ "${lines[-1]}" = "$HAK_ROOT/out/debug/libhakmem.so" ]
+}
+
+@test "help and list explain themselves, and a wrong command fails" {
+    for command in run test release debug verify bench list clean help; do
+        "$HAK_ROOT/build.sh" help | grep -q "^  $command"
+    done
+    run "$HAK_ROOT/build.sh" list
+    [ "$status" -eq 0 ]
+    for word in release: debug: larson_hakmem bench_random_mixed_system quick build style 'prodcons 64'; do
+        [[ $output == *"  $word"* ]]
+    done
+    run ! "$HAK_ROOT/build.sh" no_such_target
+    run ! "$HAK_ROOT/build.sh" run --variant none -- true
+}
+
+@test "the test runner counts failures, empty files and files that do not load" {
+    tests=$COPY/verify/tests/sample
+    mkdir -p "$tests"
+    printf '@test "good" { true; }\n@test "skipped" { skip "why"; }\n' >"$tests/a.bats"
+    run "$COPY/build.sh" test sample
+    [ "$status" -eq 0 ]
+    [ "${lines[-1]}" = "1 passed, 0 failed, 1 skipped" ]
+
+    printf '@test "bad" { false; }\n' >"$tests/b.bats"
+    printf '# nothing\n' >"$tests/c.bats"
+    printf '@test "broken" {\n  if\n}\n' >"$tests/d.bats"
+    run "$COPY/build.sh" test sample
+    [ "$status" -eq 1 ]
+    [ "${lines[-1]}" = "1 passed, 3 failed, 1 skipped" ]
+    rm -rf "$tests"
+}
+
+@test "every benchmark prints its throughput, on HAKMEM and on the system's malloc" {
+    measured() {
+        run "$HAK_OUT/$1" "${@:2}"
+        [ "$status" -eq 0 ]
+        printf '%s\n' "${lines[@]}" | grep -qE '^Throughput = [1-9][0-9]* ops/s$'
+    }
+    for allocator in hakmem system; do
+        measured "bench_random_mixed_$allocator" 100000 400 42 16 1039
+        measured "bench_fixed_size_$allocator" 100000 256 128
+        measured "bench_tiny_hot_$allocator" 100000
+        measured "bench_pool_tls_$allocator" 100000 128 42 8192 53248
+        measured "bench_mid_large_mt_$allocator" 3 10000 256 42
+        measured "bench_prodcons_$allocator" 200 100000
+        measured "larson_$allocator" 1 8 1024 1000 10 4141 2
+    done
+    run "$HAK_OUT/bench_random_mixed_system" ten
+    [ "$status" -eq 2 ]
+}
