@@ -34,7 +34,9 @@ ROWS = [
     *((f"fixed_size {size}", "bench_fixed_size", ["50000000", str(size), "128"], ["10000000", str(size), "128"])
       for size in (16, 64, 256, 1024)),
     ("tiny_hot 64", "bench_tiny_hot", ["50000000", "64"], ["10000000", "64"]),
-    ("pool_tls 8K", "bench_pool_tls", ["20000000", "256"], ["4000000", "256"]),
+    ("pool_tls 8K random", "bench_pool_tls", ["20000000", "256"], ["4000000", "256"]),
+    ("pool_tls 8K fill", "bench_pool_tls", ["2000000", "256", "42", "8192", "8192", "1"],
+     ["400000", "256", "42", "8192", "8192", "1"]),
     ("mid_large_mt 4 threads", "bench_mid_large_mt", ["4", "4000000"], ["4", "800000"]),
     *((f"larson {threads} threads", "larson", ["2", "8", "1024", "1000", "100", "4141", str(threads)],
        ["1", "8", "1024", "1000", "100", "4141", str(threads)]) for threads in (1, 2, 4)),

@@ -238,6 +238,7 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
         measured "bench_fixed_size_$allocator" 100000 256 128
         measured "bench_tiny_hot_$allocator" 100000
         measured "bench_pool_tls_$allocator" 100000 128 42 8192 53248
+        measured "bench_pool_tls_$allocator" 100000 128 42 8192 53248 1
         measured "bench_mid_large_mt_$allocator" 3 10000 256 42
         measured "bench_prodcons_$allocator" 200 100000
         measured "larson_$allocator" 1 8 1024 1000 10 4141 2
