@@ -130,9 +130,10 @@ print-identity-files:
 
 # ---- rules --------------------------------------------------------------------------------------------------
 
-# V=1 shows whole commands.
+# V=1 shows whole commands, -s nothing.
 Q := $(if $(filter 1,$(V)),,@)
-say = @printf '  %-5s %s\n' $(1) $@
+SILENT := $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS))))
+say = @$(if $(SILENT),:,printf '  %-5s %s\n' $(1) $@)
 quote = '$(subst ','\'',$(1))'
 
 # A file whose contents are made anew each time, but whose date changes only with its contents.
@@ -214,8 +215,8 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 	$(Q)$(call bench_linker,$*) -o $@ $^
 
 # Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
-# library; NAME_static wholly statically; NAME_internal also sees core/'s headers and the heap checker.
-HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard verify/heap_check.c))
+# library; NAME_static wholly statically; NAME_internal also sees core/'s headers and the checking machinery of verify/.
+HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard verify/*.c))
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
 test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \

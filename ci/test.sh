@@ -59,7 +59,7 @@ run_file() {
         esac
         printf '%s\n' "$line"
     done < <(
-        bats --tap "$HAK_ROOT/verify/tests/$name" </dev/null 2>&1 || status=$?
+        bats --tap --print-output-on-failure "$HAK_ROOT/verify/tests/$name" </dev/null 2>&1 || status=$?
         printf 'bats-status=%s\n' "$status"
     )
     if [ "$planned" -eq 0 ]; then

@@ -12,7 +12,7 @@ setup_file() {
 
 setup() {
     bats_require_minimum_version 1.5.0
-    cd "$BATS_TEST_TMPDIR" || exit
+    cd "$BATS_TEST_TMPDIR"
 }
 
 # A C program in a file of its own; prints its name.
@@ -189,10 +189,8 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
     [ "$status" -eq 7 ]
     [ "${lines[0]}" = "$PWD" ]
     [ "${lines[1]}" = 'a  b||*|' ]
-    # shellcheck disable=SC2016
     LD_PRELOAD=libm.so.6 run "$HAK_ROOT/build.sh" run -- sh -c 'echo "$LD_PRELOAD"'
     [ "$output" = "$HAK_ROOT/out/release/libhakmem.so:libm.so.6" ]
-    # shellcheck disable=SC2016
     run "$HAK_ROOT/build.sh" run --variant debug -- sh -c 'echo "$LD_PRELOAD"'
     [ "${lines[-1]}" = "$HAK_ROOT/out/debug/libhakmem.so" ]
 }

@@ -3,7 +3,7 @@
 
 setup() {
     bats_require_minimum_version 1.5.0
-    cd "$HAK_ROOT" || exit
+    cd "$HAK_ROOT"
 }
 
 sources() { find core bench verify fuzz -name '*.[ch]' -o -name '*.cc'; }
@@ -20,7 +20,7 @@ sources() { find core bench verify fuzz -name '*.[ch]' -o -name '*.cc'; }
 @test "gcc and clang build every variant's library and benchmarks without a warning" {
     for compiler in gcc clang; do
         for variant in release debug; do
-            make --no-print-directory -j"$(nproc)" CC="$compiler" VARIANT="$variant" \
+            make --no-print-directory -s -j"$(nproc)" CC="$compiler" VARIANT="$variant" \
                 OUT="$BATS_TEST_TMPDIR/$compiler-$variant" all
         done
     done
