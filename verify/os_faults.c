@@ -1,0 +1,59 @@
+#include "verify/os_faults.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/os.h"
+
+static struct hak_os_table original;
+static _Atomic size_t calls;
+static size_t fail_first;
+static bool fail_for_ever;
+
+static bool fails(void) {
+    size_t call = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+    return call == fail_first || (fail_for_ever && call > fail_first);
+}
+
+static void *faulty_reserve(size_t bytes) { return fails() ? NULL : original.reserve(bytes); }
+static bool faulty_release(void *start, size_t bytes) { return !fails() && original.release(start, bytes); }
+static bool faulty_commit(void *start, size_t bytes) { return !fails() && original.commit(start, bytes); }
+static bool faulty_purge(void *start, size_t bytes) { return !fails() && original.purge(start, bytes); }
+static bool faulty_renew(void *start, size_t bytes) { return !fails() && original.renew(start, bytes); }
+static bool faulty_move(void *from, void *to, size_t bytes) { return !fails() && original.move(from, to, bytes); }
+static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
+    return !fails() && original.huge_pages(start, bytes, wanted);
+}
+
+/* The table is constant: its page was made read-only after relocation. */
+static void table_write(const struct hak_os_table *table) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = (uintptr_t)&hak_os & ~(page - 1);
+    uintptr_t end = ((uintptr_t)(&hak_os + 1) + page - 1) & ~(page - 1);
+    int bad = mprotect((void *)start, end - start, PROT_READ | PROT_WRITE);
+    HAK_CHECK(bad == 0);
+    *(struct hak_os_table *)(uintptr_t)&hak_os = *table;
+}
+
+void hak_os_faults_begin(size_t first, bool for_ever) {
+    static const struct hak_os_table faulty = {
+        .reserve = faulty_reserve,
+        .release = faulty_release,
+        .commit = faulty_commit,
+        .purge = faulty_purge,
+        .renew = faulty_renew,
+        .move = faulty_move,
+        .huge_pages = faulty_huge_pages,
+    };
+    if (original.reserve == NULL) original = hak_os;
+    fail_first = first;
+    fail_for_ever = for_ever;
+    atomic_store_explicit(&calls, 0, memory_order_relaxed);
+    table_write(&faulty);
+}
+
+size_t hak_os_faults_end(void) {
+    table_write(&original);
+    return atomic_load_explicit(&calls, memory_order_relaxed);
+}

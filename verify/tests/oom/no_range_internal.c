@@ -1,0 +1,39 @@
+/* The reservation of the range fails k times, k from the command line: HAKMEM halves and goes on, or, when every
+ * size is refused, every request is refused with ENOMEM and nothing crashes. */
+#define TEST_LINKED
+#include "verify/tests/test.h"
+
+#include "core/chunk.h"
+#include "verify/os_faults.h"
+
+static bool failing;
+
+/* Before the library's own constructor, and before anybody allocates. */
+__attribute__((constructor(101))) static void fail_early(int argc, char **argv) {
+    CHECK(argc == 3, "usage: no_range_internal CALL once|ever");
+    hak_os_faults_begin((size_t)atol(argv[1]), strcmp(argv[2], "ever") == 0);
+    failing = true;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    errno = 0;
+    unsigned char *block = hak_malloc(100);
+    void *large = hak_malloc(100000);
+    if (block == NULL) CHECK(errno == ENOMEM && large == NULL, "errno %d, large %p", errno, large);
+    hak_free(block);
+    hak_free(large);
+    CHECK(hak_malloc_usable_size(NULL) == 0 && hak_mallinfo2().uordblks < (size_t)1 << 20, "figures");
+    bool refused = block == NULL;
+    hak_os_faults_end();
+    failing = false;
+    /* What failed may be tried again. */
+    for (size_t size = 1; size < 5000000; size = size * 3 + 1) {
+        block = hak_calloc(1, size);
+        CHECK(block != NULL && block[size - 1] == 0, "%zu bytes refused after the failure was over", size);
+        memset(block, 1, size);
+        hak_free(block);
+    }
+    return test_ok("%s, range of %u granules", refused ? "refused at first" : "served at once", hak_range.granules);
+}

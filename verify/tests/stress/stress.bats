@@ -1,0 +1,10 @@
+# HAK_STRESS_SECONDS: how long it runs (60; 600 for a full proof)
+
+@test "16 threads, cross-thread frees: all equations hold, nothing is lost" {
+    seconds=${HAK_STRESS_SECONDS:-60}
+    [ "${HAK_TEST_QUICK:-0}" = 1 ] && seconds=5
+    run "$HAK_OUT/tests/stress_internal" "$seconds"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "${lines[-1]}" == "ok: "* ]]
+}
