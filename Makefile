@@ -63,6 +63,8 @@ LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-mode
               -fvisibility=hidden -fasynchronous-unwind-tables $(NO_BUILTIN) -pthread \
               $(VARIANT_CFLAGS) $(CFLAGS)
 
+LIB_CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(LIB_CFLAGS))
+
 # nodelete: a thread's exit handler must find its code after dlclose.
 LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS)
 
@@ -84,11 +86,11 @@ TEST_LIBS := -ldl
 
 LIB_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c)) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
-STATIC_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.static.o
-SHARED_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.shared.o
+STATIC_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.static.o $(OUT)/obj/core/cxx_nothrow.static.o
+SHARED_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.shared.o $(OUT)/obj/core/cxx_nothrow.shared.o
 
 # What the build's identity is taken from.
-IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
+IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
                     $(VARIANT_SRCS) $(if $(VARIANT_SRCS),$(wildcard verify/*.h)))
 IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
 cflags=[$(strip $(VARIANT_CFLAGS) $(CFLAGS))] compiler=[$(COMPILER)]
@@ -167,8 +169,13 @@ $(OUT)/obj/build_id.o: $(OUT)/build_id.c $(OUT)/flags
 	$(Q)$(CC) $(LIB_CFLAGS) -c -o $@ $<
 
 # The C++ operators call the C++ runtime differently where there may be none.
-$(OUT)/obj/core/cxx.static.o: HAK_STATIC_LIB := 1
-$(OUT)/obj/core/cxx.shared.o: HAK_STATIC_LIB := 0
+%.static.o: HAK_STATIC_LIB := 1
+%.shared.o: HAK_STATIC_LIB := 0
+$(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(LIB_CXXFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
+
 $(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)

@@ -1,4 +1,5 @@
-/* The libc surface. Each function exists under its own and under its prefixed name (hakmem.h documents them). */
+/* The libc surface. Each function exists under its own and under its prefixed name (hakmem.h documents them).
+ */
 #include "core/api.h"
 
 #include <errno.h>
@@ -11,11 +12,15 @@
 #include "core/superslab.h"
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
-#define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target), copy(target)))
+#define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
 
-HAK_EXPORT void *hak_malloc(size_t size) { return hak_fast_malloc(size); }
+HAK_EXPORT void *hak_malloc(size_t size) {
+    return hak_fast_malloc(size);
+}
 
-HAK_EXPORT void hak_free(void *ptr) { hak_fast_free(ptr); }
+HAK_EXPORT void hak_free(void *ptr) {
+    hak_fast_free(ptr);
+}
 
 HAK_EXPORT void *hak_calloc(size_t count, size_t size) {
     size_t bytes;
@@ -77,11 +82,14 @@ HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
         return NULL;
     }
     size_t power = HAK_ALIGNMENT;
-    while (power < alignment) power *= 2;
+    while (power < alignment)
+        power *= 2;
     return hak_alloc_aligned(power, size);
 }
 
-HAK_EXPORT void *hak_valloc(size_t size) { return hak_alloc_aligned(hak_os_page_size(), size); }
+HAK_EXPORT void *hak_valloc(size_t size) {
+    return hak_alloc_aligned(hak_os_page_size(), size);
+}
 
 HAK_EXPORT void *hak_pvalloc(size_t size) {
     size_t page = hak_os_page_size();
@@ -96,7 +104,9 @@ HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
     return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
 }
 
-HAK_EXPORT int hak_malloc_trim(size_t pad) { return hak_release_unused(pad) > 0; }
+HAK_EXPORT int hak_malloc_trim(size_t pad) {
+    return hak_release_unused(pad) > 0;
+}
 
 HAK_EXPORT int hak_mallopt(int parameter, int value) {
     static struct hak_policy changed;
@@ -107,7 +117,9 @@ HAK_EXPORT int hak_mallopt(int parameter, int value) {
     return 1;
 }
 
-HAK_EXPORT void hak_malloc_stats(void) { hak_stats_print(); }
+HAK_EXPORT void hak_malloc_stats(void) {
+    hak_stats_print();
+}
 
 HAK_EXPORT int hak_malloc_info(int options, FILE *stream) {
     if (options != 0) return EINVAL;
@@ -129,7 +141,9 @@ HAK_EXPORT struct mallinfo2 hak_mallinfo2(void) {
     };
 }
 
-static int clamp_int(size_t value) { return value > INT_MAX ? INT_MAX : (int)value; }
+static int clamp_int(size_t value) {
+    return value > INT_MAX ? INT_MAX : (int)value;
+}
 
 HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     struct mallinfo2 wide = hak_mallinfo2();
@@ -151,7 +165,8 @@ HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
 HAK_ALIAS(hak_reallocarray) void *reallocarray(void *ptr, size_t count, size_t size);
 HAK_ALIAS(hak_free_sized) void free_sized(void *ptr, size_t size);
 HAK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
-HAK_ALIAS(hak_aligned_alloc) void *aligned_alloc(size_t alignment, size_t size);
+HAK_ALIAS(hak_aligned_alloc)
+__attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment, size_t size);
 HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
 HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
 HAK_ALIAS(hak_valloc) void *valloc(size_t size);

@@ -11,7 +11,9 @@ static struct {
     _Atomic size_t bytes; /* written under the lock */
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_BIGCACHE)};
 
-static size_t large_bytes(const struct hak_large *large) { return (size_t)large->granules << HAK_GRANULE_SHIFT; }
+static size_t large_bytes(const struct hak_large *large) {
+    return (size_t)large->granules << HAK_GRANULE_SHIFT;
+}
 
 static uint32_t *bucket_of(uint32_t granules) {
     return &cache.buckets[(granules * 0x9e3779b1u) >> (32 - hak_log2(cache.bucket_count))];
@@ -36,10 +38,14 @@ static void entry_remove(uint32_t first) {
         link = &hak_large_at(*link)->next;
     }
     *link = large->next;
-    if (large->newer != 0) hak_large_at(large->newer)->older = large->older;
-    else cache.newest = large->older;
-    if (large->older != 0) hak_large_at(large->older)->newer = large->newer;
-    else cache.oldest = large->newer;
+    if (large->newer != 0)
+        hak_large_at(large->newer)->older = large->older;
+    else
+        cache.newest = large->older;
+    if (large->older != 0)
+        hak_large_at(large->older)->newer = large->newer;
+    else
+        cache.oldest = large->newer;
     large->next = large->newer = large->older = 0;
     cache.entries--;
     bytes_add(-large_bytes(large));
@@ -53,7 +59,8 @@ static bool table_grow(void) {
     if (buckets == NULL) return cache.buckets != NULL;
     cache.buckets = buckets;
     cache.bucket_count = count;
-    for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer) chain_insert(entry);
+    for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer)
+        chain_insert(entry);
     return true;
 }
 
@@ -64,7 +71,8 @@ static void entry_release(uint32_t first) {
     hak_run_free(first, large->granules, false);
 }
 
-/* Unlinks the oldest entries that are too old, or too many for `keep` bytes; they are chained through `next`. */
+/* Unlinks the oldest entries that are too old, or too many for `keep` bytes; they are chained through `next`.
+ */
 static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
     uint32_t evicted = 0;
     while (cache.oldest != 0) {
@@ -103,8 +111,10 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
         chain_insert(first);
         large->newer = 0;
         large->older = cache.newest;
-        if (cache.newest != 0) hak_large_at(cache.newest)->newer = first;
-        else cache.oldest = first;
+        if (cache.newest != 0)
+            hak_large_at(cache.newest)->newer = first;
+        else
+            cache.oldest = first;
         cache.newest = first;
         cache.entries++;
         bytes_add(large_bytes(large));
@@ -116,7 +126,8 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
 
 static uint32_t chain_find(uint32_t granules) {
     uint32_t entry = *bucket_of(granules);
-    while (entry != 0 && hak_large_at(entry)->granules != granules) entry = hak_large_at(entry)->next;
+    while (entry != 0 && hak_large_at(entry)->granules != granules)
+        entry = hak_large_at(entry)->next;
     return entry;
 }
 
@@ -143,8 +154,16 @@ size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {
     return evicted_release(evicted);
 }
 
-size_t hak_bigcache_bytes(void) { return atomic_load_explicit(&cache.bytes, memory_order_relaxed); }
+size_t hak_bigcache_bytes(void) {
+    return atomic_load_explicit(&cache.bytes, memory_order_relaxed);
+}
 
-void hak_bigcache_fork_prepare(void) { hak_lock_take(&cache.lock); }
-void hak_bigcache_fork_parent(void) { hak_lock_drop(&cache.lock); }
-void hak_bigcache_fork_child(void) { hak_lock_reset(&cache.lock); }
+void hak_bigcache_fork_prepare(void) {
+    hak_lock_take(&cache.lock);
+}
+void hak_bigcache_fork_parent(void) {
+    hak_lock_drop(&cache.lock);
+}
+void hak_bigcache_fork_child(void) {
+    hak_lock_reset(&cache.lock);
+}

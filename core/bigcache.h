@@ -8,36 +8,41 @@
 
 #include "core/chunk.h"
 
-/* A large block's slot: that of the granule of its header byte while it lives, that of its first granule while
- * it is cached. */
+/* A large block's slot: that of the granule of its header byte while it lives, that of its first granule
+ * while it is cached. */
 struct hak_large {
     void *user;
-    size_t size;       /* bytes asked for */
-    uint32_t first;    /* granule */
+    size_t size;    /* bytes asked for */
+    uint32_t first; /* granule */
     uint32_t granules;
-    uint32_t next;     /* cached: next of the same hash, 0 ends */
-    uint32_t newer;    /* cached: by age, 0 ends */
+    uint32_t next;  /* cached: next of the same hash, 0 ends */
+    uint32_t newer; /* cached: by age, 0 ends */
     uint32_t older;
-    uint32_t since;    /* cached: when it was freed, milliseconds */
-    uint8_t moved;     /* its mapping was moved here: see hak_os.renew */
+    uint32_t since; /* cached: when it was freed, milliseconds */
+    uint8_t moved;  /* its mapping was moved here: see hak_os.renew */
     uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 6 * 4 - 2];
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");
 
-static inline struct hak_large *hak_large_at(uint32_t granule) { return hak_slot_address(granule); }
+static inline struct hak_large *hak_large_at(uint32_t granule) {
+    return hak_slot_address(granule);
+}
 
-/* Granules that a block of at least `granules` gets: steps of an eighth, so that equal lengths are frequent. */
+/* Granules that a block of at least `granules` gets: steps of an eighth, so that equal lengths are frequent.
+ */
 static inline uint32_t hak_large_quantum(uint32_t granules) {
     if (granules <= 8) return granules;
     uint32_t step = 1u << (hak_log2(granules) - 3);
     return (uint32_t)hak_round_up(granules, step);
 }
 
-/* Keeps a freed block, described by the slot of its first granule, and evicts old ones beyond `budget` bytes. */
+/* Keeps a freed block, described by the slot of its first granule, and evicts old ones beyond `budget` bytes.
+ */
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now);
 
-/* The first granule of a cached block of exactly `granules`, or the next longer length; 0 if there is none. */
+/* The first granule of a cached block of exactly `granules`, or the next longer length; 0 if there is none.
+ */
 uint32_t hak_bigcache_get(uint32_t granules);
 
 /* Evicts blocks that have waited at least so long; then the oldest until `keep` bytes are left. Returns the

@@ -38,7 +38,9 @@ static struct {
 #define COMMIT_STEP_MIN ((size_t)4 << 20)
 #define COMMIT_STEP_MAX ((size_t)64 << 20)
 
-static struct free_run *run_at(uint32_t granule) { return hak_slot_address(granule); }
+static struct free_run *run_at(uint32_t granule) {
+    return hak_slot_address(granule);
+}
 
 static unsigned run_bin(uint32_t count) {
     if (count < EXACT_BINS) return count;
@@ -69,7 +71,8 @@ static bool reservation_fits(size_t heap) {
 static size_t reservation_choose(void) {
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     size_t memory = hak_os_memory_size();
-    while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36) heap /= 2;
+    while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36)
+        heap /= 2;
     size_t wanted = heap;
     while (!reservation_fits(heap)) {
         heap /= 2;
@@ -97,14 +100,15 @@ static bool area_commit(struct area *area, size_t bytes) {
     return true;
 }
 
-/* Commits granules below `granules` and their table entries: the tables first, so that a failure in the middle
- * leaves only table memory that nobody reads. */
+/* Commits granules below `granules` and their table entries: the tables first, so that a failure in the
+ * middle leaves only table memory that nobody reads. */
 static bool heap_commit(uint32_t granules) {
     size_t bytes = (size_t)granules << HAK_GRANULE_SHIFT;
     if (bytes <= range.heap.committed) return true;
     if (granules > hak_range.granules) return false;
     size_t step = COMMIT_STEP_MIN;
-    while (step < COMMIT_STEP_MAX && step < range.heap.committed) step *= 2;
+    while (step < COMMIT_STEP_MAX && step < range.heap.committed)
+        step *= 2;
     size_t target = hak_round_up(bytes, step);
     if (target > range.heap.reserved) target = range.heap.reserved;
     for (;;) {
@@ -176,8 +180,10 @@ static void run_remove(uint32_t first) {
     struct free_run *run = run_at(first);
     HAK_CHECK(run->kind == HAK_KIND_FREE_RUN && run->first == first && run->count > 0);
     unsigned bin = run_bin(run->count);
-    if (run->prev != 0) run_at(run->prev)->next = run->next;
-    else range.lists[bin] = run->next;
+    if (run->prev != 0)
+        run_at(run->prev)->next = run->next;
+    else
+        range.lists[bin] = run->next;
     if (run->next != 0) run_at(run->next)->prev = run->prev;
     if (range.lists[bin] == 0) range.nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
     hak_kind_set(first, HAK_KIND_NONE);
@@ -234,8 +240,10 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
     hak_lock_take(&range.lock);
     uint32_t first = run_find(count, align);
     uint32_t from = (uint32_t)hak_round_up(first, align);
-    if (first != 0) run_cut(first, from, count);
-    else from = run_from_top(count, align);
+    if (first != 0)
+        run_cut(first, from, count);
+    else
+        from = run_from_top(count, align);
     hak_lock_drop(&range.lock);
     HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
     return from;
@@ -279,8 +287,10 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
         run_remove(first + count);
         count += more;
     }
-    if (first + count == range.top) range.top = first;
-    else run_insert(first, count);
+    if (first + count == range.top)
+        range.top = first;
+    else
+        run_insert(first, count);
     hak_lock_drop(&range.lock);
 }
 
@@ -318,7 +328,8 @@ void *hak_metadata_alloc(size_t bytes) {
 
 size_t hak_range_committed(void) {
     hak_lock_take(&range.lock);
-    size_t bytes = range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
+    size_t bytes =
+        range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
     hak_lock_drop(&range.lock);
     return bytes;
 }
@@ -328,6 +339,12 @@ void hak_range_huge_pages(bool wanted) {
     hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
 }
 
-void hak_range_fork_prepare(void) { hak_lock_take(&range.lock); }
-void hak_range_fork_parent(void) { hak_lock_drop(&range.lock); }
-void hak_range_fork_child(void) { hak_lock_reset(&range.lock); }
+void hak_range_fork_prepare(void) {
+    hak_lock_take(&range.lock);
+}
+void hak_range_fork_parent(void) {
+    hak_lock_drop(&range.lock);
+}
+void hak_range_fork_child(void) {
+    hak_lock_reset(&range.lock);
+}

@@ -1,11 +1,11 @@
 /* The reserved range: one stretch of address space that holds every block, with the slot table before it.
  *
- *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ... ]
- *                                                       ^ start    ^ hak_range.base
+ *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ...
+ * ] ^ start    ^ hak_range.base
  *
- * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
- * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
- * as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
+ * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed
+ * in order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory:
+ * they read as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
@@ -56,7 +56,8 @@ static inline void *hak_slot_address(uint32_t granule) {
     return (void *)(hak_range.slots + (uintptr_t)granule * HAK_SLOT_SIZE);
 }
 
-/* The kind is every slot's last byte; readers need no lock, what it says is stable while a block of it lives. */
+/* The kind is every slot's last byte; readers need no lock, what it says is stable while a block of it lives.
+ */
 static inline _Atomic uint8_t *hak_slot_kind(uint32_t granule) {
     return (_Atomic uint8_t *)hak_slot_address(granule) + (HAK_SLOT_SIZE - 1);
 }

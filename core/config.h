@@ -1,14 +1,14 @@
 /* What can be chosen when HAKMEM is built, and the fixed geometry.
  *
- * Every switch is always defined, as 0 or 1, by the build (ci/variants/NAME.mk and `make print-flags`), and is
- * used in plain `if`, so that all branches compile in every variant. */
+ * Every switch is always defined, as 0 or 1, by the build (ci/variants/NAME.mk and `make print-flags`), and
+ * is used in plain `if`, so that all branches compile in every variant. */
 #ifndef HAK_CONFIG_H
 #define HAK_CONFIG_H
 
 #if !defined(HAK_DEBUG) || !defined(HAK_AUDIT) || !defined(HAK_VARIANT_NAME)
 #error "a variant defines HAK_DEBUG, HAK_AUDIT and HAK_VARIANT_NAME"
 #endif
-#if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) || !defined(HAK_HEADER_CLASSIDX) ||       \
+#if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) || !defined(HAK_HEADER_CLASSIDX) ||      \
     !defined(HAK_AGGRESSIVE_INLINE) || !defined(HAK_PREWARM_TLS)
 #error "the build defines each flag of `make print-flags`"
 #endif
@@ -22,7 +22,8 @@
 #define HAK_UNITS_MAX       32u
 #define HAK_ARENA_SHIFT_MIN 20 /* the smallest pool chunk, 1 MiB */
 #define HAK_ARENA_SHIFT_MAX 26 /* the largest, 64 MiB */
-#define HAK_ARENA_UNITS_LOG 18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it */
+#define HAK_ARENA_UNITS_LOG 18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it  \
+                                */
 
 /* The reserved range: tried from the largest down, halving. 16 x the machine's memory, within these. */
 #define HAK_RANGE_MAX_SHIFT 43 /* 8 TiB */

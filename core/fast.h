@@ -7,7 +7,8 @@
 /* Requests up to here are served by bins; without the pool tier, large blocks serve 8-52 KiB. */
 #define HAK_BINNED_MAX (HAK_POOL_TLS_PHASE1 ? HAK_POOL_MAX : HAK_MID_MAX)
 
-/* The rare cases: no heap yet, bin empty or full, large or aligned block, no memory, an error of the program. */
+/* The rare cases: no heap yet, bin empty or full, large or aligned block, no memory, an error of the program.
+ */
 void *hak_malloc_slow(struct hak_heap *heap, size_t size);
 void hak_free_slow(struct hak_heap *heap, void *user);
 

@@ -51,8 +51,8 @@ void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size);
  * multiple of it. (C17 7.22.3.1) */
 void *hak_aligned_alloc(size_t alignment, size_t size) __attribute__((malloc, alloc_align(1), alloc_size(2)));
 
-/* Stores an aligned block in *out and returns 0; else returns EINVAL (alignment not a power of two multiple of
- * sizeof(void *)) or ENOMEM and leaves *out and errno alone. (POSIX) */
+/* Stores an aligned block in *out and returns 0; else returns EINVAL (alignment not a power of two multiple
+ * of sizeof(void *)) or ENOMEM and leaves *out and errno alone. (POSIX) */
 int hak_posix_memalign(void **out, size_t alignment, size_t size);
 
 /* aligned_alloc that rounds a bad alignment up to the next power of two. (glibc) */
@@ -69,7 +69,8 @@ size_t hak_malloc_usable_size(const void *ptr);
  * else 0. Caches of other running threads are trimmed at their next refill or flush. (glibc) */
 int hak_malloc_trim(size_t pad);
 
-/* Figures about the heap; other threads' cached blocks are counted as of their last refill or flush. (glibc) */
+/* Figures about the heap; other threads' cached blocks are counted as of their last refill or flush. (glibc)
+ */
 void hak_malloc_stats(void);
 int hak_malloc_info(int options, FILE *stream);
 struct mallinfo hak_mallinfo(void);

@@ -14,15 +14,15 @@ enum { SETUP_NONE, SETUP_DONE };
 
 static struct {
     struct hak_lock lock;
-    struct hak_heap *pool;               /* heaps without a thread, through pool_next */
-    _Atomic(struct hak_heap *) all;      /* every heap, through all_next */
+    struct hak_heap *pool;          /* heaps without a thread, through pool_next */
+    _Atomic(struct hak_heap *) all; /* every heap, through all_next */
     _Atomic int setup;
-    pthread_key_t key;                   /* its destructor sees a thread's end */
+    pthread_key_t key; /* its destructor sees a thread's end */
 } heaps = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_HEAPS)};
 
 #define TLS_PREWARM_FIRST 1u /* the bins that nearly every thread uses: strides 32 to 80 */
 #define TLS_PREWARM_LAST  4u
-#define OPEN_TRIED        8  /* SuperSlabs looked at for adjacent free units, before a new one is taken */
+#define OPEN_TRIED        8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 
 static void end_thread(void *value);
 
@@ -52,7 +52,8 @@ static struct hak_heap *heap_create(void) {
 /* Takes a heap out of the pool: any, or one that owns memory. Under the heaps' lock. */
 static struct hak_heap *pool_take(bool with_memory) {
     struct hak_heap **link = &heaps.pool;
-    while (*link != NULL && with_memory && (*link)->superslabs == 0) link = &(*link)->pool_next;
+    while (*link != NULL && with_memory && (*link)->superslabs == 0)
+        link = &(*link)->pool_next;
     struct hak_heap *heap = *link;
     if (heap == NULL) return NULL;
     *link = heap->pool_next;
@@ -89,7 +90,8 @@ struct hak_heap *hak_heap_begin_thread(void) {
     struct hak_heap *heap = heap_obtain();
     if (heap == NULL) return NULL;
     hak_heap_tls = heap;
-    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its own. */
+    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its
+     * own. */
     pthread_setspecific(heaps.key, heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
@@ -116,8 +118,12 @@ static void end_thread(void *value) {
     heap_retire(heap);
 }
 
-struct hak_heap *hak_heap_borrow(void) { return heap_obtain(); }
-void hak_heap_return(struct hak_heap *heap) { heap_retire(heap); }
+struct hak_heap *hak_heap_borrow(void) {
+    return heap_obtain();
+}
+void hak_heap_return(struct hak_heap *heap) {
+    heap_retire(heap);
+}
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
     hak_lock_take(&heaps.lock);
@@ -144,8 +150,10 @@ void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
 
 void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
     HAK_CHECK(slab->home == &heap->home && slab->state == HAK_SLAB_PARTIAL);
-    if (slab->prev != NULL) slab->prev->next = slab->next;
-    else heap->classes[slab->bin].partial = slab->next;
+    if (slab->prev != NULL)
+        slab->prev->next = slab->next;
+    else
+        heap->classes[slab->bin].partial = slab->next;
     if (slab->next != NULL) slab->next->prev = slab->prev;
     slab->next = slab->prev = NULL;
     slab->state = HAK_SLAB_FULL;
@@ -160,8 +168,10 @@ static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
 }
 
 static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
-    if (ss->prev != NULL) ss->prev->next = ss->next;
-    else heap->open[ss->pool] = ss->next;
+    if (ss->prev != NULL)
+        ss->prev->next = ss->next;
+    else
+        heap->open[ss->pool] = ss->next;
     if (ss->next != NULL) ss->next->prev = ss->prev;
     ss->next = ss->prev = NULL;
 }
@@ -223,7 +233,8 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
 
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context) {
     struct hak_heap *heap = atomic_load_explicit(&heaps.all, memory_order_acquire);
-    for (; heap != NULL; heap = heap->all_next) visit(heap, context);
+    for (; heap != NULL; heap = heap->all_next)
+        visit(heap, context);
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
@@ -249,13 +260,18 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
     }
 }
 
-void hak_heap_fork_prepare(void) { hak_lock_take(&heaps.lock); }
-void hak_heap_fork_parent(void) { hak_lock_drop(&heaps.lock); }
+void hak_heap_fork_prepare(void) {
+    hak_lock_take(&heaps.lock);
+}
+void hak_heap_fork_parent(void) {
+    hak_lock_drop(&heaps.lock);
+}
 
-/* The parent's other threads do not exist here; what they were doing to their heaps is unknown. Those heaps stay
- * as they are: their blocks can be freed, into remote lists that nobody collects. */
+/* The parent's other threads do not exist here; what they were doing to their heaps is unknown. Those heaps
+ * stay as they are: their blocks can be freed, into remote lists that nobody collects. */
 void hak_heap_fork_child(void) {
     hak_lock_reset(&heaps.lock);
     struct hak_heap *heap = hak_heap_tls;
-    if (hak_heap_is_real(heap)) atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    if (hak_heap_is_real(heap))
+        atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
 }

@@ -6,8 +6,8 @@
  *                          open[]     SuperSlabs with free units
  *                          ruled      further heaps whose threads have ended and that this thread adopted
  *
- * Heaps are never freed. A heap whose thread has ended waits in a pool, with its slabs, for a new thread to take it
- * whole, or for a running thread that needs memory to adopt it. */
+ * Heaps are never freed. A heap whose thread has ended waits in a pool, with its slabs, for a new thread to
+ * take it whole, or for a running thread that needs memory to adopt it. */
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
@@ -24,13 +24,13 @@ struct hak_bin {
 
 /* The slow part of a bin. */
 struct hak_heap_class {
-    struct hak_slab *current;      /* of this heap or of one that it rules */
-    struct hak_slab *partial;      /* list, most recently freed first */
-    uint32_t batch;                /* blocks of the next carve */
-    uint32_t tick_count;           /* the bin's count at the last tick */
-    uint32_t busy;                 /* refills and flushes since then */
-    _Atomic uint32_t count_shown;  /* the bin's count after its last batch, for statistics */
-    _Atomic uint32_t used_shown;   /* sum of used over this heap's slabs of the class, for statistics */
+    struct hak_slab *current;     /* of this heap or of one that it rules */
+    struct hak_slab *partial;     /* list, most recently freed first */
+    uint32_t batch;               /* blocks of the next carve */
+    uint32_t tick_count;          /* the bin's count at the last tick */
+    uint32_t busy;                /* refills and flushes since then */
+    _Atomic uint32_t count_shown; /* the bin's count after its last batch, for statistics */
+    _Atomic uint32_t used_shown;  /* sum of used over this heap's slabs of the class, for statistics */
 };
 
 struct hak_heap {
@@ -40,17 +40,17 @@ struct hak_heap {
     struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
     uint32_t superslabs;           /* owned, open or not */
     struct hak_pool_arena arena;
-    struct hak_heap *ruled;        /* next heap that the same thread rules */
-    struct hak_heap *pool_next;    /* next heap in the pool; its links are under the heaps' lock */
-    struct hak_heap *all_next;     /* next of all heaps that were ever made */
+    struct hak_heap *ruled;     /* next heap that the same thread rules */
+    struct hak_heap *pool_next; /* next heap in the pool; its links are under the heaps' lock */
+    struct hak_heap *all_next;  /* next of all heaps that were ever made */
     uint32_t slow_calls;
-    uint32_t last_tick;            /* milliseconds */
-    uint32_t trim_seen;            /* the last wish to trim that it followed */
-    _Atomic int thread_id;         /* of the last thread that used it, for messages */
+    uint32_t last_tick;    /* milliseconds */
+    uint32_t trim_seen;    /* the last wish to trim that it followed */
+    _Atomic int thread_id; /* of the last thread that used it, for messages */
 };
 
-/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, caps 0.
- * They lie in read-only memory. */
+/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, caps
+ * 0. They lie in read-only memory. */
 extern const struct hak_heap hak_heap_none;
 extern const struct hak_heap hak_heap_gone;
 

@@ -12,7 +12,9 @@ static uint32_t granules_for(size_t bytes) {
     return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
 }
 
-static size_t run_bytes(const struct hak_large *large) { return (size_t)large->granules << HAK_GRANULE_SHIFT; }
+static size_t run_bytes(const struct hak_large *large) {
+    return (size_t)large->granules << HAK_GRANULE_SHIFT;
+}
 
 static uintptr_t run_end(const struct hak_large *large) {
     return (uintptr_t)hak_granule_address(large->first) + run_bytes(large);
@@ -60,7 +62,8 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
         hak_kind_set(first, HAK_KIND_NONE);
     } else {
         first = hak_run_alloc(granules, 1);
-        if (first == 0 && granules > granules_for(total)) first = hak_run_alloc(granules = granules_for(total), 1);
+        if (first == 0 && granules > granules_for(total))
+            first = hak_run_alloc(granules = granules_for(total), 1);
         if (first == 0) return NULL;
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
@@ -105,7 +108,9 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
     return true;
 }
 
-size_t hak_large_usable(const struct hak_large *large) { return run_end(large) - (uintptr_t)large->user; }
+size_t hak_large_usable(const struct hak_large *large) {
+    return run_end(large) - (uintptr_t)large->user;
+}
 
 /* Cuts granules off the end that `size` bytes do not need, if they are many. */
 static void large_trim(struct hak_large *large, size_t size) {
@@ -168,8 +173,10 @@ void *hak_large_resize(void *user, size_t size) {
     struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
     HAK_CHECK(large != NULL);
     if (size > HAK_REQUEST_MAX) return NULL;
-    if (size <= hak_large_usable(large)) large_trim(large, size);
-    else if (!large_extend(large, size)) return large_move(large, size);
+    if (size <= hak_large_usable(large))
+        large_trim(large, size);
+    else if (!large_extend(large, size))
+        return large_move(large, size);
     count_live(0, size - large->size, 0);
     large->size = size;
     return user;

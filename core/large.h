@@ -7,7 +7,8 @@
 /* A block of `size` bytes at a multiple of `align`, zeroed if wanted; NULL if there is no memory. */
 void *hak_large_alloc(size_t size, size_t align, bool zero);
 
-/* Ends the block's life; false if `user` is no live large block's pointer. `budget`: of the BigCache, bytes. */
+/* Ends the block's life; false if `user` is no live large block's pointer. `budget`: of the BigCache, bytes.
+ */
 bool hak_large_free(void *user, size_t budget, uint32_t now);
 
 /* The live block's record; NULL if `user` is no live large block's pointer. */
@@ -16,8 +17,8 @@ const struct hak_large *hak_large_find(const void *user);
 /* Bytes from user to the end of its run. */
 size_t hak_large_usable(const struct hak_large *large);
 
-/* Makes the block `size` bytes long where it is, or moves its pages without copying; returns its pointer. NULL
- * if neither can be done (copying may still be possible): the block is as before. */
+/* Makes the block `size` bytes long where it is, or moves its pages without copying; returns its pointer.
+ * NULL if neither can be done (copying may still be possible): the block is as before. */
 void *hak_large_resize(void *user, size_t size);
 
 struct hak_large_stats {

@@ -128,11 +128,14 @@ _Noreturn void hak_fail(const char *what, const char *file, int line) {
     char text[400];
     char digits[12];
     size_t n = 0, d = 0;
-    for (unsigned v = (unsigned)line; v > 0 || d == 0; v /= 10) digits[d++] = (char)('0' + v % 10);
+    for (unsigned v = (unsigned)line; v > 0 || d == 0; v /= 10)
+        digits[d++] = (char)('0' + v % 10);
     const char *parts[] = {"hakmem: internal check failed: ", what, " at ", file, ":"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        for (const char *s = parts[i]; *s != '\0' && n < sizeof text - sizeof digits - 1; s++) text[n++] = *s;
-    while (d > 0) text[n++] = digits[--d];
+        for (const char *s = parts[i]; *s != '\0' && n < sizeof text - sizeof digits - 1; s++)
+            text[n++] = *s;
+    while (d > 0)
+        text[n++] = digits[--d];
     text[n++] = '\n';
     hak_os_write_error(text, n);
     abort();

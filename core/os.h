@@ -53,7 +53,7 @@ struct hak_lock {
     enum hak_lock_rank rank;
 };
 
-#define HAK_LOCK_INITIALIZER(rank_)                                                                            \
+#define HAK_LOCK_INITIALIZER(rank_)                                                                          \
     { .mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (rank_) }
 
 void hak_lock_take(struct hak_lock *lock);

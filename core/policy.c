@@ -14,21 +14,23 @@
 #define BATCH_MIN_BYTES    (4u << 10)
 
 #define CLAMP(n, least, most) ((n) < (least) ? (least) : (n) > (most) ? (most) : (n))
-#define IS_POOL_TINY 0
-#define IS_POOL_MID  0
-#define IS_POOL_POOL 1
+#define IS_POOL_TINY          0
+#define IS_POOL_MID           0
+#define IS_POOL_POOL          1
 
-#define BIN_POLICY(tier, index, previous, stride, units)                                                       \
-    [HAK_BIN_OF(tier, index)] = {                                                                              \
-        .cap_min = CLAMP(CAP_MIN_BYTES / (stride), 4, CAP_MIN_BLOCKS),                                         \
-        .cap_max = CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS), \
-        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                                 \
-        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                                 \
+#define BIN_POLICY(tier, index, previous, stride, units)                                                     \
+    [HAK_BIN_OF(tier, index)] = {                                                                            \
+        .cap_min = CLAMP(CAP_MIN_BYTES / (stride), 4, CAP_MIN_BLOCKS),                                       \
+        .cap_max =                                                                                           \
+            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
+        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                               \
+        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                               \
     },
 
 #define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
 
-static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
+static const struct hak_policy defaults = {
+    HAK_OPTION_TABLE(OPTION_DEFAULT).bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
 
 static _Atomic(const struct hak_policy *) current = &defaults;
 
@@ -47,12 +49,12 @@ struct option {
     uint32_t standard, least, most;
 };
 
-#define OPTION_ROW(field, name_, type_, standard_, least_, most_, text)                                        \
-    {.name = (name_),                                                                                          \
-     .type = (type_),                                                                                          \
-     .offset = offsetof(struct hak_policy, field),                                                             \
-     .standard = (standard_),                                                                                  \
-     .least = (least_),                                                                                        \
+#define OPTION_ROW(field, name_, type_, standard_, least_, most_, text)                                      \
+    {.name = (name_),                                                                                        \
+     .type = (type_),                                                                                        \
+     .offset = offsetof(struct hak_policy, field),                                                           \
+     .standard = (standard_),                                                                                \
+     .least = (least_),                                                                                      \
      .most = (most_)},
 
 static const struct option options[] = {HAK_OPTION_TABLE(OPTION_ROW)};
@@ -83,7 +85,8 @@ static void add_quoted(struct hak_text *line, const char *text, size_t length, s
 
 static const struct option *option_find(const char *name, size_t length) {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0) return &options[i];
+        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
+            return &options[i];
     return NULL;
 }
 
@@ -92,7 +95,8 @@ static unsigned name_distance(const char *a, size_t a_length, const char *b) {
     unsigned row[64];
     size_t b_length = strlen(b);
     if (a_length >= 64 || b_length >= 64) return 64;
-    for (size_t j = 0; j <= b_length; j++) row[j] = (unsigned)j;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = (unsigned)j;
     for (size_t i = 1; i <= a_length; i++) {
         unsigned diagonal = row[0];
         row[0] = (unsigned)i;
@@ -113,7 +117,8 @@ static void report_unknown(const char *name, size_t length) {
     hak_text_add(&line, " is unknown");
     size_t best = 0;
     for (size_t i = 1; i < OPTION_COUNT; i++)
-        if (name_distance(name, length, options[i].name) < name_distance(name, length, options[best].name)) best = i;
+        if (name_distance(name, length, options[i].name) < name_distance(name, length, options[best].name))
+            best = i;
     if (name_distance(name, length, options[best].name) <= 4) {
         hak_text_add(&line, "; did you mean " PREFIX);
         hak_text_add(&line, options[best].name);
@@ -141,7 +146,8 @@ bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
     HAK_CHECK(strncmp(setting, PREFIX, strlen(PREFIX)) == 0);
     const char *name = setting + strlen(PREFIX);
     const char *equals = strchr(name, '=');
-    if (equals == NULL) return true; /* not a variable: programs may put such strings into their environment */
+    if (equals == NULL)
+        return true; /* not a variable: programs may put such strings into their environment */
     const struct option *option = option_find(name, (size_t)(equals - name));
     if (option == NULL) {
         report_unknown(name, (size_t)(equals - name));

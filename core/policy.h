@@ -9,22 +9,23 @@
 #include "core/size_class.h"
 
 /* X(field, name after HAKMEM_, type, default, least, most, text) */
-#define HAK_OPTION_TABLE(X)                                                                                    \
-    X(p0_enable, "TINY_P0_ENABLE", "0 or 1", 1, 0, 1,                                                          \
-      "move blocks from slabs to the thread's lists in batches; 0: one at a time")                             \
-    X(p0_no_drain, "TINY_P0_NO_DRAIN", "0 or 1", 0, 0, 1,                                                      \
-      "1: take back what other threads freed only before asking for a new SuperSlab")                          \
-    X(p0_log, "TINY_P0_LOG", "0 or 1", 0, 0, 1, "1: log each batch on stderr, with the change of each counter") \
-    X(arena_mb_init, "POOL_TLS_ARENA_MB_INIT", "MiB", 1, 1, 64,                                                \
-      "first chunk of a thread's arena for 8-52 KiB blocks; rounded down to a power of two")                   \
-    X(arena_mb_max, "POOL_TLS_ARENA_MB_MAX", "MiB", 8, 1, 64, "largest chunk of that arena")                   \
-    X(arena_levels, "POOL_TLS_ARENA_GROWTH_LEVELS", "number", 3, 0, 6,                                         \
-      "how often the chunk size doubles as the arena grows")                                                   \
-    X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                                       \
-      "how long free memory is kept for reuse before it goes back to the system")                              \
-    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, 1048576, "most that is kept of freed large blocks")           \
-    X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                        \
-      "transparent huge pages: 0 as the kernel is set, 1 ask for them, 2 ask for none")                        \
+#define HAK_OPTION_TABLE(X)                                                                                  \
+    X(p0_enable, "TINY_P0_ENABLE", "0 or 1", 1, 0, 1,                                                        \
+      "move blocks from slabs to the thread's lists in batches; 0: one at a time")                           \
+    X(p0_no_drain, "TINY_P0_NO_DRAIN", "0 or 1", 0, 0, 1,                                                    \
+      "1: take back what other threads freed only before asking for a new SuperSlab")                        \
+    X(p0_log, "TINY_P0_LOG", "0 or 1", 0, 0, 1,                                                              \
+      "1: log each batch on stderr, with the change of each counter")                                        \
+    X(arena_mb_init, "POOL_TLS_ARENA_MB_INIT", "MiB", 1, 1, 64,                                              \
+      "first chunk of a thread's arena for 8-52 KiB blocks; rounded down to a power of two")                 \
+    X(arena_mb_max, "POOL_TLS_ARENA_MB_MAX", "MiB", 8, 1, 64, "largest chunk of that arena")                 \
+    X(arena_levels, "POOL_TLS_ARENA_GROWTH_LEVELS", "number", 3, 0, 6,                                       \
+      "how often the chunk size doubles as the arena grows")                                                 \
+    X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                                     \
+      "how long free memory is kept for reuse before it goes back to the system")                            \
+    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, 1048576, "most that is kept of freed large blocks")         \
+    X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \
+      "transparent huge pages: 0 as the kernel is set, 1 ask for them, 2 ask for none")                      \
     X(stats, "STATS", "0 or 1", 0, 0, 1, "1: print statistics on stderr when the program ends")
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;
@@ -43,8 +44,8 @@ struct hak_policy {
 /* The current snapshot; the defaults until hak_policy_init. Any thread. */
 const struct hak_policy *hak_policy(void);
 
-/* Reads the options from `environment` (as environ); reports what it cannot take and goes on without. Once, from
- * the library's constructor. Reads nothing in a process with raised rights. */
+/* Reads the options from `environment` (as environ); reports what it cannot take and goes on without. Once,
+ * from the library's constructor. Reads nothing in a process with raised rights. */
 void hak_policy_init(char *const *environment);
 
 /* Installs a snapshot; it must stay for ever. */

@@ -1,9 +1,9 @@
 /* Pool TLS arena: where a heap's next pool chunk comes from.
  *
- * A heap's pool blocks (8-52 KiB) are cut from chunks that only its thread carves. The first chunk is small, for
- * most threads need few such blocks; each further one doubles, up to a limit, so that a thread that needs many
- * asks the system seldom. A chunk is a SuperSlab with larger units: refill, flush, remote frees and release are
- * the same code as for every other slab. */
+ * A heap's pool blocks (8-52 KiB) are cut from chunks that only its thread carves. The first chunk is small,
+ * for most threads need few such blocks; each further one doubles, up to a limit, so that a thread that needs
+ * many asks the system seldom. A chunk is a SuperSlab with larger units: refill, flush, remote frees and
+ * release are the same code as for every other slab. */
 #ifndef HAK_POOL_ARENA_H
 #define HAK_POOL_ARENA_H
 

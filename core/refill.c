@@ -35,7 +35,8 @@ HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, ui
 /* Keeps the sum of `used` for statistics; `change` blocks left (+) or came back to (-) a slab. */
 static void used_shown_add(struct hak_slab *slab, uint32_t change) {
     _Atomic uint32_t *sum = &hak_heap_of_home(slab->home)->classes[slab->bin].used_shown;
-    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + change, memory_order_relaxed);
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + change,
+                          memory_order_relaxed);
 }
 
 /* ---- collect ----------------------------------------------------------------------------------------- */
@@ -118,8 +119,8 @@ static struct hak_slab *new_slab(struct hak_heap *heap, unsigned bin) {
     return NULL;
 }
 
-/* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it comes
- * back through a flush or a collect. */
+/* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it
+ * comes back through a flush or a collect. */
 static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     if (class->current != NULL) {
@@ -147,11 +148,13 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
     return true;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
 
 /* A batch arrived: the bin must hold it and as much again, or the next free would flush it. */
-static void bin_fill(struct hak_bin *bin, struct hak_heap_class *class, struct hak_block *head, uint32_t count,
-                     const struct hak_bin_policy *bounds) {
+static void bin_fill(struct hak_bin *bin, struct hak_heap_class *class, struct hak_block *head,
+                     uint32_t count, const struct hak_bin_policy *bounds) {
     bin->head = head;
     bin->count = count;
     if (bin->cap < 2 * count) bin->cap = min_u32(2 * count, bounds->cap_max);
@@ -199,7 +202,8 @@ struct run {
     uint32_t count;
 };
 
-#define OPEN_RUNS 32u /* power of two; runs of several slabs are gathered at once, so that one CAS carries many */
+#define OPEN_RUNS                                                                                            \
+    32u /* power of two; runs of several slabs are gathered at once, so that one CAS carries many */
 
 static void send_home(struct run *run, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
@@ -308,8 +312,10 @@ static void current_drop(struct hak_heap *heap, unsigned bin) {
     heap->classes[bin].current = NULL;
     slab->state = HAK_SLAB_FULL;
     struct hak_heap *owner = hak_heap_of_home(slab->home);
-    if (slab->used == 0) hak_heap_drop_slab(owner, slab, hak_os_now_ms());
-    else if (slab->used < slab->capacity) hak_heap_partial_push(owner, slab);
+    if (slab->used == 0)
+        hak_heap_drop_slab(owner, slab, hak_os_now_ms());
+    else if (slab->used < slab->capacity)
+        hak_heap_partial_push(owner, slab);
 }
 
 void hak_flush_all(struct hak_heap *heap) {
@@ -324,7 +330,8 @@ void hak_flush_all(struct hak_heap *heap) {
 
 void hak_free_without_heap(struct hak_block *block, unsigned bin) {
     struct hak_slab *slab = hak_slab_find(block);
-    if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block)) hak_report_bad_pointer("free", block);
+    if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block))
+        hak_report_bad_pointer("free", block);
     hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
     struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
     send_home(&run, hak_policy());
@@ -347,7 +354,8 @@ static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_polic
 
 static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) bin_tick(heap, bin, policy);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        bin_tick(heap, bin, policy);
     hak_collect(heap);
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         hak_heap_purge(each, now, policy->purge_delay_ms);
@@ -371,8 +379,11 @@ size_t hak_trim(struct hak_heap *heap) {
     size_t bytes = 0;
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) bytes += hak_heap_purge(each, now, 0);
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        bytes += hak_heap_purge(each, now, 0);
     return bytes;
 }
 
-void hak_trim_request(void) { atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed); }
+void hak_trim_request(void) {
+    atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+}

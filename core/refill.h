@@ -7,7 +7,8 @@
 /* Moves a batch of blocks from slabs into the heap's empty bin; false: no memory, nothing changed. */
 bool hak_refill(struct hak_heap *heap, unsigned bin);
 
-/* Sends all blocks of other heaps home and the heap's own ones, but for the `keep` most recent, to their slabs. */
+/* Sends all blocks of other heaps home and the heap's own ones, but for the `keep` most recent, to their
+ * slabs. */
 void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
 
 /* What a free does that finds its bin full: a flush, and a larger cap for a busy bin. */

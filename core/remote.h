@@ -1,7 +1,7 @@
 /* The cross-thread protocol, all of it.
  *
- * Each slab has a remote list: a stack of blocks that threads who do not own the slab gave back. One word holds
- * its first block and its length, so that the length is exact without a walk:
+ * Each slab has a remote list: a stack of blocks that threads who do not own the slab gave back. One word
+ * holds its first block and its length, so that the length is exact without a walk:
  *
  *     remote = first block << 16 | length          0: empty
  *
@@ -25,7 +25,9 @@ struct hak_home {
 #define HAK_REMOTE_COUNT_BITS 16
 #define HAK_REMOTE_COUNT_MASK ((uint64_t)UINT16_MAX)
 
-static inline uint32_t hak_remote_word_count(uint64_t word) { return (uint32_t)(word & HAK_REMOTE_COUNT_MASK); }
+static inline uint32_t hak_remote_word_count(uint64_t word) {
+    return (uint32_t)(word & HAK_REMOTE_COUNT_MASK);
+}
 static inline struct hak_block *hak_remote_word_head(uint64_t word) {
     return (struct hak_block *)(uintptr_t)(word >> HAK_REMOTE_COUNT_BITS);
 }
@@ -74,7 +76,8 @@ static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
     return atomic_exchange_explicit(&home->notified, NULL, memory_order_acquire);
 }
 
-/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself. */
+/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself.
+ */
 static inline bool hak_home_ruled_by(const struct hak_home *home, const struct hak_heap *heap) {
     return atomic_load_explicit(&home->ruler, memory_order_relaxed) == heap;
 }

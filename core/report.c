@@ -22,7 +22,8 @@ _Noreturn static void end(struct hak_text *line) {
     abort();
 }
 
-static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier, int class_index) {
+static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier,
+                      int class_index) {
     hak_text_add(line, ", block ");
     hak_text_add_pointer(line, block);
     hak_text_add(line, ", size ");
@@ -71,10 +72,13 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr, con
     const void *block = hak_slab_block(slab, index);
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
-    if (index >= slab->carved) problem = "pointer to memory that was never allocated";
-    else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT) || header == HAK_BIN_HEADER_FREE(slab->bin))
+    if (index >= slab->carved)
+        problem = "pointer to memory that was never allocated";
+    else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT) ||
+             header == HAK_BIN_HEADER_FREE(slab->bin))
         problem = ptr == block || header != HAK_BIN_HEADER_FREE(slab->bin) ? "double free" : problem;
-    else if (ptr == block && header != HAK_HEADER_CONTAINER) problem = header_problem(&what, header);
+    else if (ptr == block && header != HAK_HEADER_CONTAINER)
+        problem = header_problem(&what, header);
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
     add_slab_block(&line, slab, block);
@@ -85,8 +89,10 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
     struct hak_text line, what;
     bool live = atomic_load_explicit(&large->kind, memory_order_relaxed) == HAK_KIND_LARGE;
     const char *problem = "pointer inside a block";
-    if (ptr == large->user) problem = live ? header_problem(&what, hak_header_of(ptr)) : "double free";
-    else if (!live) problem = "pointer inside a freed block";
+    if (ptr == large->user)
+        problem = live ? header_problem(&what, hak_header_of(ptr)) : "double free";
+    else if (!live)
+        problem = "pointer inside a freed block";
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
     add_block(&line, large->user, large->size, "large", -1);
@@ -106,7 +112,8 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     end(&line);
 }
 
-/* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before. */
+/* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before.
+ */
 static const struct hak_large *large_around(uint32_t granule) {
     for (uint32_t at = granule + 1; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
@@ -133,7 +140,8 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
         add_pointer(&line, ptr);
         if (slab != NULL) {
             uint32_t index = hak_slab_index(slab, ptr);
-            add_slab_block(&line, slab, hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
+            add_slab_block(&line, slab,
+                           hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
         }
         end(&line);
     }
@@ -141,7 +149,8 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     const struct hak_large *large = kind == HAK_KIND_FREE_RUN ? NULL : large_around(granule);
     if (large != NULL) report_in_large(operation, ptr, large);
     /* The memory went back to the system; a large block's pointer shows by its place what it was. */
-    begin(&line, operation, address % HAK_GRANULE == HAK_ALIGNMENT ? "double free" : "pointer to unused memory");
+    begin(&line, operation,
+          address % HAK_GRANULE == HAK_ALIGNMENT ? "double free" : "pointer to unused memory");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", in no block");
     end(&line);

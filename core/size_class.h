@@ -1,7 +1,7 @@
 /* The class table: one table, one function.
  *
- * A stride s serves requests up to s - 1, for the last byte of a block is the next block's header. Powers of two
- * are the most common requests, so a class ends just above each. */
+ * A stride s serves requests up to s - 1, for the last byte of a block is the next block's header. Powers of
+ * two are the most common requests, so a class ends just above each. */
 #ifndef HAK_SIZE_CLASS_H
 #define HAK_SIZE_CLASS_H
 
@@ -9,54 +9,54 @@
 
 /* X(tier, index in its tier, previous stride of the size order, stride, units of a slab).
  * Mid slabs of two units keep what is left over at their end below 3 %. */
-#define HAK_CLASS_TABLE(X)                                                                                     \
-    X(TINY, 0, 0, 16, 1)                                                                                       \
-    X(TINY, 1, 16, 32, 1)                                                                                      \
-    X(TINY, 2, 32, 48, 1)                                                                                      \
-    X(TINY, 3, 48, 64, 1)                                                                                      \
-    X(TINY, 4, 64, 80, 1)                                                                                      \
-    X(TINY, 5, 80, 112, 1)                                                                                     \
-    X(TINY, 6, 112, 144, 1)                                                                                    \
-    X(TINY, 7, 144, 176, 1)                                                                                    \
-    X(TINY, 8, 176, 208, 1)                                                                                    \
-    X(TINY, 9, 208, 272, 1)                                                                                    \
-    X(TINY, 10, 272, 336, 1)                                                                                   \
-    X(TINY, 11, 336, 400, 1)                                                                                   \
-    X(TINY, 12, 400, 528, 1)                                                                                   \
-    X(TINY, 13, 528, 656, 1)                                                                                   \
-    X(TINY, 14, 656, 784, 1)                                                                                   \
-    X(TINY, 15, 784, 1040, 1)                                                                                  \
-    X(MID, 0, 1040, 1168, 1)                                                                                   \
-    X(MID, 1, 1168, 1296, 1)                                                                                   \
-    X(MID, 2, 1296, 1424, 1)                                                                                   \
-    X(MID, 3, 1424, 1552, 1)                                                                                   \
-    X(MID, 4, 1552, 1808, 1)                                                                                   \
-    X(MID, 5, 1808, 2064, 1)                                                                                   \
-    X(MID, 6, 2064, 2320, 1)                                                                                   \
-    X(MID, 7, 2320, 2576, 1)                                                                                   \
-    X(MID, 8, 2576, 3088, 1)                                                                                   \
-    X(MID, 9, 3088, 3600, 1)                                                                                   \
-    X(MID, 10, 3600, 4112, 2)                                                                                  \
-    X(MID, 11, 4112, 4624, 1)                                                                                  \
-    X(MID, 12, 4624, 5136, 2)                                                                                  \
-    X(MID, 13, 5136, 5648, 2)                                                                                  \
-    X(MID, 14, 5648, 6160, 2)                                                                                  \
-    X(MID, 15, 6160, 7184, 1)                                                                                  \
-    X(POOL, 0, 7184, 8208, 1)                                                                                  \
-    X(POOL, 1, 8208, 10256, 1)                                                                                 \
-    X(POOL, 2, 10256, 12304, 1)                                                                                \
-    X(POOL, 3, 12304, 14352, 1)                                                                                \
-    X(POOL, 4, 14352, 16400, 1)                                                                                \
-    X(POOL, 5, 16400, 18448, 1)                                                                                \
-    X(POOL, 6, 18448, 20496, 1)                                                                                \
-    X(POOL, 7, 20496, 22544, 1)                                                                                \
-    X(POOL, 8, 22544, 24592, 1)                                                                                \
-    X(POOL, 9, 24592, 28688, 1)                                                                                \
-    X(POOL, 10, 28688, 32784, 1)                                                                               \
-    X(POOL, 11, 32784, 36880, 1)                                                                               \
-    X(POOL, 12, 36880, 40976, 1)                                                                               \
-    X(POOL, 13, 40976, 45072, 1)                                                                               \
-    X(POOL, 14, 45072, 49168, 1)                                                                               \
+#define HAK_CLASS_TABLE(X)                                                                                   \
+    X(TINY, 0, 0, 16, 1)                                                                                     \
+    X(TINY, 1, 16, 32, 1)                                                                                    \
+    X(TINY, 2, 32, 48, 1)                                                                                    \
+    X(TINY, 3, 48, 64, 1)                                                                                    \
+    X(TINY, 4, 64, 80, 1)                                                                                    \
+    X(TINY, 5, 80, 112, 1)                                                                                   \
+    X(TINY, 6, 112, 144, 1)                                                                                  \
+    X(TINY, 7, 144, 176, 1)                                                                                  \
+    X(TINY, 8, 176, 208, 1)                                                                                  \
+    X(TINY, 9, 208, 272, 1)                                                                                  \
+    X(TINY, 10, 272, 336, 1)                                                                                 \
+    X(TINY, 11, 336, 400, 1)                                                                                 \
+    X(TINY, 12, 400, 528, 1)                                                                                 \
+    X(TINY, 13, 528, 656, 1)                                                                                 \
+    X(TINY, 14, 656, 784, 1)                                                                                 \
+    X(TINY, 15, 784, 1040, 1)                                                                                \
+    X(MID, 0, 1040, 1168, 1)                                                                                 \
+    X(MID, 1, 1168, 1296, 1)                                                                                 \
+    X(MID, 2, 1296, 1424, 1)                                                                                 \
+    X(MID, 3, 1424, 1552, 1)                                                                                 \
+    X(MID, 4, 1552, 1808, 1)                                                                                 \
+    X(MID, 5, 1808, 2064, 1)                                                                                 \
+    X(MID, 6, 2064, 2320, 1)                                                                                 \
+    X(MID, 7, 2320, 2576, 1)                                                                                 \
+    X(MID, 8, 2576, 3088, 1)                                                                                 \
+    X(MID, 9, 3088, 3600, 1)                                                                                 \
+    X(MID, 10, 3600, 4112, 2)                                                                                \
+    X(MID, 11, 4112, 4624, 1)                                                                                \
+    X(MID, 12, 4624, 5136, 2)                                                                                \
+    X(MID, 13, 5136, 5648, 2)                                                                                \
+    X(MID, 14, 5648, 6160, 2)                                                                                \
+    X(MID, 15, 6160, 7184, 1)                                                                                \
+    X(POOL, 0, 7184, 8208, 1)                                                                                \
+    X(POOL, 1, 8208, 10256, 1)                                                                               \
+    X(POOL, 2, 10256, 12304, 1)                                                                              \
+    X(POOL, 3, 12304, 14352, 1)                                                                              \
+    X(POOL, 4, 14352, 16400, 1)                                                                              \
+    X(POOL, 5, 16400, 18448, 1)                                                                              \
+    X(POOL, 6, 18448, 20496, 1)                                                                              \
+    X(POOL, 7, 20496, 22544, 1)                                                                              \
+    X(POOL, 8, 22544, 24592, 1)                                                                              \
+    X(POOL, 9, 24592, 28688, 1)                                                                              \
+    X(POOL, 10, 28688, 32784, 1)                                                                             \
+    X(POOL, 11, 32784, 36880, 1)                                                                             \
+    X(POOL, 12, 36880, 40976, 1)                                                                             \
+    X(POOL, 13, 40976, 45072, 1)                                                                             \
+    X(POOL, 14, 45072, 49168, 1)                                                                             \
     X(POOL, 15, 49168, 53264, 1)
 
 #define HAK_BIN_OF(tier, index) (HAK_TIER_##tier * HAK_TIER_BINS + (index))
@@ -91,7 +91,9 @@ HAK_INLINE unsigned hak_bin_of_size(size_t size) {
     return size <= HAK_MID_MAX ? hak_bin_small(size) : hak_bin_pool(size);
 }
 
-static inline enum hak_tier hak_tier_of_bin(unsigned bin) { return (enum hak_tier)(bin / HAK_TIER_BINS); }
+static inline enum hak_tier hak_tier_of_bin(unsigned bin) {
+    return (enum hak_tier)(bin / HAK_TIER_BINS);
+}
 
 /* "tiny", "pool", "mid" */
 const char *hak_tier_name(enum hak_tier tier);

@@ -40,7 +40,9 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool ze
     return hak_large_alloc(size, align, zero);
 }
 
-static void trim_visit(struct hak_heap *heap, void *bytes) { *(size_t *)bytes += hak_trim(heap); }
+static void trim_visit(struct hak_heap *heap, void *bytes) {
+    *(size_t *)bytes += hak_trim(heap);
+}
 
 /* Gives all that is cached and idle back to the system; returns the bytes. */
 static size_t release_all(struct hak_heap *heap, size_t keep_large) {
@@ -56,8 +58,10 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
 /* Allocation of any kind by a thread in any state. */
 static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool zero) {
     bool borrowed = heap == &hak_heap_gone;
-    if (borrowed) heap = hak_heap_borrow();
-    else if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
+    if (borrowed)
+        heap = hak_heap_borrow();
+    else if (heap == &hak_heap_none)
+        heap = hak_heap_begin_thread();
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, zero);
@@ -70,7 +74,9 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     return user;
 }
 
-void *hak_malloc_slow(struct hak_heap *heap, size_t size) { return alloc_slow(heap, size, HAK_ALIGNMENT, false); }
+void *hak_malloc_slow(struct hak_heap *heap, size_t size) {
+    return alloc_slow(heap, size, HAK_ALIGNMENT, false);
+}
 
 void *hak_alloc_zeroed(size_t size) {
     if (size > HAK_BINNED_MAX) return alloc_slow(hak_heap_tls, size, HAK_ALIGNMENT, true);

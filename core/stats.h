@@ -15,9 +15,9 @@ struct hak_stats {
     size_t slab_bytes;       /* of all SuperSlabs */
     size_t cached_bytes;     /* SuperSlabs without an owner and large blocks in the BigCache */
     size_t superslabs;
-    size_t heaps;            /* that were ever made */
-    size_t threads;          /* heaps that a thread uses now */
-    size_t committed_bytes;  /* address space made usable; most of it is not resident */
+    size_t heaps;           /* that were ever made */
+    size_t threads;         /* heaps that a thread uses now */
+    size_t committed_bytes; /* address space made usable; most of it is not resident */
     struct hak_large_stats large;
 };
 

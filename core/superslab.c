@@ -11,21 +11,26 @@ static struct {
     size_t bytes;
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
 
-/* Beyond this the oldest memory is not worth its keep: a new SuperSlab costs one page fault a page, no more. */
+/* Beyond this the oldest memory is not worth its keep: a new SuperSlab costs one page fault a page, no more.
+ */
 #define CACHE_MAX_BYTES ((size_t)32 << 20)
 
-static unsigned superslab_shift(const struct hak_superslab *ss) { return hak_log2(hak_superslab_bytes(ss)); }
+static unsigned superslab_shift(const struct hak_superslab *ss) {
+    return hak_log2(hak_superslab_bytes(ss));
+}
 
 static void cache_unlink(struct hak_superslab *ss) {
-    if (ss->prev != NULL) ss->prev->next = ss->next;
-    else cache.lists[superslab_shift(ss)] = ss->next;
+    if (ss->prev != NULL)
+        ss->prev->next = ss->next;
+    else
+        cache.lists[superslab_shift(ss)] = ss->next;
     if (ss->next != NULL) ss->next->prev = ss->prev;
     ss->next = ss->prev = NULL;
     cache.bytes -= hak_superslab_bytes(ss);
 }
 
-/* All of the geometry is set anew on each acquisition: a cached SuperSlab keeps nothing of its former life but
- * its place and the knowledge which of its bytes are zero. */
+/* All of the geometry is set anew on each acquisition: a cached SuperSlab keeps nothing of its former life
+ * but its place and the knowledge which of its bytes are zero. */
 static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsigned shift, bool pool,
                            bool dirty) {
     unsigned unit_shift = HAK_GRANULE_SHIFT;
@@ -134,7 +139,8 @@ size_t hak_superslab_purge(struct hak_superslab *ss) {
 
 /* `count` adjacent free units at a multiple of `count`, a power of two; -1 if there are none. */
 static int units_find(uint32_t free_mask, uint32_t count) {
-    for (uint32_t step = 1; step < count; step *= 2) free_mask &= free_mask >> step;
+    for (uint32_t step = 1; step < count; step *= 2)
+        free_mask &= free_mask >> step;
     if (count > 1) free_mask &= UINT32_MAX / ((1u << count) - 1); /* a bit at each multiple of count */
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
@@ -182,7 +188,8 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
     uint32_t mask = ((count == 32 ? 0 : 1u << count) - 1) << slab->unit;
     HAK_CHECK((ss->free_mask & mask) == 0);
     uint32_t first = hak_slab_first_granule(slab);
-    for (uint32_t i = 0; i < slab->granules; i++) hak_kind_set(first + i, HAK_KIND_NONE);
+    for (uint32_t i = 0; i < slab->granules; i++)
+        hak_kind_set(first + i, HAK_KIND_NONE);
     slab->freelist = NULL;
     ss->free_mask |= mask;
     ss->dirty_mask |= mask;
@@ -198,7 +205,8 @@ uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **h
         slab->freelist = NULL;
     } else {
         struct hak_block *last = slab->freelist;
-        for (uint32_t i = 1; i < max; i++) last = hak_block_next(last);
+        for (uint32_t i = 1; i < max; i++)
+            last = hak_block_next(last);
         slab->freelist = last->next;
         last->next = NULL;
         count = max;
@@ -224,7 +232,8 @@ uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **
     }
     hak_header_set(user, header);
     ((struct hak_block *)user)->next = NULL;
-    HAK_ASSERT((uintptr_t)user + stride - 1 <= hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT));
+    HAK_ASSERT((uintptr_t)user + stride - 1 <=
+               hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT));
     slab->carved = (uint16_t)(slab->carved + count);
     slab->used = (uint16_t)(slab->used + count);
     hak_superslab_of(slab)->active += count;
@@ -257,6 +266,12 @@ size_t hak_superslab_cache_bytes(void) {
     return bytes;
 }
 
-void hak_superslab_cache_fork_prepare(void) { hak_lock_take(&cache.lock); }
-void hak_superslab_cache_fork_parent(void) { hak_lock_drop(&cache.lock); }
-void hak_superslab_cache_fork_child(void) { hak_lock_reset(&cache.lock); }
+void hak_superslab_cache_fork_prepare(void) {
+    hak_lock_take(&cache.lock);
+}
+void hak_superslab_cache_fork_parent(void) {
+    hak_lock_drop(&cache.lock);
+}
+void hak_superslab_cache_fork_child(void) {
+    hak_lock_reset(&cache.lock);
+}

@@ -1,12 +1,13 @@
 /* Slabs and the SuperSlabs that hold them.
  *
  * A SuperSlab is up to 32 units of equal size. A unit is free or belongs to a slab; a slab takes one or more
- * units and is cut into blocks of one class. All of this is out of line: slabs lie in the slot table, SuperSlabs
- * in a table of their own, so neither an overflow nor a wild write of the program is likely to reach them.
+ * units and is cut into blocks of one class. All of this is out of line: slabs lie in the slot table,
+ * SuperSlabs in a table of their own, so neither an overflow nor a wild write of the program is likely to
+ * reach them.
  *
- * Concurrency: a SuperSlab and its slabs belong to the thread that rules their home, and only that thread calls
- * these functions; other threads touch only a slab's remote list (remote.h). Unowned SuperSlabs are in a cache
- * under a lock. */
+ * Concurrency: a SuperSlab and its slabs belong to the thread that rules their home, and only that thread
+ * calls these functions; other threads touch only a slab's remote list (remote.h). Unowned SuperSlabs are in
+ * a cache under a lock. */
 #ifndef HAK_SUPERSLAB_H
 #define HAK_SUPERSLAB_H
 
@@ -33,11 +34,11 @@ struct hak_slab {
     uint16_t carved;
     uint16_t capacity;
     uint8_t bin;
-    uint8_t state;          /* enum hak_slab_state */
-    uint8_t back;           /* granules back to the slab's first one; 0 in the first */
-    uint8_t unit;           /* its first unit in the SuperSlab */
-    uint8_t granules;       /* of the whole slab; a slab has at most 64 (4 MiB) */
-    _Atomic uint8_t kind;   /* enum hak_kind */
+    uint8_t state;        /* enum hak_slab_state */
+    uint8_t back;         /* granules back to the slab's first one; 0 in the first */
+    uint8_t unit;         /* its first unit in the SuperSlab */
+    uint8_t granules;     /* of the whole slab; a slab has at most 64 (4 MiB) */
+    _Atomic uint8_t kind; /* enum hak_kind */
 };
 _Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot");
 _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
@@ -47,13 +48,13 @@ struct hak_superslab {
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this unit size, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;
-    uint32_t all_mask;   /* a bit a unit */
-    uint32_t free_mask;  /* units in no slab */
-    uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
-    uint32_t active;     /* sum of used over its slabs */
-    uint32_t since;      /* time at which it last got a dirty free unit, milliseconds */
-    uint8_t unit_shift;  /* log2 of a unit's bytes */
-    uint8_t pool;        /* 1: units for the pool tier */
+    uint32_t all_mask;      /* a bit a unit */
+    uint32_t free_mask;     /* units in no slab */
+    uint32_t dirty_mask;    /* free units that may hold memory; the others read as zero */
+    uint32_t active;        /* sum of used over its slabs */
+    uint32_t since;         /* time at which it last got a dirty free unit, milliseconds */
+    uint8_t unit_shift;     /* log2 of a unit's bytes */
+    uint8_t pool;           /* 1: units for the pool tier */
     _Atomic uint8_t in_use; /* 1: owned by a heap or in the cache; 0: the record is unused */
 };
 _Static_assert(sizeof(struct hak_superslab) <= HAK_SUPERSLAB_RECORD, "a SuperSlab fits its record");
@@ -104,10 +105,12 @@ static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
     return index < slab->carved && (const void *)hak_slab_block(slab, index) == ptr;
 }
 
-/* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory. */
+/* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory.
+ */
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
 
-/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. */
+/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill.
+ */
 void hak_superslab_retire(struct hak_superslab *ss);
 
 /* A slab of `bin` in free units of `ss`; NULL if there is no room of that shape. */
@@ -119,15 +122,15 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
 /* Bytes that the free units of `ss` held and no longer do. */
 size_t hak_superslab_purge(struct hak_superslab *ss);
 
-/* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all of
- * them. */
+/* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all
+ * of them. */
 uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **head);
 
 /* Cuts up to `max` never-used blocks, linked in address order, headers set; the result is their number. */
 uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **head);
 
-/* Puts `count` linked blocks of this slab, head..tail, onto its freelist. `tail` may be NULL where the freelist is
- * empty and the chain ends with NULL. */
+/* Puts `count` linked blocks of this slab, head..tail, onto its freelist. `tail` may be NULL where the
+ * freelist is empty and the chain ends with NULL. */
 void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail, uint32_t count);
 
 /* Makes the slab uncarved again when none of its `used` blocks is anywhere but in the owner's hands. */

@@ -10,7 +10,8 @@ struct hak_text {
 };
 
 static inline void hak_text_add(struct hak_text *text, const char *string) {
-    while (*string != '\0' && text->length < sizeof text->bytes - 1) text->bytes[text->length++] = *string++;
+    while (*string != '\0' && text->length < sizeof text->bytes - 1)
+        text->bytes[text->length++] = *string++;
 }
 
 static inline void hak_text_add_base(struct hak_text *text, uint64_t number, unsigned base) {

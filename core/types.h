@@ -47,9 +47,9 @@ enum hak_header {
 };
 
 /* Number of a class over all tiers: header byte - 0xa0. Tiny 0..15, pool 16..31, mid 32..47. */
-#define HAK_BINS       48u
-#define HAK_TIER_BINS  16u
-#define HAK_BIN_FIRST  HAK_HEADER_TINY
+#define HAK_BINS                 48u
+#define HAK_TIER_BINS            16u
+#define HAK_BIN_FIRST            HAK_HEADER_TINY
 #define HAK_BIN_HEADER(bin)      ((uint8_t)(HAK_BIN_FIRST + (bin)))
 #define HAK_BIN_HEADER_FREE(bin) ((uint8_t)((HAK_BIN_FIRST + (bin)) & 0x7f))
 
@@ -60,10 +60,15 @@ struct hak_block {
     struct hak_block *next;
 };
 
-static inline uint8_t hak_header_of(const void *user) { return ((const uint8_t *)user)[-1]; }
-static inline void hak_header_set(void *user, uint8_t header) { ((uint8_t *)user)[-1] = header; }
+static inline uint8_t hak_header_of(const void *user) {
+    return ((const uint8_t *)user)[-1];
+}
+static inline void hak_header_set(void *user, uint8_t header) {
+    ((uint8_t *)user)[-1] = header;
+}
 
-/* What a granule is, in its slot. Only the first granule of a large block or free run has a kind of its own. */
+/* What a granule is, in its slot. Only the first granule of a large block or free run has a kind of its own.
+ */
 enum hak_kind {
     HAK_KIND_NONE = 0,
     HAK_KIND_SLAB,      /* first granule of a slab */
@@ -79,15 +84,19 @@ _Noreturn void hak_fail(const char *what, const char *file, int line);
 /* Kept in every variant: the condition is cheap and what it guards is not. */
 #define HAK_CHECK(cond) ((void)(HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
 /* Debug and audit variants only. */
-#define HAK_ASSERT(cond)                                                                                       \
+#define HAK_ASSERT(cond)                                                                                     \
     ((void)((!HAK_DEBUG && !HAK_AUDIT) || HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
 
 static inline size_t hak_round_up(size_t n, size_t power_of_two) {
     return (n + power_of_two - 1) & ~(power_of_two - 1);
 }
 
-static inline bool hak_is_power_of_two(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+static inline bool hak_is_power_of_two(size_t n) {
+    return n != 0 && (n & (n - 1)) == 0;
+}
 
-static inline unsigned hak_log2(size_t n) { return 63u - (unsigned)__builtin_clzll(n); }
+static inline unsigned hak_log2(size_t n) {
+    return 63u - (unsigned)__builtin_clzll(n);
+}
 
 #endif

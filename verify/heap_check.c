@@ -9,7 +9,8 @@
 
 #define FAULTS_SHOWN 20
 
-/* Where a block was found: a byte a block. Reserved for the smallest stride, touched only where there are slabs. */
+/* Where a block was found: a byte a block. Reserved for the smallest stride, touched only where there are
+ * slabs. */
 enum place { PLACE_NONE = 0, PLACE_FREELIST, PLACE_REMOTE, PLACE_BIN };
 
 #define BLOCKS_A_GRANULE (HAK_GRANULE / 16)
@@ -20,7 +21,8 @@ struct check {
     uint32_t top;
 };
 
-static void fault(struct check *check, const char *equation, uint64_t left, uint64_t right, const void *where) {
+static void fault(struct check *check, const char *equation, uint64_t left, uint64_t right,
+                  const void *where) {
     struct hak_text line = {.length = 0};
     if (check->result->faults++ >= FAULTS_SHOWN) return;
     hak_text_add(&line, "hakmem: check: ");
@@ -34,24 +36,26 @@ static void fault(struct check *check, const char *equation, uint64_t left, uint
     hak_text_print(&line);
 }
 
-static bool equal(struct check *check, const char *equation, uint64_t left, uint64_t right, const void *where) {
+static bool equal(struct check *check, const char *equation, uint64_t left, uint64_t right,
+                  const void *where) {
     check->result->equations++;
     if (left == right) return true;
     fault(check, equation, left, right, where);
     return false;
 }
 
-static bool at_most(struct check *check, const char *equation, uint64_t left, uint64_t right, const void *where) {
+static bool at_most(struct check *check, const char *equation, uint64_t left, uint64_t right,
+                    const void *where) {
     check->result->equations++;
     if (left <= right) return true;
     fault(check, equation, left, right, where);
     return false;
 }
 
-/* Walks a list of free blocks of one bin; each must be one of `slab`, or of any slab if that is NULL, and be in no
- * other list. Stops at the first fault, so that a broken link is not followed. Returns the length. */
-static size_t walk(struct check *check, const struct hak_block *block, unsigned bin, const struct hak_slab *slab,
-                   enum place place) {
+/* Walks a list of free blocks of one bin; each must be one of `slab`, or of any slab if that is NULL, and be
+ * in no other list. Stops at the first fault, so that a broken link is not followed. Returns the length. */
+static size_t walk(struct check *check, const struct hak_block *block, unsigned bin,
+                   const struct hak_slab *slab, enum place place) {
     size_t length = 0;
     for (; block != NULL; block = block->next, length++) {
         if (!equal(check, "list stays in the range", hak_range_has(block), true, block)) break;
@@ -111,7 +115,8 @@ static void check_live(struct check *check, const struct hak_slab *slab) {
         uint8_t header = hak_header_of(hak_slab_block(slab, i));
         check->result->live++;
         equal(check, "block in no list is live",
-              header == HAK_BIN_HEADER(slab->bin) || header == HAK_HEADER_CONTAINER, true, hak_slab_block(slab, i));
+              header == HAK_BIN_HEADER(slab->bin) || header == HAK_HEADER_CONTAINER, true,
+              hak_slab_block(slab, i));
     }
     equal(check, "used = carved - length(freelist)", slab->used, slab->carved - listed, slab);
 }
@@ -151,7 +156,8 @@ static void check_superslab(struct check *check, const struct hak_superslab *ss)
         equal(check, "slab's unit", slab->unit, unit, slab);
         equal(check, "slab's granules", slab->granules, units * granules_a_unit, slab);
         equal(check, "slab's home = SuperSlab's home", slab->home == ss->home, true, slab);
-        for (uint32_t i = 0; i < units; i++) taken |= 1u << (unit + i);
+        for (uint32_t i = 0; i < units; i++)
+            taken |= 1u << (unit + i);
         used += slab->used;
     }
     equal(check, "active = sum of used", ss->active, used, ss);
@@ -207,7 +213,8 @@ bool hak_heap_check(struct hak_heap_check *result) {
     if (hak_range.base == 0) return true;
     struct check check = {.result = result, .top = hak_range_top()};
     size_t bytes = (size_t)check.top * BLOCKS_A_GRANULE;
-    check.places = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    check.places =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (check.places == MAP_FAILED) {
         fault(&check, "memory for the check", bytes, 0, NULL);
         return false;

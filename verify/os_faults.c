@@ -16,12 +16,24 @@ static bool fails(void) {
     return call == fail_first || (fail_for_ever && call > fail_first);
 }
 
-static void *faulty_reserve(size_t bytes) { return fails() ? NULL : original.reserve(bytes); }
-static bool faulty_release(void *start, size_t bytes) { return !fails() && original.release(start, bytes); }
-static bool faulty_commit(void *start, size_t bytes) { return !fails() && original.commit(start, bytes); }
-static bool faulty_purge(void *start, size_t bytes) { return !fails() && original.purge(start, bytes); }
-static bool faulty_renew(void *start, size_t bytes) { return !fails() && original.renew(start, bytes); }
-static bool faulty_move(void *from, void *to, size_t bytes) { return !fails() && original.move(from, to, bytes); }
+static void *faulty_reserve(size_t bytes) {
+    return fails() ? NULL : original.reserve(bytes);
+}
+static bool faulty_release(void *start, size_t bytes) {
+    return !fails() && original.release(start, bytes);
+}
+static bool faulty_commit(void *start, size_t bytes) {
+    return !fails() && original.commit(start, bytes);
+}
+static bool faulty_purge(void *start, size_t bytes) {
+    return !fails() && original.purge(start, bytes);
+}
+static bool faulty_renew(void *start, size_t bytes) {
+    return !fails() && original.renew(start, bytes);
+}
+static bool faulty_move(void *from, void *to, size_t bytes) {
+    return !fails() && original.move(from, to, bytes);
+}
 static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
     return !fails() && original.huge_pages(start, bytes, wanted);
 }

@@ -1,12 +1,13 @@
-/* Makes the k-th call to the operating system fail, once or from then on. For test programs that are linked with
- * the static library; not thread-safe against other users of the OS table. */
+/* Makes the k-th call to the operating system fail, once or from then on. For test programs that are linked
+ * with the static library; not thread-safe against other users of the OS table. */
 #ifndef HAK_VERIFY_OS_FAULTS_H
 #define HAK_VERIFY_OS_FAULTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* From here on counts calls, and fails number `first` (0 is the next one) and, if `for_ever`, all later ones. */
+/* From here on counts calls, and fails number `first` (0 is the next one) and, if `for_ever`, all later ones.
+ */
 void hak_os_faults_begin(size_t first, bool for_ever);
 
 /* Ends the failures; returns the number of calls since begin. */

@@ -2,6 +2,7 @@
 
 # The longest that one program may take, in seconds, before it counts as hanging.
 : "${HAK_TEST_SECONDS:=300}"
+: "${HAK_ROOT:?is not set: run these tests with build.sh test}" "${HAK_OUT:?is not set: run these tests with build.sh test}"
 
 # on_hakmem PROGRAM ARGS...: any program, with HAKMEM as its malloc.
 on_hakmem() {

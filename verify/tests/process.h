@@ -45,6 +45,12 @@ TEST_UNUSED static size_t process_minor_faults(void) {
     return (size_t)usage.ru_minflt;
 }
 
+/* Bytes in live blocks: mallinfo counts small blocks and mapped ones apart. */
+TEST_UNUSED static size_t process_live_bytes(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 /* Zeroed memory that does not come from the allocator under test, for a test's own tables. */
 TEST_UNUSED static void *process_map(size_t bytes) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

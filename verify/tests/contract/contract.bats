@@ -51,5 +51,7 @@ both_names() {
 @test "malloc_stats prints figures to stderr" {
     on_hakmem "$HAK_OUT/tests/malloc_stats_stderr" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
     [ "$(cat "$BATS_TEST_TMPDIR/out")" = "ok: malloc_stats" ]
-    grep -q '[1-9][0-9]*' "$BATS_TEST_TMPDIR/err"
+    grep -qx 'hakmem: live blocks up to 52 KiB: 4' "$BATS_TEST_TMPDIR/err"
+    grep -qx 'hakmem: live large blocks: 1' "$BATS_TEST_TMPDIR/err"
+    grep -qx 'hakmem: bytes asked for in these: 300000' "$BATS_TEST_TMPDIR/err"
 }

@@ -54,19 +54,25 @@ void aligned_forms(size_t size, size_t bytes) {
 
 /* Sized delete of over-aligned types, as the compiler emits it; pointers pass through memory, so none is
  * elided. */
+template <typename Type> Type *holds(Type *object, size_t size) {
+    CHECK((uintptr_t)object % alignof(Type) == 0, "an object that needs alignment %zu is at %p",
+          alignof(Type), (void *)object);
+    CHECK(test_usable_size(object) >= size, "an object of %zu bytes has %zu", size, test_usable_size(object));
+    return object;
+}
+
+/* Sized delete of over-aligned types, as the compiler emits it; pointers pass through memory, so none is
+ * elided. */
 template <typename Type> void as_emitted(size_t count) {
     std::vector<Type *> blocks;
-    for (size_t i = 0; i < 100; i++) {
-        blocks.push_back(new Type);
-        usable(blocks.back(), sizeof(Type), alignof(Type));
-    }
+    for (size_t i = 0; i < 100; i++)
+        blocks.push_back(holds(new Type, sizeof(Type)));
     for (Type *block : blocks)
         delete block;
     Type *array = new Type[count];
-    usable(array, count * sizeof(Type), alignof(Type));
     delete[] static_cast<Type *>(test_opaque_pointer(array));
     auto shared = std::make_shared<Type>();
-    usable(shared.get(), sizeof(Type), alignof(Type));
+    CHECK((uintptr_t)shared.get() % alignof(Type) == 0, "make_shared gives %p", (void *)shared.get());
 }
 
 void containers() {

@@ -1,5 +1,5 @@
-/* The reservation of the range fails k times, k from the command line: HAKMEM halves and goes on, or, when every
- * size is refused, every request is refused with ENOMEM and nothing crashes. */
+/* The reservation of the range fails k times, k from the command line: HAKMEM halves and goes on, or, when
+ * every size is refused, every request is refused with ENOMEM and nothing crashes. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -35,5 +35,6 @@ int main(int argc, char **argv) {
         memset(block, 1, size);
         hak_free(block);
     }
-    return test_ok("%s, range of %u granules", refused ? "refused at first" : "served at once", hak_range.granules);
+    return test_ok("%s, range of %u granules", refused ? "refused at first" : "served at once",
+                   hak_range.granules);
 }

@@ -1,5 +1,6 @@
-/* Whatever call to the operating system fails, and whether once or for ever: failed requests give NULL and ENOMEM,
- * other blocks keep their contents, all equations hold, nothing is lost, and afterwards everything works. */
+/* Whatever call to the operating system fails, and whether once or for ever: failed requests give NULL and
+ * ENOMEM, other blocks keep their contents, all equations hold, nothing is lost, and afterwards everything
+ * works. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -21,7 +22,8 @@ static size_t refused;
 
 static void fill(struct slot *slot) {
     size_t step = slot->size > 4096 ? 509 : 1;
-    for (size_t i = 0; i < slot->size; i += step) slot->block[i] = slot->fill;
+    for (size_t i = 0; i < slot->size; i += step)
+        slot->block[i] = slot->fill;
 }
 
 static void verify(const struct slot *slot, size_t size) {
@@ -64,7 +66,8 @@ static void change(struct slot *slot, size_t size) {
 
 static void take_zeroed(struct slot *slot, size_t size) {
     unsigned char *block = hak_calloc(1, size);
-    for (size_t i = 0; block != NULL && i < size; i++) CHECK(block[i] == 0, "calloc: byte %zu of %zu", i, size);
+    for (size_t i = 0; block != NULL && i < size; i++)
+        CHECK(block[i] == 0, "calloc: byte %zu of %zu", i, size);
     take(slot, block, size);
 }
 
@@ -96,29 +99,35 @@ static void scenario(void) {
         if (slot->block == NULL && round % 5 == 0)
             take_zeroed(slot, size);
         else if (slot->block == NULL)
-            take(slot, round % 3 == 0 ? hak_aligned_alloc((size_t)16 << (round % 9), size) : hak_malloc(size), size);
-        else if (round % 4 == 0) change(slot, size);
-        else give(slot);
+            take(slot, round % 3 == 0 ? hak_aligned_alloc((size_t)16 << (round % 9), size) : hak_malloc(size),
+                 size);
+        else if (round % 4 == 0)
+            change(slot, size);
+        else
+            give(slot);
         if (round % 500 == 499) hak_malloc_trim(0);
     }
     errno = 0;
-    take(&slots[0], slots[0].block == NULL ? hak_calloc(1, 5000000) : hak_realloc(slots[0].block, 5000000), 5000000);
+    take(&slots[0], slots[0].block == NULL ? hak_calloc(1, 5000000) : hak_realloc(slots[0].block, 5000000),
+         5000000);
 }
 
 static void expect_sound(const char *when, size_t live_before, size_t large_before) {
     struct hak_heap_check check;
     CHECK(hak_heap_check(&check), "%s: %zu equations do not hold", when, check.faults);
     size_t mine = 0;
-    for (size_t i = 0; i < SLOTS; i++) mine += slots[i].block != NULL;
-    CHECK(check.live + check.large == live_before + large_before + mine, "%s: %zu + %zu blocks, expected %zu", when,
-          check.live, check.large, live_before + large_before + mine);
+    for (size_t i = 0; i < SLOTS; i++)
+        mine += slots[i].block != NULL;
+    CHECK(check.live + check.large == live_before + large_before + mine, "%s: %zu + %zu blocks, expected %zu",
+          when, check.live, check.large, live_before + large_before + mine);
 }
 
 static size_t run_once(size_t first, bool for_ever) {
     struct hak_heap_check before;
     pthread_t thread; /* what the thread library allocates once is allocated before we count */
     if (pthread_create(&thread, NULL, leave_blocks, slots) == 0) pthread_join(thread, NULL);
-    for (size_t i = 0; i < SLOTS; i++) give(&slots[i]);
+    for (size_t i = 0; i < SLOTS; i++)
+        give(&slots[i]);
     CHECK(hak_heap_check(&before), "before: %zu equations do not hold", before.faults);
     hak_os_faults_begin(first, for_ever);
     scenario();
@@ -132,7 +141,8 @@ static size_t run_once(size_t first, bool for_ever) {
     }
     CHECK(refused == refused_then, "%zu requests refused after the failure was over", refused - refused_then);
     expect_sound("with all slots full", before.live, before.large);
-    for (size_t i = 0; i < SLOTS; i++) give(&slots[i]);
+    for (size_t i = 0; i < SLOTS; i++)
+        give(&slots[i]);
     hak_malloc_trim(0);
     expect_sound("at the end", before.live, before.large);
     return calls;
@@ -147,7 +157,8 @@ static void run_in_child(size_t first, bool for_ever) {
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
-    CHECK(status == 0, "call %zu fails%s: child status %#x", first, for_ever ? " and all later ones" : "", status);
+    CHECK(status == 0, "call %zu fails%s: child status %#x", first, for_ever ? " and all later ones" : "",
+          status);
 }
 
 int main(int argc, char **argv) {
@@ -167,6 +178,7 @@ int main(int argc, char **argv) {
     CHECK(waitpid(child, NULL, 0) == child && calls > 20, "only %zu calls", calls);
     size_t step = test_quick() ? 7 : 1;
     for (size_t first = 0; first < calls; first += step)
-        for (int for_ever = 0; for_ever < 2; for_ever++) run_in_child(first, for_ever);
+        for (int for_ever = 0; for_ever < 2; for_ever++)
+            run_in_child(first, for_ever);
     return test_ok("each of %zu calls failed once and for ever", calls);
 }

@@ -1,5 +1,5 @@
-/* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and others begin. Now and
- * then all stand still and every equation of the heap is proved; in the end no block may be left.
+/* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and others begin. Now
+ * and then all stand still and every equation of the heap is proved; in the end no block may be left.
  *
  * usage: stress_internal [seconds] [seed] */
 #define TEST_LINKED
@@ -26,7 +26,9 @@ static _Atomic uint64_t operations, generations;
 static pthread_barrier_t stop_all, go_on;
 static _Atomic bool stopping;
 
-static uint64_t mark_of(const struct item *item) { return ((uintptr_t)item ^ item->size * 0x9e3779b97f4a7c15u) | 1; }
+static uint64_t mark_of(const struct item *item) {
+    return ((uintptr_t)item ^ item->size * 0x9e3779b97f4a7c15u) | 1;
+}
 
 static struct item *item_mark(void *block, size_t size) {
     struct item *item = block;
@@ -52,9 +54,14 @@ static struct item *item_new(uint64_t *random) {
     size_t size = item_size(random);
     void *block;
     switch (test_random_below(random, 16)) {
-    case 0: block = hak_aligned_alloc((size_t)16 << test_random_below(random, 9), size); break;
-    case 1: block = hak_calloc(1, size); break;
-    default: block = hak_malloc(size);
+    case 0:
+        block = hak_aligned_alloc((size_t)16 << test_random_below(random, 9), size);
+        break;
+    case 1:
+        block = hak_calloc(1, size);
+        break;
+    default:
+        block = hak_malloc(size);
     }
     CHECK(block != NULL, "%zu bytes refused", size);
     return item_mark(block, size);
@@ -110,7 +117,8 @@ static void *worker(void *argument) {
     /* Half of what it has is freed here, the rest by whoever finds it. */
     for (size_t i = 0; i < PRIVATE; i++) {
         if (own[i] == NULL) continue;
-        struct item *item = i % 2 == 0 ? own[i] : atomic_exchange(&shared[test_random_below(&random, SHARED)], own[i]);
+        struct item *item =
+            i % 2 == 0 ? own[i] : atomic_exchange(&shared[test_random_below(&random, SHARED)], own[i]);
         if (item != NULL) item_free(item);
     }
     atomic_fetch_add(&operations, done);
@@ -122,7 +130,8 @@ static void *line_of_workers(void *argument) {
     uint64_t random = (uint64_t)(uintptr_t)argument;
     while (!atomic_load(&ending)) {
         pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, worker, (void *)(uintptr_t)test_random(&random)) == 0, "pthread_create");
+        CHECK(pthread_create(&thread, NULL, worker, (void *)(uintptr_t)test_random(&random)) == 0,
+              "pthread_create");
         CHECK(pthread_join(thread, NULL) == 0, "pthread_join");
         atomic_fetch_add(&generations, 1);
     }
@@ -133,8 +142,10 @@ static void prove(const char *when, double seconds, bool shown) {
     struct hak_heap_check check;
     bool sound = hak_heap_check(&check);
     if (shown || !sound)
-        dprintf(STDERR_FILENO, "# %5.1f s: %s: %zu equations, %zu live, %zu large, %zu remote, %zu slabs, %zu heaps\n",
-                seconds, when, check.equations, check.live, check.large, check.in_remote_lists, check.slabs, check.heaps);
+        dprintf(STDERR_FILENO,
+                "# %5.1f s: %s: %zu equations, %zu live, %zu large, %zu remote, %zu slabs, %zu heaps\n",
+                seconds, when, check.equations, check.live, check.large, check.in_remote_lists, check.slabs,
+                check.heaps);
     CHECK(sound, "%zu equations do not hold", check.faults);
 }
 
@@ -144,13 +155,15 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* All workers run without pause between two stops, so that each can be at any place when the next one comes. */
+/* All workers run without pause between two stops, so that each can be at any place when the next one comes.
+ */
 static void run(double seconds, uint64_t seed) {
     pthread_t lines[THREADS];
     double begin = now();
     atomic_store(&ending, false);
     for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&lines[i], NULL, line_of_workers, (void *)(uintptr_t)(seed * 1000 + i)) == 0, "create");
+        CHECK(pthread_create(&lines[i], NULL, line_of_workers, (void *)(uintptr_t)(seed * 1000 + i)) == 0,
+              "create");
     while (now() - begin < seconds) {
         struct timespec pause = {.tv_sec = seconds > 60 ? 10 : 0, .tv_nsec = 300000000};
         nanosleep(&pause, NULL);
@@ -159,11 +172,13 @@ static void run(double seconds, uint64_t seed) {
                     (unsigned long long)atomic_load(&generations));
     }
     atomic_store(&ending, true);
-    for (size_t i = 0; i < THREADS; i++) pthread_join(lines[i], NULL);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(lines[i], NULL);
     prove("threads ended", now() - begin, true);
 }
 
-/* The same number of workers, stopped again and again wherever they are, for proofs in the middle of their work. */
+/* The same number of workers, stopped again and again wherever they are, for proofs in the middle of their
+ * work. */
 static void run_with_stops(double seconds, uint64_t seed) {
     pthread_t workers[THREADS];
     double begin = now();
@@ -183,7 +198,8 @@ static void run_with_stops(double seconds, uint64_t seed) {
         pthread_barrier_wait(&go_on);
     }
     atomic_store(&ending, true);
-    for (size_t i = 0; i < THREADS; i++) pthread_join(workers[i], NULL);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(workers[i], NULL);
     atomic_store(&endless, false);
 }
 
@@ -202,8 +218,9 @@ int main(int argc, char **argv) {
     hak_malloc_trim(0);
     prove("all freed", seconds, true);
     CHECK(hak_heap_check(&after), "after: %zu equations do not hold", after.faults);
-    CHECK(after.live == before.live && after.large == before.large, "%zu blocks and %zu large ones are left over",
-          after.live - before.live, after.large - before.large);
+    CHECK(after.live == before.live && after.large == before.large,
+          "%zu blocks and %zu large ones are left over", after.live - before.live,
+          after.large - before.large);
     return test_ok("%llu operations, %llu threads", (unsigned long long)atomic_load(&operations),
                    (unsigned long long)atomic_load(&generations) + THREADS);
 }

@@ -11,10 +11,8 @@ sources() { find core bench verify fuzz -name '*.[ch]' -o -name '*.cc'; }
 @test "clang-format has nothing to change" {
     # Versions disagree in small things; this is the one that the sources are formatted with.
     [[ $(clang-format --version) == *" 14."* ]] || skip "needs clang-format 14"
-    sources | while read -r file; do
-        clang-format "$file" | cmp -s - "$file" || echo "$file: needs clang-format -i"
-    done >"$BATS_TEST_TMPDIR/unformatted"
-    run ! grep . "$BATS_TEST_TMPDIR/unformatted"
+    # The places only: what is wrong there, clang-format -i mends.
+    run ! grep -o '^.*: error' <(sources | xargs clang-format --dry-run -Werror 2>&1)
 }
 
 @test "gcc and clang build every variant's library and benchmarks without a warning" {

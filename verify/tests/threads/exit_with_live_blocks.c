@@ -30,7 +30,7 @@ int main(void) {
     size_t rounds = test_quick() ? 2 : 10;
     thread_run(leave, 0); /* what the first thread costs for good */
     release(0);
-    size_t before = mallinfo2().uordblks;
+    size_t before = process_live_bytes();
     for (size_t round = 0; round < rounds; round++) {
         pthread_t threads[THREADS];
         for (size_t i = 0; i < THREADS; i++)
@@ -39,8 +39,8 @@ int main(void) {
             thread_join(threads[i]);
         for (size_t i = 0; i < THREADS; i++)
             i % 2 == 0 ? thread_run(release, (void *)i) : (void)release((void *)i);
-        size_t after = mallinfo2().uordblks;
-        CHECK(after < before + MIB, "round %zu: uordblks grows from %zu to %zu", round, before, after);
+        size_t after = process_live_bytes();
+        CHECK(after < before + MIB, "round %zu: live bytes grow from %zu to %zu", round, before, after);
     }
     return test_ok("%zu blocks outlived their threads", rounds * THREADS * BLOCKS * 2 / 3);
 }

@@ -34,12 +34,12 @@ static void *resize_first(void *argument) {
 int main(void) {
     test_needs_hakmem();
     static void *(*const acts[])(void *) = {free_first, free_null_first, measure_first, resize_first};
-    size_t rounds = test_quick() ? 20 : 200, before = mallinfo2().uordblks;
+    size_t rounds = test_quick() ? 20 : 200, before = process_live_bytes();
     for (size_t round = 0; round < rounds; round++)
         for (size_t i = 0; i < TEST_COUNT(sizes); i++)
             for (size_t act = 0; act < TEST_COUNT(acts); act++)
                 thread_run(acts[act], letter_new(sizes[i], round));
-    size_t after = mallinfo2().uordblks;
-    CHECK(after < before + MIB / 4, "uordblks grows from %zu to %zu", before, after);
+    size_t after = process_live_bytes();
+    CHECK(after < before + MIB / 4, "live bytes grow from %zu to %zu", before, after);
     return test_ok("%zu threads", rounds * TEST_COUNT(sizes) * TEST_COUNT(acts));
 }

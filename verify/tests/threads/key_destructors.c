@@ -51,7 +51,7 @@ int main(void) {
     test_needs_hakmem();
     for (size_t i = BEFORE; i < KEYS; i++)
         CHECK(pthread_key_create(&keys[i], destroy) == 0, "key %zu", i);
-    size_t before = mallinfo2().uordblks;
+    size_t before = process_live_bytes();
     for (size_t i = 0; i < THREADS; i++)
         for (size_t key = 0; key < KEYS; key++)
             foreign[i][key] = letter_new(key % 2 == 0 ? 300 : 9000 * key, i);
@@ -63,7 +63,7 @@ int main(void) {
             thread_join(threads[k]);
     }
     CHECK(destroyed == THREADS * KEYS, "%zu of %d values destroyed", (size_t)destroyed, THREADS * KEYS);
-    size_t after = mallinfo2().uordblks;
-    CHECK(after < before + MIB / 4, "uordblks grows from %zu to %zu", before, after);
+    size_t after = process_live_bytes();
+    CHECK(after < before + MIB / 4, "live bytes grow from %zu to %zu", before, after);
     return test_ok("%zu destructors in %d rounds each", (size_t)destroyed, PTHREAD_DESTRUCTOR_ITERATIONS);
 }
