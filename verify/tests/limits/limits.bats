@@ -1,0 +1,38 @@
+#!/usr/bin/env bats
+# Little address space, little memory, few mappings, and memory that comes back.
+
+load ../on_hakmem
+
+# limited "ulimit arguments" NAME: the test program NAME under a limit
+limited() {
+    run timeout -k 5 "$HAK_TEST_SECONDS" bash -c "ulimit $1 && LD_PRELOAD=\$HAK_OUT/libhakmem.so exec \$HAK_OUT/tests/$2"
+    said_ok
+}
+
+@test "8 threads exhaust 1000000 KiB of address space" { limited "-v 1000000" threads_at_the_limit; }
+@test "8 threads exhaust 1000000 KiB of data" { limited "-d 1000000" threads_at_the_limit; }
+@test "each tier exhausts 1000000 KiB of address space" { limited "-v 1000000" exhausted_and_reused; }
+@test "each tier exhausts 200 MiB of address space" { limited "-v 204800" exhausted_and_reused; }
+@test "each tier exhausts 200 MiB of data" { limited "-d 204800" exhausted_and_reused; }
+@test "every call refuses when 200 MiB are taken" { limited "-v 204800" refused_at_the_limit; }
+@test "every tier in 64 MiB of address space" { limited "-v 65536" every_tier; }
+
+@test "python3 in 1000000 KiB of address space" {
+    run bash -c 'ulimit -v 1000000 && LD_PRELOAD=$HAK_OUT/libhakmem.so exec python3 -c "
+import threading
+assert any(\"libhakmem\" in line for line in open(\"/proc/self/maps\"))
+lists = [[str(i) * 10 for i in range(20000)] for _ in range(8)]
+threads = [threading.Thread(target=lambda: lists.append(bytearray(10 << 20))) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+try:
+    bytearray(1 << 40)
+except MemoryError:
+    print(\"ok:\", len(lists))
+"'
+    said_ok
+}
+
+@test "mappings stay few under mixed sizes" { proves few_mappings; }
+@test "mappings stay few with more large blocks than mappings" { proves many_large_blocks; }
+@test "the memory of a burst comes back by itself" { proves burst_comes_back; }

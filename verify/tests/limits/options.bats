@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# HAKMEM_* in the environment: what cannot be taken is told in one line on stderr, and the program runs with the default.
+
+load ../on_hakmem
+
+# name, default, least, most
+options="
+TINY_P0_ENABLE               1 0 1
+TINY_P0_NO_DRAIN             0 0 1
+TINY_P0_LOG                  0 0 1
+POOL_TLS_ARENA_MB_INIT       1 1 64
+POOL_TLS_ARENA_MB_MAX        8 1 64
+POOL_TLS_ARENA_GROWTH_LEVELS 3 0 6
+PURGE_DELAY_MS               500 0 3600000
+BIGCACHE_MB                  128 0 1048576
+THP                          0 0 2
+STATS                        0 0 1
+"
+
+# says PROGRAM SETTING EXPECTED: the program runs well with SETTING in its environment; stderr is exactly EXPECTED
+says() {
+    local said status=0
+    said=$(env "$2" LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$1" 2>&1 >"$BATS_TEST_TMPDIR/out") || status=$?
+    if [ "$status" -ne 0 ] || [[ "$(cat "$BATS_TEST_TMPDIR/out")" != "ok: "* ]] || [ "$said" != "$3" ]; then
+        printf 'with %s: exit status %s\nexpected: %s\nstderr:   %s\n' "$2" "$status" "$3" "$said"
+        return 1
+    fi
+}
+
+refuses() {
+    says mallopt_takes "HAKMEM_$1=$2" "hakmem: option HAKMEM_$1: \"$2\" is not a number in $4..$5; using $3"
+}
+
+@test "values that are no number or out of range" {
+    while read -r name default least most; do
+        [ -n "$name" ] || continue
+        for value in abc "" -1 1.5 0x1 " 1" "1 " +1 1MiB $((most + 1)) 4294967296 18446744073709551617; do
+            refuses "$name" "$value" "$default" "$least" "$most"
+        done
+        [ "$least" -eq 0 ] || refuses "$name" 0 "$default" "$least" "$most"
+    done <<<"$options"
+}
+
+@test "a long or unprintable value is shown cut and cleaned" {
+    says mallopt_takes "HAKMEM_STATS=$(printf 'x%.0s' {1..300})" \
+        "hakmem: option HAKMEM_STATS: \"$(printf 'x%.0s' {1..60})...\" is not a number in 0..1; using 0"
+    says mallopt_takes $'HAKMEM_THP=\e[2J' 'hakmem: option HAKMEM_THP: "?[2J" is not a number in 0..2; using 0'
+}
+
+@test "names that do not exist" {
+    says mallopt_takes HAKMEM_STAT=1 "hakmem: option HAKMEM_STAT is unknown; did you mean HAKMEM_STATS?"
+    says mallopt_takes HAKMEM_BIGCACHE_MIB=1 "hakmem: option HAKMEM_BIGCACHE_MIB is unknown; did you mean HAKMEM_BIGCACHE_MB?"
+    says mallopt_takes HAKMEM_TINY_PO_ENABLE=0 "hakmem: option HAKMEM_TINY_PO_ENABLE is unknown; did you mean HAKMEM_TINY_P0_ENABLE?"
+    says mallopt_takes HAKMEM_SOMETHING_ELSE_ENTIRELY=1 "hakmem: option HAKMEM_SOMETHING_ELSE_ENTIRELY is unknown"
+}
+
+@test "other programs' variables are none of its business" {
+    says mallopt_takes HAKMEMORY=1 ""
+    says mallopt_takes HAKMEM=1 ""
+    says mallopt_takes hakmem_STATS=1 ""
+}
+
+@test "each option's least, most and default value is taken" {
+    while read -r name default least most; do
+        [ -n "$name" ] || continue
+        for value in "$default" "$least" "$most"; do
+            case $name=$value in STATS=1 | TINY_P0_LOG=1) continue ;; esac # these two print
+            says every_tier "HAKMEM_$name=$value" ""
+        done
+    done <<<"$options"
+}
+
+# prints OPTION PATTERN: with the option at 1 a program runs as before, and stderr has a line that matches
+prints() {
+    env "HAKMEM_$1=1" LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/every_tier" \
+        >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+    [ "$(cat "$BATS_TEST_TMPDIR/out")" = "ok: every tier" ]
+    grep -qE "^hakmem: $2" "$BATS_TEST_TMPDIR/err"
+}
+
+@test "statistics at exit go to stderr" { prints STATS 'live large blocks: 0$'; }
+@test "the log of batches goes to stderr" { prints TINY_P0_LOG 'p0 carve slab 0x[0-9a-f]+ stride [0-9]+ blocks [0-9]+'; }
+
+@test "the BigCache budget bounds what is kept" {
+    export HAKMEM_PURGE_DELAY_MS=3600000
+    HAKMEM_BIGCACHE_MB=0 proves bigcache_budget 0 8
+    HAKMEM_BIGCACHE_MB=64 proves bigcache_budget 48 72
+    HAKMEM_BIGCACHE_MB=1024 proves bigcache_budget 120 136
+}
+
+@test "nothing is read in a program with raised rights" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, to make a program setuid"
+    folder=$(mktemp -d)
+    chmod 711 "$folder"
+    install -m 4755 "$HAK_OUT/tests/raised_rights_static" "$folder/raised"
+    install -m 755 "$HAK_OUT/tests/raised_rights_static" "$folder/plain"
+    as_nobody() { env HAKMEM_STATS=1 HAKMEM_BOGUS=1 setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+    as_nobody "$folder/raised" >"$folder/raised.out" 2>"$folder/raised.err"
+    as_nobody "$folder/plain" >"$folder/plain.out" 2>"$folder/plain.err"
+    raised=$(cat "$folder/raised.out" "$folder/raised.err")
+    plain=$(cat "$folder/plain.out" "$folder/plain.err")
+    rm -r "$folder"
+    case $raised in *"AT_SECURE 0"*) skip "setuid has no effect here" ;; esac
+    [ "$raised" = "ok: AT_SECURE 1" ]
+    [[ "$plain" == *"ok: AT_SECURE 0"* && "$plain" == *"HAKMEM_BOGUS is unknown"* ]]
+}

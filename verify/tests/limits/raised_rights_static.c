@@ -1,0 +1,13 @@
+/* Says whether the kernel started it with raised rights (AT_SECURE), after having allocated. */
+#define TEST_LINKED
+#include "../test.h"
+
+#include <sys/auxv.h>
+
+int main(void) {
+    test_needs_hakmem();
+    void *block = malloc(test_opaque(100000));
+    CHECK(block != NULL, "no block");
+    free(block);
+    return test_ok("AT_SECURE %lu", getauxval(AT_SECURE));
+}
