@@ -19,7 +19,7 @@ layers=(
     "core/pool_arena core/large core/bigcache"
     "core/policy core/options core/heap core/refill core/stats core/report"
     "core/fast"
-    "core/api core/cxx core/slow core/hakmem core/symbols"
+    "core/api core/cxx core/cxx_nothrow core/slow core/hakmem core/symbols"
 )
 
 declare -A layer_of
@@ -37,7 +37,7 @@ complain() {
 
 shopt -s nullglob
 checked=0
-for file in core/*.[ch] core/*.def verify/hooks[.]h; do
+for file in core/*.[ch] core/*.cc core/*.def verify/hooks[.]h; do
     own=${layer_of[${file%.*}]:-}
     checked=$((checked + 1))
     if [ -z "$own" ]; then

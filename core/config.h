@@ -22,8 +22,9 @@
 #define HAK_UNITS_MAX       32u
 #define HAK_ARENA_SHIFT_MIN 20 /* the smallest pool chunk, 1 MiB */
 #define HAK_ARENA_SHIFT_MAX 26 /* the largest, 64 MiB */
-#define HAK_ARENA_UNITS_LOG 18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it  \
-                                */
+#define HAK_ARENA_UNITS_LOG                                                                                  \
+    18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it                          \
+        */
 
 /* The reserved range: tried from the largest down, halving. 16 x the machine's memory, within these. */
 #define HAK_RANGE_MAX_SHIFT 43 /* 8 TiB */

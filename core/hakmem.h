@@ -4,7 +4,7 @@
  * libhakmem.a, so a program needs this header only where it wants HAKMEM explicitly.
  *
  * Common to all functions
- *   - sizes are in bytes; the largest request that can succeed is PTRDIFF_MAX minus one page;
+ *   - sizes are in bytes; a request above PTRDIFF_MAX always fails;
  *   - every returned pointer is aligned to at least 16 bytes;
  *   - failure is NULL with errno = ENOMEM, unless a function says otherwise; success leaves errno alone;
  *   - every function may be called from any thread at any time, but not from a signal handler;

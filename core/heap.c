@@ -49,17 +49,22 @@ static struct hak_heap *heap_create(void) {
     return heap;
 }
 
-/* Takes a heap out of the pool: any, or one that owns memory. Under the heaps' lock. */
-static struct hak_heap *pool_take(bool with_memory) {
-    struct hak_heap **link = &heaps.pool;
-    while (*link != NULL && with_memory && (*link)->superslabs == 0)
-        link = &(*link)->pool_next;
+/* Takes the heap that *link leads to out of the pool. Under the heaps' lock. */
+static struct hak_heap *pool_unlink(struct hak_heap **link) {
     struct hak_heap *heap = *link;
     if (heap == NULL) return NULL;
     *link = heap->pool_next;
     heap->pool_next = NULL;
     HAK_CHECK(hak_home_ruled_by(&heap->home, NULL) && heap->ruled == NULL);
     return heap;
+}
+
+/* A heap that owns memory; NULL if the pool has none. Under the heaps' lock. */
+static struct hak_heap *pool_take_rich(void) {
+    struct hak_heap **link = &heaps.pool;
+    while (*link != NULL && (*link)->superslabs == 0)
+        link = &(*link)->pool_next;
+    return pool_unlink(link);
 }
 
 static void pool_put(struct hak_heap *heap) {
@@ -75,7 +80,8 @@ static struct hak_heap *heap_obtain(void) {
     hak_lock_take(&heaps.lock);
     struct hak_heap *heap = NULL;
     if (setup()) {
-        heap = pool_take(false);
+        heap = pool_take_rich();
+        if (heap == NULL) heap = pool_unlink(&heaps.pool);
         if (heap == NULL) heap = heap_create();
     }
     hak_lock_drop(&heaps.lock);
@@ -127,13 +133,27 @@ void hak_heap_return(struct hak_heap *heap) {
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
     hak_lock_take(&heaps.lock);
-    struct hak_heap *adopted = pool_take(true);
+    struct hak_heap *adopted = pool_take_rich();
     hak_lock_drop(&heaps.lock);
     if (adopted == NULL) return NULL;
     hak_home_set_ruler(&adopted->home, heap);
     adopted->ruled = heap->ruled;
     heap->ruled = adopted;
     return adopted;
+}
+
+void hak_heap_release_ruled(struct hak_heap *heap) {
+    struct hak_heap **link = &heap->ruled;
+    while (*link != NULL) {
+        struct hak_heap *ruled = *link;
+        HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
+        if (ruled->superslabs == 0) {
+            *link = ruled->ruled;
+            pool_put(ruled);
+        } else {
+            link = &ruled->ruled;
+        }
+    }
 }
 
 /* ---- slabs and SuperSlabs ---------------------------------------------------------------------------- */
@@ -235,6 +255,21 @@ void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *co
     struct hak_heap *heap = atomic_load_explicit(&heaps.all, memory_order_acquire);
     for (; heap != NULL; heap = heap->all_next)
         visit(heap, context);
+}
+
+struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
+    hak_lock_take(&heaps.lock);
+    struct hak_heap **link = &heaps.pool;
+    while (*link != NULL && ((*link)->superslabs == 0 || now - (*link)->last_tick < older_than_ms))
+        link = &(*link)->pool_next;
+    struct hak_heap *heap = pool_unlink(link);
+    hak_lock_drop(&heaps.lock);
+    if (heap != NULL) hak_home_set_ruler(&heap->home, heap);
+    return heap;
+}
+
+void hak_heap_put_idle(struct hak_heap *heap) {
+    pool_put(heap);
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {

@@ -74,6 +74,9 @@ void hak_heap_return(struct hak_heap *heap);
 /* One more heap with memory from the pool for `heap`'s thread; NULL if there is none. */
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap);
 
+/* Puts adopted heaps that own nothing any more back into the pool. */
+void hak_heap_release_ruled(struct hak_heap *heap);
+
 /* Puts a slab that has free blocks to the front of its heap's partial list; takes it out. */
 void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab);
 void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab);
@@ -92,6 +95,11 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
 
 /* Runs `visit` on each heap that was ever made. They are never freed, so no lock is held. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
+
+/* A heap of the pool that owns memory and was last looked after so long ago, for the caller alone until it is
+ * put back; NULL if there is none. */
+struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
+void hak_heap_put_idle(struct hak_heap *heap);
 
 /* Visits each heap of the pool as its ruler, one at a time. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);

@@ -136,6 +136,7 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
         slab = partial_pop(heap, bin);
         if (slab == NULL) slab = new_slab(heap, bin);
     }
+    if (slab == NULL) hak_heap_release_ruled(heap);
     while (slab == NULL && hak_heap_adopt(heap) != NULL) {
         hak_collect(heap);
         slab = partial_pop(heap, bin);
@@ -352,6 +353,20 @@ static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_polic
     class->tick_count = heap->bins[bin].count;
 }
 
+#define IDLE_A_TICK 4 /* heaps without a thread that one tick looks after */
+
+/* Nobody else takes back what is freed to heaps whose threads have ended. */
+static void tick_idle(uint32_t now, const struct hak_policy *policy) {
+    for (int i = 0; i < IDLE_A_TICK; i++) {
+        struct hak_heap *idle = hak_heap_take_idle(now, policy->purge_delay_ms);
+        if (idle == NULL) return;
+        idle->last_tick = now;
+        hak_collect(idle);
+        hak_heap_purge(idle, now, policy->purge_delay_ms);
+        hak_heap_put_idle(idle);
+    }
+}
+
 static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
@@ -361,6 +376,7 @@ static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *p
         hak_heap_purge(each, now, policy->purge_delay_ms);
     hak_superslab_cache_purge(now, policy->purge_delay_ms);
     hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
+    tick_idle(now, policy);
 }
 
 void hak_tick(struct hak_heap *heap) {
@@ -384,6 +400,7 @@ size_t hak_trim(struct hak_heap *heap) {
     return bytes;
 }
 
-void hak_trim_request(void) {
-    atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+void hak_trim_request(struct hak_heap *heap) {
+    uint32_t wanted = atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed) + 1;
+    if (heap != NULL) heap->trim_seen = wanted;
 }

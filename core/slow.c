@@ -189,8 +189,7 @@ void *hak_alloc_again(void *user, size_t size) {
 }
 
 size_t hak_release_unused(size_t keep_large) {
-    hak_trim_request();
     struct hak_heap *heap = hak_heap_tls;
-    if (hak_heap_is_real(heap)) hak_tick(heap);
+    hak_trim_request(hak_heap_is_real(heap) ? heap : NULL);
     return release_all(heap, keep_large);
 }
