@@ -185,13 +185,13 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
 }
 
 @test "run keeps the caller's folder, arguments, status and LD_PRELOAD" {
-    run "$HAK_ROOT/build.sh" run -- sh -c 'pwd; printf "%s|" "$@"; exit 7' sh 'a  b' '' '*'
+    run --separate-stderr "$HAK_ROOT/build.sh" run -- sh -c 'pwd; printf "%s|" "$@"; exit 7' sh 'a  b' '' '*'
     [ "$status" -eq 7 ]
     [ "${lines[0]}" = "$PWD" ]
     [ "${lines[1]}" = 'a  b||*|' ]
-    LD_PRELOAD=libm.so.6 run "$HAK_ROOT/build.sh" run -- sh -c 'echo "$LD_PRELOAD"'
+    LD_PRELOAD=libm.so.6 run --separate-stderr "$HAK_ROOT/build.sh" run -- sh -c 'echo "$LD_PRELOAD"'
     [ "$output" = "$HAK_ROOT/out/release/libhakmem.so:libm.so.6" ]
-    run "$HAK_ROOT/build.sh" run --variant debug -- sh -c 'echo "$LD_PRELOAD"'
+    run --separate-stderr "$HAK_ROOT/build.sh" run --variant debug -- sh -c 'echo "$LD_PRELOAD"'
     [ "${lines[-1]}" = "$HAK_ROOT/out/debug/libhakmem.so" ]
 }
 
