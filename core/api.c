@@ -213,7 +213,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     (void)argv;
     hak_policy_init(environment);
     hak_free(hak_malloc(1)); /* the range exists from here on */
-    if (hak_policy()->thp != 0 && hak_range.base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
+    if (hak_policy()->thp != 0 && hak_range_base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 

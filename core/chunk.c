@@ -24,6 +24,8 @@ struct area {
 #define EXACT_BINS 64u
 #define RUN_BINS   160u
 
+uintptr_t hak_range_base;
+_Atomic uint64_t hak_range_limit;
 struct hak_range hak_range;
 
 static struct {
@@ -121,12 +123,12 @@ static bool heap_commit(uint32_t granules) {
         target = bytes; /* memory is scarce: take no more than is needed */
     }
     HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
-    atomic_store_explicit(&hak_range.limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
+    atomic_store_explicit(&hak_range_limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
     return true;
 }
 
 bool hak_range_init(void) {
-    HAK_CHECK(hak_range.base == 0);
+    HAK_CHECK(hak_range_base == 0);
     size_t heap = reservation_choose();
     if (heap == 0) return false;
     size_t bytes = hak_round_up(reservation_size(heap), HAK_GRANULE);
@@ -153,7 +155,7 @@ bool hak_range_init(void) {
         hak_os.release(reserved, bytes);
         return false;
     }
-    hak_range.base = start + HAK_GRANULE;
+    hak_range_base = start + HAK_GRANULE;
     return true;
 }
 
@@ -335,7 +337,7 @@ size_t hak_range_committed(void) {
 }
 
 void hak_range_huge_pages(bool wanted) {
-    HAK_CHECK(hak_range.base != 0);
+    HAK_CHECK(hak_range_base != 0);
     hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
 }
 

@@ -1,11 +1,11 @@
 /* The reserved range: one stretch of address space that holds every block, with the slot table before it.
  *
- *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ...
- * ] ^ start    ^ hak_range.base
+ *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ... ]
+ *                                                       ^ start    ^ hak_range_base
  *
- * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed
- * in order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory:
- * they read as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
+ * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
+ * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
+ * as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
@@ -15,25 +15,27 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 
 #define HAK_SLOT_SIZE 64
 
-/* Read on every malloc and free, written when the range grows. */
+/* Read on every malloc and free; plain variables, so that each is one operand of one instruction. */
+extern HAK_HIDDEN uintptr_t hak_range_base; /* address of granule 1; 0 until there is a range */
+extern HAK_HIDDEN _Atomic uint64_t
+    hak_range_limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
+
 struct hak_range {
-    uintptr_t base;         /* address of granule 1; 0 until there is a range */
-    _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
-    uintptr_t start;        /* address of granule 0 */
-    uintptr_t slots;        /* address of granule 0's slot */
-    uint32_t granules;      /* reserved */
+    uintptr_t start;   /* address of granule 0 */
+    uintptr_t slots;   /* address of granule 0's slot */
+    uint32_t granules; /* reserved */
 };
-extern struct hak_range hak_range;
+extern HAK_HIDDEN struct hak_range hak_range;
 
 /* For a pointer into the range that is 16-byte aligned: its distance from base in units of 16. Anything else
- * gives a number that is not below hak_range.limit, for the low bits become the high ones. */
+ * gives a number that is not below hak_range_limit, for the low bits become the high ones. */
 HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
-    uint64_t offset = (uint64_t)((uintptr_t)ptr - hak_range.base);
+    uint64_t offset = (uint64_t)((uintptr_t)ptr - hak_range_base);
     return offset >> 4 | offset << 60;
 }
 
 HAK_INLINE bool hak_range_has(const void *ptr) {
-    return hak_range_offset(ptr) < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    return hak_range_offset(ptr) < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
 }
 
 /* The next block of a list that memory of the program holds: never followed out of the range. */

@@ -37,8 +37,10 @@
 
 #define HAK_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define HAK_NOINLINE    __attribute__((noinline))
-#define HAK_COLD        __attribute__((noinline, cold))
+/* Data of ours that is declared in headers: addressed directly, not through the global offset table. */
+#define HAK_HIDDEN   __attribute__((visibility("hidden")))
+#define HAK_NOINLINE __attribute__((noinline))
+#define HAK_COLD     __attribute__((noinline, cold))
 
 #if HAK_AGGRESSIVE_INLINE
 #define HAK_INLINE static inline __attribute__((always_inline))

@@ -9,8 +9,8 @@
 
 /* The rare cases: no heap yet, bin empty or full, large or aligned block, no memory, an error of the program.
  */
-void *hak_malloc_slow(struct hak_heap *heap, size_t size);
-void hak_free_slow(struct hak_heap *heap, void *user);
+HAK_HIDDEN void *hak_malloc_slow(struct hak_heap *heap, size_t size);
+HAK_HIDDEN void hak_free_slow(struct hak_heap *heap, void *user);
 
 /* The bin of a live block; not below HAK_BINS if `user` is none. */
 HAK_INLINE unsigned hak_bin_of_block(const void *user) {
@@ -22,7 +22,7 @@ HAK_INLINE unsigned hak_bin_of_block(const void *user) {
 
 HAK_INLINE void *hak_fast_malloc(size_t size) {
     struct hak_heap *heap = hak_heap_tls;
-    if (HAK_LIKELY(size <= HAK_BINNED_MAX)) {
+    if (HAK_LIKELY(size <= HAK_MID_MAX) || HAK_LIKELY(size <= HAK_BINNED_MAX)) {
         unsigned bin = hak_bin_of_size(size);
         struct hak_bin *b = &heap->bins[bin];
         struct hak_block *block = b->head;

@@ -51,10 +51,10 @@ struct hak_heap {
 
 /* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, caps
  * 0. They lie in read-only memory. */
-extern const struct hak_heap hak_heap_none;
-extern const struct hak_heap hak_heap_gone;
+extern HAK_HIDDEN const struct hak_heap hak_heap_none;
+extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
 
-extern _Thread_local struct hak_heap *hak_heap_tls __attribute__((tls_model("initial-exec")));
+extern HAK_HIDDEN _Thread_local struct hak_heap *hak_heap_tls __attribute__((tls_model("initial-exec")));
 
 static inline bool hak_heap_is_real(const struct hak_heap *heap) {
     return heap != &hak_heap_none && heap != &hak_heap_gone;

@@ -28,7 +28,7 @@ struct hak_os_table {
     bool (*huge_pages)(void *start, size_t bytes, bool wanted);
 };
 
-extern const struct hak_os_table hak_os;
+extern HAK_HIDDEN const struct hak_os_table hak_os;
 
 size_t hak_os_page_size(void);
 size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */

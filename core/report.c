@@ -102,13 +102,13 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
 
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
     struct hak_text line;
-    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
+    uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", not in hakmem's range ");
-    hak_text_add_hex(&line, hak_range.base);
+    hak_text_add_hex(&line, hak_range_base);
     hak_text_add(&line, "-");
-    hak_text_add_hex(&line, hak_range.base + limit);
+    hak_text_add_hex(&line, hak_range_base + limit);
     end(&line);
 }
 
@@ -130,8 +130,8 @@ static const struct hak_large *large_around(uint32_t granule) {
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     uintptr_t address = (uintptr_t)ptr;
-    uint64_t bytes = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
-    if (hak_range.base == 0 || address - hak_range.base >= bytes) report_outside(operation, ptr);
+    uint64_t bytes = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
+    if (hak_range_base == 0 || address - hak_range_base >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     enum hak_kind kind = hak_kind_of(granule);
     const struct hak_slab *slab = hak_slab_find(ptr);

@@ -1,7 +1,7 @@
 /* One line about what the program did wrong, then abort().
  *
- *   hakmem: free(): double free: pointer 0x7f.., block 0x7f.., size 79, tiny class 4, state free, owner
- * thread 17
+ *   hakmem: free(): double free: pointer 0x7f.., block 0x7f.., size 79, tiny class 4, state free,
+ *   owner thread 17
  *
  * `size` is what the block can hold, in bytes; "owner thread" the thread whose heap the block came from. */
 #ifndef HAK_REPORT_H

@@ -71,9 +71,9 @@ struct hak_class {
     uint64_t reciprocal; /* ceil(2^40 / stride): offset / stride without a division */
 };
 
-extern const struct hak_class hak_classes[HAK_BINS];
-extern const uint8_t hak_bins_by_16[HAK_MID_MAX / 16 + 2];
-extern const uint8_t hak_bins_by_1k[53];
+extern HAK_HIDDEN const struct hak_class hak_classes[HAK_BINS];
+extern HAK_HIDDEN const uint8_t hak_bins_by_16[HAK_MID_MAX / 16 + 2];
+extern HAK_HIDDEN const uint8_t hak_bins_by_1k[53];
 
 /* The bin that serves `size` bytes, size <= HAK_MID_MAX. */
 HAK_INLINE unsigned hak_bin_small(size_t size) {
@@ -88,7 +88,7 @@ HAK_INLINE unsigned hak_bin_pool(size_t size) {
 }
 
 HAK_INLINE unsigned hak_bin_of_size(size_t size) {
-    return size <= HAK_MID_MAX ? hak_bin_small(size) : hak_bin_pool(size);
+    return HAK_LIKELY(size <= HAK_MID_MAX) ? hak_bin_small(size) : hak_bin_pool(size);
 }
 
 static inline enum hak_tier hak_tier_of_bin(unsigned bin) {

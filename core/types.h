@@ -51,7 +51,7 @@ enum hak_header {
 #define HAK_TIER_BINS            16u
 #define HAK_BIN_FIRST            HAK_HEADER_TINY
 #define HAK_BIN_HEADER(bin)      ((uint8_t)(HAK_BIN_FIRST + (bin)))
-#define HAK_BIN_HEADER_FREE(bin) ((uint8_t)((HAK_BIN_FIRST + (bin)) & 0x7f))
+#define HAK_BIN_HEADER_FREE(bin) ((uint8_t)((HAK_BIN_FIRST & ~HAK_HEADER_LIVE_BIT) + (bin)))
 
 enum hak_tier { HAK_TIER_TINY = 0, HAK_TIER_POOL = 1, HAK_TIER_MID = 2 };
 
