@@ -1,0 +1,62 @@
+/* Faulty programs, one for each (KIND, TARGET): each prints the address that its fault is about and the main thread's
+ * number, commits the fault, and must not survive it. errors.bats has the line that each must end with. */
+#ifndef HAK_VERIFY_FAULTS_H
+#define HAK_VERIFY_FAULTS_H
+
+#include "../test.h"
+
+static const struct target {
+    const char *name;
+    size_t size, alignment; /* alignment 0: malloc */
+} targets[] = {
+    {"tiny", 64, 0},      {"mid", 4000, 0},       {"pool", 20000, 0},
+    {"large", 100000, 0}, {"aligned", 1000, 256}, {"aligned-large", 100000, 262144},
+    {"none", 0, 0},
+};
+
+static const struct target *target;
+
+/* A zeroed block of the target's kind. */
+static char *take(void) {
+    char *block =
+        target->alignment == 0 ? malloc(target->size) : aligned_alloc(target->alignment, target->size);
+    CHECK(block != NULL, "no %s block", target->name);
+    return memset(block, 0, target->size);
+}
+
+/* Prints what the expected line is about; the fault comes next. */
+static char *about(char *pointer) {
+    dprintf(STDOUT_FILENO, "%#zx %d\n", (size_t)pointer, (int)getpid());
+    return test_opaque_pointer(pointer);
+}
+
+TEST_UNUSED static char *freed(void) {
+    char *block = take();
+    free(block);
+    return test_opaque_pointer(block);
+}
+
+struct kind {
+    const char *name;
+    void (*commit)(void);
+};
+
+#define KIND(function)                                                                                       \
+    { #function, function }
+
+/* main: commits the fault that the arguments name. */
+static int commit(const struct kind *kinds, size_t kind_count, int count, char **arguments) {
+    test_needs_hakmem();
+    CHECK(count == 3, "usage: %s KIND TARGET", arguments[0]);
+    for (size_t i = 0; i < TEST_COUNT(targets); i++)
+        if (strcmp(arguments[2], targets[i].name) == 0) target = &targets[i];
+    CHECK(target != NULL, "no target %s", arguments[2]);
+    for (size_t i = 0; i < kind_count; i++)
+        if (strcmp(arguments[1], kinds[i].name) == 0) {
+            kinds[i].commit();
+            return test_ok("%s %s was not noticed", arguments[1], arguments[2]);
+        }
+    CHECK(false, "no kind %s", arguments[1]);
+}
+
+#endif
