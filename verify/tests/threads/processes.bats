@@ -12,5 +12,6 @@ loads() {
 @test "fork while other threads allocate" { proves fork_while_allocating; }
 @test "fork in every thread, and in the child" { proves fork_in_every_thread; }
 @test "exec, vfork and posix_spawn while threads allocate" { proves spawn_while_allocating; }
+@test "a program ends while its threads allocate" { proves exit_while_allocating; }
 @test "dlopen and dlclose a thousand times" { loads dlopen_thousand_times; }
 @test "dlclose before a thread that used the library ends" { loads dlclose_before_thread_exit; }

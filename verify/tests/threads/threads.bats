@@ -12,3 +12,7 @@ load ../on_hakmem
 @test "C++ thread_local and static destructors free and allocate" { proves thread_local_destructors; }
 @test "thousands of short threads" { proves short_threads; }
 @test "a thousand generations of threads" { proves generations; }
+@test "a thousand threads at once" { proves many_threads_at_once; }
+@test "threads that sleep do not keep their bursts" { proves idle_threads; }
+@test "the main thread ends first" { proves main_thread_ends_first; }
+@test "constructors and destructors of the program allocate and free" { proves before_and_after_main; }

@@ -1,0 +1,96 @@
+/* Threads do not keep what they no longer use. Each allocates a burst and goes to sleep. If it has freed the burst first,
+ * the resident size falls while it sleeps; if another thread frees it meanwhile, the size falls once it goes on. */
+#include "threads.h"
+
+#include <semaphore.h>
+
+enum { THREADS = 4 };
+static const size_t burst_bytes = 32 * MIB;
+
+static sem_t burst_is_over, may_wake;
+static _Atomic bool may_end;
+static size_t size_now;
+static bool freed_by_owner;
+static unsigned char **blocks[THREADS];
+
+static void free_burst(size_t owner) {
+    for (size_t i = 0; i < burst_bytes / size_now; i++)
+        free(blocks[owner][i]);
+}
+
+/* A little of everything: what a program does that is nearly idle. */
+static void murmur(void) {
+    static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
+    void *few[TEST_COUNT(sizes)][40];
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
+        for (size_t k = 0; k < 40; k++)
+            few[i][k] = malloc(sizes[i]);
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
+        for (size_t k = 0; k < 40; k++)
+            free(few[i][k]);
+}
+
+static void *burst_then_sleep(void *argument) {
+    size_t mine = (size_t)argument;
+    for (size_t i = 0; i < burst_bytes / size_now; i++) {
+        blocks[mine][i] = malloc(size_now);
+        CHECK(blocks[mine][i] != NULL, "block %zu of %zu bytes", i, size_now);
+        memset(blocks[mine][i], 1, size_now);
+    }
+    if (freed_by_owner) free_burst(mine);
+    sem_post(&burst_is_over);
+    sem_wait(&may_wake);
+    while (!may_end) {
+        murmur();
+        usleep(50000);
+    }
+    return NULL;
+}
+
+static void run(size_t size, bool by_owner) {
+    size_now = size;
+    freed_by_owner = by_owner;
+    may_end = false;
+    size_t table = burst_bytes / size * sizeof *blocks[0];
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        blocks[i] = process_map(table);
+    murmur();
+    size_t before = process_resident(), after = 0;
+    for (size_t i = 0; i < THREADS; i++)
+        threads[i] = thread_start(burst_then_sleep, (void *)i);
+    for (size_t i = 0; i < THREADS; i++)
+        sem_wait(&burst_is_over);
+    for (size_t i = 0; i < THREADS && !by_owner; i++)
+        free_burst(i);
+    for (size_t i = 0; i < THREADS && !by_owner; i++)
+        sem_post(&may_wake);
+    for (size_t i = 0; i < THREADS; i++)
+        munmap(blocks[i], table);
+    for (int tenth = 0; tenth < 100; tenth++) {
+        murmur();
+        after = process_resident();
+        if (after < before + 24 * MIB) break;
+        usleep(100000);
+    }
+    CHECK(after < before + 24 * MIB,
+          "%zu-byte blocks, freed by %s: 10 s later %zu MiB are resident, %zu before", size,
+          by_owner ? "their owners" : "another thread", after / MIB, before / MIB);
+    may_end = true;
+    for (size_t i = 0; i < THREADS && by_owner; i++)
+        sem_post(&may_wake);
+    for (size_t i = 0; i < THREADS; i++)
+        thread_join(threads[i]);
+}
+
+int main(void) {
+    test_needs_hakmem();
+    static const size_t sizes[] = {64, 1000, 6000, 30000, 200000};
+    sem_init(&burst_is_over, 0, 0);
+    sem_init(&may_wake, 0, 0);
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
+        run(sizes[i], true);
+        run(sizes[i], false);
+    }
+    return test_ok("%d idle threads gave back %zu bursts", THREADS, 2 * TEST_COUNT(sizes));
+}
