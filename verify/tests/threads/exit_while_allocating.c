@@ -10,11 +10,12 @@ static _Atomic size_t rounds;
 static void *churn(void *argument) {
     uint64_t seed = (uint64_t)(size_t)argument;
     struct letter *letters[50] = {0};
-    for (;;) {
+    while (rounds < SIZE_MAX) {
         struct letter **slot = &letters[test_random_below(&seed, TEST_COUNT(letters))];
         if (*slot != NULL) letter_free(*slot);
         *slot = letter_new(letter_size(&seed), rounds++);
     }
+    return NULL;
 }
 
 static void late(void) {
