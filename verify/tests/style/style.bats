@@ -84,3 +84,7 @@ sources() { find core bench verify fuzz -name '*.[ch]' -o -name '*.cc'; }
     marks='TO''DO|FIX''ME|XX''X|place''holder|not (yet )?imple''mented'
     run ! grep -rnwE "$marks" core bench verify fuzz ci build.sh Makefile
 }
+
+@test "docs/using.md has the table of options that the code has" {
+    "$HAK_ROOT/ci/options_doc.sh" --check "$HAK_ROOT/docs/using.md"
+}
