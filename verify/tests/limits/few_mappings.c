@@ -24,7 +24,12 @@ static void change(struct held *slot, uint64_t *seed) {
         CHECK(pattern_ends_match(slot->block, old, (uint64_t)(slot - held)), "block of %zu bytes is damaged",
               old);
     if (act < 3) {
+        bool filled = slot->block != NULL;
         slot->block = realloc(slot->block, size);
+        CHECK(slot->block != NULL, "realloc to %zu bytes: errno %d", size, errno);
+        if (filled && size >= old)
+            CHECK(pattern_ends_match(slot->block, old, (uint64_t)(slot - held)),
+                  "realloc from %zu to %zu bytes", old, size);
     } else {
         free(slot->block);
         slot->block = act < 4 ? NULL : act < 5 ? memalign((size_t)1 << (4 + size % 14), size) : malloc(size);

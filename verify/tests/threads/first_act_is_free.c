@@ -23,11 +23,7 @@ static void *measure_first(void *argument) {
 
 static void *resize_first(void *argument) {
     struct letter *letter = argument;
-    size_t size = letter->size;
-    letter_check(letter);
-    letter = realloc(letter, 2 * size);
-    CHECK(letter != NULL, "realloc to %zu bytes", 2 * size);
-    letter_free(letter); /* checks the old size's contents */
+    letter_free(letter_resize(letter, 2 * letter->size));
     return NULL;
 }
 

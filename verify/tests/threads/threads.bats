@@ -16,3 +16,9 @@ load ../on_hakmem
 @test "threads that sleep do not keep their bursts" { proves idle_threads; }
 @test "the main thread ends first" { proves main_thread_ends_first; }
 @test "constructors and destructors of the program allocate and free" { proves before_and_after_main; }
+@test "trim and reports while threads allocate" { proves reports_while_allocating; }
+@test "the smallest stacks suffice" { proves small_stacks; }
+@test "many thread keys before the first malloc" {
+    proves many_keys_first
+    proves many_keys_first_linked
+}

@@ -51,6 +51,19 @@ TEST_UNUSED static void letter_free(struct letter *letter) {
     free(letter);
 }
 
+/* Resizes by realloc; what both sizes have is checked, the rest is filled. */
+TEST_UNUSED static struct letter *letter_resize(struct letter *letter, size_t size) {
+    if (size < sizeof *letter) size = sizeof *letter;
+    letter_check(letter);
+    size_t kept = letter->size < size ? letter->size : size;
+    letter = (struct letter *)realloc(letter, size);
+    CHECK(letter != NULL, "realloc to %zu bytes: errno %d", size, errno);
+    PATTERN_CHECK(letter + 1, kept - sizeof *letter, letter->seed);
+    letter->size = size;
+    pattern_fill(letter + 1, size - sizeof *letter, letter->seed);
+    return letter;
+}
+
 /* A size as programs ask for them: mostly tiny, some mid and pool, a few large. */
 TEST_UNUSED static size_t letter_size(uint64_t *seed) {
     uint64_t dice = test_random(seed) % 1000;
