@@ -28,7 +28,7 @@ says() {
 }
 
 refuses() {
-    says mallopt_takes "HAKMEM_$1=$2" "hakmem: option HAKMEM_$1: \"$2\" is not a number in $4..$5; using $3"
+    says product_overflows "HAKMEM_$1=$2" "hakmem: option HAKMEM_$1: \"$2\" is not a number in $4..$5; using $3"
 }
 
 @test "values that are no number or out of range" {
@@ -42,22 +42,22 @@ refuses() {
 }
 
 @test "a long or unprintable value is shown cut and cleaned" {
-    says mallopt_takes "HAKMEM_STATS=$(printf 'x%.0s' {1..300})" \
+    says product_overflows "HAKMEM_STATS=$(printf 'x%.0s' {1..300})" \
         "hakmem: option HAKMEM_STATS: \"$(printf 'x%.0s' {1..60})...\" is not a number in 0..1; using 0"
-    says mallopt_takes $'HAKMEM_THP=\e[2J' 'hakmem: option HAKMEM_THP: "?[2J" is not a number in 0..2; using 0'
+    says product_overflows $'HAKMEM_THP=\e[2J' 'hakmem: option HAKMEM_THP: "?[2J" is not a number in 0..2; using 0'
 }
 
 @test "names that do not exist" {
-    says mallopt_takes HAKMEM_STAT=1 "hakmem: option HAKMEM_STAT is unknown; did you mean HAKMEM_STATS?"
-    says mallopt_takes HAKMEM_BIGCACHE_MIB=1 "hakmem: option HAKMEM_BIGCACHE_MIB is unknown; did you mean HAKMEM_BIGCACHE_MB?"
-    says mallopt_takes HAKMEM_TINY_PO_ENABLE=0 "hakmem: option HAKMEM_TINY_PO_ENABLE is unknown; did you mean HAKMEM_TINY_P0_ENABLE?"
-    says mallopt_takes HAKMEM_SOMETHING_ELSE_ENTIRELY=1 "hakmem: option HAKMEM_SOMETHING_ELSE_ENTIRELY is unknown"
+    says product_overflows HAKMEM_STAT=1 "hakmem: option HAKMEM_STAT is unknown; did you mean HAKMEM_STATS?"
+    says product_overflows HAKMEM_BIGCACHE_MIB=1 "hakmem: option HAKMEM_BIGCACHE_MIB is unknown; did you mean HAKMEM_BIGCACHE_MB?"
+    says product_overflows HAKMEM_TINY_PO_ENABLE=0 "hakmem: option HAKMEM_TINY_PO_ENABLE is unknown; did you mean HAKMEM_TINY_P0_ENABLE?"
+    says product_overflows HAKMEM_SOMETHING_ELSE_ENTIRELY=1 "hakmem: option HAKMEM_SOMETHING_ELSE_ENTIRELY is unknown"
 }
 
 @test "other programs' variables are none of its business" {
-    says mallopt_takes HAKMEMORY=1 ""
-    says mallopt_takes HAKMEM=1 ""
-    says mallopt_takes hakmem_STATS=1 ""
+    says product_overflows HAKMEMORY=1 ""
+    says product_overflows HAKMEM=1 ""
+    says product_overflows hakmem_STATS=1 ""
 }
 
 @test "each option's least, most and default value is taken" {
