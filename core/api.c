@@ -10,6 +10,7 @@
 #include "core/refill.h"
 #include "core/stats.h"
 #include "core/superslab.h"
+#include "verify/hooks.h"
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
@@ -212,6 +213,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     (void)argc;
     (void)argv;
     hak_policy_init(environment);
+    hak_hook_begin();
     hak_free(hak_malloc(1)); /* the range exists from here on */
     if (hak_policy()->thp != 0 && hak_range_base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
@@ -219,4 +221,5 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
 
 __attribute__((destructor)) static void process_end(void) {
     if (hak_policy()->stats) hak_stats_print();
+    hak_hook_end();
 }

@@ -8,7 +8,7 @@
 #include "core/report.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
-static void *bin_pop(struct hak_heap *heap, unsigned bin) {
+static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     struct hak_bin *b = &heap->bins[bin];
     if (b->head == NULL && !hak_refill(heap, bin)) return NULL;
     struct hak_block *block = b->head;
@@ -18,12 +18,14 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin) {
     b->head = block->next;
     b->count--;
     hak_header_set(block, HAK_BIN_HEADER(bin));
+    hak_hook_malloc(block, size);
     return block;
 }
 
 static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
     HAK_ASSERT(b->count < b->cap);
     struct hak_block *block = user;
+    hak_hook_free(user);
     hak_header_set(user, HAK_BIN_HEADER_FREE(bin));
     block->next = b->head;
     b->head = block;
@@ -32,7 +34,7 @@ static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
 
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) {
-        void *user = bin_pop(heap, hak_bin_of_size(size));
+        void *user = bin_pop(heap, hak_bin_of_size(size), size);
         if (user != NULL && zero) memset(user, 0, size);
         return user;
     }
