@@ -23,6 +23,11 @@ same_output() {
 @test "sqlite3 fills, queries, changes and vacuums a table" { same_output sqlite3; }
 @test "z3 proves theorems in the same steps" { same_output z3; }
 
+@test "the debug build's assertions hold in all of them" {
+    HAK_TEST_QUICK=1 HAK_OUT=$HAK_ROOT/out/debug run ci/programs.sh
+    [ "$status" -eq 0 ]
+}
+
 @test "no program is without a test here" {
     run -0 ci/programs.sh --list
     [ "${#lines[@]}" -eq 10 ]
