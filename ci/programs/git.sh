@@ -22,7 +22,7 @@ edit() {
 }
 
 workload() {
-    local commits=100 number
+    local commits=80 number
     if [[ $quick == 1 ]]; then commits=8; fi
     export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_PAGER=cat
     export GIT_AUTHOR_NAME=Author GIT_AUTHOR_EMAIL=author@example.org

@@ -5,7 +5,7 @@ needs=(node)
 subjects=(node)
 
 workload() {
-    local rounds=60
+    local rounds=50
     if [[ $quick == 1 ]]; then rounds=4; fi
     node "$root/ci/programs/node.js" 5 "$rounds"
 }
