@@ -111,15 +111,7 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
 
 HAK_EXPORT int hak_mallopt(int parameter, int value) {
     if (parameter != M_TRIM_THRESHOLD || value < 0) return 0;
-    const struct hak_policy *now = hak_policy();
-    uint32_t budget = (uint32_t)value >> 20;
-    if (budget == now->bigcache_mb) return 1;
-    struct hak_policy *changed = hak_metadata_alloc(sizeof *changed); /* others may still read the old one */
-    if (changed == NULL) return 0;
-    *changed = *now;
-    changed->bigcache_mb = budget;
-    hak_policy_replace(changed);
-    return 1;
+    return hak_policy_set_budget((uint32_t)value >> 20);
 }
 
 HAK_EXPORT void hak_malloc_stats(void) {

@@ -44,6 +44,33 @@ void hak_policy_replace(const struct hak_policy *policy) {
     atomic_store_explicit(&current, policy, memory_order_release);
 }
 
+/* Snapshots are for ever: others may still read any of them. */
+struct made_snapshot {
+    struct hak_policy policy;
+    struct made_snapshot *next;
+};
+static _Atomic(struct made_snapshot *) made;
+
+bool hak_policy_set_budget(uint32_t bigcache_mb) {
+    struct hak_policy wanted = *hak_policy();
+    wanted.bigcache_mb = bigcache_mb;
+    struct made_snapshot *first = atomic_load_explicit(&made, memory_order_acquire);
+    struct made_snapshot *same = first;
+    while (same != NULL && memcmp(&same->policy, &wanted, sizeof wanted) != 0)
+        same = same->next;
+    if (same == NULL) {
+        same = hak_metadata_alloc(sizeof *same);
+        if (same == NULL) return false;
+        same->policy = wanted;
+        same->next = first;
+        while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same, memory_order_acq_rel,
+                                                      memory_order_acquire)) {
+        }
+    }
+    hak_policy_replace(&same->policy);
+    return true;
+}
+
 struct option {
     const char *name, *type;
     size_t offset;

@@ -5,7 +5,7 @@
 #ifndef HAK_POLICY_H
 #define HAK_POLICY_H
 
-#include "core/os.h"
+#include "core/chunk.h"
 #include "core/size_class.h"
 
 /* X(field, name after HAKMEM_, type, default, least, most, text) */
@@ -50,6 +50,10 @@ void hak_policy_init(char *const *environment);
 
 /* Installs a snapshot; it must stay for ever. */
 void hak_policy_replace(const struct hak_policy *policy);
+
+/* Replaces the snapshot by one with this BigCache budget, in MiB; false: no memory. Equal snapshots are made once,
+ * so that a program may call this as often as it likes. */
+bool hak_policy_set_budget(uint32_t bigcache_mb);
 
 /* Parses one "HAKMEM_NAME=value" into *policy; false, and one line on stderr, if it cannot be taken. */
 bool hak_policy_parse(struct hak_policy *policy, const char *setting);

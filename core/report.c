@@ -72,17 +72,24 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr, con
     const void *block = hak_slab_block(slab, index);
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
-    if (index >= slab->carved)
+    if (ptr == block && header == HAK_BIN_HEADER_FREE(slab->bin))
+        problem = "double free"; /* also where the slab was reset and is uncarved there */
+    else if (index >= slab->carved)
         problem = "pointer to memory that was never allocated";
-    else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT) ||
-             header == HAK_BIN_HEADER_FREE(slab->bin))
-        problem = ptr == block || header != HAK_BIN_HEADER_FREE(slab->bin) ? "double free" : problem;
+    else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
+        problem = "double free";
     else if (ptr == block && header != HAK_HEADER_CONTAINER)
         problem = header_problem(&what, header);
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
     add_slab_block(&line, slab, block);
     end(&line);
+}
+
+static void add_large_block(struct hak_text *line, const struct hak_large *large) {
+    bool live = atomic_load_explicit(&large->kind, memory_order_relaxed) == HAK_KIND_LARGE;
+    add_block(line, large->user, large->size, "large", -1);
+    add_state(line, live ? "live" : "free");
 }
 
 _Noreturn static void report_in_large(const char *operation, const void *ptr, const struct hak_large *large) {
@@ -95,8 +102,7 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
         problem = "pointer inside a freed block";
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
-    add_block(&line, large->user, large->size, "large", -1);
-    add_state(&line, live ? "live" : "free");
+    add_large_block(&line, large);
     end(&line);
 }
 
@@ -127,26 +133,32 @@ static const struct hak_large *large_around(uint32_t granule) {
     return NULL;
 }
 
+_Noreturn static void report_misaligned(const char *operation, const void *ptr, const struct hak_slab *slab,
+                                        const struct hak_large *large) {
+    struct hak_text line;
+    begin(&line, operation, "misaligned pointer");
+    add_pointer(&line, ptr);
+    if (slab != NULL) {
+        uint32_t index = hak_slab_index(slab, ptr);
+        add_slab_block(&line, slab,
+                       hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
+    } else if (large != NULL) {
+        add_large_block(&line, large);
+    }
+    end(&line);
+}
+
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     uintptr_t address = (uintptr_t)ptr;
     uint64_t bytes = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
     if (hak_range_base == 0 || address - hak_range_base >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
-    enum hak_kind kind = hak_kind_of(granule);
     const struct hak_slab *slab = hak_slab_find(ptr);
-    if (address % HAK_ALIGNMENT != 0) {
-        begin(&line, operation, "misaligned pointer");
-        add_pointer(&line, ptr);
-        if (slab != NULL) {
-            uint32_t index = hak_slab_index(slab, ptr);
-            add_slab_block(&line, slab,
-                           hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
-        }
-        end(&line);
-    }
+    const struct hak_large *large = NULL;
+    if (slab == NULL && hak_kind_of(granule) != HAK_KIND_FREE_RUN) large = large_around(granule);
+    if (address % HAK_ALIGNMENT != 0) report_misaligned(operation, ptr, slab, large);
     if (slab != NULL) report_in_slab(operation, ptr, slab);
-    const struct hak_large *large = kind == HAK_KIND_FREE_RUN ? NULL : large_around(granule);
     if (large != NULL) report_in_large(operation, ptr, large);
     /* The memory went back to the system; a large block's pointer shows by its place what it was. */
     begin(&line, operation,
@@ -161,7 +173,9 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
     begin(&line, operation, "corrupted free list");
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
-        hak_text_add(&line, ", not in hakmem's range");
+        uintptr_t offset = (uintptr_t)block - hak_range_base;
+        bool inside = offset >> 4 < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+        hak_text_add(&line, inside ? ", misaligned" : ", not in hakmem's range");
     } else {
         hak_text_add(&line, ", header ");
         hak_text_add_hex(&line, hak_header_of(block));

@@ -161,7 +161,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
     ss->free_mask &= ~mask;
     ss->dirty_mask &= ~mask;
     struct hak_slab *slab = hak_slot_address(first);
-    HAK_ASSERT(atomic_load_explicit(&slab->remote, memory_order_relaxed) == 0);
+    HAK_ASSERT(hak_kind_of(first) == HAK_KIND_NONE);
     slab->home = ss->home;
     slab->freelist = NULL;
     slab->next = slab->prev = NULL;

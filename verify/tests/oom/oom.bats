@@ -17,3 +17,10 @@
         done
     done
 }
+
+@test "the k-th OS call fails under all assertions of the debug build" {
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=debug out/debug/tests/os_call_fails_internal >&2
+    HAK_TEST_QUICK=1 run "$HAK_ROOT/out/debug/tests/os_call_fails_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}

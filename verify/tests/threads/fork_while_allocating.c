@@ -4,7 +4,7 @@
 
 #include <sys/wait.h>
 
-enum { WORKERS = 3, LEFT = 300, CHILD_THREADS = 3, CHILD_SECONDS = 60 };
+enum { WORKERS = 4, LEFT = 300, CHILD_THREADS = 3, CHILD_SECONDS = 60 };
 
 static struct letter *left[WORKERS][LEFT]; /* alive in the parent all the time */
 static _Atomic size_t progress[WORKERS];
@@ -21,13 +21,38 @@ static void churn(uint64_t seed, size_t rounds) {
         if (mine[i] != NULL) letter_free(mine[i]);
 }
 
+/* Large blocks and new threads: what takes the allocator's locks. */
+static void churn_shared(uint64_t seed, size_t rounds) {
+    char *mine[8] = {0};
+    for (size_t i = 0; i < rounds; i++) {
+        char **slot = &mine[test_random_below(&seed, TEST_COUNT(mine))];
+        free(*slot);
+        size_t size = 60000 + test_random_below(&seed, 2000000);
+        *slot = malloc(size);
+        CHECK(*slot != NULL, "malloc(%zu): errno %d", size, errno);
+        **slot = 1;
+    }
+    for (size_t i = 0; i < TEST_COUNT(mine); i++)
+        free(mine[i]);
+}
+
+static void *short_life(void *argument) {
+    churn(1, 5);
+    return argument;
+}
+
 static void *work(void *argument) {
     size_t mine = (size_t)argument;
     uint64_t seed = mine;
     for (size_t i = 0; i < LEFT; i++)
         left[mine][i] = letter_new(letter_size(&seed), i);
     while (!stop) {
-        churn(seed++, 200);
+        if (mine == 0)
+            churn(seed++, 200);
+        else if (mine < 3)
+            churn_shared(seed++, 200);
+        else
+            thread_run(short_life, NULL);
         progress[mine]++;
     }
     for (size_t i = 0; i < LEFT; i++)
@@ -41,12 +66,14 @@ static void *child_work(void *argument) {
     for (size_t i = part; i < WORKERS * LEFT; i += CHILD_THREADS)
         letter_free(left[i / LEFT][i % LEFT]);
     churn(part, 500);
+    churn_shared(part, 50);
     return NULL;
 }
 
 static void child(bool by_exit) {
     alarm(CHILD_SECONDS);
     churn(7, 200);
+    churn_shared(7, 50);
     pthread_t threads[CHILD_THREADS];
     for (size_t i = 0; i < CHILD_THREADS; i++)
         threads[i] = thread_start(child_work, (void *)i);
