@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "verify/hooks.h"
-
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
@@ -47,7 +45,6 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
     hak_header_set(user, HAK_HEADER_LARGE);
     hak_kind_set(at, HAK_KIND_LARGE);
     count_live(1, size, run_bytes(large));
-    hak_hook_event(HAK_EVENT_LARGE_BEGUN, large);
     return user;
 }
 

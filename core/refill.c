@@ -75,8 +75,8 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
     if (count == slab->used) {
         /* Every block is back: begin again, in address order, without a look at any of them. */
         if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect-all", slab, count);
-        hak_slab_reset(slab);
         hak_hook_batch(HAK_BATCH_RESET, slab, hak_remote_word_head(word), count);
+        hak_slab_reset(slab);
         if (slab->state == HAK_SLAB_CURRENT) return;
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(home_heap, slab);
         hak_heap_drop_slab(home_heap, slab, hak_os_now_ms());
@@ -189,7 +189,8 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
             }
             if (count > 0) {
                 used_shown_add(slab, count);
-                if (HAK_UNLIKELY(policy->p0_log)) log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count);
+                if (HAK_UNLIKELY(policy->p0_log))
+                    log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count);
                 hak_hook_batch(batch, slab, head, count);
                 bin_fill(&heap->bins[bin], class, head, count, bounds);
                 hak_hook_bin(heap, bin);

@@ -161,19 +161,22 @@ size_t hak_usable_size(const char *operation, const void *user) {
     } else if (header == HAK_HEADER_ALIGNED) {
         const struct hak_block *block = container_of(user, &slab);
         if (block != NULL)
-            return (size_t)((const char *)block + hak_classes[slab->bin].stride - 1 - (const char *)user);
+            return hak_hook_usable(block, hak_classes[slab->bin].stride - 1) -
+                   (size_t)((const char *)user - (const char *)block);
     } else if (hak_bin_of_block(user) < HAK_BINS) {
         slab = hak_slab_find(user);
         if (slab != NULL && header == HAK_BIN_HEADER(slab->bin) && hak_slab_owns(slab, user))
-            return hak_classes[slab->bin].stride - 1;
+            return hak_hook_usable(user, hak_classes[slab->bin].stride - 1);
     }
     hak_report_bad_pointer(operation, user);
 }
 
 /* True if the block may stay as it is: it has exactly the class that malloc(size) would give. */
-static bool realloc_stays(const void *user, size_t size, size_t usable) {
+static bool realloc_stays(void *user, size_t size, size_t usable) {
     if (hak_header_of(user) == HAK_HEADER_ALIGNED) return size <= usable && size >= usable / 2;
-    return size <= HAK_BINNED_MAX && usable == hak_classes[hak_bin_of_size(size)].stride - 1;
+    if (size > HAK_BINNED_MAX || hak_bin_of_block(user) != hak_bin_of_size(size)) return false;
+    hak_hook_resize(user, size);
+    return true;
 }
 
 void *hak_alloc_again(void *user, size_t size) {

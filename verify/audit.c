@@ -21,7 +21,8 @@ static struct {
 static pthread_once_t books_once = PTHREAD_ONCE_INIT;
 
 static void *books_map(size_t bytes) {
-    void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *start =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return start == MAP_FAILED ? NULL : start;
 }
 
@@ -84,7 +85,8 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const
 }
 
 /* What the batch must do to the counters, by the audit's own count. */
-static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t count, const struct hak_slab *slab) {
+static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t count,
+                 const struct hak_slab *slab) {
     switch (batch) {
     case HAK_BATCH_TAKE:
         at_most("blocks taken <= length(freelist)", count, own->free_length, slab);
@@ -102,10 +104,11 @@ static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t coun
         own->used -= count;
         break;
     case HAK_BATCH_RESET:
-        equal("a reset slab has all its used blocks back", count, own->used, slab, NULL);
+        equal("a slab that begins again has all its blocks back", count, own->used, slab, NULL);
         own->carved = own->used = own->free_length = 0;
         break;
-    case HAK_BATCH_SEND: break;
+    case HAK_BATCH_SEND:
+        break;
     }
 }
 
@@ -120,8 +123,8 @@ static void check_counters(const struct hak_audit_slab *own, const struct hak_sl
     atomic_fetch_add_explicit(&hak_audit_figures.equations, 7, memory_order_relaxed);
 }
 
-static void remember(struct hak_audit_slab *own, enum hak_batch batch, const struct hak_slab *slab, uint32_t count,
-                     uint64_t number) {
+static void remember(struct hak_audit_slab *own, enum hak_batch batch, const struct hak_slab *slab,
+                     uint32_t count, uint64_t number) {
     own->ring[own->next++ % HAK_AUDIT_RING] = (struct hak_audit_entry){.number = number,
                                                                        .count = (uint16_t)count,
                                                                        .used = slab->used,
@@ -149,13 +152,22 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
         return;
     }
     uint32_t *active = &books.active[slab->superslab_first / 16];
+    if (batch ==
+        HAK_BATCH_RESET) { /* before the counters change: what they are then, the next batch proves */
+        equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab, NULL);
+        remember(own, batch, slab, count, number);
+        count_moved(batch, slab, head, count);
+        *active -= own->used;
+        book(batch, own, count, slab);
+        hak_audit_blocks_reset(slab);
+        return;
+    }
     *active -= own->used;
     remember(own, batch, slab, count, number);
     book(batch, own, count, slab);
     *active += own->used;
     check_counters(own, slab, *active);
-    if (batch != HAK_BATCH_RESET) count_moved(batch, slab, head, count);
-    else hak_audit_blocks_reset(slab);
+    count_moved(batch, slab, head, count);
 }
 
 void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
@@ -164,7 +176,8 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
     uint32_t length = 0;
     for (const struct hak_block *block = b->head; block != NULL; block = block->next) {
         const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
-        equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab, block);
+        equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab,
+              block);
         equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
         if (HAK_UNLIKELY(++length > b->count)) break;
     }
@@ -201,16 +214,22 @@ static void heap_ended(const struct hak_heap *heap) {
 void hak_audit_event(enum hak_event event, void *subject) {
     if (hak_audit_options.level == 0) return;
     switch (event) {
-    case HAK_EVENT_SLAB_CREATED: slab_created(subject); break;
-    case HAK_EVENT_SLAB_DESTROYED: slab_destroyed(subject); break;
+    case HAK_EVENT_SLAB_CREATED:
+        slab_created(subject);
+        break;
+    case HAK_EVENT_SLAB_DESTROYED:
+        slab_destroyed(subject);
+        break;
     case HAK_EVENT_SLAB_SWITCHED: {
         const struct hak_slab *slab = subject;
         equal("a current slab has free blocks", slab->used < slab->capacity, true, slab, NULL);
         break;
     }
-    case HAK_EVENT_HEAP_ENDED: heap_ended(subject); break;
-    case HAK_EVENT_HEAP_ADOPTED: heap_ended(subject); break;
-    case HAK_EVENT_LARGE_BEGUN: hak_audit_large_begun(subject); break;
-    case HAK_EVENT_LARGE_ENDED: break;
+    case HAK_EVENT_HEAP_ENDED:
+        heap_ended(subject);
+        break;
+    case HAK_EVENT_HEAP_ADOPTED:
+        heap_ended(subject);
+        break;
     }
 }

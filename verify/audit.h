@@ -16,11 +16,11 @@
 
 /* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
 struct hak_audit_options {
-    uint32_t level;      /* 0..3 */
-    uint32_t leaks;      /* 1: list the live blocks at exit */
-    uint32_t summary;    /* 1: say at exit what was checked */
-    uint32_t signal;     /* number of the signal that proves the whole heap; 0: none */
-    char log[256];       /* also write reports here; "": nowhere */
+    uint32_t level;   /* 0..3 */
+    uint32_t leaks;   /* 1: list the live blocks at exit */
+    uint32_t summary; /* 1: say at exit what was checked */
+    uint32_t signal;  /* number of the signal that proves the whole heap; 0: none */
+    char log[256];    /* also write reports here; "": nowhere */
 };
 extern struct hak_audit_options hak_audit_options;
 
@@ -50,7 +50,7 @@ struct hak_audit_slab {
 struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab);
 
 /* Ends the program with a report: the equation, both sides, slab, class, owner, its last batches. */
-_Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab,
-                                const void *block);
+_Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
+                                const struct hak_slab *slab, const void *block);
 
 #endif

@@ -12,12 +12,12 @@ struct hak_slab;
 
 /* What moved a batch of blocks. */
 enum hak_batch {
-    HAK_BATCH_TAKE,     /* freelist -> TLS SLL */
-    HAK_BATCH_CARVE,    /* uncarved -> TLS SLL */
-    HAK_BATCH_PUT,      /* TLS SLL -> freelist */
-    HAK_BATCH_SEND,     /* TLS SLL -> remote list, before the push */
-    HAK_BATCH_COLLECT,  /* remote list -> freelist, before they are joined */
-    HAK_BATCH_RESET     /* remote list -> uncarved */
+    HAK_BATCH_TAKE,    /* freelist -> TLS SLL */
+    HAK_BATCH_CARVE,   /* uncarved -> TLS SLL */
+    HAK_BATCH_PUT,     /* TLS SLL -> freelist */
+    HAK_BATCH_SEND,    /* TLS SLL -> remote list, before the push */
+    HAK_BATCH_COLLECT, /* remote list -> freelist, before they are joined */
+    HAK_BATCH_RESET    /* remote list -> uncarved, before the counters change */
 };
 
 /* What else happened to a slab or heap. */
@@ -26,9 +26,7 @@ enum hak_event {
     HAK_EVENT_SLAB_DESTROYED,
     HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
     HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
-    HAK_EVENT_HEAP_ADOPTED,
-    HAK_EVENT_LARGE_BEGUN,
-    HAK_EVENT_LARGE_ENDED
+    HAK_EVENT_HEAP_ADOPTED
 };
 
 /* `user` was popped from a bin and is live now; `size` was asked for. */
@@ -42,6 +40,8 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin);
 void hak_audit_event(enum hak_event event, void *subject);
 /* "NAME=value" of an option that the allocator does not know; true if the audit does. */
 bool hak_audit_option(const char *setting);
+/* A live block stays where it is, and `size` is asked for now. */
+void hak_audit_resize(void *user, size_t size);
 /* Bytes that the program may use of a live block of `usable` bytes. */
 size_t hak_audit_usable(const void *user, size_t usable);
 /* The library was loaded, and the process ends. */
@@ -70,6 +70,10 @@ HAK_INLINE void hak_hook_event(enum hak_event event, void *subject) {
 
 HAK_INLINE bool hak_hook_option(const char *setting) {
     return HAK_AUDIT ? hak_audit_option(setting) : false;
+}
+
+HAK_INLINE void hak_hook_resize(void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_resize(user, size);
 }
 
 HAK_INLINE size_t hak_hook_usable(const void *user, size_t usable) {
