@@ -155,6 +155,7 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     };
 }
 
+#if HAK_LIBC_NAMES /* a sanitizer's program keeps the sanitizer's malloc */
 HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
@@ -175,6 +176,7 @@ HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
 HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
 HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
 HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
+#endif
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */
 

@@ -106,7 +106,7 @@ static struct hak_block *container_of(const void *user, const struct hak_slab **
     const struct hak_slab *slab = hak_slab_find(user);
     if (slab == NULL) return NULL;
     uint32_t index = hak_slab_index(slab, user);
-    if (index >= slab->carved) return NULL;
+    if (index >= slab->capacity) return NULL;
     struct hak_block *block = hak_slab_block(slab, index);
     if ((const void *)block >= user || hak_header_of(block) != HAK_HEADER_CONTAINER) return NULL;
     *slab_out = slab;

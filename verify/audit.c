@@ -65,7 +65,7 @@ static void at_most(const char *equation, uint64_t left, uint64_t right, const s
 static void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
     equal("moved block is in the range", hak_range_has(block), true, slab, block);
     equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab, block);
-    equal("moved block is a carved block of its slab", hak_slab_owns(slab, block), true, slab, block);
+    equal("moved block is a block of its slab", hak_slab_owns(slab, block), true, slab, block);
     equal("header of a moved block", hak_header_of(block), HAK_BIN_HEADER_FREE(slab->bin), slab, block);
 }
 
