@@ -5,7 +5,8 @@
 #   make clean
 #
 # A variant is one file of constants, ci/variants/NAME.mk:
-#   HAK_DEBUG, HAK_AUDIT   always 0 or 1, given to the compiler as such
+#   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES   always 0 or 1, given to the compiler as such; without its libc names
+#                          the library has only the prefixed ones, and no C++ operators
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
 #   VARIANT_SRCS           sources outside core/ that belong to the library; never any in release
@@ -31,7 +32,7 @@ VARIANT ?= $(if $(filter 0,$(BUILD_RELEASE_DEFAULT)),debug,release)
 
 VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
-CONSTANTS := HAK_DEBUG HAK_AUDIT
+CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES
 include ci/variants/$(VARIANT).mk
 
 $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),\
@@ -86,8 +87,9 @@ TEST_LIBS := -ldl
 
 LIB_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c)) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
-STATIC_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.static.o $(OUT)/obj/core/cxx_nothrow.static.o
-SHARED_OBJS := $(LIB_OBJS) $(OUT)/obj/core/cxx.shared.o $(OUT)/obj/core/cxx_nothrow.shared.o
+CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_nothrow)
+STATIC_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
+SHARED_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
 
 # What the build's identity is taken from.
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
@@ -222,8 +224,9 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 	$(Q)$(call bench_linker,$*) -o $@ $^
 
 # Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
-# library; NAME_static wholly statically; NAME_internal also sees core/'s headers and the checking machinery of verify/.
-HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard verify/*.c))
+# library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
+# OS calls of verify/.
+HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/os_faults.c)
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
 test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \

@@ -10,6 +10,7 @@
 #include "core/refill.h"
 #include "core/stats.h"
 #include "core/superslab.h"
+#include "verify/hooks.h"
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
@@ -154,6 +155,7 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     };
 }
 
+#if HAK_LIBC_NAMES /* a sanitizer's program keeps the sanitizer's malloc */
 HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
@@ -174,6 +176,7 @@ HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
 HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
 HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
 HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
+#endif
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */
 
@@ -204,6 +207,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     (void)argc;
     (void)argv;
     hak_policy_init(environment);
+    hak_hook_begin();
     hak_free(hak_malloc(1)); /* the range exists from here on */
     if (hak_policy()->thp != 0 && hak_range_base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
@@ -211,4 +215,5 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
 
 __attribute__((destructor)) static void process_end(void) {
     if (hak_policy()->stats) hak_stats_print();
+    hak_hook_end();
 }

@@ -3,6 +3,7 @@
 #define HAK_FAST_H
 
 #include "core/heap.h"
+#include "verify/hooks.h"
 
 /* Requests up to here are served by bins; without the pool tier, large blocks serve 8-52 KiB. */
 #define HAK_BINNED_MAX (HAK_POOL_TLS_PHASE1 ? HAK_POOL_MAX : HAK_MID_MAX)
@@ -33,6 +34,7 @@ HAK_INLINE void *hak_fast_malloc(size_t size) {
             b->head = block->next;
             b->count--;
             hak_header_set(block, HAK_BIN_HEADER(bin));
+            hak_hook_malloc(block, size);
             return block;
         }
     }
@@ -47,6 +49,7 @@ HAK_INLINE void hak_fast_free(void *user) {
             struct hak_bin *b = &heap->bins[bin];
             if (HAK_LIKELY(b->count < b->cap)) {
                 struct hak_block *block = user;
+                hak_hook_free(user);
                 hak_header_set(user, HAK_BIN_HEADER_FREE(bin));
                 block->next = b->head;
                 b->head = block;

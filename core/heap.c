@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/refill.h"
+#include "verify/hooks.h"
 
 const struct hak_heap hak_heap_none;
 const struct hak_heap hak_heap_gone;
@@ -110,6 +111,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
 /* Returns all that the thread's heaps do not need and puts them into the pool. */
 static void heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
+    hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
     while (heap != NULL) {
         struct hak_heap *next = heap->ruled;
         pool_put(heap);
@@ -139,6 +141,7 @@ struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
     hak_home_set_ruler(&adopted->home, heap);
     adopted->ruled = heap->ruled;
     heap->ruled = adopted;
+    hak_hook_event(HAK_EVENT_HEAP_ADOPTED, adopted);
     return adopted;
 }
 

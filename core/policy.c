@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "verify/hooks.h"
 
 /* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
 #define CAP_MAX_BYTES      (256u << 10)
@@ -176,6 +177,7 @@ bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
     if (equals == NULL)
         return true; /* not a variable: programs may put such strings into their environment */
     const struct option *option = option_find(name, (size_t)(equals - name));
+    if (option == NULL && hak_hook_option(setting)) return true;
     if (option == NULL) {
         report_unknown(name, (size_t)(equals - name));
         return false;

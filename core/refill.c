@@ -3,6 +3,7 @@
 #include "core/large.h"
 #include "core/report.h"
 #include "core/text.h"
+#include "verify/hooks.h"
 
 static _Atomic uint32_t trim_requests;
 
@@ -74,6 +75,7 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
     if (count == slab->used) {
         /* Every block is back: begin again, in address order, without a look at any of them. */
         if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect-all", slab, count);
+        hak_hook_batch(HAK_BATCH_RESET, slab, hak_remote_word_head(word), count);
         hak_slab_reset(slab);
         if (slab->state == HAK_SLAB_CURRENT) return;
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(home_heap, slab);
@@ -81,6 +83,7 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
         return;
     }
     collect_join(slab, hak_remote_word_head(word), count);
+    hak_hook_batch(HAK_BATCH_COLLECT, slab, hak_remote_word_head(word), count);
     if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect", slab, count);
     if (slab->state == HAK_SLAB_FULL) hak_heap_partial_push(home_heap, slab);
 }
@@ -146,6 +149,7 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
     if (slab == NULL) return false;
     slab->state = HAK_SLAB_CURRENT;
     class->current = slab;
+    hak_hook_event(HAK_EVENT_SLAB_SWITCHED, slab);
     return true;
 }
 
@@ -177,16 +181,19 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
         struct hak_slab *slab = class->current; /* again after each switch */
         if (slab != NULL) {
             struct hak_block *head;
-            const char *source = "take";
+            enum hak_batch batch = HAK_BATCH_TAKE;
             uint32_t count = hak_slab_take(slab, take_max, &head);
             if (count == 0) {
                 count = hak_slab_carve(slab, carve_max, &head);
-                source = "carve";
+                batch = HAK_BATCH_CARVE;
             }
             if (count > 0) {
                 used_shown_add(slab, count);
-                if (HAK_UNLIKELY(policy->p0_log)) log_batch(source, slab, count);
+                if (HAK_UNLIKELY(policy->p0_log))
+                    log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count);
+                hak_hook_batch(batch, slab, head, count);
                 bin_fill(&heap->bins[bin], class, head, count, bounds);
+                hak_hook_bin(heap, bin);
                 return true;
             }
         }
@@ -208,6 +215,7 @@ struct run {
 
 static void send_home(struct run *run, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
+    hak_hook_batch(HAK_BATCH_SEND, slab, run->head, run->count);
     if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
     /* From here on the slab may be gone: its owner may have collected these blocks. */
     if (HAK_UNLIKELY(policy->p0_log)) {
@@ -226,6 +234,7 @@ static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const
     (void)heap;
     hak_slab_put(slab, run->head, run->tail, run->count);
     used_shown_add(slab, -run->count);
+    hak_hook_batch(HAK_BATCH_PUT, slab, run->head, run->count);
     if (HAK_UNLIKELY(policy->p0_log)) log_batch("flush", slab, run->count);
     run->slab = NULL;
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
@@ -289,6 +298,7 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     for (unsigned i = 0; i < OPEN_RUNS; i++)
         if (remote[i].slab != NULL) send_home(&remote[i], policy);
     atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
+    hak_hook_bin(heap, bin);
 }
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
@@ -333,6 +343,7 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin) {
     struct hak_slab *slab = hak_slab_find(block);
     if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block))
         hak_report_bad_pointer("free", block);
+    hak_hook_free(block);
     hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
     struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
     send_home(&run, hak_policy());

@@ -42,16 +42,17 @@ static inline bool hak_remote_push(struct hak_slab *slab, struct hak_block *head
         HAK_CHECK(hak_remote_word_count(old) + count <= slab->capacity);
         tail->next = hak_remote_word_head(old);
         new = (uint64_t)(uintptr_t)head << HAK_REMOTE_COUNT_BITS | (hak_remote_word_count(old) + count);
-        /* release: the links written above are seen by whoever takes the list */
-    } while (!atomic_compare_exchange_weak_explicit(&slab->remote, &old, new, memory_order_release,
+        /* release: the links written above are seen by whoever takes the list; acquire: the owner's look at the
+         * slab's last notification is over before this epoch's pusher writes the next */
+    } while (!atomic_compare_exchange_weak_explicit(&slab->remote, &old, new, memory_order_acq_rel,
                                                     memory_order_relaxed));
     return old == 0;
 }
 
 /* Owner, on a slab from its notified stack. Takes the whole list and ends the epoch. */
 static inline uint64_t hak_remote_take(struct hak_slab *slab) {
-    /* acquire: the links of the pushers */
-    return atomic_exchange_explicit(&slab->remote, 0, memory_order_acquire);
+    /* acquire: the links of the pushers; release: notify_next was read before, and may be written from here on */
+    return atomic_exchange_explicit(&slab->remote, 0, memory_order_acq_rel);
 }
 
 /* Any thread; a snapshot. */

@@ -8,7 +8,7 @@
 #include "core/report.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
-static void *bin_pop(struct hak_heap *heap, unsigned bin) {
+static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     struct hak_bin *b = &heap->bins[bin];
     if (b->head == NULL && !hak_refill(heap, bin)) return NULL;
     struct hak_block *block = b->head;
@@ -18,12 +18,14 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin) {
     b->head = block->next;
     b->count--;
     hak_header_set(block, HAK_BIN_HEADER(bin));
+    hak_hook_malloc(block, size);
     return block;
 }
 
 static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
     HAK_ASSERT(b->count < b->cap);
     struct hak_block *block = user;
+    hak_hook_free(user);
     hak_header_set(user, HAK_BIN_HEADER_FREE(bin));
     block->next = b->head;
     b->head = block;
@@ -32,7 +34,7 @@ static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
 
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) {
-        void *user = bin_pop(heap, hak_bin_of_size(size));
+        void *user = bin_pop(heap, hak_bin_of_size(size), size);
         if (user != NULL && zero) memset(user, 0, size);
         return user;
     }
@@ -104,7 +106,7 @@ static struct hak_block *container_of(const void *user, const struct hak_slab **
     const struct hak_slab *slab = hak_slab_find(user);
     if (slab == NULL) return NULL;
     uint32_t index = hak_slab_index(slab, user);
-    if (index >= slab->carved) return NULL;
+    if (index >= slab->capacity) return NULL;
     struct hak_block *block = hak_slab_block(slab, index);
     if ((const void *)block >= user || hak_header_of(block) != HAK_HEADER_CONTAINER) return NULL;
     *slab_out = slab;
@@ -159,19 +161,22 @@ size_t hak_usable_size(const char *operation, const void *user) {
     } else if (header == HAK_HEADER_ALIGNED) {
         const struct hak_block *block = container_of(user, &slab);
         if (block != NULL)
-            return (size_t)((const char *)block + hak_classes[slab->bin].stride - 1 - (const char *)user);
+            return hak_hook_usable(block, hak_classes[slab->bin].stride - 1) -
+                   (size_t)((const char *)user - (const char *)block);
     } else if (hak_bin_of_block(user) < HAK_BINS) {
         slab = hak_slab_find(user);
         if (slab != NULL && header == HAK_BIN_HEADER(slab->bin) && hak_slab_owns(slab, user))
-            return hak_classes[slab->bin].stride - 1;
+            return hak_hook_usable(user, hak_classes[slab->bin].stride - 1);
     }
     hak_report_bad_pointer(operation, user);
 }
 
 /* True if the block may stay as it is: it has exactly the class that malloc(size) would give. */
-static bool realloc_stays(const void *user, size_t size, size_t usable) {
+static bool realloc_stays(void *user, size_t size, size_t usable) {
     if (hak_header_of(user) == HAK_HEADER_ALIGNED) return size <= usable && size >= usable / 2;
-    return size <= HAK_BINNED_MAX && usable == hak_classes[hak_bin_of_size(size)].stride - 1;
+    if (size > HAK_BINNED_MAX || hak_bin_of_block(user) != hak_bin_of_size(size)) return false;
+    hak_hook_resize(user, size);
+    return true;
 }
 
 void *hak_alloc_again(void *user, size_t size) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/remote.h"
+#include "verify/hooks.h"
 
 /* SuperSlabs without an owner, by size; most recently retired first. */
 static struct {
@@ -178,12 +179,14 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
         hak_kind_set(first + i, HAK_KIND_SLAB_TAIL);
     }
     hak_kind_set(first, HAK_KIND_SLAB);
+    hak_hook_event(HAK_EVENT_SLAB_CREATED, slab);
     return slab;
 }
 
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     HAK_CHECK(slab->used == 0 && hak_remote_count(slab) == 0);
+    hak_hook_event(HAK_EVENT_SLAB_DESTROYED, slab);
     uint32_t count = hak_classes[slab->bin].units;
     uint32_t mask = ((count == 32 ? 0 : 1u << count) - 1) << slab->unit;
     HAK_CHECK((ss->free_mask & mask) == 0);

@@ -100,9 +100,10 @@ static inline uint32_t hak_slab_index(const struct hak_slab *slab, const void *p
     return offset < 16 ? 0 : hak_class_divide(slab->bin, offset - 16);
 }
 
+/* True if ptr is exactly the place of a block of this slab. Any thread: nothing that changes is read. */
 static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
     uint32_t index = hak_slab_index(slab, ptr);
-    return index < slab->carved && (const void *)hak_slab_block(slab, index) == ptr;
+    return index < slab->capacity && (const void *)hak_slab_block(slab, index) == ptr;
 }
 
 /* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory.

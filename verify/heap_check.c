@@ -63,7 +63,8 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
         if (!equal(check, "listed block lies in a slab", found != NULL, true, block)) break;
         if (slab != NULL && !equal(check, "listed block lies in its slab", found == slab, true, block)) break;
         if (!equal(check, "bin of list = bin of slab", bin, found->bin, block)) break;
-        if (!equal(check, "listed block is a carved block", hak_slab_owns(found, block), true, block)) break;
+        if (!equal(check, "listed block is a block", hak_slab_owns(found, block), true, block)) break;
+        at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved, block);
         equal(check, "header of listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), block);
         uint8_t *mark = &check->places[(size_t)hak_slab_first_granule(found) * BLOCKS_A_GRANULE +
                                        hak_slab_index(found, block)];

@@ -1,4 +1,5 @@
 # debug: no optimisation, every assertion.
 HAK_DEBUG := 1
 HAK_AUDIT := 0
+HAK_LIBC_NAMES := 1
 VARIANT_CFLAGS := -O0 -g3

@@ -1,4 +1,5 @@
 # release: production. The fast path's own checks stay on.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
+HAK_LIBC_NAMES := 1
 VARIANT_CFLAGS := -O2 -g

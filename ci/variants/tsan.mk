@@ -1,0 +1,6 @@
+# The real allocator under ThreadSanitizer, with prefixed names only: the program's own malloc is the sanitizer's.
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+VARIANT_LDFLAGS := -fsanitize=thread

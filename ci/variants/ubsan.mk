@@ -1,0 +1,6 @@
+# The real allocator under UndefinedBehaviorSanitizer, with prefixed names only; the first report ends the program.
+HAK_DEBUG := 1
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=undefined -fno-sanitize-recover=undefined
+VARIANT_LDFLAGS := -fsanitize=undefined

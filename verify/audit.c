@@ -1,0 +1,235 @@
+#include "verify/audit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/heap.h"
+#include "core/text.h"
+#include "verify/audit_block.h"
+#include "verify/heap_check.h"
+
+struct hak_audit_figures hak_audit_figures;
+
+/* The books: an entry a granule, and the sum of used of each SuperSlab. Address space; touched where there are slabs. */
+static struct {
+    _Atomic(struct hak_audit_slab *) slabs;
+    uint32_t *active; /* by the SuperSlab's first granule / 16 */
+    _Atomic bool off; /* there was no address space: nothing is audited */
+} books;
+
+static pthread_once_t books_once = PTHREAD_ONCE_INIT;
+
+static void *books_map(size_t bytes) {
+    void *start =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+static void books_open(void) {
+    size_t granules = hak_range.granules;
+    books.active = books_map(granules / 16 * sizeof *books.active);
+    struct hak_audit_slab *slabs = books_map(granules * sizeof *slabs);
+    if (books.active == NULL || slabs == NULL || !hak_audit_blocks_open()) {
+        static const char text[] = "hakmem: audit: no address space for the books; nothing is audited\n";
+        hak_os_write_error(text, sizeof text - 1);
+        atomic_store(&books.off, true);
+        return;
+    }
+    atomic_store_explicit(&books.slabs, slabs, memory_order_release);
+}
+
+struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
+    struct hak_audit_slab *slabs = atomic_load_explicit(&books.slabs, memory_order_acquire);
+    if (HAK_UNLIKELY(slabs == NULL)) {
+        if (atomic_load(&books.off)) return NULL;
+        pthread_once(&books_once, books_open);
+        slabs = atomic_load_explicit(&books.slabs, memory_order_acquire);
+        if (slabs == NULL) return NULL;
+    }
+    return &slabs[hak_slab_first_granule(slab)];
+}
+
+/* ---- level 1 ----------------------------------------------------------------------------------------- */
+
+static void equal(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab,
+                  const void *block) {
+    if (HAK_UNLIKELY(left != right)) hak_audit_report(equation, left, right, slab, block);
+}
+
+static void at_most(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab) {
+    if (HAK_UNLIKELY(left > right)) hak_audit_report(equation, left, right, slab, NULL);
+}
+
+/* A block that moves: where it lies is found from its address alone. */
+static void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
+    equal("moved block is in the range", hak_range_has(block), true, slab, block);
+    equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab, block);
+    equal("moved block is a block of its slab", hak_slab_owns(slab, block), true, slab, block);
+    equal("header of a moved block", hak_header_of(block), HAK_BIN_HEADER_FREE(slab->bin), slab, block);
+}
+
+/* Counts the blocks of a batch itself; `ends`: the list must be no longer. */
+static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *head,
+                        uint32_t count) {
+    uint32_t found = 0;
+    bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET;
+    while (head != NULL && found < count) {
+        check_moved(head, slab);
+        hak_audit_block_moved(batch, slab, head);
+        head = head->next;
+        found++;
+    }
+    equal("blocks moved = blocks counted", found, count, slab, head);
+    if (ends) equal("the moved list ends where its count does", head == NULL, true, slab, head);
+}
+
+/* What the batch must do to the counters, by the audit's own count. */
+static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t count,
+                 const struct hak_slab *slab) {
+    switch (batch) {
+    case HAK_BATCH_TAKE:
+        at_most("blocks taken <= length(freelist)", count, own->free_length, slab);
+        own->free_length -= count;
+        own->used += count;
+        break;
+    case HAK_BATCH_CARVE:
+        own->carved += count;
+        own->used += count;
+        break;
+    case HAK_BATCH_PUT:
+    case HAK_BATCH_COLLECT:
+        at_most("blocks put back <= used", count, own->used, slab);
+        own->free_length += count;
+        own->used -= count;
+        break;
+    case HAK_BATCH_RESET:
+        equal("a slab that begins again has all its blocks back", count, own->used, slab, NULL);
+        own->carved = own->used = own->free_length = 0;
+        break;
+    case HAK_BATCH_SEND:
+        break;
+    }
+}
+
+static void check_counters(const struct hak_audit_slab *own, const struct hak_slab *slab, uint32_t active) {
+    equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab, NULL);
+    equal("carved = blocks cut so far", slab->carved, own->carved, slab, NULL);
+    equal("used = carved - length(freelist)", slab->used, slab->carved - own->free_length, slab, NULL);
+    at_most("carved <= capacity", slab->carved, slab->capacity, slab);
+    at_most("count(remote) <= used", hak_remote_count(slab), slab->used, slab);
+    equal("an empty freelist and a length of 0", slab->freelist == NULL, own->free_length == 0, slab, NULL);
+    equal("active = sum of used", hak_superslab_of(slab)->active, active, slab, NULL);
+    atomic_fetch_add_explicit(&hak_audit_figures.equations, 7, memory_order_relaxed);
+}
+
+static void remember(struct hak_audit_slab *own, enum hak_batch batch, const struct hak_slab *slab,
+                     uint32_t count, uint64_t number) {
+    own->ring[own->next++ % HAK_AUDIT_RING] = (struct hak_audit_entry){.number = number,
+                                                                       .count = (uint16_t)count,
+                                                                       .used = slab->used,
+                                                                       .carved = slab->carved,
+                                                                       .batch = (uint8_t)batch};
+}
+
+/* Level 3. The batch is not over for its bin yet, so only what lies in slabs can be proved here; the bin's hook
+ * proves the rest. */
+static void check_everything(void) {
+    struct hak_heap_check check;
+    atomic_fetch_add_explicit(&hak_audit_figures.heap_checks, 1, memory_order_relaxed);
+    if (!hak_heap_check(&check)) hak_audit_report("the whole heap", check.faults, 0, NULL, NULL);
+}
+
+void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
+    if (hak_audit_options.level == 0) return;
+    struct hak_audit_slab *own = hak_audit_slab_of(slab);
+    if (own == NULL) return;
+    uint64_t number = atomic_fetch_add_explicit(&hak_audit_figures.batches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hak_audit_figures.blocks, count, memory_order_relaxed);
+    if (batch == HAK_BATCH_SEND) { /* the sender has no right to the counters */
+        at_most("blocks sent <= capacity", count, slab->capacity, slab);
+        count_moved(batch, slab, head, count);
+        return;
+    }
+    uint32_t *active = &books.active[slab->superslab_first / 16];
+    if (batch ==
+        HAK_BATCH_RESET) { /* before the counters change: what they are then, the next batch proves */
+        equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab, NULL);
+        remember(own, batch, slab, count, number);
+        count_moved(batch, slab, head, count);
+        *active -= own->used;
+        book(batch, own, count, slab);
+        hak_audit_blocks_reset(slab);
+        return;
+    }
+    *active -= own->used;
+    remember(own, batch, slab, count, number);
+    book(batch, own, count, slab);
+    *active += own->used;
+    check_counters(own, slab, *active);
+    count_moved(batch, slab, head, count);
+}
+
+void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
+    if (hak_audit_options.level == 0) return;
+    const struct hak_bin *b = &heap->bins[bin];
+    uint32_t length = 0;
+    for (const struct hak_block *block = b->head; block != NULL; block = block->next) {
+        const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
+        equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab,
+              block);
+        equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
+        if (HAK_UNLIKELY(++length > b->count)) break;
+    }
+    equal("count(bin) = length(bin)", b->count, length, NULL, b);
+    atomic_fetch_add_explicit(&hak_audit_figures.equations, 1, memory_order_relaxed);
+    if (hak_audit_options.level >= 3) check_everything();
+}
+
+static void slab_created(const struct hak_slab *slab) {
+    struct hak_audit_slab *own = hak_audit_slab_of(slab);
+    if (own == NULL) return;
+    equal("a new slab has no blocks", slab->used + slab->carved, 0, slab, NULL);
+    equal("nothing is left of the slab before", own->used, 0, slab, NULL);
+    own->carved = own->used = own->free_length = 0;
+    hak_audit_blocks_reset(slab);
+}
+
+static void slab_destroyed(const struct hak_slab *slab) {
+    struct hak_audit_slab *own = hak_audit_slab_of(slab);
+    if (own == NULL) return;
+    equal("used of a slab that is given up", own->used, 0, slab, NULL);
+    equal("remote list of a slab that is given up", hak_remote_count(slab), 0, slab, NULL);
+    hak_audit_blocks_reset(slab);
+}
+
+/* A heap whose thread ended holds nothing in its bins. */
+static void heap_ended(const struct hak_heap *heap) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        equal("bins of an ended heap", heap->bins[bin].count, 0, NULL, heap);
+        equal("current slabs of an ended heap", heap->classes[bin].current == NULL, true, NULL, heap);
+    }
+}
+
+void hak_audit_event(enum hak_event event, void *subject) {
+    if (hak_audit_options.level == 0) return;
+    switch (event) {
+    case HAK_EVENT_SLAB_CREATED:
+        slab_created(subject);
+        break;
+    case HAK_EVENT_SLAB_DESTROYED:
+        slab_destroyed(subject);
+        break;
+    case HAK_EVENT_SLAB_SWITCHED: {
+        const struct hak_slab *slab = subject;
+        equal("a current slab has free blocks", slab->used < slab->capacity, true, slab, NULL);
+        break;
+    }
+    case HAK_EVENT_HEAP_ENDED:
+        heap_ended(subject);
+        break;
+    case HAK_EVENT_HEAP_ADOPTED:
+        heap_ended(subject);
+        break;
+    }
+}

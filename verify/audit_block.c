@@ -1,0 +1,198 @@
+#include "verify/audit_block.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/heap.h"
+
+#define CANARY    0xcb
+#define FREE_FILL 0xdf
+/* How much of a block is filled and looked at: whole small blocks, and both ends of others. */
+#define ENDS_BYTES ((size_t)64)
+
+static _Atomic(struct hak_audit_block *) records; /* one for each 16 bytes behind hak_range_base */
+
+bool hak_audit_blocks_open(void) {
+    size_t bytes = (size_t)hak_range.granules * (HAK_GRANULE / 16) * sizeof(struct hak_audit_block);
+    void *start =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return false;
+    atomic_store_explicit(&records, start, memory_order_release);
+    return true;
+}
+
+struct hak_audit_block *hak_audit_block_of(const void *block) {
+    struct hak_audit_block *first = atomic_load_explicit(&records, memory_order_acquire);
+    if (hak_audit_options.level < 2 || first == NULL || !hak_range_has(block)) return NULL;
+    return &first[hak_range_offset(block)];
+}
+
+const char *hak_audit_state_name(unsigned state) {
+    static const char *const names[] = {"uncarved", "in its slab", "on a remote list", "in a thread's list",
+                                        "live"};
+    return state < sizeof names / sizeof names[0] ? names[state] : "broken";
+}
+
+/* A heap in 16 bits; heaps are 64-byte aligned and few. */
+static uint16_t heap_mark(void) {
+    return (uint16_t)((uintptr_t)hak_heap_tls >> 6);
+}
+
+static void expect(const struct hak_audit_block *record, enum hak_audit_state state, const char *what,
+                   const struct hak_slab *slab, const void *block) {
+    if (HAK_UNLIKELY(record->state != state)) hak_audit_report(what, record->state, state, slab, block);
+}
+
+void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block) {
+    struct hak_audit_block *record = hak_audit_block_of(block);
+    if (record == NULL) return;
+    switch (batch) {
+    case HAK_BATCH_TAKE:
+        expect(record, HAK_AUDIT_IN_SLAB, "state of a block taken from the freelist", slab, block);
+        record->state = HAK_AUDIT_IN_BIN;
+        record->heap = heap_mark();
+        break;
+    case HAK_BATCH_CARVE:
+        expect(record, HAK_AUDIT_UNCARVED, "state of a carved block", slab, block);
+        *record = (struct hak_audit_block){.state = HAK_AUDIT_IN_BIN, .heap = heap_mark()};
+        break;
+    case HAK_BATCH_PUT:
+        expect(record, HAK_AUDIT_IN_BIN, "state of a flushed block", slab, block);
+        record->state = HAK_AUDIT_IN_SLAB;
+        break;
+    case HAK_BATCH_SEND:
+        expect(record, HAK_AUDIT_IN_BIN, "state of a block sent home", slab, block);
+        record->state = HAK_AUDIT_REMOTE;
+        break;
+    case HAK_BATCH_COLLECT:
+        expect(record, HAK_AUDIT_REMOTE, "state of a collected block", slab, block);
+        record->state = HAK_AUDIT_IN_SLAB;
+        break;
+    case HAK_BATCH_RESET:
+        expect(record, HAK_AUDIT_REMOTE, "state of a block of a reset slab", slab, block);
+        break;
+    }
+}
+
+void hak_audit_blocks_reset(const struct hak_slab *slab) {
+    for (uint32_t i = 0; i < slab->capacity; i++) {
+        struct hak_audit_block *record = hak_audit_block_of(hak_slab_block(slab, i));
+        if (record == NULL) return;
+        if (HAK_UNLIKELY(record->state == HAK_AUDIT_LIVE || record->state == HAK_AUDIT_IN_BIN))
+            hak_audit_report("a slab that is given up has no blocks in use", record->state,
+                             HAK_AUDIT_UNCARVED, slab, hak_slab_block(slab, i));
+        record->state = HAK_AUDIT_UNCARVED;
+        record->filled = 0;
+    }
+}
+
+/* ---- contents ---------------------------------------------------------------------------------------- */
+
+static size_t room_of(const struct hak_slab *slab) {
+    return hak_classes[slab->bin].stride - 1;
+}
+
+static void bytes_set(void *block, size_t from, size_t until, int value) {
+    if (until > from) memset((char *)block + from, value, until - from);
+}
+
+/* The first byte that is not `value`; `until` if there is none. Words at a time: this runs on every malloc. */
+static size_t bytes_differ(const void *block, size_t from, size_t until, uint8_t value) {
+    const uint8_t *bytes = block;
+    uint64_t wanted = value * (uint64_t)0x0101010101010101u;
+    uint64_t word;
+    while (from + 8 <= until) {
+        memcpy(&word, bytes + from, 8);
+        if (word != wanted) break;
+        from += 8;
+    }
+    while (from < until && bytes[from] == value)
+        from++;
+    return from;
+}
+
+static size_t first_end(size_t room) {
+    return room < 2 * ENDS_BYTES ? room : ENDS_BYTES;
+}
+static size_t last_begin(size_t room) {
+    return room < 2 * ENDS_BYTES ? room : room - ENDS_BYTES;
+}
+
+/* The link lies in the first 8 bytes. */
+static void free_fill(void *block, size_t room) {
+    bytes_set(block, 8, first_end(room), FREE_FILL);
+    bytes_set(block, last_begin(room), room, FREE_FILL);
+}
+
+static void free_fill_check(const struct hak_slab *slab, const void *block, size_t room) {
+    size_t end = first_end(room);
+    size_t at = bytes_differ(block, 8, end, FREE_FILL);
+    if (at == end && last_begin(room) < room) {
+        end = room;
+        at = bytes_differ(block, last_begin(room), end, FREE_FILL);
+    }
+    if (HAK_UNLIKELY(at < end))
+        hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab,
+                         block);
+}
+
+static size_t canary_end(size_t size, size_t room) {
+    return room - size > ENDS_BYTES ? size + ENDS_BYTES : room;
+}
+
+static void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
+    size_t end = canary_end(size, room);
+    size_t at = bytes_differ(block, size, end, CANARY);
+    if (HAK_UNLIKELY(at < end))
+        hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
+                         slab, block);
+}
+
+void hak_audit_malloc(void *user, size_t size) {
+    struct hak_audit_block *record = hak_audit_block_of(user);
+    if (record == NULL) return;
+    const struct hak_slab *slab = hak_slab_find(user);
+    size_t room = room_of(slab);
+    expect(record, HAK_AUDIT_IN_BIN, "state of an allocated block", slab, user);
+    if (HAK_UNLIKELY(record->heap != heap_mark() && hak_heap_is_real(hak_heap_tls)))
+        hak_audit_report("an allocated block was in this thread's list", record->heap, heap_mark(), slab,
+                         user);
+    if (record->filled) free_fill_check(slab, user, room);
+    record->filled = 0;
+    record->state = HAK_AUDIT_LIVE;
+    record->size = (uint32_t)size;
+    record->alloc_site = hak_audit_site_here();
+    record->free_site = 0;
+    bytes_set(user, size, canary_end(size, room), CANARY);
+}
+
+void hak_audit_free(void *user) {
+    struct hak_audit_block *record = hak_audit_block_of(user);
+    if (record == NULL) return;
+    const struct hak_slab *slab = hak_slab_find(user);
+    if (slab == NULL || !hak_slab_owns(slab, user))
+        hak_audit_report("a freed pointer is a block's", 0, 1, slab, user);
+    expect(record, HAK_AUDIT_LIVE, "state of a freed block", slab, user);
+    canary_check(slab, user, record->size, room_of(slab));
+    free_fill(user, room_of(slab));
+    record->filled = 1;
+    record->state = HAK_AUDIT_IN_BIN;
+    record->heap = heap_mark();
+    record->free_site = hak_audit_site_here();
+}
+
+void hak_audit_resize(void *user, size_t size) {
+    struct hak_audit_block *record = hak_audit_block_of(user);
+    if (record == NULL) return;
+    const struct hak_slab *slab = hak_slab_find(user);
+    size_t room = room_of(slab);
+    expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
+    canary_check(slab, user, record->size, room);
+    record->size = (uint32_t)size;
+    bytes_set(user, size, canary_end(size, room), CANARY);
+}
+
+size_t hak_audit_usable(const void *user, size_t usable) {
+    const struct hak_audit_block *record = hak_audit_block_of(user);
+    return record == NULL || record->state != HAK_AUDIT_LIVE ? usable : record->size;
+}

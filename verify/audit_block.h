@@ -1,0 +1,43 @@
+/* Level 2: what the audit knows of each block. 16 bytes for each 16 bytes of the range, touched where blocks are. */
+#ifndef HAK_VERIFY_AUDIT_BLOCK_H
+#define HAK_VERIFY_AUDIT_BLOCK_H
+
+#include "verify/audit.h"
+
+/* The one place where a block is (types.h). */
+enum hak_audit_state {
+    HAK_AUDIT_UNCARVED = 0,
+    HAK_AUDIT_IN_SLAB,
+    HAK_AUDIT_REMOTE,
+    HAK_AUDIT_IN_BIN,
+    HAK_AUDIT_LIVE
+};
+
+struct hak_audit_block {
+    uint32_t size;       /* asked for; kept after the free */
+    uint32_t alloc_site; /* see hak_audit_site */
+    uint32_t free_site;
+    uint16_t heap;  /* in a bin: whose, see heap_mark() */
+    uint8_t state;  /* enum hak_audit_state */
+    uint8_t filled; /* 1: freed memory was filled and nobody may write it */
+};
+
+/* Address space for the records; false if there is none. */
+bool hak_audit_blocks_open(void);
+
+/* NULL while there are no records, and below level 2. */
+struct hak_audit_block *hak_audit_block_of(const void *block);
+
+/* A batch moves a block: its state must be the one that this batch starts from. */
+void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block);
+
+/* All blocks of the slab are uncarved from here on; none may be live or in a bin. */
+void hak_audit_blocks_reset(const struct hak_slab *slab);
+
+const char *hak_audit_state_name(unsigned state);
+
+/* A stack, once for each that differs: a number to keep, its addresses to print. */
+uint32_t hak_audit_site_here(void);
+size_t hak_audit_site_frames(uint32_t site, const void *const **frames);
+
+#endif

@@ -1,0 +1,231 @@
+/* Options and reports of the audit. A report uses neither malloc nor stdio. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/heap.h"
+#include "core/text.h"
+#include "verify/audit_block.h"
+#include "verify/heap_check.h"
+
+struct hak_audit_options hak_audit_options = {.level = 1};
+
+/* X(field, name after HAKMEM_AUDIT_, least, most, text) */
+#define AUDIT_OPTION_TABLE(X)                                                                                \
+    X(level, "LEVEL", 0, 3,                                                                                  \
+      "0 nothing, 1 counters and lists, 2 also every block, 3 the whole heap each time")                     \
+    X(summary, "SUMMARY", 0, 1, "1: say at exit what was checked")                                           \
+    X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")
+
+#define PREFIX "HAKMEM_AUDIT_"
+
+static void print(struct hak_text *line) {
+    size_t length = line->length;
+    hak_text_print(line);
+    if (hak_audit_options.log[0] == '\0') return;
+    int log = open(hak_audit_options.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (log < 0) return;
+    line->bytes[length] = '\n';
+    ssize_t done = write(log, line->bytes, length + 1);
+    (void)done; /* stderr has it */
+    close(log);
+}
+
+/* A number in least..most, or a line and the default. */
+static void option_number(uint32_t *field, const char *setting, const char *value, uint32_t least,
+                          uint32_t most) {
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+    if (*value >= '0' && *value <= '9' && *end == '\0' && number >= least && number <= most) {
+        *field = (uint32_t)number;
+        return;
+    }
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: option ");
+    for (const char *c = setting; *c != '\0' && *c != '=' && line.length < 100; c++) {
+        char one[2] = {*c, '\0'};
+        hak_text_add(&line, one);
+    }
+    hak_text_add(&line, ": not a number in ");
+    hak_text_add_number(&line, least);
+    hak_text_add(&line, "..");
+    hak_text_add_number(&line, most);
+    hak_text_add(&line, "; using ");
+    hak_text_add_number(&line, *field);
+    print(&line);
+}
+
+bool hak_audit_option(const char *setting) {
+    if (strncmp(setting, PREFIX, strlen(PREFIX)) != 0) return false;
+    const char *name = setting + strlen(PREFIX);
+#define OPTION(field, name_, least, most, text)                                                              \
+    if (strncmp(name, name_ "=", strlen(name_ "=")) == 0) {                                                  \
+        option_number(&hak_audit_options.field, setting, name + strlen(name_ "="), least, most);             \
+        return true;                                                                                         \
+    }
+    AUDIT_OPTION_TABLE(OPTION)
+    if (strncmp(name, "LOG=", 4) == 0) {
+        if (strlen(name + 4) >= sizeof hak_audit_options.log) return false;
+        strcpy(hak_audit_options.log, name + 4);
+        return true;
+    }
+    return false;
+}
+
+/* "program+0x123": what addr2line and debuggers take. _dl_find_object needs no lock and no memory. */
+static void add_frame(struct hak_text *line, const void *address) {
+    struct dl_find_object object;
+    hak_text_add(line, " ");
+    if (_dl_find_object((void *)(uintptr_t)address, &object) != 0) {
+        hak_text_add_pointer(line, address);
+        return;
+    }
+    const char *name = object.dlfo_link_map->l_name;
+    const char *slash = strrchr(name, '/');
+    hak_text_add(line, name[0] == '\0' ? "program" : slash != NULL ? slash + 1 : name);
+    hak_text_add(line, "+");
+    hak_text_add_hex(line, (uintptr_t)address - object.dlfo_link_map->l_addr);
+}
+
+static void print_site(const char *what, uint32_t site) {
+    const void *const *frames;
+    size_t count = hak_audit_site_frames(site, &frames);
+    if (count == 0) return;
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit:   ");
+    hak_text_add(&line, what);
+    for (size_t i = 0; i < count; i++)
+        add_frame(&line, frames[i]);
+    print(&line);
+}
+
+static void print_block(const void *block) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit:   block ");
+    hak_text_add_pointer(&line, block);
+    const struct hak_audit_block *record = hak_audit_block_of(block);
+    if (record != NULL) {
+        hak_text_add(&line, ", ");
+        hak_text_add(&line, hak_audit_state_name(record->state));
+        hak_text_add(&line, ", size ");
+        hak_text_add_number(&line, record->size);
+    }
+    if (hak_range_has(block)) {
+        hak_text_add(&line, ", header ");
+        hak_text_add_hex(&line, hak_header_of(block));
+    }
+    print(&line);
+    if (record == NULL) return;
+    print_site("allocated by", record->alloc_site);
+    print_site("freed by", record->free_site);
+}
+
+static void print_slab(const struct hak_slab *slab) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit:   slab ");
+    hak_text_add_hex(&line, hak_slab_start(slab));
+    hak_text_add(&line, ", ");
+    hak_text_add(&line, hak_tier_name(hak_tier_of_bin(slab->bin)));
+    hak_text_add(&line, " class ");
+    hak_text_add_number(&line, slab->bin % HAK_TIER_BINS);
+    hak_text_add(&line, ", stride ");
+    hak_text_add_number(&line, hak_classes[slab->bin].stride);
+    hak_text_add(&line, ", owner thread ");
+    const struct hak_heap *owner = hak_heap_of_home(slab->home);
+    hak_text_add_number(&line, (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
+    hak_text_add(&line, ", used ");
+    hak_text_add_number(&line, slab->used);
+    hak_text_add(&line, ", carved ");
+    hak_text_add_number(&line, slab->carved);
+    hak_text_add(&line, " of ");
+    hak_text_add_number(&line, slab->capacity);
+    hak_text_add(&line, ", remote ");
+    hak_text_add_number(&line, hak_remote_count(slab));
+    print(&line);
+}
+
+static void print_ring(const struct hak_slab *slab) {
+    static const char *const names[] = {"take", "carve", "put", "send", "collect", "reset"};
+    const struct hak_audit_slab *own = hak_audit_slab_of(slab);
+    if (own == NULL) return;
+    for (uint32_t back = own->next < HAK_AUDIT_RING ? own->next : HAK_AUDIT_RING; back > 0; back--) {
+        const struct hak_audit_entry *entry = &own->ring[(own->next - back) % HAK_AUDIT_RING];
+        struct hak_text line = {.length = 0};
+        hak_text_add(&line, back == 1 ? "hakmem: audit:   last batch " : "hakmem: audit:   batch ");
+        hak_text_add_number(&line, entry->number);
+        hak_text_add(&line, ": ");
+        hak_text_add(&line, names[entry->batch]);
+        hak_text_add(&line, " ");
+        hak_text_add_number(&line, entry->count);
+        hak_text_add(&line, ", then used ");
+        hak_text_add_number(&line, entry->used);
+        hak_text_add(&line, ", carved ");
+        hak_text_add_number(&line, entry->carved);
+        print(&line);
+    }
+}
+
+_Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
+                                const struct hak_slab *slab, const void *block) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit: broken: ");
+    hak_text_add(&line, equation);
+    hak_text_add(&line, ": ");
+    hak_text_add_number(&line, left);
+    hak_text_add(&line, " against ");
+    hak_text_add_number(&line, right);
+    print(&line);
+    if (slab != NULL) print_slab(slab);
+    if (block != NULL) print_block(block);
+    if (slab != NULL) print_ring(slab);
+    abort();
+}
+
+/* ---- on demand ---------------------------------------------------------------------------------------- */
+
+static void print_summary(void) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit: level ");
+    hak_text_add_number(&line, hak_audit_options.level);
+    hak_text_add(&line, ": checked ");
+    hak_text_add_number(&line, atomic_load(&hak_audit_figures.batches));
+    hak_text_add(&line, " batches, ");
+    hak_text_add_number(&line, atomic_load(&hak_audit_figures.blocks));
+    hak_text_add(&line, " blocks, ");
+    hak_text_add_number(&line, atomic_load(&hak_audit_figures.equations));
+    hak_text_add(&line, " equations, the whole heap ");
+    hak_text_add_number(&line, atomic_load(&hak_audit_figures.heap_checks));
+    hak_text_add(&line, " times: nothing found");
+    print(&line);
+}
+
+/* Meant for a program that stands still; the walk itself changes nothing. */
+static void on_signal(int number) {
+    (void)number;
+    struct hak_heap_check check;
+    bool sound = hak_heap_check(&check);
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line,
+                 sound ? "hakmem: audit: the whole heap is sound: " : "hakmem: audit: the heap is broken: ");
+    hak_text_add_number(&line, check.equations);
+    hak_text_add(&line, " equations, ");
+    hak_text_add_number(&line, check.live);
+    hak_text_add(&line, " live blocks, ");
+    hak_text_add_number(&line, check.large);
+    hak_text_add(&line, " large ones");
+    print(&line);
+}
+
+void hak_audit_begin(void) {
+    if (hak_audit_options.signal == 0) return;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction((int)hak_audit_options.signal, &action, NULL);
+}
+
+void hak_audit_end(void) {
+    if (hak_audit_options.summary) print_summary();
+}

@@ -1,0 +1,91 @@
+/* The named places at which a variant may look at the allocator. Empty in release: HAK_AUDIT is 0 there and the
+ * compiler drops the calls. The functions behind them are in verify/audit.c.
+ *
+ * A hook sees the state that it names; none of them may change anything that the allocator reads. */
+#ifndef HAK_VERIFY_HOOKS_H
+#define HAK_VERIFY_HOOKS_H
+
+#include "core/types.h"
+
+struct hak_heap;
+struct hak_slab;
+
+/* What moved a batch of blocks. */
+enum hak_batch {
+    HAK_BATCH_TAKE,    /* freelist -> TLS SLL */
+    HAK_BATCH_CARVE,   /* uncarved -> TLS SLL */
+    HAK_BATCH_PUT,     /* TLS SLL -> freelist */
+    HAK_BATCH_SEND,    /* TLS SLL -> remote list, before the push */
+    HAK_BATCH_COLLECT, /* remote list -> freelist, before they are joined */
+    HAK_BATCH_RESET    /* remote list -> uncarved, before the counters change */
+};
+
+/* What else happened to a slab or heap. */
+enum hak_event {
+    HAK_EVENT_SLAB_CREATED,
+    HAK_EVENT_SLAB_DESTROYED,
+    HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
+    HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
+    HAK_EVENT_HEAP_ADOPTED
+};
+
+/* `user` was popped from a bin and is live now; `size` was asked for. */
+void hak_audit_malloc(void *user, size_t size);
+/* `user` is about to be freed: header and contents are still those of the live block. */
+void hak_audit_free(void *user);
+/* The `count` blocks of the list `head` moved; counters are those after the move. */
+void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count);
+/* A refill or flush of a bin is over. */
+void hak_audit_bin(struct hak_heap *heap, unsigned bin);
+void hak_audit_event(enum hak_event event, void *subject);
+/* "NAME=value" of an option that the allocator does not know; true if the audit does. */
+bool hak_audit_option(const char *setting);
+/* A live block stays where it is, and `size` is asked for now. */
+void hak_audit_resize(void *user, size_t size);
+/* Bytes that the program may use of a live block of `usable` bytes. */
+size_t hak_audit_usable(const void *user, size_t usable);
+/* The library was loaded, and the process ends. */
+void hak_audit_begin(void);
+void hak_audit_end(void);
+
+HAK_INLINE void hak_hook_malloc(void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_malloc(user, size);
+}
+
+HAK_INLINE void hak_hook_free(void *user) {
+    if (HAK_AUDIT) hak_audit_free(user);
+}
+
+HAK_INLINE void hak_hook_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
+    if (HAK_AUDIT) hak_audit_batch(batch, slab, head, count);
+}
+
+HAK_INLINE void hak_hook_bin(struct hak_heap *heap, unsigned bin) {
+    if (HAK_AUDIT) hak_audit_bin(heap, bin);
+}
+
+HAK_INLINE void hak_hook_event(enum hak_event event, void *subject) {
+    if (HAK_AUDIT) hak_audit_event(event, subject);
+}
+
+HAK_INLINE bool hak_hook_option(const char *setting) {
+    return HAK_AUDIT ? hak_audit_option(setting) : false;
+}
+
+HAK_INLINE void hak_hook_resize(void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_resize(user, size);
+}
+
+HAK_INLINE size_t hak_hook_usable(const void *user, size_t usable) {
+    return HAK_AUDIT ? hak_audit_usable(user, usable) : usable;
+}
+
+HAK_INLINE void hak_hook_begin(void) {
+    if (HAK_AUDIT) hak_audit_begin();
+}
+
+HAK_INLINE void hak_hook_end(void) {
+    if (HAK_AUDIT) hak_audit_end();
+}
+
+#endif

@@ -1,0 +1,45 @@
+# The real allocator under the compilers' sanitizers: no report, and no suppression file.
+
+# stress_in VARIANT SECONDS: the stress test of that build.
+stress_in() {
+    local seconds=$2
+    [ "${HAK_TEST_QUICK:-0}" = 1 ] && seconds=3
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT="$1" "out/$1/libhakmem.a" "out/$1/tests/stress_internal" >&2
+    run timeout 300 "$HAK_ROOT/out/$1/tests/stress_internal" "$seconds" 11
+    printf '%s\n' "$output" | tail -n 60
+    [ "$status" -eq 0 ]
+    [[ ${lines[-1]} == "ok: "* ]]
+    [[ $output != *"WARNING: ThreadSanitizer"* && $output != *"runtime error"* ]]
+}
+
+@test "ThreadSanitizer has nothing to report on the stress test" {
+    stress_in tsan 20
+}
+
+@test "UndefinedBehaviorSanitizer has nothing to report on the stress test" {
+    stress_in ubsan 10
+}
+
+@test "ThreadSanitizer does see the allocator: an unlocked counter of ours is reported" {
+    # The release order taken from the push of the remote protocol, in a copy of the sources.
+    copy=$BATS_TEST_TMPDIR/copy
+    mkdir -p "$copy"
+    cp -r "$HAK_ROOT"/{Makefile,ci,core,verify,bench} "$copy"
+    sed -i 's/memory_order_acq_rel,$/memory_order_relaxed,/; s/remote, 0, memory_order_acq_rel/remote, 0, memory_order_relaxed/' \
+        "$copy/core/remote.h"
+    ! cmp -s "$copy/core/remote.h" "$HAK_ROOT/core/remote.h"
+    env -u MAKEFLAGS make -s -C "$copy" VARIANT=tsan out/tsan/libhakmem.a out/tsan/tests/stress_internal >&2
+    run timeout 300 "$copy/out/tsan/tests/stress_internal" 3 11
+    printf '%s\n' "$output" | grep -m 3 SUMMARY
+    [[ $output == *"WARNING: ThreadSanitizer: data race"* ]]
+}
+
+@test "the layouts of all structures are equal in all builds" {
+    for variant in release debug audit tsan ubsan; do
+        env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT="$variant" "out/$variant/libhakmem.a" \
+            "out/$variant/tests/layout_internal" >&2
+        "$HAK_ROOT/out/$variant/tests/layout_internal" >"$BATS_TEST_TMPDIR/$variant"
+        [ -s "$BATS_TEST_TMPDIR/$variant" ]
+        diff "$BATS_TEST_TMPDIR/release" "$BATS_TEST_TMPDIR/$variant"
+    done
+}
