@@ -1,6 +1,7 @@
 #include "core/report.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/text.h"
 
@@ -57,6 +58,11 @@ static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, c
     hak_text_add_number(line, (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
 }
 
+/* The block is not live: a second free, or another use of it. */
+static const char *freed_problem(const char *operation) {
+    return strcmp(operation, "free") == 0 ? "double free" : "freed block";
+}
+
 static const char *header_problem(struct hak_text *what, uint8_t header) {
     what->length = 0;
     hak_text_add(what, "overwritten header ");
@@ -73,11 +79,11 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr, con
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
     if (ptr == block && header == HAK_BIN_HEADER_FREE(slab->bin))
-        problem = "double free"; /* also where the slab was reset and is uncarved there */
+        problem = freed_problem(operation); /* also where the slab was reset and is uncarved there */
     else if (index >= slab->carved)
         problem = "pointer to memory that was never allocated";
     else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
-        problem = "double free";
+        problem = freed_problem(operation);
     else if (ptr == block && header != HAK_HEADER_CONTAINER)
         problem = header_problem(&what, header);
     begin(&line, operation, problem);
@@ -97,7 +103,7 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
     bool live = atomic_load_explicit(&large->kind, memory_order_relaxed) == HAK_KIND_LARGE;
     const char *problem = "pointer inside a block";
     if (ptr == large->user)
-        problem = live ? header_problem(&what, hak_header_of(ptr)) : "double free";
+        problem = live ? header_problem(&what, hak_header_of(ptr)) : freed_problem(operation);
     else if (!live)
         problem = "pointer inside a freed block";
     begin(&line, operation, problem);
@@ -162,7 +168,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     if (large != NULL) report_in_large(operation, ptr, large);
     /* The memory went back to the system; a large block's pointer shows by its place what it was. */
     begin(&line, operation,
-          address % HAK_GRANULE == HAK_ALIGNMENT ? "double free" : "pointer to unused memory");
+          address % HAK_GRANULE == HAK_ALIGNMENT ? freed_problem(operation) : "pointer to unused memory");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", in no block");
     end(&line);
