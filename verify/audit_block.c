@@ -27,6 +27,21 @@ struct hak_audit_block *hak_audit_block_of(const void *block) {
     return &first[hak_range_offset(block)];
 }
 
+/* AddressSanitizer's own functions; its header would ask for it in every build. */
+void __asan_poison_memory_region(void const volatile *start, size_t bytes);
+void __asan_unpoison_memory_region(void const volatile *start, size_t bytes);
+
+/* What of a block may be poisoned: not the link in the first 8 bytes of a free one, and not the 8 bytes that end with
+ * the next block's header, for the sanitizer cannot poison a part of 8 bytes that is followed by good ones. */
+static void poison(void *block, size_t from, size_t room) {
+    size_t until = room + 1 - 8;
+    if (HAK_ASAN && from < until) __asan_poison_memory_region((char *)block + from, until - from);
+}
+
+static void unpoison(void *block, size_t bytes) {
+    if (HAK_ASAN) __asan_unpoison_memory_region(block, bytes);
+}
+
 const char *hak_audit_state_name(unsigned state) {
     static const char *const names[] = {"uncarved", "in its slab", "on a remote list", "in a thread's list",
                                         "live"};
@@ -75,6 +90,7 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
 }
 
 void hak_audit_blocks_reset(const struct hak_slab *slab) {
+    unpoison((void *)hak_slab_start(slab), (size_t)slab->granules << HAK_GRANULE_SHIFT);
     for (uint32_t i = 0; i < slab->capacity; i++) {
         struct hak_audit_block *record = hak_audit_block_of(hak_slab_block(slab, i));
         if (record == NULL) return;
@@ -120,6 +136,9 @@ static size_t last_begin(size_t room) {
 
 /* The link lies in the first 8 bytes. */
 static void free_fill(void *block, size_t room) {
+    unpoison(block, 8); /* a small block's end was poisoned there */
+    poison(block, 8, room);
+    if (HAK_ASAN) return;
     bytes_set(block, 8, first_end(room), FREE_FILL);
     bytes_set(block, last_begin(room), room, FREE_FILL);
 }
@@ -140,7 +159,15 @@ static size_t canary_end(size_t size, size_t room) {
     return room - size > ENDS_BYTES ? size + ENDS_BYTES : room;
 }
 
+static void canary_set(void *block, size_t size, size_t room) {
+    if (HAK_ASAN)
+        poison(block, size, room);
+    else
+        bytes_set(block, size, canary_end(size, room), CANARY);
+}
+
 static void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
+    if (HAK_ASAN) return; /* the write itself was reported */
     size_t end = canary_end(size, room);
     size_t at = bytes_differ(block, size, end, CANARY);
     if (HAK_UNLIKELY(at < end))
@@ -157,13 +184,14 @@ void hak_audit_malloc(void *user, size_t size) {
     if (HAK_UNLIKELY(record->heap != heap_mark() && hak_heap_is_real(hak_heap_tls)))
         hak_audit_report("an allocated block was in this thread's list", record->heap, heap_mark(), slab,
                          user);
-    if (record->filled) free_fill_check(slab, user, room);
+    if (record->filled && !HAK_ASAN) free_fill_check(slab, user, room);
+    unpoison(user, room);
     record->filled = 0;
     record->state = HAK_AUDIT_LIVE;
     record->size = (uint32_t)size;
     record->alloc_site = hak_audit_site_here();
     record->free_site = 0;
-    bytes_set(user, size, canary_end(size, room), CANARY);
+    canary_set(user, size, room);
 }
 
 void hak_audit_free(void *user) {
@@ -188,8 +216,9 @@ void hak_audit_resize(void *user, size_t size) {
     size_t room = room_of(slab);
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
     canary_check(slab, user, record->size, room);
+    unpoison(user, room);
     record->size = (uint32_t)size;
-    bytes_set(user, size, canary_end(size, room), CANARY);
+    canary_set(user, size, room);
 }
 
 size_t hak_audit_usable(const void *user, size_t usable) {

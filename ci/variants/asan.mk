@@ -1,0 +1,9 @@
+# The real allocator under AddressSanitizer, with prefixed names only: the audit poisons free memory and what lies behind
+# the requested size, so the sanitizer sees a wrong access of the program, or of the allocator, at the instruction.
+HAK_DEBUG := 0
+HAK_AUDIT := 1
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 1
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address
+VARIANT_LDFLAGS := -fsanitize=address
+VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_report.c verify/audit_site.c verify/heap_check.c
