@@ -10,6 +10,9 @@
 /* How much of a block is filled and looked at: whole small blocks, and both ends of others. */
 #define ENDS_BYTES ((size_t)64)
 
+/* What filled memory and a canary look like, for memcmp: this runs on every malloc and free. */
+static uint8_t free_pattern[2 * ENDS_BYTES], canary_pattern[2 * ENDS_BYTES];
+
 static _Atomic(struct hak_audit_block *) records; /* one for each 16 bytes behind hak_range_base */
 
 bool hak_audit_blocks_open(void) {
@@ -17,6 +20,8 @@ bool hak_audit_blocks_open(void) {
     void *start =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return false;
+    memset(free_pattern, FREE_FILL, sizeof free_pattern);
+    memset(canary_pattern, CANARY, sizeof canary_pattern);
     atomic_store_explicit(&records, start, memory_order_release);
     return true;
 }
@@ -112,17 +117,11 @@ static void bytes_set(void *block, size_t from, size_t until, int value) {
     if (until > from) memset((char *)block + from, value, until - from);
 }
 
-/* The first byte that is not `value`; `until` if there is none. Words at a time: this runs on every malloc. */
-static size_t bytes_differ(const void *block, size_t from, size_t until, uint8_t value) {
+/* The first byte that is not the pattern's; `until` if there is none. */
+static size_t bytes_differ(const void *block, size_t from, size_t until, const uint8_t *pattern) {
     const uint8_t *bytes = block;
-    uint64_t wanted = value * (uint64_t)0x0101010101010101u;
-    uint64_t word;
-    while (from + 8 <= until) {
-        memcpy(&word, bytes + from, 8);
-        if (word != wanted) break;
-        from += 8;
-    }
-    while (from < until && bytes[from] == value)
+    if (HAK_LIKELY(from >= until || memcmp(bytes + from, pattern, until - from) == 0)) return until;
+    while (bytes[from] == pattern[0])
         from++;
     return from;
 }
@@ -145,10 +144,10 @@ static void free_fill(void *block, size_t room) {
 
 static void free_fill_check(const struct hak_slab *slab, const void *block, size_t room) {
     size_t end = first_end(room);
-    size_t at = bytes_differ(block, 8, end, FREE_FILL);
+    size_t at = bytes_differ(block, 8, end, free_pattern);
     if (at == end && last_begin(room) < room) {
         end = room;
-        at = bytes_differ(block, last_begin(room), end, FREE_FILL);
+        at = bytes_differ(block, last_begin(room), end, free_pattern);
     }
     if (HAK_UNLIKELY(at < end))
         hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab,
@@ -169,7 +168,7 @@ static void canary_set(void *block, size_t size, size_t room) {
 static void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
     if (HAK_ASAN) return; /* the write itself was reported */
     size_t end = canary_end(size, room);
-    size_t at = bytes_differ(block, size, end, CANARY);
+    size_t at = bytes_differ(block, size, end, canary_pattern);
     if (HAK_UNLIKELY(at < end))
         hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
                          slab, block);

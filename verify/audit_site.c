@@ -5,7 +5,7 @@
 
 #include "verify/audit_block.h"
 
-#define FRAMES 6u
+#define FRAMES 5u
 #define SITES  (1u << 16)
 #define STEP   ((uintptr_t)1 << 20) /* no frame is larger; also keeps a wild frame pointer near the stack */
 
@@ -24,35 +24,37 @@ static uintptr_t stack_end(uintptr_t here) {
     return control > here && control - here < (uintptr_t)1 << 30 ? control : (uintptr_t)__libc_stack_end;
 }
 
+static uint32_t site_keep(uint64_t hash, const void *const *frames) {
+    if (hash == 0) hash = 1;
+    for (uint32_t probe = 0; probe < 16; probe++) {
+        struct site *site = &sites[((uint32_t)(hash >> 20) + probe) & (SITES - 1)];
+        uint64_t known = atomic_load_explicit(&site->hash, memory_order_acquire);
+        uint64_t expected = 0;
+        if (known == 0 && atomic_compare_exchange_strong(&site->hash, &expected, hash)) {
+            memcpy(site->frames, frames, sizeof site->frames);
+            known = hash;
+        }
+        if (known == hash || expected == hash) return (uint32_t)(site - sites) + 1;
+    }
+    return 0; /* the table is full there: no site is better than a wrong one */
+}
+
 /* Follows frame pointers as far as they make sense: code built without them ends the walk, or adds a wrong line; no
  * address outside of the stack is read. */
 uint32_t hak_audit_site_here(void) {
     const void *frames[FRAMES] = {NULL};
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-    uintptr_t end = stack_end(frame);
-    uint64_t hash = 1469598103934665603u;
-    for (unsigned n = 0; n < FRAMES && frame + 16 <= end && frame % 8 == 0; n++) {
+    uintptr_t end = stack_end(frame) - 16;
+    uint64_t hash = 0;
+    for (unsigned n = 0; n < FRAMES; n++) {
         const uintptr_t *words = (const uintptr_t *)frame;
-        if (words[1] < 4096) break;
+        uintptr_t next = words[0];
         frames[n] = (const void *)words[1];
-        hash = (hash ^ words[1]) * 1099511628211u;
-        if (words[0] <= frame || words[0] - frame > STEP) break;
-        frame = words[0];
+        hash = (hash << 7 | hash >> 57) ^ words[1] * 0x9e3779b97f4a7c15u;
+        if (next - frame - 1 >= STEP || next > end || next % 8 != 0 || words[1] < 4096) break;
+        frame = next;
     }
-    if (hash == 0) hash = 1;
-    for (uint32_t probe = 0; probe < 16; probe++) {
-        struct site *site = &sites[((uint32_t)(hash >> 20) + probe) & (SITES - 1)];
-        uint64_t known = atomic_load_explicit(&site->hash, memory_order_acquire);
-        if (known == hash) return (uint32_t)(site - sites) + 1;
-        if (known != 0) continue;
-        uint64_t expected = 0;
-        if (atomic_compare_exchange_strong(&site->hash, &expected, hash)) {
-            memcpy(site->frames, frames, sizeof frames);
-            return (uint32_t)(site - sites) + 1;
-        }
-        if (expected == hash) return (uint32_t)(site - sites) + 1;
-    }
-    return 0; /* the table is full there: no site is better than a wrong one */
+    return site_keep(hash, frames);
 }
 
 size_t hak_audit_site_frames(uint32_t site, const void *const **frames) {
