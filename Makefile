@@ -10,6 +10,7 @@
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
 #   VARIANT_SRCS           sources outside core/ that belong to the library; never any in release
+#   CORE_SRCS              only in libc: what the library is made of instead of core/
 
 .SUFFIXES:
 .SECONDARY:
@@ -28,14 +29,21 @@ SWITCHES := POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE P
 
 # Which variant a plain `make` builds: 1 release, 0 debug.
 BUILD_RELEASE_DEFAULT ?= 1
+# 1: the variant libc, which forwards to libc's malloc.
+HAKMEM_FORCE_LIBC_ALLOC_BUILD ?= 0
+ifeq ($(HAKMEM_FORCE_LIBC_ALLOC_BUILD),1)
+VARIANT ?= libc
+$(if $(filter libc,$(VARIANT)),,$(error HAKMEM_FORCE_LIBC_ALLOC_BUILD=1 is the variant libc, not $(VARIANT)))
+endif
 VARIANT ?= $(if $(filter 0,$(BUILD_RELEASE_DEFAULT)),debug,release)
 
 VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
 CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN
+CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
 include ci/variants/$(VARIANT).mk
 
-$(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),\
+$(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT HAKMEM_FORCE_LIBC_ALLOC_BUILD $(CONSTANTS),\
     $(if $(filter 0 1,$($(name))),,$(error $(name) is '$($(name))'; it must be 0 or 1)))
 
 ifeq ($(origin CC),default)
@@ -85,7 +93,7 @@ TEST_LIBS := -ldl
 
 # ---- sources ------------------------------------------------------------------------------------------------
 
-LIB_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c)) $(VARIANT_SRCS)
+LIB_SRCS := $(CORE_SRCS) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
 CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_nothrow)
 STATIC_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
@@ -93,7 +101,7 @@ SHARED_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
 
 # What the build's identity is taken from.
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
-                    $(VARIANT_SRCS) $(if $(VARIANT_SRCS),$(wildcard verify/*.h)))
+                    $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)))
 IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
 cflags=[$(strip $(VARIANT_CFLAGS) $(CFLAGS))] compiler=[$(COMPILER)]
 
@@ -122,7 +130,8 @@ clean:
 	rm -rf out
 
 print-flags:
-	@printf '%s\n' VARIANT=$(VARIANT) $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),$(name)=$($(name)))
+	@printf '%s\n' VARIANT=$(VARIANT) $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT $(CONSTANTS),$(name)=$($(name))) \
+	    HAKMEM_FORCE_LIBC_ALLOC_BUILD=$(if $(filter libc,$(VARIANT)),1,0)
 	@printf '%s\n' 'CC=$(CC)' 'COMPILER=$(COMPILER)' "CFLAGS="$(call quote,$(LIB_CFLAGS)) \
 	    "LDFLAGS="$(call quote,$(LIB_LDFLAGS))
 

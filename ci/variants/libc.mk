@@ -1,0 +1,9 @@
+# libc: no allocator. hak_malloc and its like forward to libc's, so a sanitizer of the program sees every block.
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 0
+VARIANT_CFLAGS := -O2 -g -foptimize-sibling-calls
+VARIANT_LDFLAGS :=
+VARIANT_SRCS :=
+CORE_SRCS := verify/libc_forward.c
