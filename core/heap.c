@@ -103,7 +103,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (heap->bins[bin].head == NULL) hak_refill(heap, bin);
-    if (HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.chunks == 0)
+    if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.chunks == 0)
         hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
     return heap;
 }

@@ -116,6 +116,45 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
     done
 }
 
+# shows SWITCH=VALUE PROGRAM...: what the program prints on a library built with that switch.
+shows() {
+    local switch=$1
+    shift
+    "$COPY/build.sh" release lib OUT="out/$switch" "$switch" >/dev/null 2>&1
+    env LD_PRELOAD="$COPY/out/$switch/libhakmem.so" HAKMEM_STATS=1 "$@" 2>&1
+}
+
+@test "every switch does what it says" {
+    [ "$HAK_TEST_QUICK" = 0 ] || skip "five builds"
+    cat >header.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+    unsigned char *volatile pool = malloc(10000), *volatile tiny = malloc(40);
+    printf("header of 10000 bytes 0x%02x\n", pool[-1]);
+    tiny[-1] = 0xa5; /* the header of another class */
+    free(tiny);
+    printf("the block of 40 bytes comes back: %d\n", malloc(40) == tiny);
+    return 0;
+}
+C
+    gcc -w -fno-builtin header.c -o header
+    [[ $(shows POOL_TLS_PHASE1=1 ./header) == *"header of 10000 bytes 0xb1"* ]]
+    [[ $(shows POOL_TLS_PHASE1=0 ./header) == *"header of 10000 bytes 0xd0"* ]]
+    [[ $(shows HEADER_CLASSIDX=1 ./header) == *"comes back: 0"* ]]
+    [[ $(shows HEADER_CLASSIDX=0 ./header) == *"comes back: 1"* ]]
+    [[ $(shows POOL_TLS_PREWARM=1 true) == *"hakmem: SuperSlabs: 2"* ]]
+    [[ $(shows POOL_TLS_PREWARM=0 true) == *"hakmem: SuperSlabs: 1"* ]]
+    with=$(shows PREWARM_TLS=1 true | sed -n 's/.*cached by threads: //p')
+    without=$(shows PREWARM_TLS=0 true | sed -n 's/.*cached by threads: //p')
+    [ "$with" -gt "$without" ]
+    # Without optimisation the compiler inlines only what it must.
+    make_copy -s VARIANT=debug AGGRESSIVE_INLINE=1 OUT=out/inline lib
+    make_copy -s VARIANT=debug AGGRESSIVE_INLINE=0 OUT=out/plain lib
+    run ! grep -q hak_fast_malloc <(nm "$COPY/out/inline/libhakmem.so")
+    grep -q hak_fast_malloc <(nm "$COPY/out/plain/libhakmem.so")
+}
+
 @test "print-flags prints every switch with its value" {
     run make_copy print-flags
     for name in POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS BUILD_RELEASE_DEFAULT; do
