@@ -22,6 +22,8 @@ usage: ./build.sh COMMAND
                           built from today's sources; fails if not
   bench [ROW...] [--quick]
                           measures HAKMEM against the system's malloc, mimalloc, jemalloc and tcmalloc
+  golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is more than 2 %
+                          above verify/golden/table.txt; `golden --update` rewrites the table
   list                    variants, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
@@ -117,6 +119,11 @@ test) exec "$root/ci/test.sh" "$@" ;;
 verify)
     "$root/ci/install.sh" build
     exec "$root/ci/verify_binary.sh" "$@"
+    ;;
+golden)
+    "$root/ci/install.sh" build golden
+    build release lib
+    exec "$root/verify/golden/golden.sh" "$@"
     ;;
 bench)
     "$root/ci/install.sh" build bench
