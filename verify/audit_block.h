@@ -38,6 +38,15 @@ const char *hak_audit_state_name(unsigned state);
 
 /* A stack, once for each that differs: a number to keep, its addresses to print. */
 uint32_t hak_audit_site_here(void);
+#define HAK_AUDIT_SITES (1u << 16) /* 1..HAK_AUDIT_SITES; 0: unknown */
 size_t hak_audit_site_frames(uint32_t site, const void *const **frames);
+
+struct hak_text;
+/* Writes a line to stderr and to HAKMEM_AUDIT_LOG. */
+void hak_audit_print(struct hak_text *line);
+void hak_audit_print_site(const char *what, uint32_t site);
+
+/* Lists what is still live (level 2). */
+void hak_audit_leaks(void);
 
 #endif

@@ -19,11 +19,12 @@ struct hak_audit_options hak_audit_options = {.level = HAK_ASAN ? 2 : 1};
     X(level, "LEVEL", 0, 3,                                                                                  \
       "0 nothing, 1 counters and lists, 2 also every block, 3 the whole heap each time")                     \
     X(summary, "SUMMARY", 0, 1, "1: say at exit what was checked")                                           \
+    X(leaks, "LEAKS", 0, 1, "1: list at exit what is still live, by the place that allocated it; level 2")   \
     X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")
 
 #define PREFIX "HAKMEM_AUDIT_"
 
-static void print(struct hak_text *line) {
+void hak_audit_print(struct hak_text *line) {
     size_t length = line->length;
     hak_text_print(line);
     if (hak_audit_options.log[0] == '\0') return;
@@ -56,7 +57,7 @@ static void option_number(uint32_t *field, const char *setting, const char *valu
     hak_text_add_number(&line, most);
     hak_text_add(&line, "; using ");
     hak_text_add_number(&line, *field);
-    print(&line);
+    hak_audit_print(&line);
 }
 
 bool hak_audit_option(const char *setting) {
@@ -76,6 +77,14 @@ bool hak_audit_option(const char *setting) {
     return false;
 }
 
+/* The audit's own frames say nothing. (In a static program they cannot be told from the program's.) */
+static bool is_own_frame(const void *address) {
+    struct dl_find_object own, object;
+    return _dl_find_object((void *)(uintptr_t)&hak_audit_print, &own) == 0 &&
+           _dl_find_object((void *)(uintptr_t)address, &object) == 0 &&
+           own.dlfo_link_map == object.dlfo_link_map && own.dlfo_link_map->l_name[0] != '\0';
+}
+
 /* "program+0x123": what addr2line and debuggers take. _dl_find_object needs no lock and no memory. */
 static void add_frame(struct hak_text *line, const void *address) {
     struct dl_find_object object;
@@ -91,7 +100,7 @@ static void add_frame(struct hak_text *line, const void *address) {
     hak_text_add_hex(line, (uintptr_t)address - object.dlfo_link_map->l_addr);
 }
 
-static void print_site(const char *what, uint32_t site) {
+void hak_audit_print_site(const char *what, uint32_t site) {
     const void *const *frames;
     size_t count = hak_audit_site_frames(site, &frames);
     if (count == 0) return;
@@ -100,7 +109,7 @@ static void print_site(const char *what, uint32_t site) {
     hak_text_add(&line, what);
     for (size_t i = 0; i < count; i++)
         add_frame(&line, frames[i]);
-    print(&line);
+    hak_audit_print(&line);
 }
 
 static void print_block(const void *block) {
@@ -118,10 +127,10 @@ static void print_block(const void *block) {
         hak_text_add(&line, ", header ");
         hak_text_add_hex(&line, hak_header_of(block));
     }
-    print(&line);
+    hak_audit_print(&line);
     if (record == NULL) return;
-    print_site("allocated by", record->alloc_site);
-    print_site("freed by", record->free_site);
+    hak_audit_print_site("allocated by", record->alloc_site);
+    hak_audit_print_site("freed by", record->free_site);
 }
 
 static void print_slab(const struct hak_slab *slab) {
@@ -145,7 +154,7 @@ static void print_slab(const struct hak_slab *slab) {
     hak_text_add_number(&line, slab->capacity);
     hak_text_add(&line, ", remote ");
     hak_text_add_number(&line, hak_remote_count(slab));
-    print(&line);
+    hak_audit_print(&line);
 }
 
 static void print_ring(const struct hak_slab *slab) {
@@ -165,7 +174,7 @@ static void print_ring(const struct hak_slab *slab) {
         hak_text_add_number(&line, entry->used);
         hak_text_add(&line, ", carved ");
         hak_text_add_number(&line, entry->carved);
-        print(&line);
+        hak_audit_print(&line);
     }
 }
 
@@ -178,7 +187,7 @@ _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t ri
     hak_text_add_number(&line, left);
     hak_text_add(&line, " against ");
     hak_text_add_number(&line, right);
-    print(&line);
+    hak_audit_print(&line);
     if (slab != NULL) print_slab(slab);
     if (block != NULL) print_block(block);
     if (slab != NULL) print_ring(slab);
@@ -200,7 +209,7 @@ static void print_summary(void) {
     hak_text_add(&line, " equations, the whole heap ");
     hak_text_add_number(&line, atomic_load(&hak_audit_figures.heap_checks));
     hak_text_add(&line, " times: nothing found");
-    print(&line);
+    hak_audit_print(&line);
 }
 
 /* Meant for a program that stands still; the walk itself changes nothing. */
@@ -217,7 +226,7 @@ static void on_signal(int number) {
     hak_text_add(&line, " live blocks, ");
     hak_text_add_number(&line, check.large);
     hak_text_add(&line, " large ones");
-    print(&line);
+    hak_audit_print(&line);
 }
 
 void hak_audit_begin(void) {
@@ -227,5 +236,6 @@ void hak_audit_begin(void) {
 }
 
 void hak_audit_end(void) {
+    if (hak_audit_options.leaks) hak_audit_leaks();
     if (hak_audit_options.summary) print_summary();
 }

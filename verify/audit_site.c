@@ -6,7 +6,6 @@
 #include "verify/audit_block.h"
 
 #define FRAMES 5u
-#define SITES  (1u << 16)
 #define STEP   ((uintptr_t)1 << 20) /* no frame is larger; also keeps a wild frame pointer near the stack */
 
 struct site {
@@ -14,7 +13,7 @@ struct site {
     const void *frames[FRAMES];
 };
 
-static struct site sites[SITES]; /* zero pages until they are used */
+static struct site sites[HAK_AUDIT_SITES]; /* zero pages until they are used */
 
 extern void *__libc_stack_end; /* glibc: the main thread's first frame */
 
@@ -27,7 +26,7 @@ static uintptr_t stack_end(uintptr_t here) {
 static uint32_t site_keep(uint64_t hash, const void *const *frames) {
     if (hash == 0) hash = 1;
     for (uint32_t probe = 0; probe < 16; probe++) {
-        struct site *site = &sites[((uint32_t)(hash >> 20) + probe) & (SITES - 1)];
+        struct site *site = &sites[((uint32_t)(hash >> 20) + probe) & (HAK_AUDIT_SITES - 1)];
         uint64_t known = atomic_load_explicit(&site->hash, memory_order_acquire);
         uint64_t expected = 0;
         if (known == 0 && atomic_compare_exchange_strong(&site->hash, &expected, hash)) {
@@ -58,7 +57,7 @@ uint32_t hak_audit_site_here(void) {
 }
 
 size_t hak_audit_site_frames(uint32_t site, const void *const **frames) {
-    if (site == 0 || site > SITES) return 0;
+    if (site == 0 || site > HAK_AUDIT_SITES) return 0;
     *frames = sites[site - 1].frames;
     size_t count = 0;
     while (count < FRAMES && sites[site - 1].frames[count] != NULL)

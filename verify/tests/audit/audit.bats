@@ -89,6 +89,27 @@ finds_nothing() {
     [ "$(grep -c 'hakmem: audit' "$BATS_TEST_TMPDIR/log")" -ge 5 ]
 }
 
+@test "what is live at exit is listed by the place that allocated it" {
+    cat >"$BATS_TEST_TMPDIR/leak.c" <<'C'
+#include <stdlib.h>
+static void *one(void) { return malloc(40); }
+int main(void) {
+    for (int i = 0; i < 3; i++) one();
+    void *volatile freed = malloc(100);
+    free(freed);
+    return malloc(200000) == NULL;
+}
+C
+    "${CC:-gcc}" -O0 -g -w "$BATS_TEST_TMPDIR/leak.c" -o "$BATS_TEST_TMPDIR/leak"
+    HAKMEM_AUDIT_LEVEL=2 HAKMEM_AUDIT_LEAKS=1 LD_PRELOAD=$AUDIT/libhakmem.so run "$BATS_TEST_TMPDIR/leak"
+    echo "$output"
+    [ "${lines[0]}" = "hakmem: audit: still live: 120 bytes in 3 blocks" ]
+    [[ ${lines[1]} =~ "allocated by program+"(0x[0-9a-f]+) ]]
+    addr2line -f -e "$BATS_TEST_TMPDIR/leak" "${BASH_REMATCH[1]}" | grep -qx one
+    [ "${lines[2]}" = "hakmem: audit: still live: 200000 bytes in 1 large blocks" ]
+    [ "${#lines[@]}" -eq 3 ]
+}
+
 @test "a signal proves the whole heap" {
     HAKMEM_AUDIT_SIGNAL=10 LD_PRELOAD=$AUDIT/libhakmem.so run bash -c 'kill -USR1 $$; sleep 0.1; echo done'
     echo "$output"

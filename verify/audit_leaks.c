@@ -1,0 +1,64 @@
+/* The blocks that are still live when the program ends, summed by the place that allocated them. */
+#include <sys/mman.h>
+
+#include "core/large.h"
+#include "core/text.h"
+#include "verify/audit_block.h"
+
+struct leak {
+    uint64_t blocks, bytes;
+};
+
+#define SHOWN 20 /* places, the largest first */
+
+static void add_slab(struct leak *leaks, const struct hak_slab *slab) {
+    for (uint32_t i = 0; i < slab->carved; i++) {
+        const struct hak_audit_block *record = hak_audit_block_of(hak_slab_block(slab, i));
+        if (record == NULL || record->state != HAK_AUDIT_LIVE) continue;
+        leaks[record->alloc_site].blocks++;
+        leaks[record->alloc_site].bytes += record->size;
+    }
+}
+
+static void print_leak(const struct leak *leak, uint32_t site) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit: still live: ");
+    hak_text_add_number(&line, leak->bytes);
+    hak_text_add(&line, " bytes in ");
+    hak_text_add_number(&line, leak->blocks);
+    hak_text_add(&line, " blocks");
+    hak_audit_print(&line);
+    hak_audit_print_site("allocated by", site);
+}
+
+static void print_largest(struct leak *leaks) {
+    for (int shown = 0; shown < SHOWN; shown++) {
+        uint32_t most = 0;
+        for (uint32_t site = 1; site <= HAK_AUDIT_SITES; site++)
+            if (leaks[site].bytes > leaks[most].bytes) most = site;
+        if (leaks[most].blocks == 0) return;
+        print_leak(&leaks[most], most);
+        leaks[most] = (struct leak){0};
+    }
+}
+
+void hak_audit_leaks(void) {
+    size_t bytes = (HAK_AUDIT_SITES + 1) * sizeof(struct leak);
+    struct leak *leaks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (leaks == MAP_FAILED || hak_range_base == 0) return;
+    uint32_t top = hak_range_top();
+    for (uint32_t granule = 1; granule < top; granule++)
+        if (hak_kind_of(granule) == HAK_KIND_SLAB) add_slab(leaks, hak_slot_address(granule));
+    print_largest(leaks);
+    struct hak_large_stats large = hak_large_stats();
+    if (large.live_blocks > 0) {
+        struct hak_text line = {.length = 0};
+        hak_text_add(&line, "hakmem: audit: still live: ");
+        hak_text_add_number(&line, large.live_bytes);
+        hak_text_add(&line, " bytes in ");
+        hak_text_add_number(&line, large.live_blocks);
+        hak_text_add(&line, " large blocks");
+        hak_audit_print(&line);
+    }
+    munmap(leaks, bytes);
+}
