@@ -108,7 +108,7 @@ void hak_audit_print_site(const char *what, uint32_t site) {
     hak_text_add(&line, "hakmem: audit:   ");
     hak_text_add(&line, what);
     for (size_t i = 0; i < count; i++)
-        add_frame(&line, frames[i]);
+        if (!is_own_frame(frames[i])) add_frame(&line, frames[i]);
     hak_audit_print(&line);
 }
 
