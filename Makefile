@@ -5,7 +5,7 @@
 #   make clean
 #
 # A variant is one file of constants, ci/variants/NAME.mk:
-#   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN   always 0 or 1, given to the compiler as such; without its libc names
+#   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND   always 0 or 1, given to the compiler as such; without its libc names
 #                          the library has only the prefixed ones, and no C++ operators
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
@@ -39,7 +39,7 @@ VARIANT ?= $(if $(filter 0,$(BUILD_RELEASE_DEFAULT)),debug,release)
 
 VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
-CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN
+CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND
 CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
 include ci/variants/$(VARIANT).mk
 

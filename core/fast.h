@@ -22,6 +22,7 @@ HAK_INLINE unsigned hak_bin_of_block(const void *user) {
 }
 
 HAK_INLINE void *hak_fast_malloc(size_t size) {
+    hak_hook_enter();
     struct hak_heap *heap = hak_heap_tls;
     if (HAK_LIKELY(size <= HAK_MID_MAX) || HAK_LIKELY(size <= HAK_BINNED_MAX)) {
         unsigned bin = hak_bin_of_size(size);
@@ -35,6 +36,7 @@ HAK_INLINE void *hak_fast_malloc(size_t size) {
             b->count--;
             hak_header_set(block, HAK_BIN_HEADER(bin));
             hak_hook_malloc(block, size);
+            hak_hook_leave();
             return block;
         }
     }
@@ -42,6 +44,7 @@ HAK_INLINE void *hak_fast_malloc(size_t size) {
 }
 
 HAK_INLINE void hak_fast_free(void *user) {
+    hak_hook_enter();
     struct hak_heap *heap = hak_heap_tls;
     if (HAK_LIKELY(hak_range_has(user))) {
         unsigned bin = hak_bin_of_block(user);
@@ -55,6 +58,7 @@ HAK_INLINE void hak_fast_free(void *user) {
                 b->head = block;
                 b->count++;
                 HAK_ASSERT(b->count <= b->cap);
+                hak_hook_leave();
                 return;
             }
         }

@@ -123,7 +123,9 @@ static void end_thread(void *value) {
     struct hak_heap *heap = value;
     HAK_CHECK(heap == hak_heap_tls);
     hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
+    hak_hook_enter();
     heap_retire(heap);
+    hak_hook_leave();
 }
 
 struct hak_heap *hak_heap_borrow(void) {

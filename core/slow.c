@@ -6,6 +6,7 @@
 #include "core/large.h"
 #include "core/refill.h"
 #include "core/report.h"
+#include "verify/hooks.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
 static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
@@ -39,7 +40,9 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool ze
         return user;
     }
     hak_tick(heap);
-    return hak_large_alloc(size, align, zero);
+    void *user = hak_large_alloc(size, align, zero);
+    if (user != NULL) hak_hook_large_begun(user, size);
+    return user;
 }
 
 static void trim_visit(struct hak_heap *heap, void *bytes) {
@@ -76,12 +79,22 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     return user;
 }
 
+/* The fast path has entered (verify/hooks.h). */
 void *hak_malloc_slow(struct hak_heap *heap, size_t size) {
-    return alloc_slow(heap, size, HAK_ALIGNMENT, false);
+    void *user = alloc_slow(heap, size, HAK_ALIGNMENT, false);
+    hak_hook_leave();
+    return user;
+}
+
+static void *alloc_beyond_bins(size_t size, size_t align, bool zero) {
+    hak_hook_enter();
+    void *user = alloc_slow(hak_heap_tls, size, align, zero);
+    hak_hook_leave();
+    return user;
 }
 
 void *hak_alloc_zeroed(size_t size) {
-    if (size > HAK_BINNED_MAX) return alloc_slow(hak_heap_tls, size, HAK_ALIGNMENT, true);
+    if (size > HAK_BINNED_MAX) return alloc_beyond_bins(size, HAK_ALIGNMENT, true);
     void *user = hak_fast_malloc(size);
     return user != NULL ? memset(user, 0, size) : NULL;
 }
@@ -91,13 +104,16 @@ void *hak_alloc_aligned(size_t align, size_t size) {
     if (align <= HAK_ALIGNMENT) return hak_fast_malloc(size);
     size_t most;
     if (__builtin_add_overflow(size, align - HAK_ALIGNMENT, &most) || most > HAK_BINNED_MAX)
-        return alloc_slow(hak_heap_tls, size, align, false);
+        return alloc_beyond_bins(size, align, false);
     char *block = hak_fast_malloc(most);
     if (block == NULL) return NULL;
     char *user = (char *)hak_round_up((uintptr_t)block, align);
     if (user == block) return block;
+    hak_hook_enter();
     hak_header_set(block, HAK_HEADER_CONTAINER);
     hak_header_set(user, HAK_HEADER_ALIGNED);
+    hak_hook_aligned(block, user, size);
+    hak_hook_leave();
     return user;
 }
 
@@ -126,11 +142,13 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
 
 static void free_large(struct hak_heap *heap, void *user) {
     size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
+    if (hak_large_find(user) == NULL) hak_report_bad_pointer("free", user);
+    hak_hook_large_ended(user);
     if (!hak_large_free(user, budget, hak_os_now_ms())) hak_report_bad_pointer("free", user);
     if (hak_heap_is_real(heap)) hak_tick(heap);
 }
 
-void hak_free_slow(struct hak_heap *heap, void *user) {
+static void free_slow(struct hak_heap *heap, void *user) {
     if (user == NULL) return;
     if (!hak_range_has(user)) hak_report_bad_pointer("free", user);
     unsigned bin = hak_bin_of_block(user);
@@ -145,13 +163,19 @@ void hak_free_slow(struct hak_heap *heap, void *user) {
         if (block == NULL) hak_report_bad_pointer("free", user);
         hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
         hak_header_set(block, HAK_BIN_HEADER(slab->bin));
+        hak_hook_unaligned(block, user);
         hak_fast_free(block);
     } else {
         hak_report_bad_pointer("free", user);
     }
 }
 
-size_t hak_usable_size(const char *operation, const void *user) {
+void hak_free_slow(struct hak_heap *heap, void *user) {
+    free_slow(heap, user);
+    hak_hook_leave();
+}
+
+static size_t usable_size(const char *operation, const void *user) {
     if (!hak_range_has(user)) hak_report_bad_pointer(operation, user);
     uint8_t header = hak_header_of(user);
     const struct hak_slab *slab;
@@ -171,6 +195,13 @@ size_t hak_usable_size(const char *operation, const void *user) {
     hak_report_bad_pointer(operation, user);
 }
 
+size_t hak_usable_size(const char *operation, const void *user) {
+    hak_hook_enter();
+    size_t usable = usable_size(operation, user);
+    hak_hook_leave();
+    return usable;
+}
+
 /* True if the block may stay as it is: it has exactly the class that malloc(size) would give. */
 static bool realloc_stays(void *user, size_t size, size_t usable) {
     if (hak_header_of(user) == HAK_HEADER_ALIGNED) return size <= usable && size >= usable / 2;
@@ -179,11 +210,13 @@ static bool realloc_stays(void *user, size_t size, size_t usable) {
     return true;
 }
 
-void *hak_alloc_again(void *user, size_t size) {
+static void *alloc_again(void *user, size_t size) {
     size_t usable = hak_usable_size("realloc", user);
     if (realloc_stays(user, size, usable)) return user;
     if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
+        size_t old_size = hak_large_find(user)->size;
         void *resized = hak_large_resize(user, size);
+        if (resized != NULL) hak_hook_large_resized(user, resized, old_size, size);
         if (resized != NULL) return resized;
     }
     void *new = hak_fast_malloc(size);
@@ -193,8 +226,18 @@ void *hak_alloc_again(void *user, size_t size) {
     return new;
 }
 
+void *hak_alloc_again(void *user, size_t size) {
+    hak_hook_enter();
+    void *again = alloc_again(user, size);
+    hak_hook_leave();
+    return again;
+}
+
 size_t hak_release_unused(size_t keep_large) {
+    hak_hook_enter();
     struct hak_heap *heap = hak_heap_tls;
     hak_trim_request(hak_heap_is_real(heap) ? heap : NULL);
-    return release_all(heap, keep_large);
+    size_t bytes = release_all(heap, keep_large);
+    hak_hook_leave();
+    return bytes;
 }

@@ -4,6 +4,7 @@
 
 #include "core/refill.h"
 #include "core/text.h"
+#include "verify/hooks.h"
 
 static void add_heap(struct hak_heap *heap, void *context) {
     struct hak_stats *stats = context;
@@ -43,7 +44,9 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
 void hak_stats_read(struct hak_stats *stats) {
     memset(stats, 0, sizeof *stats);
     if (hak_range_base == 0) return;
+    hak_hook_enter();
     if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
+    hak_hook_leave();
     uint32_t top = hak_range_top();
     hak_heap_each(add_heap, stats);
     add_slabs(stats, top);

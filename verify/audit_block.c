@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "core/heap.h"
+#include "verify/audit_valgrind.h"
 
 #define CANARY    0xcb
 #define FREE_FILL 0xdf
@@ -175,6 +176,7 @@ static void canary_check(const struct hak_slab *slab, const void *block, size_t 
 }
 
 void hak_audit_malloc(void *user, size_t size) {
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size);
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;
     const struct hak_slab *slab = hak_slab_find(user);
@@ -194,6 +196,7 @@ void hak_audit_malloc(void *user, size_t size) {
 }
 
 void hak_audit_free(void *user) {
+    if (HAK_VALGRIND) hak_valgrind_ended(user);
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;
     const struct hak_slab *slab = hak_slab_find(user);
@@ -216,6 +219,7 @@ void hak_audit_resize(void *user, size_t size) {
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
     canary_check(slab, user, record->size, room);
     unpoison(user, room);
+    if (HAK_VALGRIND) hak_valgrind_resized(user, user, record->size, size);
     record->size = (uint32_t)size;
     canary_set(user, size, room);
 }
@@ -223,4 +227,39 @@ void hak_audit_resize(void *user, size_t size) {
 size_t hak_audit_usable(const void *user, size_t usable) {
     const struct hak_audit_block *record = hak_audit_block_of(user);
     return record == NULL || record->state != HAK_AUDIT_LIVE ? usable : record->size;
+}
+
+/* ---- what only Valgrind has to know ------------------------------------------------------------------- */
+
+void hak_audit_enter(void) {
+    if (HAK_VALGRIND) hak_valgrind_quiet(true);
+}
+
+void hak_audit_leave(void) {
+    if (HAK_VALGRIND) hak_valgrind_quiet(false);
+}
+
+void hak_audit_large_begun(void *user, size_t size) {
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size);
+}
+
+void hak_audit_large_ended(void *user) {
+    if (HAK_VALGRIND) hak_valgrind_ended(user);
+}
+
+void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size) {
+    if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size);
+}
+
+/* The program's block is the inner one. */
+void hak_audit_aligned(void *block, void *user, size_t size) {
+    if (!HAK_VALGRIND) return;
+    hak_valgrind_ended(block);
+    hak_valgrind_begun(user, size);
+}
+
+void hak_audit_unaligned(void *block, void *user) {
+    if (!HAK_VALGRIND) return;
+    hak_valgrind_ended(user);
+    hak_valgrind_begun(block, 1);
 }

@@ -12,7 +12,7 @@
 #include "verify/audit_block.h"
 #include "verify/heap_check.h"
 
-struct hak_audit_options hak_audit_options = {.level = HAK_ASAN ? 2 : 1};
+struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND ? 2 : 1};
 
 /* X(field, name after HAKMEM_AUDIT_, least, most, text) */
 #define AUDIT_OPTION_TABLE(X)                                                                                \

@@ -29,6 +29,17 @@ enum hak_event {
     HAK_EVENT_HEAP_ADOPTED
 };
 
+/* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. */
+void hak_audit_enter(void);
+void hak_audit_leave(void);
+/* A large block began, or is about to end. */
+void hak_audit_large_begun(void *user, size_t size);
+void hak_audit_large_ended(void *user);
+/* A large block has a new size, and a new place if `old` is not `user`. */
+void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
+/* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
+void hak_audit_aligned(void *block, void *user, size_t size);
+void hak_audit_unaligned(void *block, void *user);
 /* `user` was popped from a bin and is live now; `size` was asked for. */
 void hak_audit_malloc(void *user, size_t size);
 /* `user` is about to be freed: header and contents are still those of the live block. */
@@ -47,6 +58,34 @@ size_t hak_audit_usable(const void *user, size_t usable);
 /* The library was loaded, and the process ends. */
 void hak_audit_begin(void);
 void hak_audit_end(void);
+
+HAK_INLINE void hak_hook_enter(void) {
+    if (HAK_AUDIT) hak_audit_enter();
+}
+
+HAK_INLINE void hak_hook_leave(void) {
+    if (HAK_AUDIT) hak_audit_leave();
+}
+
+HAK_INLINE void hak_hook_large_begun(void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_large_begun(user, size);
+}
+
+HAK_INLINE void hak_hook_large_ended(void *user) {
+    if (HAK_AUDIT) hak_audit_large_ended(user);
+}
+
+HAK_INLINE void hak_hook_large_resized(void *old, void *user, size_t old_size, size_t size) {
+    if (HAK_AUDIT) hak_audit_large_resized(old, user, old_size, size);
+}
+
+HAK_INLINE void hak_hook_aligned(void *block, void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_aligned(block, user, size);
+}
+
+HAK_INLINE void hak_hook_unaligned(void *block, void *user) {
+    if (HAK_AUDIT) hak_audit_unaligned(block, user);
+}
 
 HAK_INLINE void hak_hook_malloc(void *user, size_t size) {
     if (HAK_AUDIT) hak_audit_malloc(user, size);

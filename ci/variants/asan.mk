@@ -4,6 +4,7 @@ HAK_DEBUG := 0
 HAK_AUDIT := 1
 HAK_LIBC_NAMES := 0
 HAK_ASAN := 1
+HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address
 VARIANT_LDFLAGS := -fsanitize=address
 VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c verify/heap_check.c

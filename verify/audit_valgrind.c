@@ -1,0 +1,30 @@
+#include "verify/audit_valgrind.h"
+
+#include <valgrind/memcheck.h>
+
+/* The allocator reads and writes links in memory that Memcheck knows to be free. */
+void hak_valgrind_quiet(bool quiet) {
+    if (quiet)
+        VALGRIND_DISABLE_ERROR_REPORTING;
+    else
+        VALGRIND_ENABLE_ERROR_REPORTING;
+}
+
+void hak_valgrind_begun(void *user, size_t size) {
+    VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, 0);
+}
+
+void hak_valgrind_ended(void *user) {
+    VALGRIND_FREELIKE_BLOCK(user, 0);
+}
+
+/* Memcheck keeps what it knew of the contents only where the block stays. */
+void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size) {
+    if (old == user) {
+        VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
+        return;
+    }
+    VALGRIND_FREELIKE_BLOCK(old, 0);
+    VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, 0);
+    VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
+}

@@ -1,0 +1,12 @@
+/* Valgrind's client requests, behind names of our own; nothing in every build but the valgrind one. */
+#ifndef HAK_VERIFY_AUDIT_VALGRIND_H
+#define HAK_VERIFY_AUDIT_VALGRIND_H
+
+#include "core/types.h"
+
+void hak_valgrind_quiet(bool quiet); /* errors in between are the allocator's, and meant */
+void hak_valgrind_begun(void *user, size_t size);
+void hak_valgrind_ended(void *user);
+void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size);
+
+#endif
