@@ -24,6 +24,8 @@ usage: ./build.sh COMMAND
                           measures HAKMEM against the system's malloc, mimalloc, jemalloc and tcmalloc
   golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is more than 2 %
                           above verify/golden/table.txt; `golden --update` rewrites the table
+  seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
+                          checks, assertions and audits see each; `seeded --list` names them
   list                    variants, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
@@ -124,6 +126,10 @@ golden)
     "$root/ci/install.sh" build golden
     build release lib
     exec "$root/verify/golden/golden.sh" "$@"
+    ;;
+seeded)
+    "$root/ci/install.sh" build seeded
+    exec "$root/verify/seeded/run.sh" "$@"
     ;;
 bench)
     "$root/ci/install.sh" build bench

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# Plants known bugs into copies of the sources, one at a time, and proves that they are seen.
+#
+#   run.sh [--list] [ID...]     default: clean, canary and every row of table.txt
+#
+# For each ID the patch ID_*.patch is applied to a copy of the tree, what changed is built, and the detectors that
+# its row of table.txt demands are run. One line each: bug, detector, seen or NOT SEEN, operations to detection,
+# seconds, and what was said first. Status 0 only if every bug was seen by every detector that its row demands.
+#
+# Detectors, all of them seeded_driver_internal in one variant:
+#   release   the checks that stay on, and the driver's own proofs
+#   debug     an assertion, or a check of the allocator itself
+#   audit1    the audit at level 1, or an assertion or a check of the allocator itself
+#   audit2    the same at level 2
+#             These three run without the driver's proofs of the whole heap: they must find it where it happens.
+#   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
+# DETECTOR+hang: the alarm that ends a hanging driver counts as seen, too.
+#
+# HAK_SEEDED_JOBS   bugs worked on at once; default: processors
+set -euo pipefail
+unset MAKEFLAGS MFLAGS MAKELEVEL
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+root=$(cd "$here/../.." && pwd -P)
+table=$here/table.txt
+thread_phases=(mixed exits remote ring)
+
+die() {
+    printf 'seeded: %s\n' "$1" >&2
+    exit 2
+}
+
+# rows: "id name detectors", one bug a line
+rows() {
+    awk -F'|' '!/^#/ && NF == 4 { for (i = 1; i <= 4; i++) gsub(/^ +| +$/, "", $i); gsub(/ /, "", $4)
+                                  print $1, $2, $4 }' "$table"
+}
+
+row_of() { rows | awk -v id="$1" '$1 == id'; }
+
+# variant_of DETECTOR
+variant_of() {
+    case $1 in
+    release | debug | tsan) echo "$1" ;;
+    audit1 | audit2) echo audit ;;
+    *) die "no detector '$1'" ;;
+    esac
+}
+
+# programs_of VARIANT: what its detectors run
+programs_of() {
+    printf 'out/%s/tests/seeded_driver_internal ' "$1"
+    [ "$1" != tsan ] || printf 'out/tsan/tests/stress_internal'
+}
+
+# run_detector DETECTOR OUTPUT PROOFS: runs it where the current folder is; what it printed is in OUTPUT
+run_detector() {
+    case $1 in
+    audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout 60 out/audit/tests/seeded_driver_internal ;;
+    debug) HAK_SEEDED_PROOFS=$3 timeout 60 out/debug/tests/seeded_driver_internal ;;
+    tsan)
+        local TSAN_OPTIONS=halt_on_error=1:exitcode=66
+        export TSAN_OPTIONS
+        timeout 60 out/tsan/tests/stress_internal 2 11 &&
+            HAK_SEEDED_PROOFS=$3 timeout 60 out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
+        ;;
+    release) timeout 60 out/release/tests/seeded_driver_internal ;;
+    esac >"$2" 2>&1
+}
+
+# was_seen DETECTOR STATUS OUTPUT: by the detector's own means
+was_seen() {
+    [ "$2" -ne 0 ] || return 1
+    case $1 in
+    *+hang) [ "$2" -eq 142 ] || was_seen "${1%+hang}" "$2" "$3" ;;
+    release) [ "$2" -ne 142 ] && [ "$2" -ne 124 ] ;;
+    tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
+    *) grep -v '^hakmem: check: ' "$3" | grep -qE '^hakmem: (audit: broken|internal check failed|[a-z_]+\(\): )' ;;
+    esac
+}
+
+# first_words OUTPUT: what was said first, short
+first_words() {
+    local line
+    line=$(grep -m 1 -E '^hakmem: |^seeded driver: |WARNING: ThreadSanitizer|: [A-Za-z].* fails: ' "$1" || true)
+    sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/ \(pid=.*//' <<<"${line:-no word}" | cut -c 1-90
+}
+
+# detect ID NAME DETECTOR: one line of the result; 1 if it is not as it should be
+detect() {
+    local output=out/output start end status=0 verdict seen=no proofs=0
+    start=$EPOCHREALTIME
+    [ "$1" != clean ] || proofs=1
+    run_detector "${3%+hang}" "$output" "$proofs" 2>/dev/null || status=$?
+    end=$EPOCHREALTIME
+    was_seen "$3" "$status" "$output" && seen=yes
+    if [ "$1" = clean ]; then
+        verdict=$([ "$status" -eq 0 ] && echo silent || echo "FALSE REPORT")
+    else
+        verdict=$([ "$seen" = yes ] && echo seen || echo "NOT SEEN")
+    fi
+    printf '%-7s %-33s %-12s %-12s %9s %6.2f  %s\n' "$1" "$2" "$3" "$verdict" \
+        "$(awk '/^ops / { print $2; found = 1; exit } END { if (!found) print "-" }' "$output")" \
+        "$(awk -v a="$start" -v b="$end" 'BEGIN { print b - a }')" "$(first_words "$output")"
+    [[ $verdict == seen || $verdict == silent ]]
+}
+
+# seed_one ID: the whole of one bug, in a copy of the base
+seed_one() {
+    local id=$1 row name detectors detector variants patch copy=$work/$1 failed=0
+    row=$(row_of "$id")
+    [ -n "$row" ] || die "no bug '$id'; see --list"
+    read -r _ name detectors <<<"$row"
+    mkdir "$copy"
+    cp -a "$base/." "$copy"
+    cd "$copy"
+    if [ "$id" != clean ]; then
+        patch=$here/${id}_$name.patch
+        [ -f "$patch" ] || die "$id: there is no $(basename "$patch")"
+        patch -s -p1 --no-backup-if-mismatch <"$patch" >patch.log 2>&1 || {
+            printf '%-7s %-33s the patch does not apply\n' "$id" "$name"
+            return 1
+        }
+    fi
+    variants=$(for detector in ${detectors//,/ }; do variant_of "${detector%+hang}"; done | sort -u)
+    for variant in $variants; do
+        # shellcheck disable=SC2046 # a list of files
+        make -s VARIANT="$variant" $(programs_of "$variant") >make.log 2>&1 || {
+            printf '%-7s %-33s does not build for %s: %s\n' "$id" "$name" "$variant" "$(grep -m 1 error make.log || true)"
+            return 1
+        }
+    done
+    for detector in ${detectors//,/ }; do
+        detect "$id" "$name" "$detector" || failed=1
+    done
+    cd /
+    rm -rf "$copy"
+    return "$failed"
+}
+
+if [ "${1:-}" = --one ]; then # of our own: base and work are in the environment
+    seed_one "$2"
+    exit
+fi
+if [ "${1:-}" = --list ]; then
+    rows | awk '{ printf "%-7s %-33s %s\n", $1, $2, $3 }'
+    exit
+fi
+
+ids=("$@")
+if [ ${#ids[@]} -eq 0 ]; then
+    mapfile -t ids < <(rows | cut -d ' ' -f 1)
+fi
+for id in "${ids[@]}"; do
+    [ -n "$(row_of "$id")" ] || die "no bug '$id'; see --list"
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+base=$work/base
+export work base
+mkdir "$base"
+cp -a "$root"/{Makefile,ci,core,verify,bench} "$base"
+variants=$(for id in "${ids[@]}"; do row_of "$id" | cut -d ' ' -f 3 | tr ',' '\n'; done | while read -r detector; do
+    variant_of "${detector%+hang}"
+done | sort -u)
+jobs=${HAK_SEEDED_JOBS:-$(nproc)}
+for variant in $variants; do
+    # shellcheck disable=SC2046 # a list of files
+    make -s -C "$base" -j"$jobs" VARIANT="$variant" $(programs_of "$variant")
+done
+
+printf '%-7s %-33s %-12s %-12s %9s %6s  %s\n' bug name detector result ops secs "first words"
+status=0
+printf '%s\n' "${ids[@]}" | xargs -P "$jobs" -n 1 "${BASH_SOURCE[0]}" --one || status=1
+if [ "$status" -eq 0 ]; then
+    printf 'seeded: all of %d as they should be\n' "${#ids[@]}"
+else
+    printf 'seeded: NOT all of %d as they should be\n' "${#ids[@]}"
+fi
+exit "$status"

@@ -1,0 +1,61 @@
+# Known bugs, planted one at a time, are seen by the detectors that must see them. HAK_TEST_QUICK=1: a few of them.
+
+# seeded ID...: exactly the bugs asked for were tried, and all went as the table says.
+seeded() {
+    run "$HAK_ROOT/verify/seeded/run.sh" "$@"
+    printf '%s\n' "$output"
+    [ "$status" -eq 0 ]
+    [[ ${lines[-1]} == "seeded: all of "*" as they should be" ]]
+    [[ $output != *"NOT SEEN"* && $output != *"FALSE REPORT"* ]]
+}
+
+@test "no detector reports anything on the unpatched sources" {
+    seeded clean
+}
+
+@test "the canary is found within a second by every detector" {
+    seeded canary
+    printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($6 >= 1) slow = 1 } END { exit !(n > 2 && !slow) }'
+}
+
+@test "each bug of the catalogue is seen by the detectors that its row demands" {
+    mapfile -t ids < <("$HAK_ROOT/verify/seeded/run.sh" --list | awk '$1 != "clean" && $1 != "canary" { print $1 }')
+    if [ "${HAK_TEST_QUICK:-0}" = 1 ]; then
+        ids=(01 13 46)
+    else
+        [ "${#ids[@]}" -ge 50 ]
+    fi
+    seeded "${ids[@]}"
+}
+
+@test "every patch has a row, and every row a patch" {
+    cd "$HAK_ROOT/verify/seeded"
+    diff <(./run.sh --list | awk '$1 != "clean" { print $1 "_" $2 ".patch" }' | sort) <(printf '%s\n' *.patch | sort)
+}
+
+@test "each of the 70 recorded bugs is seeded or excluded with a reason" {
+    cd "$HAK_ROOT/verify/seeded"
+    diff <(seq 1 70) <({
+        ./run.sh --list | awk '$1 ~ /^[0-9]/ { print $1 + 0 }'
+        awk -F'|' '!/^#/ && NF >= 2 { print $1 + 0 }' excluded.txt
+    } | sort -nu)
+}
+
+@test "a patch that does not apply, and a bug that nobody sees, are failures" {
+    copy=$BATS_TEST_TMPDIR/copy
+    mkdir "$copy"
+    cp -r "$HAK_ROOT"/{Makefile,ci,core,verify,bench} "$copy"
+    printf '%s\n' '--- a/core/heap.c' '+++ b/core/heap.c' '@@ -1,1 +1,1 @@' '-no such line' '+another' \
+        >"$copy/verify/seeded/90_stale.patch"
+    printf '%s\n' '--- a/core/size_class.c' '+++ b/core/size_class.c' '@@ -1,1 +1,1 @@' '-#include "core/size_class.h"' \
+        '+#include <core/size_class.h>' >"$copy/verify/seeded/91_harmless.patch"
+    printf '%s\n' '90 | stale | no bug | release' '91 | harmless | no bug | release' >>"$copy/verify/seeded/table.txt"
+    run "$copy/verify/seeded/run.sh" 90
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"the patch does not apply"* ]]
+    run "$copy/verify/seeded/run.sh" 91
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"NOT SEEN"* ]]
+}
