@@ -110,8 +110,9 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
 }
 
 HAK_EXPORT int hak_mallopt(int parameter, int value) {
-    if (parameter != M_TRIM_THRESHOLD || value < 0) return 0;
-    return hak_policy_set_budget((uint32_t)value >> 20);
+    if (parameter != M_TRIM_THRESHOLD || value < -1) return 0;
+    if (value == -1) return hak_policy_set_budget(HAK_BIGCACHE_MB_MAX); /* glibc: never trim */
+    return hak_policy_set_budget((uint32_t)(((uint64_t)value + 0xfffff) >> 20));
 }
 
 HAK_EXPORT void hak_malloc_stats(void) {
@@ -186,9 +187,11 @@ static void fork_prepare(void) {
     hak_superslab_cache_fork_prepare();
     hak_bigcache_fork_prepare();
     hak_range_fork_prepare();
+    hak_lock_fork_begin();
 }
 
 static void fork_parent(void) {
+    hak_lock_fork_end();
     hak_range_fork_parent();
     hak_bigcache_fork_parent();
     hak_superslab_cache_fork_parent();
@@ -196,6 +199,7 @@ static void fork_parent(void) {
 }
 
 static void fork_child(void) {
+    hak_lock_fork_end();
     hak_range_fork_child();
     hak_bigcache_fork_child();
     hak_superslab_cache_fork_child();
@@ -209,7 +213,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     hak_policy_init(environment);
     hak_hook_begin();
     hak_free(hak_malloc(1)); /* the range exists from here on */
-    if (hak_policy()->thp != 0 && hak_range_base != 0) hak_range_huge_pages(hak_policy()->thp == 1);
+    if (hak_policy()->thp != 0 && hak_range_is_there()) hak_range_huge_pages(hak_policy()->thp == 1);
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 

@@ -27,17 +27,20 @@ static void bytes_add(size_t change) {
 static void chain_insert(uint32_t first) {
     uint32_t *bucket = bucket_of(hak_large_at(first)->granules);
     hak_large_at(first)->next = *bucket;
+    hak_large_at(first)->previous = 0;
+    if (*bucket != 0) hak_large_at(*bucket)->previous = first;
     *bucket = first;
 }
 
 static void entry_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
-    uint32_t *link = bucket_of(large->granules);
-    while (*link != first) {
-        HAK_CHECK(*link != 0);
-        link = &hak_large_at(*link)->next;
-    }
-    *link = large->next;
+    uint32_t *bucket = bucket_of(large->granules);
+    HAK_CHECK(large->previous != 0 || *bucket == first);
+    if (large->previous != 0)
+        hak_large_at(large->previous)->next = large->next;
+    else
+        *bucket = large->next;
+    if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
     if (large->newer != 0)
         hak_large_at(large->newer)->older = large->older;
     else
@@ -46,7 +49,7 @@ static void entry_remove(uint32_t first) {
         hak_large_at(large->older)->newer = large->newer;
     else
         cache.oldest = large->newer;
-    large->next = large->newer = large->older = 0;
+    large->next = large->previous = large->newer = large->older = 0;
     cache.entries--;
     bytes_add(-large_bytes(large));
 }
@@ -78,7 +81,7 @@ static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep)
     while (cache.oldest != 0) {
         uint32_t first = cache.oldest;
         struct hak_large *large = hak_large_at(first);
-        if (now - large->since < older_than_ms && hak_bigcache_bytes() <= keep) break;
+        if (!hak_is_older(large->since, now, older_than_ms) && hak_bigcache_bytes() <= keep) break;
         entry_remove(first);
         large->next = evicted;
         evicted = first;

@@ -15,12 +15,13 @@ struct hak_large {
     size_t size;    /* bytes asked for */
     uint32_t first; /* granule */
     uint32_t granules;
-    uint32_t next;  /* cached: next of the same hash, 0 ends */
-    uint32_t newer; /* cached: by age, 0 ends */
+    uint32_t next;     /* cached: next of the same hash, 0 ends */
+    uint32_t previous; /* cached: previous of the same hash, 0 begins */
+    uint32_t newer;    /* cached: by age, 0 ends */
     uint32_t older;
     uint32_t since; /* cached: when it was freed, milliseconds */
     uint8_t moved;  /* its mapping was moved here: see hak_os.renew */
-    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 6 * 4 - 2];
+    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 7 * 4 - 2];
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");

@@ -24,7 +24,7 @@ struct area {
 #define EXACT_BINS 64u
 #define RUN_BINS   160u
 
-uintptr_t hak_range_base;
+uintptr_t hak_range_base = HAK_RANGE_NONE;
 _Atomic uint64_t hak_range_limit;
 struct hak_range hak_range;
 
@@ -32,6 +32,7 @@ static struct {
     struct hak_lock lock;
     struct area slots, records, metadata, heap;
     size_t metadata_used;
+    _Atomic bool fixed; /* the mapping has properties that a moved part would lose */
     uint32_t top;
     uint32_t lists[RUN_BINS];
     uint64_t nonempty[(RUN_BINS + 63) / 64];
@@ -128,7 +129,7 @@ static bool heap_commit(uint32_t granules) {
 }
 
 bool hak_range_init(void) {
-    HAK_CHECK(hak_range_base == 0);
+    HAK_CHECK(!hak_range_is_there());
     size_t heap = reservation_choose();
     if (heap == 0) return false;
     size_t bytes = hak_round_up(reservation_size(heap), HAK_GRANULE);
@@ -140,8 +141,7 @@ bool hak_range_init(void) {
     size_t granules = heap >> HAK_GRANULE_SHIFT;
     uintptr_t cursor = start - hak_round_up(tables_size(heap), HAK_GRANULE);
     HAK_CHECK(cursor >= (uintptr_t)reserved && start + heap <= (uintptr_t)reserved + bytes);
-    area_set(&range.slots, &cursor, granules * HAK_SLOT_SIZE);
-    cursor = hak_round_up(cursor, hak_os_page_size());
+    area_set(&range.slots, &cursor, hak_round_up(granules * HAK_SLOT_SIZE, hak_os_page_size()));
     area_set(&range.records, &cursor,
              hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, hak_os_page_size()));
     area_set(&range.metadata, &cursor, start - cursor);
@@ -150,12 +150,13 @@ bool hak_range_init(void) {
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
     range.top = 1;
+    hak_range_base = start + HAK_GRANULE; /* before there is a limit */
     if (!heap_commit(2)) {
+        hak_range_base = HAK_RANGE_NONE;
         range.slots.committed = range.records.committed = range.heap.committed = 0;
         hak_os.release(reserved, bytes);
         return false;
     }
-    hak_range_base = start + HAK_GRANULE;
     return true;
 }
 
@@ -204,11 +205,12 @@ static unsigned run_next_bin(unsigned bin) {
 
 #define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
 
-/* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found. */
-static uint32_t run_find(uint32_t count, uint32_t align) {
+/* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
+ * each list. */
+static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
     for (unsigned bin = run_next_bin(run_bin(count)); bin < RUN_BINS; bin = run_next_bin(bin + 1)) {
-        unsigned tried = 0;
-        for (uint32_t first = range.lists[bin]; first != 0 && tried < RUNS_TRIED; tried++) {
+        uint32_t tried = 0;
+        for (uint32_t first = range.lists[bin]; first != 0 && tried < most; tried++) {
             struct free_run *run = run_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
             if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
@@ -240,12 +242,14 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(&range.lock);
-    uint32_t first = run_find(count, align);
-    uint32_t from = (uint32_t)hak_round_up(first, align);
-    if (first != 0)
+    uint32_t first = run_find(count, align, RUNS_TRIED);
+    uint32_t from = first == 0 ? run_from_top(count, align) : 0;
+    if (first == 0 && from == 0)
+        first = run_find(count, align, UINT32_MAX); /* there is no more: look everywhere */
+    if (first != 0) {
+        from = (uint32_t)hak_round_up(first, align);
         run_cut(first, from, count);
-    else
-        from = run_from_top(count, align);
+    }
     hak_lock_drop(&range.lock);
     HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
     return from;
@@ -275,6 +279,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = renew ? hak_os.renew(start, bytes) : hak_os.purge(start, bytes);
+    if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
     if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */
     hak_lock_take(&range.lock);
     HAK_CHECK(first + count <= range.top);
@@ -336,8 +341,13 @@ size_t hak_range_committed(void) {
     return bytes;
 }
 
+bool hak_range_may_move(void) {
+    return !atomic_load_explicit(&range.fixed, memory_order_relaxed);
+}
+
 void hak_range_huge_pages(bool wanted) {
-    HAK_CHECK(hak_range_base != 0);
+    HAK_CHECK(hak_range_is_there());
+    atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
     hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
 }
 

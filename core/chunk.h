@@ -15,6 +15,10 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 
 #define HAK_SLOT_SIZE 64
 
+/* No pointer, NULL included, is in a range that begins here, whatever its limit: a thread may see one of the two words
+ * before the other. */
+#define HAK_RANGE_NONE ((uintptr_t)1 << 63)
+
 /* Read on every malloc and free; plain variables, so that each is one operand of one instruction. */
 extern HAK_HIDDEN uintptr_t hak_range_base; /* address of granule 1; 0 until there is a range */
 extern HAK_HIDDEN _Atomic uint64_t
@@ -43,6 +47,10 @@ static inline struct hak_block *hak_block_next(const struct hak_block *block) {
     struct hak_block *next = block->next;
     HAK_CHECK(next == NULL || hak_range_has(next));
     return next;
+}
+
+static inline bool hak_range_is_there(void) {
+    return hak_range_base != HAK_RANGE_NONE;
 }
 
 static inline uint32_t hak_granule_of(const void *ptr) {
@@ -88,6 +96,13 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 /* First granule that was never used. */
 uint32_t hak_range_top(void);
 
+/* True if `since`, a time of hak_os_now_ms, is at least so long ago. Another thread may have taken it after `now`; such a
+ * time is not old. */
+static inline bool hak_is_older(uint32_t since, uint32_t now, uint32_t milliseconds) {
+    int32_t age = (int32_t)(now - since);
+    return age >= 0 && (uint32_t)age >= milliseconds;
+}
+
 /* The table record of the SuperSlab that begins at a granule (a multiple of 16); zero at first. */
 void *hak_superslab_record(uint32_t first_granule);
 #define HAK_SUPERSLAB_RECORD 128
@@ -97,6 +112,9 @@ void *hak_metadata_alloc(size_t bytes);
 
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
+
+/* False once the range was given advice or has locked pages: a moved mapping would lose that. */
+bool hak_range_may_move(void);
 
 /* Advises the kernel for or against transparent huge pages, for the whole range and for ever. */
 void hak_range_huge_pages(bool wanted);

@@ -76,7 +76,8 @@ int hak_malloc_info(int options, FILE *stream);
 struct mallinfo hak_mallinfo(void);
 struct mallinfo2 hak_mallinfo2(void);
 
-/* Sets M_TRIM_THRESHOLD (bytes of freed memory kept for reuse, >= 0); 1 if taken, else 0. (glibc) */
+/* Sets M_TRIM_THRESHOLD: bytes of freed large blocks kept for reuse, rounded up to MiB; -1: without limit. 1 if
+ * taken, else 0. (glibc) */
 int hak_mallopt(int parameter, int value);
 
 #ifdef __cplusplus

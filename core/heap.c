@@ -108,12 +108,49 @@ struct hak_heap *hak_heap_begin_thread(void) {
     return heap;
 }
 
+static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
+    struct hak_superslab **list = &heap->open[ss->pool];
+    ss->prev = NULL;
+    ss->next = *list;
+    if (*list != NULL) (*list)->prev = ss;
+    *list = ss;
+}
+
+static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
+    if (ss->prev != NULL)
+        ss->prev->next = ss->next;
+    else
+        heap->open[ss->pool] = ss->next;
+    if (ss->next != NULL) ss->next->prev = ss->prev;
+    ss->next = ss->prev = NULL;
+}
+
+static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
+    open_remove(heap, ss);
+    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.chunks > 0));
+    heap->superslabs--;
+    if (ss->pool) heap->arena.chunks--;
+    hak_superslab_retire(ss);
+}
+
+/* Gives up SuperSlabs in which there is no slab, such as the pool chunk that every heap begins with. */
+static void release_empty(struct hak_heap *heap) {
+    for (unsigned pool = 0; pool < 2; pool++) {
+        struct hak_superslab *next;
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = next) {
+            next = ss->next;
+            if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+        }
+    }
+}
+
 /* Returns all that the thread's heaps do not need and puts them into the pool. */
 static void heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
     while (heap != NULL) {
         struct hak_heap *next = heap->ruled;
+        release_empty(heap);
         pool_put(heap);
         heap = next;
     }
@@ -152,6 +189,7 @@ void hak_heap_release_ruled(struct hak_heap *heap) {
     while (*link != NULL) {
         struct hak_heap *ruled = *link;
         HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
+        release_empty(ruled);
         if (ruled->superslabs == 0) {
             *link = ruled->ruled;
             pool_put(ruled);
@@ -182,23 +220,6 @@ void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
     if (slab->next != NULL) slab->next->prev = slab->prev;
     slab->next = slab->prev = NULL;
     slab->state = HAK_SLAB_FULL;
-}
-
-static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
-    struct hak_superslab **list = &heap->open[ss->pool];
-    ss->prev = NULL;
-    ss->next = *list;
-    if (*list != NULL) (*list)->prev = ss;
-    *list = ss;
-}
-
-static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
-    if (ss->prev != NULL)
-        ss->prev->next = ss->next;
-    else
-        heap->open[ss->pool] = ss->next;
-    if (ss->next != NULL) ss->next->prev = ss->prev;
-    ss->next = ss->prev = NULL;
 }
 
 struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
@@ -237,19 +258,14 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
     bool was_open = ss->free_mask != 0;
     hak_slab_destroy(slab, now);
     if (!was_open) open_push(heap, ss);
-    if (ss->free_mask != ss->all_mask) return;
-    open_remove(heap, ss);
-    HAK_CHECK(heap->superslabs > 0);
-    heap->superslabs--;
-    if (ss->pool) heap->arena.chunks--;
-    hak_superslab_retire(ss);
+    if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
 }
 
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
     size_t bytes = 0;
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
-            if ((ss->dirty_mask & ss->free_mask) != 0 && now - ss->since >= older_than_ms)
+            if ((ss->dirty_mask & ss->free_mask) != 0 && hak_is_older(ss->since, now, older_than_ms))
                 bytes += hak_superslab_purge(ss);
     return bytes;
 }
@@ -265,7 +281,8 @@ void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *co
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
     hak_lock_take(&heaps.lock);
     struct hak_heap **link = &heaps.pool;
-    while (*link != NULL && ((*link)->superslabs == 0 || now - (*link)->last_tick < older_than_ms))
+    while (*link != NULL && ((*link)->superslabs == 0 || (*link)->last_tick == now ||
+                             !hak_is_older((*link)->last_tick, now, older_than_ms)))
         link = &(*link)->pool_next;
     struct hak_heap *heap = pool_unlink(link);
     hak_lock_drop(&heaps.lock);

@@ -144,7 +144,8 @@ static void *large_move(struct hak_large *large, size_t size) {
     uintptr_t from = ((uintptr_t)large->user - 1) & ~(page - 1);
     uintptr_t until = run_end(large); /* programs may have used all of malloc_usable_size() */
     size_t offset = (uintptr_t)large->user - from;
-    if (until - from < MOVE_MIN_BYTES) return NULL;
+    /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
+    if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
@@ -153,15 +154,16 @@ static void *large_move(struct hak_large *large, size_t size) {
     uint32_t first = hak_run_alloc(granules, 1);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
-    if (!hak_os.move((void *)from, to, until - from)) {
-        hak_run_free(first, granules, false);
+    enum hak_moved moved = hak_os.move((void *)from, to, until - from);
+    if (moved != HAK_MOVED) {
+        if (moved == HAK_NOT_MOVED)
+            hak_run_free(first, granules, false); /* else nobody may use it ever again */
         goto not_moved;
     }
     struct hak_large old = *large;
     atomic_store_explicit(&large->kind, HAK_KIND_NONE, memory_order_release);
     count_live((size_t)-1, -old.size, -run_bytes(&old));
-    if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
-    hak_run_free(old.first, old.granules, old.moved);
+    hak_run_free(old.first, old.granules, false);
     return large_begin(first, granules, 1, to + offset, size);
 
 not_moved:

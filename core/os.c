@@ -50,11 +50,12 @@ static bool os_renew(void *start, size_t bytes) {
     return got == start;
 }
 
-static bool os_move(void *from, void *to, size_t bytes) {
+static enum hak_moved os_move(void *from, void *to, size_t bytes) {
     int saved = errno;
     void *got = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
     errno = saved;
-    return got == to;
+    if (got == to) return HAK_MOVED;
+    return os_renew(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -144,7 +145,24 @@ _Noreturn void hak_fail(const char *what, const char *file, int line) {
 /* The ranks that the calling thread holds, a bit each. Only debug builds look at it. */
 static _Thread_local unsigned ranks_held __attribute__((tls_model("initial-exec")));
 
+/* The thread that forks holds every lock from before the fork until after it. Handlers of other libraries may run in
+ * between and allocate: their calls pass. */
+static _Atomic uintptr_t forking_thread;
+
+static bool is_forking(void) {
+    return atomic_load_explicit(&forking_thread, memory_order_relaxed) == (uintptr_t)pthread_self();
+}
+
+void hak_lock_fork_begin(void) {
+    atomic_store_explicit(&forking_thread, (uintptr_t)pthread_self(), memory_order_relaxed);
+}
+
+void hak_lock_fork_end(void) {
+    atomic_store_explicit(&forking_thread, 0, memory_order_relaxed);
+}
+
 void hak_lock_take(struct hak_lock *lock) {
+    if (HAK_UNLIKELY(is_forking())) return;
     if (HAK_DEBUG) HAK_CHECK((ranks_held >> lock->rank) == 0);
     int bad = pthread_mutex_lock(&lock->mutex);
     HAK_CHECK(bad == 0);
@@ -152,6 +170,7 @@ void hak_lock_take(struct hak_lock *lock) {
 }
 
 void hak_lock_drop(struct hak_lock *lock) {
+    if (HAK_UNLIKELY(is_forking())) return;
     if (HAK_DEBUG) HAK_CHECK((ranks_held & (1u << lock->rank)) != 0);
     if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
     int bad = pthread_mutex_unlock(&lock->mutex);

@@ -11,6 +11,8 @@
 
 #include "core/types.h"
 
+enum hak_moved { HAK_MOVED, HAK_NOT_MOVED, HAK_NOT_MOVED_TO_LOST };
+
 struct hak_os_table {
     /* Address space without memory; NULL if there is not so much. */
     void *(*reserve)(size_t bytes);
@@ -22,8 +24,9 @@ struct hak_os_table {
     bool (*purge)(void *start, size_t bytes);
     /* Replaces pages by fresh zero ones; joins the mapping with its neighbours again after move(). */
     bool (*renew)(void *start, size_t bytes);
-    /* Moves the pages' contents to other committed pages without copying; `from` reads as zero afterwards. */
-    bool (*move)(void *from, void *to, size_t bytes);
+    /* Moves the pages' contents to other committed pages without copying; `from` reads as zero afterwards. If it
+     * fails, `to` reads as zero, or is lost: unmapped, for the kernel makes room there before it looks further. */
+    enum hak_moved (*move)(void *from, void *to, size_t bytes);
     /* Advises for (true) or against (false) transparent huge pages. */
     bool (*huge_pages)(void *start, size_t bytes, bool wanted);
 };
@@ -58,6 +61,9 @@ struct hak_lock {
 
 void hak_lock_take(struct hak_lock *lock);
 void hak_lock_drop(struct hak_lock *lock);
+/* Between these the calling thread holds all locks: its takes and drops do nothing. */
+void hak_lock_fork_begin(void);
+void hak_lock_fork_end(void);
 /* In the child of a fork: makes the lock free again, whoever held it. */
 void hak_lock_reset(struct hak_lock *lock);
 

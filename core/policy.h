@@ -8,6 +8,8 @@
 #include "core/chunk.h"
 #include "core/size_class.h"
 
+#define HAK_BIGCACHE_MB_MAX 1048576u
+
 /* X(field, name after HAKMEM_, type, default, least, most, text) */
 #define HAK_OPTION_TABLE(X)                                                                                  \
     X(p0_enable, "TINY_P0_ENABLE", "0 or 1", 1, 0, 1,                                                        \
@@ -23,7 +25,8 @@
       "how often the chunk size doubles as the arena grows")                                                 \
     X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                                     \
       "how long free memory is kept for reuse before it goes back to the system")                            \
-    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, 1048576, "most that is kept of freed large blocks")         \
+    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                                        \
+      "most that is kept of freed large blocks")                                                             \
     X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \
       "transparent huge pages: 0 as the kernel is set, 1 ask for them, 2 ask for none")                      \
     X(stats, "STATS", "0 or 1", 0, 0, 1, "1: print statistics on stderr when the program ends")

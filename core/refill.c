@@ -250,7 +250,7 @@ static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const
 static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
     if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
         struct hak_slab *slab = hak_slab_find(block);
-        if (HAK_LIKELY(slab != NULL) && HAK_LIKELY(slab->bin == bin)) return slab;
+        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_owns(slab, block))) return slab;
     }
     hak_report_bad_list("free", block, bin);
 }
@@ -275,6 +275,7 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     for (struct hak_block *block = b->head, *next; block != NULL; block = next, seen++) {
         struct hak_slab *slab = list_block_slab(block, bin);
         next = block->next;
+        if (HAK_UNLIKELY(seen == b->count)) hak_report_bad_list("free", block, bin); /* a circle */
         if (hak_home_ruled_by(slab->home, heap)) {
             if (kept < keep) {
                 *kept_link = block;
@@ -383,6 +384,7 @@ static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *p
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         bin_tick(heap, bin, policy);
     hak_collect(heap);
+    hak_heap_release_ruled(heap);
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         hak_heap_purge(each, now, policy->purge_delay_ms);
     hak_superslab_cache_purge(now, policy->purge_delay_ms);

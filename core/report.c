@@ -127,7 +127,8 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
 /* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before.
  */
 static const struct hak_large *large_around(uint32_t granule) {
-    for (uint32_t at = granule + 1; at > 0; at--) {
+    bool behind = hak_range_has(hak_granule_address(granule + 1)); /* else its slot may not be there */
+    for (uint32_t at = granule + behind; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
         if (kind == HAK_KIND_NONE) continue;
         if (at > granule && kind != HAK_KIND_LARGE) continue; /* an aligned block's record may lie behind */
@@ -158,7 +159,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     uintptr_t address = (uintptr_t)ptr;
     uint64_t bytes = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
-    if (hak_range_base == 0 || address - hak_range_base >= bytes) report_outside(operation, ptr);
+    if (!hak_range_is_there() || address - hak_range_base >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     const struct hak_slab *slab = hak_slab_find(ptr);
     const struct hak_large *large = NULL;

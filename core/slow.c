@@ -71,7 +71,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     if (heap != NULL) {
         user = alloc_any(heap, size, align, zero);
         /* Address space or memory is short: what is cached in the wrong shape may serve. */
-        if (user == NULL && size <= HAK_REQUEST_MAX && release_all(heap, 0) > 0)
+        if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules && release_all(heap, 0) > 0)
             user = alloc_any(heap, size, align, zero);
         if (borrowed) hak_heap_return(heap);
     }
@@ -219,8 +219,14 @@ static void *alloc_again(void *user, size_t size) {
         if (resized != NULL) hak_hook_large_resized(user, resized, old_size, size);
         if (resized != NULL) return resized;
     }
+    int saved = errno;
     void *new = hak_fast_malloc(size);
-    if (new == NULL) return NULL;
+    if (new == NULL && size > usable) return NULL;
+    if (new == NULL) { /* no memory for a smaller block: the one there is will do */
+        errno = saved;
+        if (hak_bin_of_block(user) < HAK_BINS) hak_hook_resize(user, size);
+        return user;
+    }
     memcpy(new, user, size < usable ? size : usable);
     hak_fast_free(user);
     return new;

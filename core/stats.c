@@ -43,7 +43,7 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
 
 void hak_stats_read(struct hak_stats *stats) {
     memset(stats, 0, sizeof *stats);
-    if (hak_range_base == 0) return;
+    if (!hak_range_is_there()) return;
     hak_hook_enter();
     if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
     hak_hook_leave();

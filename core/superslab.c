@@ -100,7 +100,7 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
         struct hak_superslab *next;
         for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
             next = ss->next;
-            if (now - ss->since < older_than_ms) continue;
+            if (!hak_is_older(ss->since, now, older_than_ms)) continue;
             cache_unlink(ss);
             ss->next = old;
             old = ss;

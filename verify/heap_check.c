@@ -211,7 +211,7 @@ static void check_large(struct check *check) {
 
 bool hak_heap_check(struct hak_heap_check *result) {
     memset(result, 0, sizeof *result);
-    if (hak_range_base == 0) return true;
+    if (!hak_range_is_there()) return true;
     struct check check = {.result = result, .top = hak_range_top()};
     size_t bytes = (size_t)check.top * BLOCKS_A_GRANULE;
     check.places =

@@ -31,9 +31,15 @@ static bool faulty_purge(void *start, size_t bytes) {
 static bool faulty_renew(void *start, size_t bytes) {
     return !fails() && original.renew(start, bytes);
 }
-static bool faulty_move(void *from, void *to, size_t bytes) {
-    return !fails() && original.move(from, to, bytes);
+/* Every other failed move loses its destination, as the kernel may. */
+static enum hak_moved faulty_move(void *from, void *to, size_t bytes) {
+    static unsigned failures;
+    if (!fails()) return original.move(from, to, bytes);
+    if (failures++ % 2 == 0) return HAK_NOT_MOVED;
+    munmap(to, bytes);
+    return HAK_NOT_MOVED_TO_LOST;
 }
+
 static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
     return !fails() && original.huge_pages(start, bytes, wanted);
 }

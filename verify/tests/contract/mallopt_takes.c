@@ -6,7 +6,8 @@ int main(void) {
     test_needs_hakmem();
     CHECK(mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1, "M_TRIM_THRESHOLD of 1 MiB is refused");
     CHECK(mallopt(M_TRIM_THRESHOLD, 0) == 1, "M_TRIM_THRESHOLD of 0 is refused");
-    CHECK(mallopt(M_TRIM_THRESHOLD, -1) == 0, "M_TRIM_THRESHOLD of -1 is taken");
+    CHECK(mallopt(M_TRIM_THRESHOLD, -1) == 1, "M_TRIM_THRESHOLD of -1, without limit, is refused");
+    CHECK(mallopt(M_TRIM_THRESHOLD, -2) == 0, "M_TRIM_THRESHOLD of -2 is taken");
     CHECK(mallopt(12345, 1) == 0, "parameter 12345 is taken");
     size_t before = process_resident();
     for (int i = 0; i < 100000; i++)
