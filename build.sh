@@ -26,6 +26,8 @@ usage: ./build.sh COMMAND
                           above verify/golden/table.txt; `golden --update` rewrites the table
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
                           checks, assertions and audits see each; `seeded --list` names them
+  valgrind -- [OPTIONS] PROGRAM ARGS...
+                          runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks
   list                    variants, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
@@ -121,6 +123,18 @@ test) exec "$root/ci/test.sh" "$@" ;;
 verify)
     "$root/ci/install.sh" build
     exec "$root/ci/verify_binary.sh" "$@"
+    ;;
+valgrind)
+    if [ "${1:-}" != -- ]; then
+        build valgrind "$@"
+        exit
+    fi
+    shift
+    "$root/ci/install.sh" valgrind
+    build valgrind lib
+    # Without the option Memcheck puts its own malloc before ours, and none of our code runs.
+    exec env LD_PRELOAD="$root/out/valgrind/libhakmem.so${LD_PRELOAD:+:$LD_PRELOAD}" \
+        valgrind --soname-synonyms=somalloc=nouserintercepts "$@"
     ;;
 golden)
     "$root/ci/install.sh" build golden

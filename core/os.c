@@ -150,7 +150,8 @@ static _Thread_local unsigned ranks_held __attribute__((tls_model("initial-exec"
 static _Atomic uintptr_t forking_thread;
 
 static bool is_forking(void) {
-    return atomic_load_explicit(&forking_thread, memory_order_relaxed) == (uintptr_t)pthread_self();
+    uintptr_t forking = atomic_load_explicit(&forking_thread, memory_order_relaxed);
+    return HAK_UNLIKELY(forking != 0) && forking == (uintptr_t)pthread_self();
 }
 
 void hak_lock_fork_begin(void) {

@@ -250,7 +250,7 @@ static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const
 static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
     if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
         struct hak_slab *slab = hak_slab_find(block);
-        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_owns(slab, block))) return slab;
+        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_has_place(slab, bin, block))) return slab;
     }
     hak_report_bad_list("free", block, bin);
 }

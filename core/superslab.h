@@ -100,10 +100,16 @@ static inline uint32_t hak_slab_index(const struct hak_slab *slab, const void *p
     return offset < 16 ? 0 : hak_class_divide(slab->bin, offset - 16);
 }
 
-/* True if ptr is exactly the place of a block of this slab. Any thread: nothing that changes is read. */
+/* True if ptr is exactly the place of a block of this slab, which is one of `bin`. Any thread: nothing that changes
+ * is read. */
+static inline bool hak_slab_has_place(const struct hak_slab *slab, unsigned bin, const void *ptr) {
+    uintptr_t offset = (uintptr_t)ptr - 16 - hak_slab_start(slab); /* wraps, to no place, before the first */
+    uint64_t index = (offset * hak_classes[bin].reciprocal) >> 40;
+    return index * hak_classes[bin].stride == offset && index < slab->capacity;
+}
+
 static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
-    uint32_t index = hak_slab_index(slab, ptr);
-    return index < slab->capacity && (const void *)hak_slab_block(slab, index) == ptr;
+    return hak_slab_has_place(slab, slab->bin, ptr);
 }
 
 /* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory.

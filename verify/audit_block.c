@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "core/heap.h"
+#include "core/large.h"
 #include "verify/audit_valgrind.h"
 
 #define CANARY    0xcb
@@ -176,7 +177,7 @@ static void canary_check(const struct hak_slab *slab, const void *block, size_t 
 }
 
 void hak_audit_malloc(void *user, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_begun(user, size);
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size, room_of(hak_slab_find(user)));
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;
     const struct hak_slab *slab = hak_slab_find(user);
@@ -219,7 +220,7 @@ void hak_audit_resize(void *user, size_t size) {
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
     canary_check(slab, user, record->size, room);
     unpoison(user, room);
-    if (HAK_VALGRIND) hak_valgrind_resized(user, user, record->size, size);
+    if (HAK_VALGRIND) hak_valgrind_resized(user, user, record->size, size, room);
     record->size = (uint32_t)size;
     canary_set(user, size, room);
 }
@@ -240,7 +241,7 @@ void hak_audit_leave(void) {
 }
 
 void hak_audit_large_begun(void *user, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_begun(user, size);
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size, hak_large_usable(hak_large_find(user)));
 }
 
 void hak_audit_large_ended(void *user) {
@@ -248,18 +249,18 @@ void hak_audit_large_ended(void *user) {
 }
 
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size);
+    if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size, hak_large_usable(hak_large_find(user)));
 }
 
 /* The program's block is the inner one. */
 void hak_audit_aligned(void *block, void *user, size_t size) {
     if (!HAK_VALGRIND) return;
     hak_valgrind_ended(block);
-    hak_valgrind_begun(user, size);
+    hak_valgrind_begun(user, size, size);
 }
 
 void hak_audit_unaligned(void *block, void *user) {
     if (!HAK_VALGRIND) return;
     hak_valgrind_ended(user);
-    hak_valgrind_begun(block, 1);
+    hak_valgrind_begun(block, 1, 1);
 }

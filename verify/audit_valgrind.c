@@ -10,8 +10,9 @@ void hak_valgrind_quiet(bool quiet) {
         VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-void hak_valgrind_begun(void *user, size_t size) {
+void hak_valgrind_begun(void *user, size_t size, size_t room) {
     VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, 0);
+    VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
 }
 
 void hak_valgrind_ended(void *user) {
@@ -19,12 +20,13 @@ void hak_valgrind_ended(void *user) {
 }
 
 /* Memcheck keeps what it knew of the contents only where the block stays. */
-void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size) {
+void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, size_t room) {
     if (old == user) {
         VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
+        VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
         return;
     }
     VALGRIND_FREELIKE_BLOCK(old, 0);
-    VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, 0);
+    hak_valgrind_begun(user, size, room);
     VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
 }

@@ -5,8 +5,9 @@
 #include "core/types.h"
 
 void hak_valgrind_quiet(bool quiet); /* errors in between are the allocator's, and meant */
-void hak_valgrind_begun(void *user, size_t size);
+/* A block of `size` bytes; the rest of its `room` is nobody's. */
+void hak_valgrind_begun(void *user, size_t size, size_t room);
 void hak_valgrind_ended(void *user);
-void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size);
+void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, size_t room);
 
 #endif

@@ -26,7 +26,7 @@ proves() {
     local name=$1
     shift
     case $name in
-    *_linked | *_static) run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/$name" "$@" ;;
+    *_linked | *_static | *_internal) run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/$name" "$@" ;;
     *) run on_hakmem "$HAK_OUT/tests/$name" "$@" ;;
     esac
     said_ok

@@ -24,3 +24,15 @@
     echo "$output"
     [ "$status" -eq 0 ]
 }
+
+@test "realloc to a smaller size succeeds where there is no memory" {
+    run "$HAK_OUT/tests/shrink_when_refused_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
+@test "a free run is found behind many that are too short" {
+    run bash -c 'ulimit -v 1500000; "$HAK_OUT/tests/free_run_is_found_internal"'
+    echo "$output"
+    [ "$status" -eq 0 ]
+}

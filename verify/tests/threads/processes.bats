@@ -15,3 +15,5 @@ loads() {
 @test "a program ends while its threads allocate" { proves exit_while_allocating; }
 @test "dlopen and dlclose a thousand times" { loads dlopen_thousand_times; }
 @test "dlclose before a thread that used the library ends" { loads dlclose_before_thread_exit; }
+
+@test "fork with another library's handlers that allocate" { proves fork_foreign_handlers_linked; }

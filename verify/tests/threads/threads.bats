@@ -22,3 +22,5 @@ load ../on_hakmem
     proves many_keys_first
     proves many_keys_first_linked
 }
+
+@test "the heaps of threads that ended are used again, their memory too" { proves heap_churn_internal; }

@@ -1,0 +1,37 @@
+/* What a wild write can make of a thread's free list is reported at the flush, and a message about a pointer needs
+ * nothing but the pointer.
+ *
+ * usage: bad_lists_internal circle|interior|range_end */
+#define TEST_LINKED
+#include "../test.h"
+
+#include "core/heap.h"
+#include "core/refill.h"
+
+static void circle(void) {
+    struct hak_block *last = hak_malloc(40);
+    hak_free(last);
+    last->next = last;
+    hak_malloc_trim(0);
+}
+
+/* A forged header byte before an address inside of a live block. */
+static void interior(void) {
+    char *block = hak_malloc(1000);
+    block[495] = (char)hak_header_of(block);
+    hak_free(block + 496);
+    hak_malloc_trim(0);
+}
+
+static void range_end(void) {
+    uint64_t limit = atomic_load(&hak_range_limit);
+    hak_free((char *)hak_range_base + (limit << 4) - 16);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2, "usage: bad_lists_internal KIND");
+    if (strcmp(argv[1], "circle") == 0) circle();
+    if (strcmp(argv[1], "interior") == 0) interior();
+    if (strcmp(argv[1], "range_end") == 0) range_end();
+    return test_ok("nothing was reported");
+}
