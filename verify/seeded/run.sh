@@ -13,6 +13,7 @@
 #   audit1    the audit at level 1, or an assertion or a check of the allocator itself
 #   audit2    the same at level 2
 #             These three run without the driver's proofs of the whole heap: they must find it where it happens.
+#   asan      a report of AddressSanitizer, with the audit at level 2
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
 # DETECTOR+hang: the alarm that ends a hanging driver counts as seen, too.
 #
@@ -23,6 +24,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
+address_phases=(single batch resize)
 
 die() {
     printf 'seeded: %s\n' "$1" >&2
@@ -40,7 +42,7 @@ row_of() { rows | awk -v id="$1" '$1 == id'; }
 # variant_of DETECTOR
 variant_of() {
     case $1 in
-    release | debug | tsan) echo "$1" ;;
+    release | debug | asan | tsan) echo "$1" ;;
     audit1 | audit2) echo audit ;;
     *) die "no detector '$1'" ;;
     esac
@@ -57,6 +59,10 @@ run_detector() {
     case $1 in
     audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout 60 out/audit/tests/seeded_driver_internal ;;
     debug) HAK_SEEDED_PROOFS=$3 timeout 60 out/debug/tests/seeded_driver_internal ;;
+    asan)
+        HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout 60 out/asan/tests/seeded_driver_internal 1 \
+            "${address_phases[@]}"
+        ;;
     tsan)
         local TSAN_OPTIONS=halt_on_error=1:exitcode=66
         export TSAN_OPTIONS
@@ -73,6 +79,7 @@ was_seen() {
     case $1 in
     *+hang) [ "$2" -eq 142 ] || was_seen "${1%+hang}" "$2" "$3" ;;
     release) [ "$2" -ne 142 ] && [ "$2" -ne 124 ] ;;
+    asan) grep -q 'ERROR: AddressSanitizer' "$3" ;;
     tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
     *) grep -v '^hakmem: check: ' "$3" | grep -qE '^hakmem: (audit: broken|internal check failed|[a-z_]+\(\): )' ;;
     esac
@@ -81,8 +88,8 @@ was_seen() {
 # first_words OUTPUT: what was said first, short
 first_words() {
     local line
-    line=$(grep -m 1 -E '^hakmem: |^seeded driver: |WARNING: ThreadSanitizer|: [A-Za-z].* fails: ' "$1" || true)
-    sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/ \(pid=.*//' <<<"${line:-no word}" | cut -c 1-90
+    line=$(grep -m 1 -E '^hakmem: |^seeded driver: |(WARNING: Thread|ERROR: Address)Sanitizer|: [A-Za-z].* fails: ' "$1" || true)
+    sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/ \(pid=.*//; s/^==[0-9]+==//; s/ on address.*//' <<<"${line:-no word}" | cut -c 1-90
 }
 
 # detect ID NAME DETECTOR: one line of the result; 1 if it is not as it should be

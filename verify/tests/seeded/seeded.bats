@@ -15,7 +15,7 @@ seeded() {
 
 @test "the canary is found within a second by every detector" {
     seeded canary
-    printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($6 >= 1) slow = 1 } END { exit !(n > 2 && !slow) }'
+    printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($6 + 0 >= 1) slow = 1 } END { exit !(n > 2 && !slow) }'
 }
 
 @test "each bug of the catalogue is seen by the detectors that its row demands" {

@@ -24,7 +24,7 @@
 
 #define SLOTS         384
 #define ALARM_SECONDS 40
-#define CHILD_SECONDS 6
+#define CHILD_SECONDS 4
 
 static _Atomic uint64_t operations;
 static const char *phase_name = "begin";
@@ -591,11 +591,17 @@ static void phase_mixed(void) {
 
 /* ---- failures ---------------------------------------------------------------------------------------- */
 
+static size_t more_than_there_is(void) {
+    return (size_t)(atomic_load(&hak_range_limit) << 4) + ((size_t)64 << 20);
+}
+
 static void out_of_memory(size_t first, bool for_ever) {
     struct slot kept[12] = {{0}}, grown[12] = {{0}};
+    struct slot small;
     void *huge = NULL;
     for (size_t i = 0; i < TEST_COUNT(kept); i++)
         slot_take(&kept[i], 100 + 18000 * i);
+    slot_take(&small, 40);
     hak_os_faults_begin(first, for_ever);
     for (size_t i = 0; i < TEST_COUNT(kept); i++) {
         count_operation();
@@ -623,11 +629,18 @@ static void out_of_memory(size_t first, bool for_ever) {
         void *block = hak_malloc(3000);
         if (block != NULL) slot_own(&batch[i], block, 3000, 16);
     }
-    if (for_ever)
-        huge = hak_malloc((atomic_load(&hak_range_limit) << 4) + ((size_t)64 << 20)); /* more than there is */
+    if (for_ever) huge = hak_malloc(more_than_there_is());
+    if (for_ever && huge == NULL) {
+        void *moved = hak_realloc(small.block, more_than_there_is());
+        if (moved == NULL)
+            slot_verify_bytes(&small, small.room);
+        else
+            small = (struct slot){.block = moved, .size = small.size, .room = small.size, .fill = small.fill};
+    }
     hak_os_faults_end();
     prove_running();
     hak_free(huge);
+    slot_give(&small);
     for (size_t i = 0; i < 6000 && for_ever; i++)
         slot_give(&batch[i]);
     for (size_t i = 0; i < TEST_COUNT(kept); i++) {
