@@ -8,6 +8,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 {
     printf '#include <stdio.h>\n'
+    grep -E '^#define HAK_[A-Z_]+ +[0-9]+u?$' core/policy.h
     sed -n '/define HAK_OPTION_TABLE/,/^$/p' core/policy.h
     cat <<'C'
 #define ROW(field, name, type, standard, least, most, text) \
