@@ -7,6 +7,7 @@
 #include "core/heap.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/audit_valgrind.h"
 #include "verify/heap_check.h"
 
 struct hak_audit_figures hak_audit_figures;
@@ -23,7 +24,9 @@ static pthread_once_t books_once = PTHREAD_ONCE_INIT;
 static void *books_map(size_t bytes) {
     void *start =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return start == MAP_FAILED ? NULL : start;
+    if (start == MAP_FAILED) return NULL;
+    if (HAK_VALGRIND) hak_valgrind_hide(start, bytes);
+    return start;
 }
 
 static void books_open(void) {

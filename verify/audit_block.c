@@ -22,6 +22,7 @@ bool hak_audit_blocks_open(void) {
     void *start =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return false;
+    if (HAK_VALGRIND) hak_valgrind_hide(start, bytes);
     memset(free_pattern, FREE_FILL, sizeof free_pattern);
     memset(canary_pattern, CANARY, sizeof canary_pattern);
     atomic_store_explicit(&records, start, memory_order_release);

@@ -30,3 +30,7 @@ void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, s
     hak_valgrind_begun(user, size, room);
     VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
 }
+
+void hak_valgrind_hide(void *start, size_t bytes) {
+    VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
+}
