@@ -25,7 +25,10 @@ usage: ./build.sh COMMAND
   golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is more than 2 %
                           above verify/golden/table.txt; `golden --update` rewrites the table
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
-                          checks, assertions and audits see each; `seeded --list` names them
+                          checks, assertions and audits see each; `seeded --list` names them, `seeded --matrix`
+                          tries every detector on every bug
+  soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
+                          whatever is reported is a failure
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks
   list                    variants, targets, test groups, benchmark rows
@@ -144,6 +147,11 @@ golden)
 seeded)
     "$root/ci/install.sh" build seeded
     exec "$root/verify/seeded/run.sh" "$@"
+    ;;
+soak)
+    "$root/ci/install.sh" build programs
+    build audit lib out/audit/tests/stress_internal
+    exec "$root/verify/soak.sh" "$@"
     ;;
 bench)
     "$root/ci/install.sh" build bench

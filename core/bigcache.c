@@ -52,6 +52,7 @@ static void entry_remove(uint32_t first) {
     large->next = large->previous = large->newer = large->older = 0;
     cache.entries--;
     bytes_add(-large_bytes(large));
+    HAK_ASSERT((cache.entries == 0) == (hak_bigcache_bytes() == 0));
 }
 
 /* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */

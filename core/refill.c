@@ -11,8 +11,31 @@ static _Atomic uint32_t trim_requests;
 
 /* ---- log --------------------------------------------------------------------------------------------- */
 
-/* One line a batch: where it came from, how many blocks, and the counters after it. */
-HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, uint32_t count) {
+/* A slab's counters, as a batch finds them. */
+struct counters {
+    uint32_t used, carved, active;
+};
+
+static inline struct counters counters_of(const struct hak_slab *slab) {
+    return (struct counters){
+        .used = slab->used, .carved = slab->carved, .active = hak_superslab_of(slab)->active};
+}
+
+/* "NAME BEFORE-AFTER (CHANGE)": the change is what the counters show, not what the batch meant to do. */
+static void log_counter(struct hak_text *line, const char *name, uint32_t before, uint32_t after) {
+    hak_text_add(line, name);
+    hak_text_add_number(line, before);
+    hak_text_add(line, "->");
+    hak_text_add_number(line, after);
+    hak_text_add(line, after < before ? " (-" : " (+");
+    hak_text_add_number(line, after < before ? before - after : after - before);
+    hak_text_add(line, ")");
+}
+
+/* One line a batch: where it came from, how many blocks, and what it did to the counters. */
+HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, uint32_t count,
+                               struct counters before) {
+    struct counters after = counters_of(slab);
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: p0 ");
     hak_text_add(&line, what);
@@ -22,14 +45,11 @@ HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, ui
     hak_text_add_number(&line, hak_classes[slab->bin].stride);
     hak_text_add(&line, " blocks ");
     hak_text_add_number(&line, count);
-    hak_text_add(&line, " used ");
-    hak_text_add_number(&line, slab->used);
-    hak_text_add(&line, " carved ");
-    hak_text_add_number(&line, slab->carved);
+    log_counter(&line, " used ", before.used, after.used);
+    log_counter(&line, " carved ", before.carved, after.carved);
     hak_text_add(&line, " of ");
     hak_text_add_number(&line, slab->capacity);
-    hak_text_add(&line, " active ");
-    hak_text_add_number(&line, hak_superslab_of(slab)->active);
+    log_counter(&line, " active ", before.active, after.active);
     hak_text_print(&line);
 }
 
@@ -72,11 +92,12 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
     uint32_t count = hak_remote_word_count(word);
     HAK_CHECK(count > 0 && count <= slab->used);
     used_shown_add(slab, -count);
+    struct counters before = counters_of(slab);
     if (count == slab->used) {
         /* Every block is back: begin again, in address order, without a look at any of them. */
-        if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect-all", slab, count);
         hak_hook_batch(HAK_BATCH_RESET, slab, hak_remote_word_head(word), count);
         hak_slab_reset(slab);
+        if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect-all", slab, count, before);
         if (slab->state == HAK_SLAB_CURRENT) return;
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(home_heap, slab);
         hak_heap_drop_slab(home_heap, slab, hak_os_now_ms());
@@ -84,7 +105,7 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
     }
     collect_join(slab, hak_remote_word_head(word), count);
     hak_hook_batch(HAK_BATCH_COLLECT, slab, hak_remote_word_head(word), count);
-    if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect", slab, count);
+    if (HAK_UNLIKELY(policy->p0_log)) log_batch("collect", slab, count, before);
     if (slab->state == HAK_SLAB_FULL) hak_heap_partial_push(home_heap, slab);
 }
 
@@ -181,6 +202,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
         struct hak_slab *slab = class->current; /* again after each switch */
         if (slab != NULL) {
             struct hak_block *head;
+            struct counters before = counters_of(slab);
             enum hak_batch batch = HAK_BATCH_TAKE;
             uint32_t count = hak_slab_take(slab, take_max, &head);
             if (count == 0) {
@@ -190,7 +212,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
             if (count > 0) {
                 used_shown_add(slab, count);
                 if (HAK_UNLIKELY(policy->p0_log))
-                    log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count);
+                    log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count, before);
                 hak_hook_batch(batch, slab, head, count);
                 bin_fill(&heap->bins[bin], class, head, count, bounds);
                 hak_hook_bin(heap, bin);
@@ -232,10 +254,11 @@ static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const
     struct hak_heap *owner = hak_heap_of_home(slab->home);
     HAK_ASSERT(hak_home_ruled_by(slab->home, heap));
     (void)heap;
+    struct counters before = counters_of(slab);
     hak_slab_put(slab, run->head, run->tail, run->count);
     used_shown_add(slab, -run->count);
     hak_hook_batch(HAK_BATCH_PUT, slab, run->head, run->count);
-    if (HAK_UNLIKELY(policy->p0_log)) log_batch("flush", slab, run->count);
+    if (HAK_UNLIKELY(policy->p0_log)) log_batch("flush", slab, run->count, before);
     run->slab = NULL;
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);

@@ -119,6 +119,7 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
 
 size_t hak_superslab_purge(struct hak_superslab *ss) {
     uint32_t dirty = ss->dirty_mask & ss->free_mask;
+    HAK_ASSERT(dirty == ss->dirty_mask); /* dirty units are free */
     size_t bytes = 0;
     while (dirty != 0) {
         unsigned from = (unsigned)__builtin_ctz(dirty);
@@ -127,6 +128,7 @@ size_t hak_superslab_purge(struct hak_superslab *ss) {
         if (count > 32 - from) count = 32 - from;
         char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << ss->unit_shift);
         uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
+        HAK_ASSERT((mask & ~ss->free_mask) == 0);
         if (hak_os.purge(start, (size_t)count << ss->unit_shift)) {
             ss->dirty_mask &= ~mask;
             bytes += (size_t)count << ss->unit_shift;

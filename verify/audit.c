@@ -53,6 +53,24 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     return &slabs[hak_slab_first_granule(slab)];
 }
 
+/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
+ * heap with blocks in its bins at a time, and that heap has no other thread. */
+static _Thread_local uint32_t bin_lengths[HAK_BINS];
+
+static void bin_length_add(unsigned bin, uint32_t change) {
+    if (HAK_LIKELY(bin < HAK_BINS)) bin_lengths[bin] += change;
+}
+
+void hak_audit_malloc(void *user, size_t size) {
+    bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
+    hak_audit_block_begun(user, size);
+}
+
+void hak_audit_free(void *user) {
+    bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
+    hak_audit_block_ended(user);
+}
+
 /* ---- level 1 ----------------------------------------------------------------------------------------- */
 
 static void equal(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab,
@@ -140,10 +158,16 @@ static void remember(struct hak_audit_slab *own, enum hak_batch batch, const str
 static void check_everything(void) {
     struct hak_heap_check check;
     atomic_fetch_add_explicit(&hak_audit_figures.heap_checks, 1, memory_order_relaxed);
-    if (!hak_heap_check(&check)) hak_audit_report("the whole heap", check.faults, 0, NULL, NULL);
+    if (!hak_check_heap(&check)) hak_audit_report("the whole heap", check.faults, 0, NULL, NULL);
+}
+
+static void book_bin(enum hak_batch batch, const struct hak_slab *slab, uint32_t count) {
+    if (batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE) bin_length_add(slab->bin, count);
+    if (batch == HAK_BATCH_PUT || batch == HAK_BATCH_SEND) bin_length_add(slab->bin, -count);
 }
 
 void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
+    book_bin(batch, slab, count);
     if (hak_audit_options.level == 0) return;
     struct hak_audit_slab *own = hak_audit_slab_of(slab);
     if (own == NULL) return;
@@ -182,10 +206,12 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
         equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab,
               block);
         equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
+        hak_audit_block_listed(slab, block);
         if (HAK_UNLIKELY(++length > b->count)) break;
     }
     equal("count(bin) = length(bin)", b->count, length, NULL, b);
-    atomic_fetch_add_explicit(&hak_audit_figures.equations, 1, memory_order_relaxed);
+    equal("count(bin) = blocks that entered the bin and did not leave", b->count, bin_lengths[bin], NULL, b);
+    atomic_fetch_add_explicit(&hak_audit_figures.equations, 2, memory_order_relaxed);
     if (hak_audit_options.level >= 3) check_everything();
 }
 
@@ -193,6 +219,8 @@ static void slab_created(const struct hak_slab *slab) {
     struct hak_audit_slab *own = hak_audit_slab_of(slab);
     if (own == NULL) return;
     equal("a new slab has no blocks", slab->used + slab->carved, 0, slab, NULL);
+    equal("capacity of a new slab", slab->capacity,
+          hak_slab_capacity(slab->bin, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab, NULL);
     equal("nothing is left of the slab before", own->used, 0, slab, NULL);
     own->carved = own->used = own->free_length = 0;
     hak_audit_blocks_reset(slab);
@@ -206,8 +234,8 @@ static void slab_destroyed(const struct hak_slab *slab) {
     hak_audit_blocks_reset(slab);
 }
 
-/* A heap whose thread ended holds nothing in its bins. */
-static void heap_ended(const struct hak_heap *heap) {
+/* A heap without a thread holds nothing in its bins. */
+static void heap_is_idle(const struct hak_heap *heap) {
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         equal("bins of an ended heap", heap->bins[bin].count, 0, NULL, heap);
         equal("current slabs of an ended heap", heap->classes[bin].current == NULL, true, NULL, heap);
@@ -229,10 +257,12 @@ void hak_audit_event(enum hak_event event, void *subject) {
         break;
     }
     case HAK_EVENT_HEAP_ENDED:
-        heap_ended(subject);
+        heap_is_idle(subject);
+        for (unsigned bin = 0; bin < HAK_BINS; bin++)
+            equal("blocks that an ended thread did not give back", bin_lengths[bin], 0, NULL, subject);
         break;
     case HAK_EVENT_HEAP_ADOPTED:
-        heap_ended(subject);
+        heap_is_idle(subject);
         break;
     }
 }

@@ -97,6 +97,11 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
     }
 }
 
+void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block) {
+    const struct hak_audit_block *record = hak_audit_block_of(block);
+    if (record != NULL) expect(record, HAK_AUDIT_IN_BIN, "state of a listed block", slab, block);
+}
+
 void hak_audit_blocks_reset(const struct hak_slab *slab) {
     unpoison((void *)hak_slab_start(slab), (size_t)slab->granules << HAK_GRANULE_SHIFT);
     for (uint32_t i = 0; i < slab->capacity; i++) {
@@ -177,7 +182,7 @@ static void canary_check(const struct hak_slab *slab, const void *block, size_t 
                          slab, block);
 }
 
-void hak_audit_malloc(void *user, size_t size) {
+void hak_audit_block_begun(void *user, size_t size) {
     if (HAK_VALGRIND) hak_valgrind_begun(user, size, room_of(hak_slab_find(user)));
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;
@@ -197,7 +202,7 @@ void hak_audit_malloc(void *user, size_t size) {
     canary_set(user, size, room);
 }
 
-void hak_audit_free(void *user) {
+void hak_audit_block_ended(void *user) {
     if (HAK_VALGRIND) hak_valgrind_ended(user);
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;

@@ -31,6 +31,13 @@ struct hak_audit_block *hak_audit_block_of(const void *block);
 /* A batch moves a block: its state must be the one that this batch starts from. */
 void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block);
 
+/* A block that is in a bin's list must be known to be there. */
+void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block);
+
+/* A block becomes live, and ceases to be. */
+void hak_audit_block_begun(void *user, size_t size);
+void hak_audit_block_ended(void *user);
+
 /* All blocks of the slab are uncarved from here on; none may be live or in a bin. */
 void hak_audit_blocks_reset(const struct hak_slab *slab);
 

@@ -10,6 +10,7 @@
 #include "core/heap.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/hakmem_audit.h"
 #include "verify/heap_check.h"
 
 struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND ? 2 : 1};
@@ -212,11 +213,20 @@ static void print_summary(void) {
     hak_audit_print(&line);
 }
 
+size_t hak_heap_check(void) {
+    struct hak_heap_check check;
+    hak_hook_enter();
+    hak_check_heap(&check);
+    hak_hook_leave();
+    atomic_fetch_add_explicit(&hak_audit_figures.heap_checks, 1, memory_order_relaxed);
+    return check.faults;
+}
+
 /* Meant for a program that stands still; the walk itself changes nothing. */
 static void on_signal(int number) {
     (void)number;
     struct hak_heap_check check;
-    bool sound = hak_heap_check(&check);
+    bool sound = hak_check_heap(&check);
     struct hak_text line = {.length = 0};
     hak_text_add(&line,
                  sound ? "hakmem: audit: the whole heap is sound: " : "hakmem: audit: the heap is broken: ");

@@ -209,7 +209,7 @@ static void check_large(struct check *check) {
     equal(check, "live large blocks", hak_large_stats().live_blocks, check->result->large, NULL);
 }
 
-bool hak_heap_check(struct hak_heap_check *result) {
+bool hak_check_heap(struct hak_heap_check *result) {
     memset(result, 0, sizeof *result);
     if (!hak_range_is_there()) return true;
     struct check check = {.result = result, .top = hak_range_top()};

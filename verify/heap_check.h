@@ -19,6 +19,6 @@ struct hak_heap_check {
 };
 
 /* True if there was no fault. Needs no memory but its own, which it takes from the system and returns. */
-bool hak_heap_check(struct hak_heap_check *result);
+bool hak_check_heap(struct hak_heap_check *result);
 
 #endif

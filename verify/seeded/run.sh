@@ -2,6 +2,8 @@
 # Plants known bugs into copies of the sources, one at a time, and proves that they are seen.
 #
 #   run.sh [--list] [ID...]     default: clean, canary and every row of table.txt
+#   run.sh --matrix [ID...]     every detector on every bug, whatever the table demands: a table in Markdown, where a
+#                               cell is operations / seconds to detection
 #
 # For each ID the patch ID_*.patch is applied to a copy of the tree, what changed is built, and the detectors that
 # its row of table.txt demands are run. One line each: bug, detector, seen or NOT SEEN, operations to detection,
@@ -15,6 +17,7 @@
 #             These three run without the driver's proofs of the whole heap: they must find it where it happens.
 #   asan      a report of AddressSanitizer, with the audit at level 2
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
+#   memcheck  a report of Memcheck, without the audit's; only in the matrix
 # DETECTOR+hang: the alarm that ends a hanging driver counts as seen, too.
 #
 # HAK_SEEDED_JOBS   bugs worked on at once; default: processors
@@ -25,6 +28,7 @@ root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
 address_phases=(single batch resize)
+all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck
 
 die() {
     printf 'seeded: %s\n' "$1" >&2
@@ -44,6 +48,7 @@ variant_of() {
     case $1 in
     release | debug | asan | tsan) echo "$1" ;;
     audit1 | audit2) echo audit ;;
+    memcheck) echo valgrind ;;
     *) die "no detector '$1'" ;;
     esac
 }
@@ -69,6 +74,11 @@ run_detector() {
         timeout 60 out/tsan/tests/stress_internal 2 11 &&
             HAK_SEEDED_PROOFS=$3 timeout 60 out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
         ;;
+    memcheck)
+        HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout 120 valgrind -q --error-exitcode=66 \
+            --soname-synonyms=somalloc=nouserintercepts \
+            out/valgrind/tests/seeded_driver_internal 1 "${address_phases[@]}"
+        ;;
     release) timeout 60 out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1
 }
@@ -81,6 +91,7 @@ was_seen() {
     release) [ "$2" -ne 142 ] && [ "$2" -ne 124 ] ;;
     asan) grep -q 'ERROR: AddressSanitizer' "$3" ;;
     tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
+    memcheck) grep -qE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall param|Source and dest|Mismatched)' "$3" ;;
     *) grep -v '^hakmem: check: ' "$3" | grep -qE '^hakmem: (audit: broken|internal check failed|[a-z_]+\(\): )' ;;
     esac
 }
@@ -100,7 +111,9 @@ detect() {
     run_detector "${3%+hang}" "$output" "$proofs" 2>/dev/null || status=$?
     end=$EPOCHREALTIME
     was_seen "$3" "$status" "$output" && seen=yes
-    if [ "$1" = clean ]; then
+    if [ "$matrix" = 1 ]; then
+        verdict=$seen
+    elif [ "$1" = clean ]; then
         verdict=$([ "$status" -eq 0 ] && echo silent || echo "FALSE REPORT")
     else
         verdict=$([ "$seen" = yes ] && echo seen || echo "NOT SEEN")
@@ -108,7 +121,32 @@ detect() {
     printf '%-7s %-33s %-12s %-12s %9s %6.2f  %s\n' "$1" "$2" "$3" "$verdict" \
         "$(awk '/^ops / { print $2; found = 1; exit } END { if (!found) print "-" }' "$output")" \
         "$(awk -v a="$start" -v b="$end" 'BEGIN { print b - a }')" "$(first_words "$output")"
-    [[ $verdict == seen || $verdict == silent ]]
+    [ "$matrix" = 1 ] || [[ $verdict == seen || $verdict == silent ]]
+}
+
+# as_table: the lines of detect as a table in Markdown, a row a bug
+as_table() {
+    awk -v all="$all_detectors" '
+        BEGIN {
+            count = split(all, detectors, ",")
+            printf "| bug | name |"
+            for (i = 1; i <= count; i++) printf " %s |", detectors[i]
+            printf "\n|---|---|"
+            for (i = 1; i <= count; i++) printf "---|"
+            print ""
+        }
+        NF >= 6 && ($4 == "yes" || $4 == "no") {
+            if (!($1 in name)) { order[++bugs] = $1; name[$1] = $2 }
+            time = $6 + 0 < 10 ? $6 : sprintf("%d", $6)
+            cell[$1, $3] = $1 == "clean" ? ($4 == "yes" ? "FALSE REPORT" : time " s") : $4 == "no" ? "–" : $5 " / " time
+        }
+        END {
+            for (b = 1; b <= bugs; b++) {
+                printf "| %s | %s |", order[b], name[order[b]]
+                for (i = 1; i <= count; i++) printf " %s |", cell[order[b], detectors[i]]
+                print ""
+            }
+        }' | { sed -u 2q; sort; }
 }
 
 # seed_one ID: the whole of one bug, in a copy of the base
@@ -117,6 +155,7 @@ seed_one() {
     row=$(row_of "$id")
     [ -n "$row" ] || die "no bug '$id'; see --list"
     read -r _ name detectors <<<"$row"
+    [ "$matrix" = 0 ] || detectors=$all_detectors
     mkdir "$copy"
     cp -a "$base/." "$copy"
     cd "$copy"
@@ -153,6 +192,13 @@ if [ "${1:-}" = --list ]; then
     exit
 fi
 
+matrix=0
+if [ "${1:-}" = --matrix ]; then
+    matrix=1
+    shift
+fi
+export matrix
+
 ids=("$@")
 if [ ${#ids[@]} -eq 0 ]; then
     mapfile -t ids < <(rows | cut -d ' ' -f 1)
@@ -167,7 +213,9 @@ base=$work/base
 export work base
 mkdir "$base"
 cp -a "$root"/{Makefile,ci,core,verify,bench} "$base"
-variants=$(for id in "${ids[@]}"; do row_of "$id" | cut -d ' ' -f 3 | tr ',' '\n'; done | while read -r detector; do
+variants=$(for id in "${ids[@]}"; do
+    if [ "$matrix" = 1 ]; then echo "$all_detectors"; else row_of "$id" | cut -d ' ' -f 3; fi | tr ',' '\n'
+done | while read -r detector; do
     variant_of "${detector%+hang}"
 done | sort -u)
 jobs=${HAK_SEEDED_JOBS:-$(nproc)}
@@ -176,6 +224,10 @@ for variant in $variants; do
     make -s -C "$base" -j"$jobs" VARIANT="$variant" $(programs_of "$variant")
 done
 
+if [ "$matrix" = 1 ]; then
+    printf '%s\n' "${ids[@]}" | xargs -P "$jobs" -n 1 "${BASH_SOURCE[0]}" --one | tee /dev/stderr | as_table
+    exit
+fi
 printf '%-7s %-33s %-12s %-12s %9s %6s  %s\n' bug name detector result ops secs "first words"
 status=0
 printf '%s\n' "${ids[@]}" | xargs -P "$jobs" -n 1 "${BASH_SOURCE[0]}" --one || status=1

@@ -79,7 +79,24 @@ prints() {
 }
 
 @test "statistics at exit go to stderr" { prints STATS 'live large blocks: 0$'; }
-@test "the log of batches goes to stderr" { prints TINY_P0_LOG 'p0 carve slab 0x[0-9a-f]+ stride [0-9]+ blocks [0-9]+'; }
+
+@test "the log of batches shows what each did to the counters, and they add up" {
+    prints TINY_P0_LOG 'p0 carve slab 0x[0-9a-f]+ stride [0-9]+ blocks [0-9]+ used '
+    # carve: blocks = the change of used, carved and active; take and flush leave carved alone, flush and collect give back
+    awk '/^hakmem: p0 remote/ { next }
+         /^hakmem: p0 / {
+             lines++; seen[$3]++
+             for (i = 4; i < NF; i++) if ($i ~ /^(used|carved|active)$/) {
+                 split($(i + 1), value, "->"); change = $(i + 2); gsub(/[()+]/, "", change)
+                 if (value[2] - value[1] != change + 0) { print "not its difference: " $0; bad = 1 }
+                 delta[$i] = change + 0
+             } else if ($i == "blocks") blocks = $(i + 1)
+             sign = $3 == "carve" || $3 == "take" ? 1 : -1
+             if (delta["used"] != sign * blocks || delta["active"] != sign * blocks) { print "counted wrongly: " $0; bad = 1 }
+             if ($3 == "carve" ? delta["carved"] != blocks : $3 != "collect-all" && delta["carved"] != 0) { print "carved wrongly: " $0; bad = 1 }
+         }
+         END { exit bad || lines < 10 || !seen["carve"] || !seen["take"] || !seen["flush"] }' "$BATS_TEST_TMPDIR/err"
+}
 
 @test "the BigCache budget bounds what is kept" {
     export HAKMEM_PURGE_DELAY_MS=3600000

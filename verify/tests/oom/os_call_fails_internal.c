@@ -114,7 +114,7 @@ static void scenario(void) {
 
 static void expect_sound(const char *when, size_t live_before, size_t large_before) {
     struct hak_heap_check check;
-    CHECK(hak_heap_check(&check), "%s: %zu equations do not hold", when, check.faults);
+    CHECK(hak_check_heap(&check), "%s: %zu equations do not hold", when, check.faults);
     size_t mine = 0;
     for (size_t i = 0; i < SLOTS; i++)
         mine += slots[i].block != NULL;
@@ -128,7 +128,7 @@ static size_t run_once(size_t first, bool for_ever) {
     if (pthread_create(&thread, NULL, leave_blocks, slots) == 0) pthread_join(thread, NULL);
     for (size_t i = 0; i < SLOTS; i++)
         give(&slots[i]);
-    CHECK(hak_heap_check(&before), "before: %zu equations do not hold", before.faults);
+    CHECK(hak_check_heap(&before), "before: %zu equations do not hold", before.faults);
     hak_os_faults_begin(first, for_ever);
     scenario();
     size_t calls = hak_os_faults_end();

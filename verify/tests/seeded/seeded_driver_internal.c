@@ -184,7 +184,7 @@ static bool proofs = true;
 static void prove_running(void) {
     struct hak_heap_check check;
     if (!proofs) return;
-    EXPECT(hak_heap_check(&check), "%zu equations do not hold", check.faults);
+    EXPECT(hak_check_heap(&check), "%zu equations do not hold", check.faults);
 }
 
 /* At a phase's end: nothing is left of it, in particular no remote block that nobody will collect. */
@@ -193,7 +193,7 @@ static void prove_empty(void) {
     prove_running();
     hak_malloc_trim(0);
     if (!proofs) return;
-    EXPECT(hak_heap_check(&check), "%zu equations do not hold after a trim", check.faults);
+    EXPECT(hak_check_heap(&check), "%zu equations do not hold after a trim", check.faults);
     EXPECT(check.live == baseline.live, "%zu live blocks, %zu at first", check.live, baseline.live);
     EXPECT(check.large == baseline.large, "%zu large blocks, %zu at first", check.large, baseline.large);
     EXPECT(check.in_remote_lists == 0, "%zu blocks in remote lists", check.in_remote_lists);
@@ -801,7 +801,7 @@ static void warm_up(void) {
     pthread_barrier_destroy(&step);
     resident_mb();
     hak_malloc_trim(0);
-    if (proofs) EXPECT(hak_heap_check(&baseline), "%zu equations do not hold", baseline.faults);
+    if (proofs) EXPECT(hak_check_heap(&baseline), "%zu equations do not hold", baseline.faults);
 }
 
 static bool wanted(const char *name, int argc, char **argv) {

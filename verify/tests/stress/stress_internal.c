@@ -140,7 +140,7 @@ static void *line_of_workers(void *argument) {
 
 static void prove(const char *when, double seconds, bool shown) {
     struct hak_heap_check check;
-    bool sound = hak_heap_check(&check);
+    bool sound = hak_check_heap(&check);
     if (shown || !sound)
         dprintf(STDERR_FILENO,
                 "# %5.1f s: %s: %zu equations, %zu live, %zu large, %zu remote, %zu slabs, %zu heaps\n",
@@ -210,14 +210,14 @@ int main(int argc, char **argv) {
     run(0.3, seed); /* what the thread library keeps for each thread is there before we count */
     for (size_t i = 0; i < SHARED; i++)
         if (shared[i] != NULL) item_free(atomic_exchange(&shared[i], NULL));
-    CHECK(hak_heap_check(&before), "before: %zu equations do not hold", before.faults);
+    CHECK(hak_check_heap(&before), "before: %zu equations do not hold", before.faults);
     run(seconds * 0.7, seed);
     run_with_stops(seconds * 0.3, seed);
     for (size_t i = 0; i < SHARED; i++)
         if (shared[i] != NULL) item_free(shared[i]);
     hak_malloc_trim(0);
     prove("all freed", seconds, true);
-    CHECK(hak_heap_check(&after), "after: %zu equations do not hold", after.faults);
+    CHECK(hak_check_heap(&after), "after: %zu equations do not hold", after.faults);
     CHECK(after.live == before.live && after.large == before.large,
           "%zu blocks and %zu large ones are left over", after.live - before.live,
           after.large - before.large);
