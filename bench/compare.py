@@ -132,6 +132,43 @@ def select(rows, wanted):
     return chosen
 
 
+def means_against(rows, peers, figure):
+    return ", ".join(
+        f"{peer} {statistics.geometric_mean(row['hakmem'][figure] / row[peer][figure] for row in rows.values()):.2f}"
+        for peer in peers)
+
+
+def print_markdown(file):
+    """The tables of docs/performance.md, from the results that a run has written."""
+    with open(file, encoding="utf-8") as stream:
+        results = json.load(stream)
+    rows = {row["name"]: row["allocators"] for row in results["rows"]}
+    names = list(next(iter(rows.values())))
+    peers = [name for name in names if name != "hakmem"]
+
+    print("| row | " + " | ".join(names) + " | ÷ fastest peer |")
+    print("|---" * (len(names) + 2) + "|")
+    best = {}
+    for row, figures in rows.items():
+        best[row] = figures["hakmem"]["median"] / max(figures[peer]["median"] for peer in peers)
+        cells = []
+        for name in names:
+            figure = figures[name]
+            cells.append(f"{figure['median'] / 1e6:.1f} ({figure['min'] / 1e6:.0f}–{figure['max'] / 1e6:.0f})")
+        print(f"| {row} | " + " | ".join(cells) + f" | {best[row]:.2f} |")
+    means = means_against(rows, peers, "median")
+    print(f"\nGeometric means of HAKMEM's throughput relative to: {means}, "
+          f"the fastest peer of each row {statistics.geometric_mean(best.values()):.2f}.\n")
+
+    print("| row | " + " | ".join(names) + " |")
+    print("|---" * (len(names) + 1) + "|")
+    for row, figures in rows.items():
+        if max(figures[name]["peak_kib"] for name in names) > 10 * 1024:
+            print(f"| {row} | " + " | ".join(f"{figures[name]['peak_kib'] / 1024:.1f}" for name in names) + " |")
+    means = means_against(rows, peers, "peak_kib")
+    print(f"\nGeometric means over all rows of HAKMEM's peak relative to: {means}.")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./build.sh bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,7 +176,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the work")
     parser.add_argument("--rounds", type=int, help="runs of each allocator in each row (default 5)")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--markdown", metavar="FILE.json", help="print the tables of such a result and end")
     options = parser.parse_args()
+    if options.markdown:
+        print_markdown(options.markdown)
+        return
     if options.list:
         print("\n".join(row[0] for row in ROWS))
         return
