@@ -162,6 +162,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
     HAK_CHECK((ss->free_mask & mask) == mask && granules <= UINT8_MAX);
     ss->free_mask &= ~mask;
     ss->dirty_mask &= ~mask;
+    HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
     struct hak_slab *slab = hak_slot_address(first);
     HAK_ASSERT(hak_kind_of(first) == HAK_KIND_NONE);
     slab->home = ss->home;
@@ -198,6 +199,7 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
     slab->freelist = NULL;
     ss->free_mask |= mask;
     ss->dirty_mask |= mask;
+    HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
     ss->since = now;
 }
 
