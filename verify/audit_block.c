@@ -219,21 +219,22 @@ void hak_audit_block_ended(void *user) {
 }
 
 void hak_audit_resize(void *user, size_t size) {
-    struct hak_audit_block *record = hak_audit_block_of(user);
-    if (record == NULL) return;
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
+    if (HAK_VALGRIND) hak_valgrind_resized(user, user, hak_valgrind_usable(user, room), size, room);
+    struct hak_audit_block *record = hak_audit_block_of(user);
+    if (record == NULL) return;
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
     canary_check(slab, user, record->size, room);
     unpoison(user, room);
-    if (HAK_VALGRIND) hak_valgrind_resized(user, user, record->size, size, room);
     record->size = (uint32_t)size;
     canary_set(user, size, room);
 }
 
 size_t hak_audit_usable(const void *user, size_t usable) {
     const struct hak_audit_block *record = hak_audit_block_of(user);
-    return record == NULL || record->state != HAK_AUDIT_LIVE ? usable : record->size;
+    if (record != NULL && record->state == HAK_AUDIT_LIVE) return record->size;
+    return HAK_VALGRIND ? hak_valgrind_usable(user, usable) : usable;
 }
 
 /* ---- what only Valgrind has to know ------------------------------------------------------------------- */

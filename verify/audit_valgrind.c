@@ -31,6 +31,12 @@ void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, s
     VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
 }
 
+/* Memcheck knows how far the block goes even where the audit keeps no record of it. Errors are off meanwhile. */
+size_t hak_valgrind_usable(const void *user, size_t room) {
+    uintptr_t end = VALGRIND_CHECK_MEM_IS_ADDRESSABLE(user, room);
+    return end == 0 ? room : end - (uintptr_t)user;
+}
+
 void hak_valgrind_hide(void *start, size_t bytes) {
     VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
 }

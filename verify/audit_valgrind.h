@@ -8,6 +8,8 @@ void hak_valgrind_quiet(bool quiet); /* errors in between are the allocator's, a
 /* A block of `size` bytes; the rest of its `room` is nobody's. */
 void hak_valgrind_begun(void *user, size_t size, size_t room);
 void hak_valgrind_ended(void *user);
+/* How much of a live block's `room` the program may use. */
+size_t hak_valgrind_usable(const void *user, size_t room);
 /* Memory of the audit: the search for leaks need not walk it, and it holds no reference that counts. */
 void hak_valgrind_hide(void *start, size_t bytes);
 void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, size_t room);

@@ -27,7 +27,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
-address_phases=(single batch resize)
+memcheck_phases=(single batch resize)
 all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck
 
 die() {
@@ -64,10 +64,7 @@ run_detector() {
     case $1 in
     audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout 60 out/audit/tests/seeded_driver_internal ;;
     debug) HAK_SEEDED_PROOFS=$3 timeout 60 out/debug/tests/seeded_driver_internal ;;
-    asan)
-        HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout 60 out/asan/tests/seeded_driver_internal 1 \
-            "${address_phases[@]}"
-        ;;
+    asan) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout 60 out/asan/tests/seeded_driver_internal ;;
     tsan)
         local TSAN_OPTIONS=halt_on_error=1:exitcode=66
         export TSAN_OPTIONS
@@ -77,7 +74,7 @@ run_detector() {
     memcheck)
         HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout 120 valgrind -q --error-exitcode=66 \
             --soname-synonyms=somalloc=nouserintercepts \
-            out/valgrind/tests/seeded_driver_internal 1 "${address_phases[@]}"
+            out/valgrind/tests/seeded_driver_internal 1 "${memcheck_phases[@]}"
         ;;
     release) timeout 60 out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1

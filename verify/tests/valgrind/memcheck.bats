@@ -3,6 +3,7 @@
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=valgrind lib >&2
     cat >"$BATS_FILE_TMPDIR/faults.c" <<'C'
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 int main(int argc, char **argv) {
@@ -18,6 +19,16 @@ int main(int argc, char **argv) {
     case 5: free(large); return large[5];
     case 6: return aligned[100];
     case 7: free(small + 16); break;
+    case 8: // all that usable_size tells may be written, also after a realloc in place
+        for (size_t size = 0; size < 3000; size += 7) {
+            char *p = malloc(size);
+            memset(p, 2, malloc_usable_size(p));
+            p = realloc(p, size + 1);
+            memset(p, 2, malloc_usable_size(p));
+            if (malloc_usable_size(p) > size + 1) return 7;
+            free(p);
+        }
+        break;
     }
     small = realloc(small, 45);
     small = realloc(small, 3000);
@@ -44,36 +55,44 @@ memcheck() {
     [[ $output != *"=="* ]]
 }
 
+@test "what malloc_usable_size tells may be written, at every level of the audit" {
+    for level in 0 1 2; do
+        HAKMEM_AUDIT_LEVEL=$level memcheck 8
+        [ "$status" -eq 0 ]
+        [[ $output != *"=="* ]]
+    done
+}
+
 @test "an over-read is reported at its line, with the allocating one" {
     memcheck 1
     [ "$status" -eq 99 ]
-    [[ $output == *"Invalid read of size 1"*"main (faults.c:9)"*"0 bytes after a block of size 40 alloc'd"*"main (faults.c:4)"* ]]
+    [[ $output == *"Invalid read of size 1"*"main (faults.c:10)"*"0 bytes after a block of size 40 alloc'd"*"main (faults.c:5)"* ]]
 }
 
 @test "an uninitialised read and a leak" {
     memcheck 2
     [ "$status" -eq 99 ]
-    [[ $output == *"Conditional jump or move depends on uninitialised value(s)"*"main (faults.c:10)"* ]]
-    [[ $output == *"40 bytes in 1 blocks are definitely lost"*"main (faults.c:10)"* ]]
+    [[ $output == *"Conditional jump or move depends on uninitialised value(s)"*"main (faults.c:11)"* ]]
+    [[ $output == *"40 bytes in 1 blocks are definitely lost"*"main (faults.c:11)"* ]]
 }
 
 @test "a use after free, small and large" {
     memcheck 3
     [ "$status" -eq 99 ]
-    [[ $output == *"Invalid read of size 1"*"main (faults.c:11)"*"0 bytes inside a block of size 40 free'd"*"main (faults.c:11)"* ]]
+    [[ $output == *"Invalid read of size 1"*"main (faults.c:12)"*"0 bytes inside a block of size 40 free'd"*"main (faults.c:12)"* ]]
     memcheck 5
-    [[ $output == *"Invalid read of size 1"*"main (faults.c:13)"*"5 bytes inside a block of size 100,000 free'd"* ]]
+    [[ $output == *"Invalid read of size 1"*"main (faults.c:14)"*"5 bytes inside a block of size 100,000 free'd"* ]]
 }
 
 @test "an overflow of a large block" {
     memcheck 4
     [ "$status" -eq 99 ]
-    [[ $output == *"Invalid write of size 1"*"main (faults.c:12)"*"0 bytes after a block of size 100,000 alloc'd"* ]]
+    [[ $output == *"Invalid write of size 1"*"main (faults.c:13)"*"0 bytes after a block of size 100,000 alloc'd"* ]]
 }
 
 @test "an over-read of an aligned block" {
     memcheck 6
-    [[ $output == *"Invalid read of size 1"*"main (faults.c:14)"* ]]
+    [[ $output == *"Invalid read of size 1"*"main (faults.c:15)"* ]]
 }
 
 @test "an invalid free is HAKMEM's message" {
