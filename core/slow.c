@@ -41,7 +41,7 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool ze
     }
     hak_tick(heap);
     void *user = hak_large_alloc(size, align, zero);
-    if (user != NULL) hak_hook_large_begun(user, size);
+    if (user != NULL) hak_hook_large_begun(user, size, zero);
     return user;
 }
 
@@ -180,16 +180,17 @@ static size_t usable_size(const char *operation, const void *user) {
     const struct hak_slab *slab;
     if (header == HAK_HEADER_LARGE) {
         const struct hak_large *large = hak_large_find(user);
-        if (large != NULL) return hak_large_usable(large);
+        if (large != NULL) return hak_hook_usable(user, user, hak_large_usable(large));
     } else if (header == HAK_HEADER_ALIGNED) {
         const struct hak_block *block = container_of(user, &slab);
         if (block != NULL)
-            return hak_hook_usable(block, hak_classes[slab->bin].stride - 1) -
-                   (size_t)((const char *)user - (const char *)block);
+            return hak_hook_usable(block, user,
+                                   hak_classes[slab->bin].stride - 1 -
+                                       (size_t)((const char *)user - (const char *)block));
     } else if (hak_bin_of_block(user) < HAK_BINS) {
         slab = hak_slab_find(user);
         if (slab != NULL && header == HAK_BIN_HEADER(slab->bin) && hak_slab_owns(slab, user))
-            return hak_hook_usable(user, hak_classes[slab->bin].stride - 1);
+            return hak_hook_usable(user, user, hak_classes[slab->bin].stride - 1);
     }
     hak_report_bad_pointer(operation, user);
 }

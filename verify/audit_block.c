@@ -183,7 +183,7 @@ static void canary_check(const struct hak_slab *slab, const void *block, size_t 
 }
 
 void hak_audit_block_begun(void *user, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_begun(user, size, room_of(hak_slab_find(user)));
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size, room_of(hak_slab_find(user)), false);
     struct hak_audit_block *record = hak_audit_block_of(user);
     if (record == NULL) return;
     const struct hak_slab *slab = hak_slab_find(user);
@@ -231,10 +231,11 @@ void hak_audit_resize(void *user, size_t size) {
     canary_set(user, size, room);
 }
 
-size_t hak_audit_usable(const void *user, size_t usable) {
-    const struct hak_audit_block *record = hak_audit_block_of(user);
-    if (record != NULL && record->state == HAK_AUDIT_LIVE) return record->size;
-    return HAK_VALGRIND ? hak_valgrind_usable(user, usable) : usable;
+size_t hak_audit_usable(const void *block, const void *user, size_t room) {
+    const struct hak_audit_block *record = hak_audit_block_of(block);
+    size_t offset = (size_t)((const char *)user - (const char *)block);
+    if (record != NULL && record->state == HAK_AUDIT_LIVE) room = record->size - offset;
+    return HAK_VALGRIND ? hak_valgrind_usable(user, room) : room;
 }
 
 /* ---- what only Valgrind has to know ------------------------------------------------------------------- */
@@ -247,8 +248,8 @@ void hak_audit_leave(void) {
     if (HAK_VALGRIND) hak_valgrind_quiet(false);
 }
 
-void hak_audit_large_begun(void *user, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_begun(user, size, hak_large_usable(hak_large_find(user)));
+void hak_audit_large_begun(void *user, size_t size, bool zero) {
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size, hak_large_usable(hak_large_find(user)), zero);
 }
 
 void hak_audit_large_ended(void *user) {
@@ -263,11 +264,11 @@ void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size
 void hak_audit_aligned(void *block, void *user, size_t size) {
     if (!HAK_VALGRIND) return;
     hak_valgrind_ended(block);
-    hak_valgrind_begun(user, size, size);
+    hak_valgrind_begun(user, size, size, false);
 }
 
 void hak_audit_unaligned(void *block, void *user) {
     if (!HAK_VALGRIND) return;
     hak_valgrind_ended(user);
-    hak_valgrind_begun(block, 1, 1);
+    hak_valgrind_begun(block, 1, 1, false);
 }

@@ -10,8 +10,8 @@ void hak_valgrind_quiet(bool quiet) {
         VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-void hak_valgrind_begun(void *user, size_t size, size_t room) {
-    VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, 0);
+void hak_valgrind_begun(void *user, size_t size, size_t room, bool zero) {
+    VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, zero);
     VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
 }
 
@@ -27,7 +27,7 @@ void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, s
         return;
     }
     VALGRIND_FREELIKE_BLOCK(old, 0);
-    hak_valgrind_begun(user, size, room);
+    hak_valgrind_begun(user, size, room, false);
     VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
 }
 

@@ -5,8 +5,8 @@
 #include "core/types.h"
 
 void hak_valgrind_quiet(bool quiet); /* errors in between are the allocator's, and meant */
-/* A block of `size` bytes; the rest of its `room` is nobody's. */
-void hak_valgrind_begun(void *user, size_t size, size_t room);
+/* A block of `size` bytes, all zero or undefined; the rest of its `room` is nobody's. */
+void hak_valgrind_begun(void *user, size_t size, size_t room, bool zero);
 void hak_valgrind_ended(void *user);
 /* How much of a live block's `room` the program may use. */
 size_t hak_valgrind_usable(const void *user, size_t room);

@@ -32,8 +32,8 @@ enum hak_event {
 /* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
-/* A large block began, or is about to end. */
-void hak_audit_large_begun(void *user, size_t size);
+/* A large block began, all zero or not, or is about to end. */
+void hak_audit_large_begun(void *user, size_t size, bool zero);
 void hak_audit_large_ended(void *user);
 /* A large block has a new size, and a new place if `old` is not `user`. */
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
@@ -53,8 +53,8 @@ void hak_audit_event(enum hak_event event, void *subject);
 bool hak_audit_option(const char *setting);
 /* A live block stays where it is, and `size` is asked for now. */
 void hak_audit_resize(void *user, size_t size);
-/* Bytes that the program may use of a live block of `usable` bytes. */
-size_t hak_audit_usable(const void *user, size_t usable);
+/* Bytes that the program may use at `user`, which is the live block `block` or aligned inside of it, of `room`. */
+size_t hak_audit_usable(const void *block, const void *user, size_t room);
 /* The library was loaded, and the process ends. */
 void hak_audit_begin(void);
 void hak_audit_end(void);
@@ -67,8 +67,8 @@ HAK_INLINE void hak_hook_leave(void) {
     if (HAK_AUDIT) hak_audit_leave();
 }
 
-HAK_INLINE void hak_hook_large_begun(void *user, size_t size) {
-    if (HAK_AUDIT) hak_audit_large_begun(user, size);
+HAK_INLINE void hak_hook_large_begun(void *user, size_t size, bool zero) {
+    if (HAK_AUDIT) hak_audit_large_begun(user, size, zero);
 }
 
 HAK_INLINE void hak_hook_large_ended(void *user) {
@@ -115,8 +115,8 @@ HAK_INLINE void hak_hook_resize(void *user, size_t size) {
     if (HAK_AUDIT) hak_audit_resize(user, size);
 }
 
-HAK_INLINE size_t hak_hook_usable(const void *user, size_t usable) {
-    return HAK_AUDIT ? hak_audit_usable(user, usable) : usable;
+HAK_INLINE size_t hak_hook_usable(const void *block, const void *user, size_t room) {
+    return HAK_AUDIT ? hak_audit_usable(block, user, room) : room;
 }
 
 HAK_INLINE void hak_hook_begin(void) {

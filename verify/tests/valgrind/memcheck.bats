@@ -20,12 +20,15 @@ int main(int argc, char **argv) {
     case 6: return aligned[100];
     case 7: free(small + 16); break;
     case 8: // all that usable_size tells may be written, also after a realloc in place
-        for (size_t size = 0; size < 3000; size += 7) {
-            char *p = malloc(size);
+        for (size_t size = 0; size < 200000; size += size < 3000 ? 7 : 9999) {
+            char *p = size % 2 == 0 ? malloc(size) : aligned_alloc(128, size);
             memset(p, 2, malloc_usable_size(p));
             p = realloc(p, size + 1);
             memset(p, 2, malloc_usable_size(p));
             if (malloc_usable_size(p) > size + 1) return 7;
+            free(p);
+            p = calloc(1, size + 1);
+            if (p[size] != 0) return 7;
             free(p);
         }
         break;
@@ -55,7 +58,7 @@ memcheck() {
     [[ $output != *"=="* ]]
 }
 
-@test "what malloc_usable_size tells may be written, at every level of the audit" {
+@test "what malloc_usable_size tells may be written, what calloc gives read, at every level of the audit" {
     for level in 0 1 2; do
         HAKMEM_AUDIT_LEVEL=$level memcheck 8
         [ "$status" -eq 0 ]
