@@ -170,8 +170,8 @@ C
 }
 
 @test "libhakmem.so exports exactly the names of core/symbols.def" {
-    grep -o 'HAK_SYMBOL([A-Za-z0-9_]*)' "$HAK_ROOT/core/symbols.def" | sed 's/HAK_SYMBOL(\(.*\))/\1/' |
-        LC_ALL=C sort >wanted
+    sed '/^#if HAK_AUDIT/,/^#endif/d' "$HAK_ROOT/core/symbols.def" | # not in release
+        grep -o 'HAK_SYMBOL([A-Za-z0-9_]*)' | sed 's/HAK_SYMBOL(\(.*\))/\1/' | LC_ALL=C sort >wanted
     exported_names "$HAK_OUT/libhakmem.so" >exported
     [ "$(wc -l <wanted)" -gt 40 ]
     diff wanted exported
