@@ -1,19 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# gcc building HAKMEM itself: objects and libraries must be the same, byte for byte.
-
 needs=(gcc make ld as)
 subjects=(make gcc cc1 as ld)
-
-# A copy: both runs compile the same text even while somebody edits it.
-prepare() {
-    cp -R "$root/Makefile" "$root/core" "$root/verify" "$root/bench" "$root/ci" .
-}
-
-workload() {
-    local variant variants=(release debug)
-    if [[ $quick == 1 ]]; then variants=(release); fi
-    for variant in "${variants[@]}"; do
-        make -s -C "$input" CC=gcc VARIANT="$variant" OUT="$PWD/$variant" lib
-    done
-    find . -name '*.o' -print0 -o -name 'libhakmem.*' -print0 | sort -z | xargs -0 sha256sum
-}
+compiler=gcc
+# shellcheck source=ci/programs/build_hakmem.bash
+source "$root/ci/programs/build_hakmem.bash"

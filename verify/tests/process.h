@@ -58,4 +58,27 @@ TEST_UNUSED static void *process_map(size_t bytes) {
     return memory;
 }
 
+/* A little of everything: what a program does that is nearly idle. */
+TEST_UNUSED static void process_murmur(void) {
+    static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
+    void *few[TEST_COUNT(sizes)][40];
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
+        for (size_t k = 0; k < 40; k++)
+            few[i][k] = malloc(sizes[i]);
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
+        for (size_t k = 0; k < 40; k++)
+            free(few[i][k]);
+}
+
+/* Murmurs until less than `limit` bytes are resident, for ten seconds at most; returns what is resident then. */
+TEST_UNUSED static size_t process_resident_falls_below(size_t limit) {
+    size_t after = SIZE_MAX;
+    for (int tenth = 0; tenth < 100 && after >= limit; tenth++) {
+        if (tenth > 0) usleep(100000);
+        process_murmur();
+        after = process_resident();
+    }
+    return after;
+}
+
 #endif

@@ -15,31 +15,14 @@ static void burst(size_t size, size_t bytes) {
     munmap(blocks, count * sizeof *blocks);
 }
 
-/* A little of everything: what a program does that is nearly idle. */
-static void murmur(void) {
-    static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
-    void *blocks[TEST_COUNT(sizes)][40];
-    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
-        for (size_t k = 0; k < 40; k++)
-            blocks[i][k] = malloc(sizes[i]);
-    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
-        for (size_t k = 0; k < 40; k++)
-            free(blocks[i][k]);
-}
-
 int main(void) {
     test_needs_hakmem();
     static const size_t sizes[] = {64, 1000, 6000, 30000, 200000};
-    murmur();
-    size_t before = process_resident(), after = 0;
+    process_murmur();
+    size_t before = process_resident();
     for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
         burst(sizes[i], 128 * MIB);
-        for (int tenth = 0; tenth < 100; tenth++) {
-            murmur();
-            after = process_resident();
-            if (after < before + 24 * MIB) break;
-            usleep(100000);
-        }
+        size_t after = process_resident_falls_below(before + 24 * MIB);
         CHECK(after < before + 24 * MIB,
               "10 s after a burst of %zu-byte blocks %zu MiB are resident, %zu before", sizes[i], after / MIB,
               before / MIB);

@@ -18,18 +18,6 @@ static void free_burst(size_t owner) {
         free(blocks[owner][i]);
 }
 
-/* A little of everything: what a program does that is nearly idle. */
-static void murmur(void) {
-    static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
-    void *few[TEST_COUNT(sizes)][40];
-    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
-        for (size_t k = 0; k < 40; k++)
-            few[i][k] = malloc(sizes[i]);
-    for (size_t i = 0; i < TEST_COUNT(sizes); i++)
-        for (size_t k = 0; k < 40; k++)
-            free(few[i][k]);
-}
-
 static void *burst_then_sleep(void *argument) {
     size_t mine = (size_t)argument;
     for (size_t i = 0; i < burst_bytes / size_now; i++) {
@@ -41,7 +29,7 @@ static void *burst_then_sleep(void *argument) {
     sem_post(&burst_is_over);
     sem_wait(&may_wake);
     while (!may_end) {
-        murmur();
+        process_murmur();
         usleep(50000);
     }
     return NULL;
@@ -55,8 +43,8 @@ static void run(size_t size, bool by_owner) {
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++)
         blocks[i] = process_map(table);
-    murmur();
-    size_t before = process_resident(), after = 0;
+    process_murmur();
+    size_t before = process_resident();
     for (size_t i = 0; i < THREADS; i++)
         threads[i] = thread_start(burst_then_sleep, (void *)i);
     for (size_t i = 0; i < THREADS; i++)
@@ -67,12 +55,7 @@ static void run(size_t size, bool by_owner) {
         sem_post(&may_wake);
     for (size_t i = 0; i < THREADS; i++)
         munmap(blocks[i], table);
-    for (int tenth = 0; tenth < 100; tenth++) {
-        murmur();
-        after = process_resident();
-        if (after < before + 24 * MIB) break;
-        usleep(100000);
-    }
+    size_t after = process_resident_falls_below(before + 24 * MIB);
     CHECK(after < before + 24 * MIB,
           "%zu-byte blocks, freed by %s: 10 s later %zu MiB are resident, %zu before", size,
           by_owner ? "their owners" : "another thread", after / MIB, before / MIB);

@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# A compiler, $compiler, building HAKMEM itself: objects and libraries must be the same, byte for byte.
+
+# A copy: both runs compile the same text even while somebody edits it.
+prepare() {
+    cp -R "$root/Makefile" "$root/core" "$root/verify" "$root/bench" "$root/ci" .
+}
+
+workload() {
+    local variant variants=(release debug)
+    if [[ $quick == 1 ]]; then variants=(release); fi
+    for variant in "${variants[@]}"; do
+        make -s -C "$input" CC="$compiler" VARIANT="$variant" OUT="$PWD/$variant" lib
+    done
+    find . -name '*.o' -print0 -o -name 'libhakmem.*' -print0 | sort -z | xargs -0 sha256sum
+}
