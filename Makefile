@@ -9,6 +9,8 @@
 #                          the library has only the prefixed ones, and no C++ operators
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
+#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS   for core/ only, and for fuzz/ only; optional
+#   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
 #   VARIANT_SRCS           sources outside core/ that belong to the library; never any in release
 #   CORE_SRCS              only in libc: what the library is made of instead of core/
 
@@ -112,16 +114,21 @@ TEST_SRCS := $(wildcard verify/tests/*.c verify/tests/*/*.c verify/tests/*.cc ve
 TEST_NAMES := $(basename $(notdir $(TEST_SRCS)))
 $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error two test programs have one name))
 
+# Fuzz targets, fuzz/fuzz_*.c, are built only in variants that have an engine for them; what they share is an archive.
+FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
+FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)))
+
 TARGETS := libhakmem.so libhakmem.a $(BENCH_PROGRAMS)
 
 # ---- goals --------------------------------------------------------------------------------------------------
 
-.PHONY: all lib benchmarks tests clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
+.PHONY: all lib benchmarks tests fuzzers clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
 
 all: lib benchmarks
 lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a
 benchmarks: $(BENCH_PROGRAMS:%=$(OUT)/%)
 tests: $(TEST_NAMES:%=$(OUT)/tests/%)
+fuzzers: $(FUZZ_NAMES:%=$(OUT)/fuzz/%)
 $(TARGETS): %: $(OUT)/%
 $(VARIANTS):
 	@$(MAKE) --no-print-directory VARIANT=$@ all
@@ -155,6 +162,7 @@ keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 define FLAGS_TEXT
 $(COMPILER)
 $(CC) $(LIB_CFLAGS) | $(LIB_LDFLAGS) | $(LIB_SRCS)
+$(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(FUZZ_ENGINE)
 $(CC) $(BENCH_CFLAGS) | $(TEST_CFLAGS)
 $(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS)
 endef
@@ -240,6 +248,23 @@ HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/os_faults
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
 test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \
             $(if $(call test_is,linked static internal,$(1)),$(OUT)/libhakmem.a)
+
+$(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
+$(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
+
+# Time and the lines on stderr are the fuzzer's.
+FUZZ_LDFLAGS := -Wl,--wrap=hak_os_now_ms,--wrap=hak_os_write_error
+$(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
+
+$(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
+	@mkdir -p $(@D)
+	$(call say,AR)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(CXX) -pthread -o $@ $^ $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) $(FUZZ_ENGINE)
 
 define test_rule
 $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1))

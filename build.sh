@@ -29,6 +29,8 @@ usage: ./build.sh COMMAND
                           tries every detector on every bug
   soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
                           whatever is reported is a failure
+  fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
+                          long; whatever is found is kept, replayed and a failure
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks
   list                    variants, targets, test groups, benchmark rows
@@ -147,6 +149,11 @@ golden)
 seeded)
     "$root/ci/install.sh" build seeded
     exec "$root/verify/seeded/run.sh" "$@"
+    ;;
+fuzz)
+    "$root/ci/install.sh" build fuzz
+    build fuzz fuzzers
+    exec "$root/fuzz/fuzz.sh" "$@"
     ;;
 soak)
     "$root/ci/install.sh" build programs

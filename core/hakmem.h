@@ -55,8 +55,9 @@ void *hak_aligned_alloc(size_t alignment, size_t size) __attribute__((malloc, al
  * of sizeof(void *)) or ENOMEM and leaves *out and errno alone. (POSIX) */
 int hak_posix_memalign(void **out, size_t alignment, size_t size);
 
-/* aligned_alloc that rounds a bad alignment up to the next power of two. (glibc) */
-void *hak_memalign(size_t alignment, size_t size) __attribute__((malloc, alloc_align(1), alloc_size(2)));
+/* aligned_alloc that rounds a bad alignment up to the next power of two; so no compiler may be told to rely on
+ * `alignment` itself. (glibc) */
+void *hak_memalign(size_t alignment, size_t size) __attribute__((malloc, alloc_size(2)));
 
 /* Page-aligned allocation; hak_pvalloc also rounds the size up to whole pages. (glibc) */
 void *hak_valloc(size_t size) __attribute__((malloc, alloc_size(1)));

@@ -55,10 +55,10 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
 
 /* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
  * heap with blocks in its bins at a time, and that heap has no other thread. */
-static _Thread_local uint32_t bin_lengths[HAK_BINS];
+_Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
 
 static void bin_length_add(unsigned bin, uint32_t change) {
-    if (HAK_LIKELY(bin < HAK_BINS)) bin_lengths[bin] += change;
+    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
 }
 
 void hak_audit_malloc(void *user, size_t size) {
@@ -210,7 +210,8 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
         if (HAK_UNLIKELY(++length > b->count)) break;
     }
     equal("count(bin) = length(bin)", b->count, length, NULL, b);
-    equal("count(bin) = blocks that entered the bin and did not leave", b->count, bin_lengths[bin], NULL, b);
+    equal("count(bin) = blocks that entered the bin and did not leave", b->count, hak_audit_bin_lengths[bin],
+          NULL, b);
     atomic_fetch_add_explicit(&hak_audit_figures.equations, 2, memory_order_relaxed);
     if (hak_audit_options.level >= 3) check_everything();
 }
@@ -259,7 +260,8 @@ void hak_audit_event(enum hak_event event, void *subject) {
     case HAK_EVENT_HEAP_ENDED:
         heap_is_idle(subject);
         for (unsigned bin = 0; bin < HAK_BINS; bin++)
-            equal("blocks that an ended thread did not give back", bin_lengths[bin], 0, NULL, subject);
+            equal("blocks that an ended thread did not give back", hak_audit_bin_lengths[bin], 0, NULL,
+                  subject);
         break;
     case HAK_EVENT_HEAP_ADOPTED:
         heap_is_idle(subject);

@@ -24,6 +24,9 @@ struct hak_audit_options {
 };
 extern struct hak_audit_options hak_audit_options;
 
+/* The audit's own count of the blocks in the calling thread's bins. */
+extern _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
+
 /* What was proved so far. */
 struct hak_audit_figures {
     _Atomic uint64_t batches, blocks, equations, heap_checks;

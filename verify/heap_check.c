@@ -209,14 +209,39 @@ static void check_large(struct check *check) {
     equal(check, "live large blocks", hak_large_stats().live_blocks, check->result->large, NULL);
 }
 
+/* The marks of small heaps are kept from one check to the next, all PLACE_NONE: fuzzers check after every batch. */
+#define KEPT_BYTES ((size_t)1 << 20)
+static _Atomic(uint8_t *) kept_places;
+
+static uint8_t *places_take(size_t bytes) {
+    if (bytes < KEPT_BYTES) bytes = KEPT_BYTES;
+    uint8_t *places = bytes > KEPT_BYTES ? NULL : atomic_exchange(&kept_places, NULL);
+    if (places != NULL) return places;
+    places = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return places == MAP_FAILED ? NULL : places;
+}
+
+static void places_clear(struct check *check, const struct hak_slab *slab) {
+    memset(&check->places[(size_t)hak_slab_first_granule(slab) * BLOCKS_A_GRANULE], PLACE_NONE, slab->carved);
+}
+
+static void places_return(struct check *check, size_t bytes) {
+    if (bytes < KEPT_BYTES) bytes = KEPT_BYTES;
+    uint8_t *places = check->places;
+    if (bytes == KEPT_BYTES && check->result->faults == 0) {
+        each_slab(check, places_clear);
+        places = atomic_exchange(&kept_places, places);
+    }
+    if (places != NULL) munmap(places, bytes);
+}
+
 bool hak_check_heap(struct hak_heap_check *result) {
     memset(result, 0, sizeof *result);
     if (!hak_range_is_there()) return true;
     struct check check = {.result = result, .top = hak_range_top()};
     size_t bytes = (size_t)check.top * BLOCKS_A_GRANULE;
-    check.places =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (check.places == MAP_FAILED) {
+    check.places = places_take(bytes);
+    if (check.places == NULL) {
         fault(&check, "memory for the check", bytes, 0, NULL);
         return false;
     }
@@ -232,6 +257,6 @@ bool hak_check_heap(struct hak_heap_check *result) {
     hak_heap_each(check_used_shown, &check);
     each_slab(&check, take_back_used);
     check_large(&check);
-    munmap(check.places, bytes);
+    places_return(&check, bytes);
     return result->faults == 0;
 }

@@ -18,7 +18,7 @@ struct hak_heap_check {
     size_t in_bins, in_freelists, in_remote_lists, uncarved;
 };
 
-/* True if there was no fault. Needs no memory but its own, which it takes from the system and returns. */
+/* True if there was no fault. Needs no memory but its own, which it takes from the system and returns, but for 1 MiB. */
 bool hak_check_heap(struct hak_heap_check *result);
 
 #endif

@@ -10,6 +10,7 @@ static struct hak_os_table original;
 static _Atomic size_t calls;
 static size_t fail_first;
 static bool fail_for_ever;
+static size_t failed_moves;
 
 static bool fails(void) {
     size_t call = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
@@ -31,12 +32,13 @@ static bool faulty_purge(void *start, size_t bytes) {
 static bool faulty_renew(void *start, size_t bytes) {
     return !fails() && original.renew(start, bytes);
 }
-/* Every other failed move loses its destination, as the kernel may. */
+/* Every other failed move loses its destination, as the kernel may; nothing else can come to lie there, so that a test
+ * may go on. */
 static enum hak_moved faulty_move(void *from, void *to, size_t bytes) {
-    static unsigned failures;
     if (!fails()) return original.move(from, to, bytes);
-    if (failures++ % 2 == 0) return HAK_NOT_MOVED;
-    munmap(to, bytes);
+    if (failed_moves++ % 2 == 0) return HAK_NOT_MOVED;
+    void *lost = mmap(to, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    HAK_CHECK(lost == to);
     return HAK_NOT_MOVED_TO_LOST;
 }
 
@@ -67,6 +69,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     if (original.reserve == NULL) original = hak_os;
     fail_first = first;
     fail_for_ever = for_ever;
+    failed_moves = first; /* the first one that fails is of either kind */
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
     table_write(&faulty);
 }

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Runs fuzz targets that are built already.
+#
+#   fuzz.sh TARGET [SECONDS]   default: a minute
+#   fuzz.sh all [SECONDS]      each target for so long; the canary first
+#   fuzz.sh --list
+#
+# A run begins with the target's regressions, fuzz/regressions/TARGET/, then fuzzes from the seeds, fuzz/corpus/TARGET/, and
+# from what earlier runs have learnt, out/fuzz/corpus/TARGET/. A finding is kept in out/fuzz/findings/, is replayed ten
+# times, and is a failure; that of fuzz_canary is a success, and none within a minute is a failure.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+out=$root/out/fuzz
+replays=10
+
+die() {
+    printf 'fuzz: %s\n' "$1" >&2
+    exit 2
+}
+
+targets() {
+    local file
+    for file in "$root"/fuzz/fuzz_*.c; do
+        basename "$file" .c
+    done
+}
+
+# The length of an input; short ones are found first, and run fast.
+max_len() {
+    case $1 in
+    fuzz_log) echo 4096 ;;
+    *) echo 256 ;;
+    esac
+}
+
+# Programs of a target: one in each variant that is worth a run of its own.
+programs_of() {
+    echo "$root/out/fuzz/fuzz/$1"
+    [ "$1" != fuzz_real_threads ] || echo "$root/out/fuzztsan/fuzz/$1"
+}
+
+# replay PROGRAM FILE: how many of ten runs of the file fail
+replay() {
+    local failed=0 i
+    for ((i = 0; i < replays; i++)); do
+        "$1" "$2" >/dev/null 2>&1 || failed=$((failed + 1))
+    done
+    echo "$failed"
+}
+
+# first_words LOG: what was said first
+first_words() {
+    grep -m 1 -E '^(hakmem|fuzz): |: runtime error: |ERROR: (Address|Thread)Sanitizer|WARNING: ThreadSanitizer|ERROR: libFuzzer' "$1" |
+        sed -E 's/^==[0-9]+==//' | cut -c 1-150
+}
+
+# tell PROGRAM LOG: of the finding
+tell() {
+    local found
+    found=$(sed -nE 's/.*Test unit written to //p' "$2" | head -n 1)
+    if [ -z "$found" ]; then
+        tail -n 30 "$2"
+        printf 'fuzz: %s ended without an input to blame\n' "$(basename "$1")"
+        return
+    fi
+    printf 'fuzz: %s\nfuzz: %s replays in %s of %s runs\n' "$(first_words "$2")" "$found" \
+        "$(replay "$1" "$found")" "$replays"
+}
+
+# fuzz_program PROGRAM TARGET SECONDS LOG: status of the fuzzer
+fuzz_program() {
+    local program=$1 target=$2 seconds=$3 log=$4 learnt=$out/corpus/$2 folders=() dictionary=()
+    mkdir -p "$learnt" "$out/findings"
+    for folder in "$root/fuzz/corpus/$target" "$root/fuzz/regressions/$target"; do
+        [ ! -d "$folder" ] || folders+=("$folder")
+    done
+    [ ! -e "$root/fuzz/$target.dict" ] || dictionary=("-dict=$root/fuzz/$target.dict")
+    "$program" "${dictionary[@]}" -max_total_time="$seconds" -max_len="$(max_len "$target")" -len_control=100 -timeout=20 \
+        -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$out/findings/$target-" \
+        "$learnt" "${folders[@]}" >"$log" 2>&1
+}
+
+regressions_hold() {
+    local program=$1 folder=$root/fuzz/regressions/$2 log=$3
+    [ -n "$(ls -A "$folder" 2>/dev/null)" ] || return 0
+    "$program" "$folder"/* >"$log" 2>&1
+}
+
+# canary: it must be found, from nothing
+canary() {
+    local log=$out/fuzz_canary.log learnt=$out/corpus/fuzz_canary status=0
+    rm -rf "$learnt"
+    fuzz_program "$out/fuzz/fuzz_canary" fuzz_canary 60 "$log" || status=$?
+    if [ "$status" -eq 0 ] || ! grep -q '^hakmem: audit: broken: ' "$log"; then
+        echo "fuzz: the canary's bug was not found: no silence means anything"
+        return 1
+    fi
+    printf '%-20s found as it must be: %s\n' fuzz_canary "$(first_words "$log")"
+    rm -f "$out"/findings/fuzz_canary-*
+}
+
+figure() { sed -nE "s/^stat::$2: *//p" "$1"; }
+
+# one TARGET SECONDS
+one() {
+    local target=$1 seconds=$2 program log
+    if [ "$target" = fuzz_canary ]; then
+        canary
+        return
+    fi
+    for program in $(programs_of "$target"); do
+        log=$out/$target.log
+        if ! regressions_hold "$program" "$target" "$log"; then
+            printf 'fuzz: %s: a regression is back: %s\n' "$target" "$(first_words "$log")"
+            return 1
+        fi
+        if ! fuzz_program "$program" "$target" "$seconds" "$log"; then
+            tell "$program" "$log"
+            return 1
+        fi
+        printf '%-20s %9s runs in %s s, nothing found: %s\n' "$target" "$(figure "$log" number_of_executed_units)" "$seconds" \
+            "$(grep -oE 'cov: [0-9]+ ft: [0-9]+ corp: [0-9]+/[0-9A-Za-z]+' "$log" | tail -n 1)"
+    done
+}
+
+[ $# -ne 0 ] || die "which target? There are: all $(targets | xargs)"
+case $1 in
+--list)
+    targets
+    exit
+    ;;
+all)
+    wanted=(fuzz_canary)
+    for target in $(targets); do
+        [ "$target" = fuzz_canary ] || wanted+=("$target")
+    done
+    ;;
+*)
+    [ -f "$root/fuzz/$1.c" ] || die "no target '$1'; there are: all $(targets | xargs)"
+    wanted=("$1")
+    ;;
+esac
+seconds=${2:-60}
+[[ $seconds =~ ^[0-9]+$ ]] || die "'$seconds' is not a number of seconds"
+status=0
+for target in "${wanted[@]}"; do
+    one "$target" "$seconds" || status=1
+    [ "$status" -eq 0 ] || [ "$target" != fuzz_canary ] || break
+done
+exit "$status"

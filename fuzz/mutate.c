@@ -1,0 +1,115 @@
+/* Mutations that keep what an input means: whole operations are moved about, and single fields changed. */
+#include "fuzz/run.h"
+
+#include <string.h>
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+#define HEADER sizeof(struct fuzz_header)
+#define OP     sizeof(struct fuzz_op)
+
+static uint32_t random_state;
+
+static uint32_t random_below(size_t bound) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return (uint32_t)(random_state % bound);
+}
+
+static uint8_t *op_at(uint8_t *data, size_t index) {
+    return data + HEADER + index * OP;
+}
+
+static void op_make(uint8_t *op) {
+    for (size_t i = 0; i < OP; i++)
+        op[i] = (uint8_t)random_below(256);
+}
+
+/* Makes room for `count` operations before `index`; false if there is none. */
+static bool ops_insert(uint8_t *data, size_t *size, size_t max_size, size_t index, size_t count) {
+    if (*size + count * OP > max_size) return false;
+    memmove(op_at(data, index + count), op_at(data, index), *size - HEADER - index * OP);
+    *size += count * OP;
+    return true;
+}
+
+static void ops_delete(uint8_t *data, size_t *size, size_t index, size_t count) {
+    memmove(op_at(data, index), op_at(data, index + count), *size - HEADER - (index + count) * OP);
+    *size -= count * OP;
+}
+
+/* A stretch of at most 8 operations that begins at `from` is done once more. */
+static void ops_repeat(uint8_t *data, size_t *size, size_t max_size, size_t count, size_t from) {
+    uint8_t copy[8 * OP];
+    size_t most = count - from < 8 ? count - from : 8;
+    size_t length = 1 + random_below(most);
+    memcpy(copy, op_at(data, from), length * OP);
+    size_t to = random_below(count + 1);
+    if (ops_insert(data, size, max_size, to, length)) memcpy(op_at(data, to), copy, length * OP);
+}
+
+static void ops_exchange(uint8_t *a, uint8_t *b) {
+    uint8_t kept[OP];
+    memcpy(kept, a, OP);
+    memcpy(a, b, OP);
+    memcpy(b, kept, OP);
+}
+
+/* One field of an operation is made anew, or is that of another operation: the same slot, the same size. */
+static void field_change(uint8_t *op, const uint8_t *other) {
+    static const struct {
+        uint8_t offset, bytes;
+    } fields[] = {{offsetof(struct fuzz_op, kind), 1},
+                  {offsetof(struct fuzz_op, slot), 1},
+                  {offsetof(struct fuzz_op, thread), 1},
+                  {offsetof(struct fuzz_op, align), 1},
+                  {offsetof(struct fuzz_op, size), 2}};
+    unsigned field = random_below(sizeof fields / sizeof fields[0]);
+    bool anew = random_below(2) == 0;
+    for (unsigned i = fields[field].offset; i < fields[field].offset + (unsigned)fields[field].bytes; i++)
+        op[i] = anew ? (uint8_t)random_below(256) : other[i];
+}
+
+static size_t mutate_once(uint8_t *data, size_t size, size_t max_size) {
+    size_t count = (size - HEADER) / OP;
+    size = HEADER + count * OP;
+    if (random_below(16) == 0) {
+        data[random_below(HEADER)] = (uint8_t)random_below(256);
+        return size;
+    }
+    size_t at = random_below(count + 1);
+    if (at == count || random_below(4) == 0) {
+        if (ops_insert(data, &size, max_size, at, 1)) op_make(op_at(data, at));
+        return size;
+    }
+    switch (random_below(6)) {
+    case 0:
+        ops_delete(data, &size, at, 1 + random_below(count - at));
+        break;
+    case 1:
+        ops_repeat(data, &size, max_size, count, at);
+        break;
+    case 2:
+        ops_exchange(op_at(data, at), op_at(data, random_below(count)));
+        break;
+    case 3: /* libFuzzer's own, with what it has learnt from comparisons */
+        LLVMFuzzerMutate(op_at(data, at), OP, OP);
+        break;
+    default:
+        field_change(op_at(data, at), op_at(data, random_below(count)));
+    }
+    return size;
+}
+
+size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    random_state = seed | 1;
+    if (max_size < HEADER + OP) return size;
+    if (size < HEADER) {
+        memset(data, 0, HEADER);
+        size = HEADER;
+    }
+    for (unsigned times = 1 + random_below(4); times > 0; times--)
+        size = mutate_once(data, size, max_size);
+    return size;
+}

@@ -1,0 +1,415 @@
+#include "fuzz/run.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/fast.h"
+#include "core/hakmem.h"
+#include "core/refill.h"
+#include "verify/os_faults.h"
+
+#define SIZE_POSSIBLE                                                                                        \
+    ((size_t)16 << 20) /* requests up to here must succeed, if no call to the system fails */
+#define LIVE_BYTES_MAX ((size_t)256 << 20) /* an operation that would need more is left out */
+
+static const struct fuzz_profile *profile;
+
+/* ---- sizes and alignments ---------------------------------------------------------------------------------- */
+
+size_t fuzz_size_any(uint16_t code) {
+    static const size_t impossible[] = {SIZE_MAX, SIZE_MAX / 2, PTRDIFF_MAX, (size_t)1 << 47,
+                                        HAK_REQUEST_MAX};
+    size_t n = code & 0x1fff;
+    switch (code >> 13) {
+    case 0:
+        return n % 256;
+    case 1:
+        return n % 2048;
+    case 2: /* around the end of a class */
+        return hak_classes[n % HAK_BINS].stride - 2 + n / HAK_BINS % 4;
+    case 3:
+        return n;
+    case 4:
+        return n * 8;
+    case 5:
+        return n % 256 < 250 ? n * 16 : n * 256;
+    case 6:
+        return n % 4096;
+    default:
+        return n % 8 != 0 ? n % 1024 : impossible[n / 8 % 5] - n / 64 % 64;
+    }
+}
+
+static bool is_possible(size_t size) {
+    return size <= SIZE_POSSIBLE;
+}
+
+static bool fits(size_t size) {
+    return !is_possible(size) || fuzz_live_bytes() + size <= LIVE_BYTES_MAX;
+}
+
+/* Powers of two up to 4 MiB, and now and then none. */
+static size_t alignment_of(const struct fuzz_op *op) {
+    if (op->align >= 0xf0) return (size_t)(op->align & 15) * 24;
+    unsigned most = op->align & 0x80 ? 23 : 13;
+    return (size_t)1 << (op->align & 31) % most;
+}
+
+static size_t power_at_least(size_t n) {
+    size_t power = 16;
+    while (power < n)
+        power *= 2;
+    return power;
+}
+
+/* ---- operations -------------------------------------------------------------------------------------------- */
+
+#define ERRNO_BEFORE 77 /* no call may change errno but to say why it failed */
+
+/* The outcome of a request: a block that meets the contract, or a failure that is allowed. */
+static void *request_done(unsigned slot, void *start, size_t size, size_t align) {
+    if (start == NULL) {
+        FUZZ_CHECK(errno == ENOMEM, "errno is %d after a request of %zu bytes", errno, size);
+        FUZZ_CHECK(profile->faults || !is_possible(size), "a request of %zu bytes, aligned to %zu, failed",
+                   size, align);
+        return NULL;
+    }
+    FUZZ_CHECK(errno == ERRNO_BEFORE, "errno became %d by a request of %zu bytes", errno, size);
+    FUZZ_CHECK(is_possible(size), "a request of %zu bytes did not fail", size);
+    fuzz_block_begin(slot, start, size, align);
+    return start;
+}
+
+static void slot_free(unsigned slot) {
+    const struct fuzz_block *block = fuzz_block(slot);
+    if (block->start == NULL) return;
+    void *start = block->start;
+    fuzz_block_end(slot);
+    errno = ERRNO_BEFORE;
+    hak_free(start);
+    FUZZ_CHECK(errno == ERRNO_BEFORE, "free changed errno to %d", errno);
+}
+
+/* An empty slot and a size that may be had. */
+static bool begin(const struct fuzz_op *op, size_t size) {
+    slot_free(op->slot);
+    errno = ERRNO_BEFORE;
+    return fits(size);
+}
+
+static void op_malloc(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size);
+    if (begin(op, size)) request_done(op->slot, hak_malloc(size), size, HAK_ALIGNMENT);
+}
+
+static bool is_zero(const unsigned char *bytes, size_t size) {
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/* Whole short blocks, and both ends of others: what was written there before is not looked for page by page. */
+static void expect_zero(const unsigned char *bytes, size_t size) {
+    size_t part = size < HAK_GRANULE ? size : HAK_GRANULE;
+    FUZZ_CHECK(is_zero(bytes, part) && is_zero(bytes + size - part, part), "calloc of %zu bytes is not zero",
+               size);
+}
+
+static void op_calloc(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size);
+    if (!begin(op, size)) return;
+    size_t count = op->align == 255 ? SIZE_MAX / 2 : 1u + op->align % 3u;
+    size_t part = count == SIZE_MAX / 2 ? size : size / count;
+    bool overflows = part > SIZE_MAX / count;
+    unsigned char *start = hak_calloc(count, part);
+    if (start != NULL && !overflows) expect_zero(start, count * part);
+    request_done(op->slot, start, overflows ? SIZE_MAX : count * part, HAK_ALIGNMENT);
+}
+
+/* A block changed its size: the old one is gone, or still there as it was. */
+static void resized(unsigned slot, struct fuzz_block old, void *start, size_t size) {
+    if (start == NULL && old.start != NULL) {
+        fuzz_block_kept(&old, old.start, old.size);
+        request_done(slot, NULL, size, HAK_ALIGNMENT);
+        return;
+    }
+    if (old.start != NULL) fuzz_block_kept(&old, start, size < old.size ? size : old.size);
+    if (old.start != NULL) fuzz_block_forget(slot);
+    request_done(slot, start, size, HAK_ALIGNMENT);
+}
+
+static void op_realloc(const struct fuzz_op *op) {
+    struct fuzz_block old = *fuzz_block(op->slot);
+    size_t size = profile->size(op->size);
+    if (!fits(size)) return;
+    fuzz_block_kept(&old, old.start, old.size);
+    errno = ERRNO_BEFORE;
+    void *start = hak_realloc(old.start, size);
+    if (size == 0 && old.start != NULL) {
+        FUZZ_CHECK(start == NULL && errno == ERRNO_BEFORE, "realloc to 0 bytes gave %p, errno %d", start,
+                   errno);
+        fuzz_block_forget(op->slot);
+        return;
+    }
+    resized(op->slot, old, start, size);
+}
+
+static void op_reallocarray(const struct fuzz_op *op) {
+    struct fuzz_block old = *fuzz_block(op->slot);
+    size_t size = profile->size(op->size), count = 1u + op->align % 5u;
+    if (op->align == 255) size = count = SIZE_MAX / 4;
+    bool overflows = size > SIZE_MAX / count;
+    if (size == 0 || !fits(overflows ? SIZE_MAX : size * count)) return;
+    errno = ERRNO_BEFORE;
+    void *start = hak_reallocarray(old.start, count, size);
+    resized(op->slot, old, start, overflows ? SIZE_MAX : size * count);
+}
+
+static void op_free(const struct fuzz_op *op) {
+    slot_free(op->slot);
+    if (op->align == 255) hak_free(NULL);
+}
+
+static void op_free_sized(const struct fuzz_op *op) {
+    struct fuzz_block block = *fuzz_block(op->slot);
+    if (block.start == NULL) return;
+    fuzz_block_end(op->slot);
+    if (op->align % 2 == 0)
+        hak_free_sized(block.start, block.size);
+    else
+        hak_free_aligned_sized(block.start, HAK_ALIGNMENT, block.size);
+}
+
+/* Alignment that is asked for, and that is given. */
+static void aligned_done(const struct fuzz_op *op, void *start, size_t size, size_t align, bool valid) {
+    if (!valid) {
+        FUZZ_CHECK(start == NULL && errno == EINVAL, "alignment %zu gave %p, errno %d", align, start, errno);
+        return;
+    }
+    request_done(op->slot, start, size, align > HAK_ALIGNMENT ? align : HAK_ALIGNMENT);
+}
+
+static void op_aligned_alloc(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size), align = alignment_of(op);
+    if (begin(op, size))
+        aligned_done(op, hak_aligned_alloc(align, size), size, align, hak_is_power_of_two(align));
+}
+
+static void op_posix_memalign(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size), align = alignment_of(op);
+    if (!begin(op, size)) return;
+    void *const before = &errno;
+    void *start = before;
+    int error = hak_posix_memalign(&start, align, size);
+    FUZZ_CHECK(errno == ERRNO_BEFORE, "posix_memalign changed errno to %d", errno);
+    FUZZ_CHECK((error == 0) == (start != before), "posix_memalign: %d and a pointer %p", error, start);
+    if (error != 0) errno = error; /* as the others say it */
+    aligned_done(op, error == 0 ? start : NULL, size, align, hak_is_power_of_two(align) && align >= 8);
+}
+
+static void op_memalign(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size), align = alignment_of(op);
+    if (!begin(op, size)) return;
+    if (op->align == 255) align = SIZE_MAX - 5;
+    void *start = hak_memalign(align, size);
+    aligned_done(op, start, size, align > HAK_REQUEST_MAX ? align : power_at_least(align),
+                 align <= HAK_REQUEST_MAX);
+}
+
+static void op_valloc(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size);
+    if (begin(op, size)) request_done(op->slot, hak_valloc(size), size, hak_os_page_size());
+}
+
+static void op_pvalloc(const struct fuzz_op *op) {
+    size_t size = profile->size(op->size), page = hak_os_page_size();
+    if (!begin(op, size)) return;
+    size_t whole = size == 0 ? page : is_possible(size) ? hak_round_up(size, page) : size;
+    request_done(op->slot, hak_pvalloc(size), whole, page);
+}
+
+/* The program may use all of what it is told. */
+static void op_usable_size(const struct fuzz_op *op) {
+    struct fuzz_block block = *fuzz_block(op->slot);
+    size_t usable = hak_malloc_usable_size(block.start);
+    FUZZ_CHECK(usable >= block.size, "%zu bytes are usable of %zu", usable, block.size);
+    if (block.start == NULL || op->align % 2 == 0) return;
+    fuzz_block_end(op->slot);
+    fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
+}
+
+static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *)) {
+    struct fuzz_op one = *op;
+    for (unsigned i = 0; i <= op->align % 64u; i++, one.slot++)
+        each(&one);
+}
+
+/* Fewer of long blocks: pages cost more time than they find. */
+static void op_malloc_many(const struct fuzz_op *op) {
+    struct fuzz_op less = *op;
+    if (profile->size(op->size) > 2048) less.align = op->align % 8;
+    many(&less, op_malloc);
+}
+
+static void op_free_many(const struct fuzz_op *op) {
+    many(op, op_free);
+}
+
+static void op_trim(const struct fuzz_op *op) {
+    hak_malloc_trim(op->align % 2 == 0 ? 0 : (size_t)op->size << 10);
+}
+
+static void op_figures(const struct fuzz_op *op) {
+    struct mallinfo2 wide = hak_mallinfo2();
+    struct mallinfo narrow = hak_mallinfo();
+    FUZZ_CHECK(wide.uordblks + wide.fordblks == wide.arena, "mallinfo2: %zu + %zu bytes of %zu",
+               wide.uordblks, wide.fordblks, wide.arena);
+    FUZZ_CHECK(wide.uordblks > INT_MAX || (size_t)narrow.uordblks == wide.uordblks,
+               "mallinfo and mallinfo2 differ");
+    if (op->align == 255) {
+        fuzz_quiet(true);
+        hak_malloc_stats();
+        fuzz_quiet(false);
+    }
+}
+
+static void op_mallopt(const struct fuzz_op *op) {
+    static const int parameters[] = {M_TRIM_THRESHOLD, M_TRIM_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX};
+    int parameter = parameters[op->align % 4], value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
+    int taken = hak_mallopt(parameter, value);
+    bool valid = parameter == M_TRIM_THRESHOLD && value >= -1;
+    FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter, value,
+               taken);
+}
+
+static void op_time_passes(const struct fuzz_op *op) {
+    fuzz_time_passes(op->size % 2000u);
+}
+
+static void op_thread_end(const struct fuzz_op *op) {
+    (void)op;
+    fuzz_thread_end();
+}
+
+static void op_collect(const struct fuzz_op *op) {
+    (void)op;
+    if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
+}
+
+static void op_flush_all(const struct fuzz_op *op) {
+    (void)op;
+    if (hak_heap_is_real(hak_heap_tls)) hak_flush_all(hak_heap_tls);
+}
+
+static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
+    [FUZZ_MALLOC] = op_malloc,
+    [FUZZ_CALLOC] = op_calloc,
+    [FUZZ_REALLOC] = op_realloc,
+    [FUZZ_REALLOCARRAY] = op_reallocarray,
+    [FUZZ_FREE] = op_free,
+    [FUZZ_FREE_SIZED] = op_free_sized,
+    [FUZZ_ALIGNED_ALLOC] = op_aligned_alloc,
+    [FUZZ_POSIX_MEMALIGN] = op_posix_memalign,
+    [FUZZ_MEMALIGN] = op_memalign,
+    [FUZZ_VALLOC] = op_valloc,
+    [FUZZ_PVALLOC] = op_pvalloc,
+    [FUZZ_USABLE_SIZE] = op_usable_size,
+    [FUZZ_MALLOC_MANY] = op_malloc_many,
+    [FUZZ_FREE_MANY] = op_free_many,
+    [FUZZ_TRIM] = op_trim,
+    [FUZZ_FIGURES] = op_figures,
+    [FUZZ_MALLOPT] = op_mallopt,
+    [FUZZ_TIME_PASSES] = op_time_passes,
+    [FUZZ_THREAD_END] = op_thread_end,
+    [FUZZ_COLLECT] = op_collect,
+    [FUZZ_FLUSH_ALL] = op_flush_all,
+};
+
+/* ---- inputs ------------------------------------------------------------------------------------------------ */
+
+/* Tiny caps and batches bring every edge of refill and flush within a few operations. A cap of 1 as the most would make
+ * refill take half a block: 2 is the least that a policy may have. */
+static const struct hak_policy *policy_of(const struct fuzz_header *header) {
+    static struct hak_policy policy;
+    static struct hak_policy standard;
+    if (standard.bigcache_mb == 0) standard = *hak_policy();
+    policy = standard;
+    if (header->options & 1) policy.p0_enable = 0;
+    if (header->options & 2) policy.p0_no_drain = 1;
+    if (header->options & 4) policy.purge_delay_ms = 0;
+    if (header->options & 8) policy.bigcache_mb = header->options >> 7;
+    if (header->options & 16) policy.arena_levels = 0;
+    policy.p0_log = (header->options & 0x60) == 0x60;
+    if (header->bins == 0) return &policy;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        uint16_t cap = (uint16_t)(1 + header->bins % 4), batch = (uint16_t)(1 + header->bins / 4 % 4);
+        uint16_t cap_max = (uint16_t)(cap << (header->bins / 16 % 3));
+        policy.bins[bin] = (struct hak_bin_policy){.cap_min = cap,
+                                                   .cap_max = cap_max < 2 ? 2 : cap_max,
+                                                   .batch_min = batch,
+                                                   .batch_max = (uint16_t)(batch << (header->bins / 64))};
+    }
+    return &policy;
+}
+
+/* Most operations are the first thread's; a quarter is shared by the others. */
+static unsigned thread_of(const struct fuzz_op *op) {
+    unsigned choice = op->thread % 16;
+    return choice < 12 ? 0 : choice < 14 ? 1 : choice - 12;
+}
+
+/* Whatever failed, and whether once or for ever: afterwards everything works. */
+static void faults_end(void) {
+    struct fuzz_profile sound = *profile;
+    const struct fuzz_profile *failing = profile;
+    hak_os_faults_end();
+    sound.faults = false;
+    profile = &sound;
+    for (unsigned slot = 0; slot < 4; slot++) {
+        struct fuzz_op op = {.slot = (uint8_t)slot};
+        size_t size = (size_t)100 << slot * 4;
+        if (begin(&op, size)) request_done(slot, hak_malloc(size), size, HAK_ALIGNMENT);
+    }
+    profile = failing;
+}
+
+static void run_operations(const uint8_t *data, size_t size) {
+    for (; size >= sizeof(struct fuzz_op); data += sizeof(struct fuzz_op), size -= sizeof(struct fuzz_op)) {
+        struct fuzz_op op;
+        memcpy(&op, data, sizeof op);
+        fuzz_thread_switch(thread_of(&op));
+        operations[profile->kinds[op.kind % profile->kind_count]](&op);
+    }
+}
+
+int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size) {
+    struct fuzz_header header;
+    if (size < sizeof header) return 0;
+    memcpy(&header, data, sizeof header);
+    profile = wanted;
+    fuzz_state_init();
+    const struct hak_policy *policy = policy_of(&header);
+    hak_policy_replace(policy);
+    hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
+    fuzz_quiet(policy->p0_log);
+    if (profile->faults) hak_os_faults_begin(header.fail, header.for_ever % 2 != 0);
+    run_operations(data + sizeof header, size - sizeof header);
+    fuzz_thread_switch(0);
+    if (profile->faults) faults_end();
+    for (unsigned slot = 0; slot < FUZZ_SLOTS; slot++)
+        slot_free(slot);
+    fuzz_state_end(profile->faults);
+    fuzz_quiet(false);
+    return 0;
+}
+
+static const uint8_t whole_kinds[] = {
+    FUZZ_MALLOC,    FUZZ_MALLOC,     FUZZ_MALLOC,         FUZZ_FREE,        FUZZ_FREE,
+    FUZZ_FREE,      FUZZ_REALLOC,    FUZZ_REALLOC,        FUZZ_CALLOC,      FUZZ_MALLOC_MANY,
+    FUZZ_FREE_MANY, FUZZ_FREE_SIZED, FUZZ_REALLOCARRAY,   FUZZ_VALLOC,      FUZZ_ALIGNED_ALLOC,
+    FUZZ_MEMALIGN,  FUZZ_PVALLOC,    FUZZ_POSIX_MEMALIGN, FUZZ_USABLE_SIZE, FUZZ_TRIM,
+    FUZZ_FIGURES,   FUZZ_MALLOPT,    FUZZ_TIME_PASSES,    FUZZ_THREAD_END,
+};
+const struct fuzz_profile fuzz_whole_interface = {
+    .size = fuzz_size_any, .kinds = whole_kinds, .kind_count = sizeof whole_kinds};

@@ -1,0 +1,191 @@
+#include "fuzz/state.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/hakmem.h"
+#include "core/refill.h"
+#include "verify/audit.h"
+#include "verify/heap_check.h"
+
+/* core/'s variables: fuzz/sections.h. */
+extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
+
+/* A stretch of memory as it was when the first input began. */
+struct saved {
+    char *start, *copy;
+    size_t bytes;
+};
+
+static struct saved data, bss, slots, records, metadata;
+static struct hak_heap *first_heap;
+static size_t first_committed; /* bytes of the range */
+static uint32_t first_top;
+static uint32_t now;
+
+/* ---- what the linker puts in the place of the system (--wrap) ---------------------------------------------- */
+
+static bool quiet;
+
+uint32_t __wrap_hak_os_now_ms(void);
+void __wrap_hak_os_write_error(const char *text, size_t length);
+void __real_hak_os_write_error(const char *text, size_t length);
+
+uint32_t __wrap_hak_os_now_ms(void) {
+    return now;
+}
+
+/* Only lines that the program may go on after are dropped. */
+void __wrap_hak_os_write_error(const char *text, size_t length) {
+    bool fatal = memcmp(text, "hakmem: audit", 13) == 0 || memcmp(text, "hakmem: check", 13) == 0 ||
+                 memcmp(text, "hakmem: internal", 16) == 0;
+    if (!quiet || fatal) __real_hak_os_write_error(text, length);
+}
+
+void fuzz_quiet(bool wanted) {
+    quiet = wanted;
+}
+
+void fuzz_time_passes(uint32_t milliseconds) {
+    now += milliseconds;
+}
+
+_Noreturn void fuzz_fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("fuzz: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    abort();
+}
+
+/* ---- virtual threads --------------------------------------------------------------------------------------- */
+
+static struct {
+    struct hak_heap *heap;
+    uint32_t bin_lengths[HAK_BINS]; /* the audit's, which are a real thread's */
+} threads[FUZZ_THREADS];
+static unsigned running;
+
+void fuzz_thread_switch(unsigned thread) {
+    if (thread == running) return;
+    threads[running].heap = hak_heap_tls;
+    memcpy(threads[running].bin_lengths, hak_audit_bin_lengths, sizeof hak_audit_bin_lengths);
+    running = thread;
+    hak_heap_tls = threads[running].heap;
+    memcpy(hak_audit_bin_lengths, threads[running].bin_lengths, sizeof hak_audit_bin_lengths);
+}
+
+/* What the destructor of heap.c's key does. */
+void fuzz_thread_end(void) {
+    struct hak_heap *heap = hak_heap_tls;
+    if (running == 0 || !hak_heap_is_real(heap)) return;
+    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
+    hak_heap_return(heap);
+    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
+}
+
+static void threads_begin(void) {
+    for (unsigned i = 0; i < FUZZ_THREADS; i++) {
+        const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
+        threads[i].heap = (struct hak_heap *)(uintptr_t)heap;
+        memset(threads[i].bin_lengths, 0, sizeof threads[i].bin_lengths);
+    }
+    running = 0;
+    hak_heap_tls = first_heap;
+    now = 1000;
+}
+
+/* ---- the first state --------------------------------------------------------------------------------------- */
+
+/* memcpy for memory with red zones of the sanitizer in it. */
+__attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void copy(void *to, const void *from,
+                                                                               size_t bytes) {
+    HAK_CHECK(bytes % 8 == 0);
+    for (size_t i = 0; i < bytes / 8; i++)
+        ((uint64_t *)to)[i] = ((const uint64_t *)from)[i];
+}
+
+static void save(struct saved *saved, void *start, size_t bytes) {
+    bytes = hak_round_up(bytes, 8);
+    *saved = (struct saved){.start = start, .copy = malloc(bytes), .bytes = bytes};
+    FUZZ_CHECK(saved->copy != NULL, "no memory for a copy of %zu bytes", bytes);
+    copy(saved->copy, start, bytes);
+}
+
+static void restore(const struct saved *saved) {
+    copy(saved->start, saved->copy, saved->bytes);
+}
+
+static size_t committed(void) {
+    return (atomic_load(&hak_range_limit) << 4) + HAK_GRANULE;
+}
+
+static size_t records_bytes(size_t bytes) {
+    return ((bytes >> HAK_GRANULE_SHIFT) / 16 + 1) * HAK_SUPERSLAB_RECORD;
+}
+
+void fuzz_state_init(void) {
+    if (first_heap != NULL) return;
+    now = 1000;
+    hak_audit_options.level = 3;
+    hak_free(hak_malloc(1));
+    hak_malloc_trim(0);
+    first_heap = hak_heap_tls;
+    first_committed = committed();
+    first_top = hak_range_top();
+    save(&slots, (void *)hak_range.slots, (first_committed >> HAK_GRANULE_SHIFT) * HAK_SLOT_SIZE);
+    save(&records, hak_superslab_record(0), records_bytes(first_committed));
+    /* Metadata grows upwards from the first heap. */
+    save(&metadata, first_heap, (size_t)((char *)hak_metadata_alloc(0) - (char *)first_heap));
+    save(&data, __start_hak_data, (size_t)(__stop_hak_data - __start_hak_data));
+    save(&bss, __start_hak_bss, (size_t)(__stop_hak_bss - __start_hak_bss));
+    threads_begin();
+}
+
+static void expect_empty(void) {
+    struct hak_heap_check check;
+    FUZZ_CHECK(hak_check_heap(&check), "%zu equations do not hold at the end", check.faults);
+    FUZZ_CHECK(check.live == 0 && check.large == 0, "%zu blocks and %zu large ones are live at the end",
+               check.live, check.large);
+    FUZZ_CHECK(check.slabs == 0, "%zu slabs at the end", check.slabs);
+}
+
+/* Heap memory behind what the first state has committed cannot be read again, and the tables are zero there. */
+static void uncommit(size_t bytes, bool torn) {
+    char *start = (char *)hak_range.start;
+    memset((void *)hak_range.slots, 0, (bytes >> HAK_GRANULE_SHIFT) * HAK_SLOT_SIZE);
+    memset(hak_superslab_record(0), 0, records_bytes(bytes));
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (torn)
+        FUZZ_CHECK(mmap(start, first_committed, PROT_READ | PROT_WRITE, flags, -1, 0) == start,
+                   "cannot map the range anew");
+    if (bytes > first_committed)
+        FUZZ_CHECK(mmap(start + first_committed, bytes - first_committed, PROT_NONE, flags, -1, 0) !=
+                       MAP_FAILED,
+                   "cannot take memory back");
+}
+
+void fuzz_state_end(bool torn) {
+    for (unsigned i = 1; i < FUZZ_THREADS; i++) {
+        fuzz_thread_switch(i);
+        fuzz_thread_end();
+    }
+    fuzz_thread_switch(0);
+    hak_malloc_trim(0);
+    expect_empty();
+    FUZZ_CHECK(torn || hak_range_top() <= first_top, "the range ends at granule %u, not %u", hak_range_top(),
+               first_top);
+    char *metadata_end = hak_metadata_alloc(0);
+    memset(metadata.start + metadata.bytes, 0, (size_t)(metadata_end - metadata.start) - metadata.bytes);
+    uncommit(committed(), torn);
+    restore(&slots);
+    restore(&records);
+    restore(&metadata);
+    restore(&data);
+    restore(&bss);
+    threads_begin();
+}

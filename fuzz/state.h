@@ -1,0 +1,38 @@
+/* What an input finds, and leaves: every input begins with the same heap, time and policy, so that a finding replays
+ * from its file alone.
+ *
+ * Virtual threads: one thread of the system plays several threads of the program, one after the other, by changing what
+ * hak_heap_tls shows. Thread 0 has a heap when the input begins; the others get theirs at first use, as real threads do.
+ * The last one has given its heap back: each of its calls is a call after the thread's end. */
+#ifndef HAK_FUZZ_STATE_H
+#define HAK_FUZZ_STATE_H
+
+#include "core/policy.h"
+
+#define FUZZ_THREADS     4u
+#define FUZZ_THREAD_GONE (FUZZ_THREADS - 1)
+
+/* Before the first input, later calls do nothing: audit level 3, and the state that all inputs begin with. */
+void fuzz_state_init(void);
+
+/* The heap must be empty: proves that, and goes back to the first state. `torn`: calls to the system failed, so parts of
+ * the range may be lost, and their place is mapped anew. */
+void fuzz_state_end(bool torn);
+
+void fuzz_thread_switch(unsigned thread);
+
+/* The thread that runs ends; its next call is that of a new thread. Thread 0 and the last one stay. */
+void fuzz_thread_end(void);
+
+/* The clock, which stands still otherwise. */
+void fuzz_time_passes(uint32_t milliseconds);
+
+/* The allocator's lines on stderr are counted and dropped between these; false: they go to stderr. */
+void fuzz_quiet(bool quiet);
+
+/* Ends the program with a line: what the fuzzer has found. */
+_Noreturn void fuzz_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#define FUZZ_CHECK(cond, ...) ((void)((cond) || (fuzz_fail(__VA_ARGS__), 0)))
+
+#endif
