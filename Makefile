@@ -243,7 +243,7 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 # Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
 # library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
 # OS calls of verify/; NAME_log reads and writes operation logs.
-HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/os_faults.c)
+HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/os_faults.c)
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
 test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \

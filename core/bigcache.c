@@ -158,6 +158,18 @@ size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {
     return evicted_release(evicted);
 }
 
+struct hak_bigcache_state hak_bigcache_state(void) {
+    return (struct hak_bigcache_state){.buckets = cache.buckets,
+                                       .bucket_count = cache.bucket_count,
+                                       .entries = cache.entries,
+                                       .newest = cache.newest,
+                                       .oldest = cache.oldest};
+}
+
+const uint32_t *hak_bigcache_bucket(uint32_t granules) {
+    return bucket_of(granules);
+}
+
 size_t hak_bigcache_bytes(void) {
     return atomic_load_explicit(&cache.bytes, memory_order_relaxed);
 }

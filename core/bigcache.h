@@ -52,6 +52,15 @@ size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep);
 
 size_t hak_bigcache_bytes(void);
 
+/* For checks, while no other thread is in an allocation function. */
+struct hak_bigcache_state {
+    const uint32_t *buckets; /* first granules, 0: empty; NULL: there is no table yet */
+    uint32_t bucket_count, entries;
+    uint32_t newest, oldest; /* first granules; 0: none */
+};
+struct hak_bigcache_state hak_bigcache_state(void);
+const uint32_t *hak_bigcache_bucket(uint32_t granules); /* the one for this length, once there is a table */
+
 void hak_bigcache_fork_prepare(void);
 void hak_bigcache_fork_parent(void);
 void hak_bigcache_fork_child(void);

@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-/* A free run, described in the slots of its first and its last granule. The list link is in the first one. */
-struct free_run {
-    uint32_t first;
-    uint32_t count;
-    uint32_t next; /* granule of the next free run's first slot; 0 ends the list */
-    uint32_t prev;
-    uint8_t unused[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 1];
-    uint8_t kind;
-};
-_Static_assert(sizeof(struct free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
-
 /* One stretch of the reservation that is committed from its start on. */
 struct area {
     uintptr_t start;
@@ -20,9 +9,7 @@ struct area {
     size_t committed;
 };
 
-/* Lists of free runs: one for each length below EXACT_BINS, four for each doubling above. */
-#define EXACT_BINS 64u
-#define RUN_BINS   160u
+#define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
 uintptr_t hak_range_base = HAK_RANGE_NONE;
 _Atomic uint64_t hak_range_limit;
@@ -34,18 +21,18 @@ static struct {
     size_t metadata_used;
     _Atomic bool fixed; /* the mapping has properties that a moved part would lose */
     uint32_t top;
-    uint32_t lists[RUN_BINS];
-    uint64_t nonempty[(RUN_BINS + 63) / 64];
+    uint32_t lists[HAK_RUN_LISTS];
+    uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64];
 } range = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_RANGE)};
 
 #define COMMIT_STEP_MIN ((size_t)4 << 20)
 #define COMMIT_STEP_MAX ((size_t)64 << 20)
 
-static struct free_run *run_at(uint32_t granule) {
+static struct hak_free_run *run_at(uint32_t granule) {
     return hak_slot_address(granule);
 }
 
-static unsigned run_bin(uint32_t count) {
+unsigned hak_run_list_of(uint32_t count) {
     if (count < EXACT_BINS) return count;
     unsigned log = hak_log2(count);
     return EXACT_BINS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
@@ -163,16 +150,16 @@ bool hak_range_init(void) {
 /* ---- free runs --------------------------------------------------------------------------------------- */
 
 static void run_insert(uint32_t first, uint32_t count) {
-    unsigned bin = run_bin(count);
+    unsigned bin = hak_run_list_of(count);
     uint32_t next = range.lists[bin];
-    struct free_run *run = run_at(first);
-    *run = (struct free_run){.first = first, .count = count, .next = next};
+    struct hak_free_run *run = run_at(first);
+    *run = (struct hak_free_run){.first = first, .count = count, .next = next};
     if (next != 0) run_at(next)->prev = first;
     range.lists[bin] = first;
     range.nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
     hak_kind_set(first, HAK_KIND_FREE_RUN);
     if (count > 1) {
-        struct free_run *last = run_at(first + count - 1);
+        struct hak_free_run *last = run_at(first + count - 1);
         last->first = first;
         last->count = count;
         hak_kind_set(first + count - 1, HAK_KIND_FREE_RUN);
@@ -180,9 +167,9 @@ static void run_insert(uint32_t first, uint32_t count) {
 }
 
 static void run_remove(uint32_t first) {
-    struct free_run *run = run_at(first);
+    struct hak_free_run *run = run_at(first);
     HAK_CHECK(run->kind == HAK_KIND_FREE_RUN && run->first == first && run->count > 0);
-    unsigned bin = run_bin(run->count);
+    unsigned bin = hak_run_list_of(run->count);
     if (run->prev != 0)
         run_at(run->prev)->next = run->next;
     else
@@ -193,14 +180,14 @@ static void run_remove(uint32_t first) {
     hak_kind_set(first + run->count - 1, HAK_KIND_NONE);
 }
 
-/* The first list at or after `bin` that is not empty; RUN_BINS if none is. */
+/* The first list at or after `bin` that is not empty; HAK_RUN_LISTS if none is. */
 static unsigned run_next_bin(unsigned bin) {
-    while (bin < RUN_BINS) {
+    while (bin < HAK_RUN_LISTS) {
         uint64_t word = range.nonempty[bin / 64] >> (bin % 64);
         if (word != 0) return bin + (unsigned)__builtin_ctzll(word);
         bin = (bin / 64 + 1) * 64;
     }
-    return RUN_BINS;
+    return HAK_RUN_LISTS;
 }
 
 #define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
@@ -208,10 +195,11 @@ static unsigned run_next_bin(unsigned bin) {
 /* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
  * each list. */
 static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
-    for (unsigned bin = run_next_bin(run_bin(count)); bin < RUN_BINS; bin = run_next_bin(bin + 1)) {
+    for (unsigned bin = run_next_bin(hak_run_list_of(count)); bin < HAK_RUN_LISTS;
+         bin = run_next_bin(bin + 1)) {
         uint32_t tried = 0;
         for (uint32_t first = range.lists[bin]; first != 0 && tried < most; tried++) {
-            struct free_run *run = run_at(first);
+            struct hak_free_run *run = run_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
             if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
             first = run->next;
@@ -263,7 +251,7 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     if (next == range.top) {
         done = run_from_top(more, 1) != 0;
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
-        struct free_run *run = run_at(next);
+        struct hak_free_run *run = run_at(next);
         HAK_CHECK(run->first == next);
         if (run->count >= more) {
             run_cut(next, next, more);
@@ -308,6 +296,14 @@ uint32_t hak_range_top(void) {
     uint32_t top = range.top;
     hak_lock_drop(&range.lock);
     return top;
+}
+
+struct hak_range_state hak_range_state(void) {
+    return (struct hak_range_state){.committed = range.heap.committed,
+                                    .slots_committed = range.slots.committed,
+                                    .records_committed = range.records.committed,
+                                    .lists = range.lists,
+                                    .nonempty = range.nonempty};
 }
 
 void *hak_superslab_record(uint32_t first_granule) {

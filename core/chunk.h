@@ -93,6 +93,30 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew);
 /* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. */
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 
+/* A free run, described in the slots of its first and its last granule. The list links are in the first one. */
+struct hak_free_run {
+    uint32_t first;
+    uint32_t count;
+    uint32_t next; /* granule of the next free run's first slot; 0 ends the list */
+    uint32_t prev;
+    uint8_t unused[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 1];
+    uint8_t kind;
+};
+_Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
+
+/* Lists of free runs, and the one for runs of `count` granules. */
+#define HAK_RUN_LISTS 160u
+unsigned hak_run_list_of(uint32_t count);
+
+/* For checks, while no other thread is in an allocation function. */
+struct hak_range_state {
+    size_t committed, slots_committed,
+        records_committed;    /* bytes: of blocks, their slots, the SuperSlab table */
+    const uint32_t *lists;    /* first granules; 0: empty */
+    const uint64_t *nonempty; /* a bit a list */
+};
+struct hak_range_state hak_range_state(void);
+
 /* First granule that was never used. */
 uint32_t hak_range_top(void);
 

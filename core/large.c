@@ -6,7 +6,7 @@
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
 static _Atomic uint32_t moved_blocks;
-static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
+static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes, lost_bytes;
 
 static uint32_t granules_for(size_t bytes) {
     return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
@@ -157,7 +157,10 @@ static void *large_move(struct hak_large *large, size_t size) {
     enum hak_moved moved = hak_os.move((void *)from, to, until - from);
     if (moved != HAK_MOVED) {
         if (moved == HAK_NOT_MOVED)
-            hak_run_free(first, granules, false); /* else nobody may use it ever again */
+            hak_run_free(first, granules, false);
+        else /* nobody may use it ever again */
+            atomic_fetch_add_explicit(&lost_bytes, (size_t)granules << HAK_GRANULE_SHIFT,
+                                      memory_order_relaxed);
         goto not_moved;
     }
     struct hak_large old = *large;
@@ -190,5 +193,6 @@ struct hak_large_stats hak_large_stats(void) {
         .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
         .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
+        .lost_bytes = atomic_load_explicit(&lost_bytes, memory_order_relaxed),
     };
 }

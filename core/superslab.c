@@ -266,6 +266,11 @@ void hak_slab_reset(struct hak_slab *slab) {
     slab->freelist = NULL;
 }
 
+const struct hak_superslab *hak_superslab_cache_first(unsigned shift) {
+    HAK_CHECK(shift <= HAK_ARENA_SHIFT_MAX);
+    return cache.lists[shift];
+}
+
 size_t hak_superslab_cache_bytes(void) {
     hak_lock_take(&cache.lock);
     size_t bytes = cache.bytes;

@@ -145,6 +145,8 @@ void hak_slab_reset(struct hak_slab *slab);
 
 /* The cache of SuperSlabs that no heap owns. */
 size_t hak_superslab_cache_bytes(void);
+/* The first one of 1 << shift bytes; for checks, while no other thread is in an allocation function. */
+const struct hak_superslab *hak_superslab_cache_first(unsigned shift);
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
 void hak_superslab_cache_fork_prepare(void);
 void hak_superslab_cache_fork_parent(void);

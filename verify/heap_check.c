@@ -1,25 +1,27 @@
-#include "verify/heap_check.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 #include "core/heap.h"
-#include "core/large.h"
 #include "core/text.h"
+#include "verify/heap_check_parts.h"
 
 #define FAULTS_SHOWN 20
+#define equal        hak_check_equal
+#define at_most      hak_check_at_most
 
 /* Where a block was found: a byte a block. Reserved for the smallest stride, touched only where there are
  * slabs. */
-enum place { PLACE_NONE = 0, PLACE_FREELIST, PLACE_REMOTE, PLACE_BIN };
+enum place { PLACE_NONE = 0, PLACE_FREELIST, PLACE_REMOTE, PLACE_BIN, PLACE_NOTIFIED };
 
+/* The last byte of a slab's first granule belongs to no block: it tells whether the slab is on a notified stack. */
 #define BLOCKS_A_GRANULE (HAK_GRANULE / 16)
+#define NOTIFIED_AT      (BLOCKS_A_GRANULE - 1)
+_Static_assert((HAK_GRANULE - 15) / 16 <= NOTIFIED_AT, "no block has this place");
 
-struct check {
-    struct hak_heap_check *result;
-    uint8_t *places; /* BLOCKS_A_GRANULE bytes a granule */
-    uint32_t top;
-};
+static uint8_t *places_of(struct check *check, const struct hak_slab *slab) {
+    return &check->places[(size_t)hak_slab_first_granule(slab) * BLOCKS_A_GRANULE];
+}
 
 static void fault(struct check *check, const char *equation, uint64_t left, uint64_t right,
                   const void *where) {
@@ -36,16 +38,16 @@ static void fault(struct check *check, const char *equation, uint64_t left, uint
     hak_text_print(&line);
 }
 
-static bool equal(struct check *check, const char *equation, uint64_t left, uint64_t right,
-                  const void *where) {
+bool hak_check_equal(struct check *check, const char *equation, uint64_t left, uint64_t right,
+                     const void *where) {
     check->result->equations++;
     if (left == right) return true;
     fault(check, equation, left, right, where);
     return false;
 }
 
-static bool at_most(struct check *check, const char *equation, uint64_t left, uint64_t right,
-                    const void *where) {
+bool hak_check_at_most(struct check *check, const char *equation, uint64_t left, uint64_t right,
+                       const void *where) {
     check->result->equations++;
     if (left <= right) return true;
     fault(check, equation, left, right, where);
@@ -66,15 +68,54 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
         if (!equal(check, "listed block is a block", hak_slab_owns(found, block), true, block)) break;
         at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved, block);
         equal(check, "header of listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), block);
-        uint8_t *mark = &check->places[(size_t)hak_slab_first_granule(found) * BLOCKS_A_GRANULE +
-                                       hak_slab_index(found, block)];
+        uint8_t *mark = places_of(check, found) + hak_slab_index(found, block);
         if (!equal(check, "block is in one list only", *mark, PLACE_NONE, block)) break;
         *mark = (uint8_t)place;
     }
     return length;
 }
 
-static void check_bins(struct hak_heap *heap, void *context) {
+static void check_partial(struct check *check, struct hak_heap *heap, unsigned bin) {
+    const struct hak_slab *last = NULL;
+    for (const struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next) {
+        equal(check, "partial slab's state", slab->state, HAK_SLAB_PARTIAL, slab);
+        equal(check, "partial slab's bin", slab->bin, bin, slab);
+        equal(check, "partial slab's home", slab->home == &heap->home, true, slab);
+        equal(check, "partial slab has free blocks", slab->used < slab->capacity, true, slab);
+        if (!equal(check, "partial list's back link", slab->prev == last, true, slab)) break;
+        check->listed_partial++;
+        last = slab;
+    }
+}
+
+static void check_current(struct check *check, struct hak_heap *heap, unsigned bin) {
+    const struct hak_slab *slab = heap->classes[bin].current;
+    if (slab == NULL) return;
+    check->listed_current++;
+    equal(check, "current slab's state", slab->state, HAK_SLAB_CURRENT, slab);
+    equal(check, "current slab's bin", slab->bin, bin, slab);
+    equal(check, "current slab's home is ruled by its heap", hak_home_ruled_by(slab->home, heap), true, slab);
+}
+
+static bool is_slab(const struct check *check, const struct hak_slab *slab) {
+    uintptr_t offset = (uintptr_t)slab - hak_range.slots;
+    return offset / HAK_SLOT_SIZE < check->top && offset % HAK_SLOT_SIZE == 0 &&
+           hak_kind_of(hak_slab_first_granule(slab)) == HAK_KIND_SLAB;
+}
+
+/* Each epoch of a remote list has one notification (remote.h). */
+static void check_notified(struct check *check, struct hak_heap *heap) {
+    const struct hak_slab *slab = atomic_load_explicit(&heap->home.notified, memory_order_acquire);
+    for (; slab != NULL; slab = slab->notify_next) {
+        if (!equal(check, "notified slab is a slab", is_slab(check, slab), true, slab)) break;
+        uint8_t *mark = places_of(check, slab) + NOTIFIED_AT;
+        if (!equal(check, "slab is notified once", *mark, PLACE_NONE, slab)) break;
+        equal(check, "notified slab's home", slab->home == &heap->home, true, slab);
+        *mark = PLACE_NOTIFIED;
+    }
+}
+
+static void check_heap(struct hak_heap *heap, void *context) {
     struct check *check = context;
     check->result->heaps++;
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
@@ -82,33 +123,62 @@ static void check_bins(struct hak_heap *heap, void *context) {
         size_t length = walk(check, b->head, bin, NULL, PLACE_BIN);
         equal(check, "count(bin) = length(bin)", b->count, length, b);
         check->result->in_bins += length;
-        const struct hak_slab *last = NULL;
-        for (const struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next) {
-            equal(check, "partial slab's state", slab->state, HAK_SLAB_PARTIAL, slab);
-            equal(check, "partial slab's bin", slab->bin, bin, slab);
-            equal(check, "partial slab's home", slab->home == &heap->home, true, slab);
-            equal(check, "partial slab has free blocks", slab->used < slab->capacity, true, slab);
-            if (!equal(check, "partial list's back link", slab->prev == last, true, slab)) break;
-            last = slab;
-        }
-        const struct hak_slab *current = heap->classes[bin].current;
-        if (current != NULL) equal(check, "current slab's state", current->state, HAK_SLAB_CURRENT, current);
+        check_partial(check, heap, bin);
+        check_current(check, heap, bin);
+    }
+    check_notified(check, heap);
+}
+
+static void each_superslab(struct check *check, void (*visit)(const struct hak_superslab *, void *),
+                           void *context) {
+    for (uint32_t granule = 0; granule < check->top; granule += 16) {
+        const struct hak_superslab *ss = hak_superslab_record(granule);
+        if (atomic_load_explicit(&ss->in_use, memory_order_acquire)) visit(ss, context);
     }
 }
 
-static void check_open(struct hak_heap *heap, void *context) {
+/* What the SuperSlab table says of a heap. */
+struct owned {
+    const struct hak_home *home;
+    uint32_t superslabs, chunks, open[2];
+};
+
+static void add_owned(const struct hak_superslab *ss, void *context) {
+    struct owned *owned = context;
+    if (ss->home != owned->home) return;
+    owned->superslabs++;
+    if (ss->pool) owned->chunks++;
+    if (ss->free_mask != 0) owned->open[ss->pool]++;
+}
+
+static uint32_t check_open(struct check *check, const struct hak_heap *heap, unsigned pool) {
+    uint32_t length = 0;
+    const struct hak_superslab *last = NULL;
+    for (const struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next, length++) {
+        if (!equal(check, "open SuperSlab's back link", ss->prev == last, true, ss)) break;
+        equal(check, "open SuperSlab's home", ss->home == &heap->home, true, ss);
+        equal(check, "open SuperSlab has free units", ss->free_mask != 0, true, ss);
+        equal(check, "open SuperSlab's kind", ss->pool, pool, ss);
+        last = ss;
+    }
+    return length;
+}
+
+static void check_owned(struct hak_heap *heap, void *context) {
     struct check *check = context;
+    struct owned owned = {.home = &heap->home};
+    each_superslab(check, add_owned, &owned);
+    equal(check, "SuperSlabs of a heap", heap->superslabs, owned.superslabs, heap);
+    equal(check, "pool chunks of a heap", heap->arena.chunks, owned.chunks, heap);
     for (unsigned pool = 0; pool < 2; pool++)
-        for (const struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
-            equal(check, "open SuperSlab's home", ss->home == &heap->home, true, ss);
-            equal(check, "open SuperSlab has free units", ss->free_mask != 0, true, ss);
-            equal(check, "open SuperSlab's kind", ss->pool, pool, ss);
-        }
+        equal(check, "open SuperSlabs = SuperSlabs with free units", check_open(check, heap, pool),
+              owned.open[pool], heap);
+    check->owned += owned.superslabs;
 }
 
 /* Blocks of the slab that were in no list must be live, and say so. */
 static void check_live(struct check *check, const struct hak_slab *slab) {
-    const uint8_t *marks = &check->places[(size_t)hak_slab_first_granule(slab) * BLOCKS_A_GRANULE];
+    const uint8_t *marks = places_of(check, slab);
     size_t listed = 0;
     for (uint32_t i = 0; i < slab->carved; i++) {
         if (marks[i] == PLACE_FREELIST) listed++;
@@ -120,6 +190,8 @@ static void check_live(struct check *check, const struct hak_slab *slab) {
               hak_slab_block(slab, i));
     }
     equal(check, "used = carved - length(freelist)", slab->used, slab->carved - listed, slab);
+    equal(check, "a slab with a remote list is notified", marks[NOTIFIED_AT] == PLACE_NOTIFIED,
+          hak_remote_count(slab) != 0, slab);
 }
 
 static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
@@ -143,15 +215,20 @@ static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
     }
 }
 
-static void check_superslab(struct check *check, const struct hak_superslab *ss) {
+static void check_superslab(const struct hak_superslab *ss, void *context) {
+    struct check *check = context;
+    size_t record = (size_t)((const char *)ss - (const char *)hak_superslab_record(0)) / HAK_SUPERSLAB_RECORD;
+    if (!equal(check, "SuperSlab's record is that of its first granule", ss->first, record * 16, ss)) return;
     uint32_t granules_a_unit = 1u << (ss->unit_shift - HAK_GRANULE_SHIFT);
     uint32_t taken = 0;
     uint64_t used = 0;
     check->result->superslabs++;
     for (uint32_t unit = 0; unit < ss->units; unit++) {
         uint32_t granule = ss->first + unit * granules_a_unit;
-        if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
         const struct hak_slab *slab = hak_slot_address(granule);
+        if ((taken >> unit & 1) == 0 && hak_kind_of(granule) != HAK_KIND_SLAB)
+            equal(check, "kind of a unit in no slab", hak_kind_of(granule), HAK_KIND_NONE, slab);
+        if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
         uint32_t units = hak_classes[slab->bin].units;
         equal(check, "slab's SuperSlab", slab->superslab_first, ss->first, slab);
         equal(check, "slab's unit", slab->unit, unit, slab);
@@ -169,6 +246,13 @@ static void check_superslab(struct check *check, const struct hak_superslab *ss)
 static void each_slab(struct check *check, void (*visit)(struct check *, const struct hak_slab *)) {
     for (uint32_t granule = 1; granule < check->top; granule++)
         if (hak_kind_of(granule) == HAK_KIND_SLAB) visit(check, hak_slot_address(granule));
+}
+
+static void check_state(struct check *check, const struct hak_slab *slab) {
+    if (slab->state == HAK_SLAB_PARTIAL) check->partial++;
+    if (slab->state == HAK_SLAB_CURRENT) check->current++;
+    if (slab->state == HAK_SLAB_FULL)
+        equal(check, "a slab in no list is full", slab->used, slab->capacity, slab);
 }
 
 static void add_used(struct check *check, const struct hak_slab *slab) {
@@ -191,24 +275,6 @@ static void check_used_shown(struct hak_heap *heap, void *context) {
               atomic_load_explicit(&heap->classes[bin].used_shown, memory_order_relaxed), 0, heap);
 }
 
-static void check_large(struct check *check) {
-    size_t cached = 0;
-    for (uint32_t granule = 1; granule < check->top; granule++) {
-        enum hak_kind kind = hak_kind_of(granule);
-        const struct hak_large *large = hak_large_at(granule);
-        if (kind == HAK_KIND_LARGE) {
-            check->result->large++;
-            equal(check, "large block's record", hak_granule_of((char *)large->user - 1), granule, large);
-            equal(check, "large block's header", hak_header_of(large->user), HAK_HEADER_LARGE, large->user);
-            at_most(check, "large block ends in its run", large->size, hak_large_usable(large), large);
-        } else if (kind == HAK_KIND_CACHED) {
-            cached += (size_t)large->granules << HAK_GRANULE_SHIFT;
-        }
-    }
-    equal(check, "bytes of the BigCache", hak_bigcache_bytes(), cached, NULL);
-    equal(check, "live large blocks", hak_large_stats().live_blocks, check->result->large, NULL);
-}
-
 /* The marks of small heaps are kept from one check to the next, all PLACE_NONE: fuzzers check after every batch. */
 #define KEPT_BYTES ((size_t)1 << 20)
 static _Atomic(uint8_t *) kept_places;
@@ -222,7 +288,8 @@ static uint8_t *places_take(size_t bytes) {
 }
 
 static void places_clear(struct check *check, const struct hak_slab *slab) {
-    memset(&check->places[(size_t)hak_slab_first_granule(slab) * BLOCKS_A_GRANULE], PLACE_NONE, slab->carved);
+    memset(places_of(check, slab), PLACE_NONE, slab->carved);
+    places_of(check, slab)[NOTIFIED_AT] = PLACE_NONE;
 }
 
 static void places_return(struct check *check, size_t bytes) {
@@ -239,6 +306,7 @@ bool hak_check_heap(struct hak_heap_check *result) {
     memset(result, 0, sizeof *result);
     if (!hak_range_is_there()) return true;
     struct check check = {.result = result, .top = hak_range_top()};
+    if (!hak_check_bounds(&check)) return false;
     size_t bytes = (size_t)check.top * BLOCKS_A_GRANULE;
     check.places = places_take(bytes);
     if (check.places == NULL) {
@@ -246,17 +314,17 @@ bool hak_check_heap(struct hak_heap_check *result) {
         return false;
     }
     each_slab(&check, check_slab_lists);
-    hak_heap_each(check_bins, &check);
-    hak_heap_each(check_open, &check);
+    hak_heap_each(check_heap, &check);
+    hak_heap_each(check_owned, &check);
     each_slab(&check, check_live);
-    for (uint32_t granule = 0; granule < check.top; granule += 16) {
-        const struct hak_superslab *ss = hak_superslab_record(granule);
-        if (atomic_load_explicit(&ss->in_use, memory_order_acquire)) check_superslab(&check, ss);
-    }
+    each_slab(&check, check_state);
+    equal(&check, "listed partial slabs = partial slabs", check.listed_partial, check.partial, NULL);
+    equal(&check, "current slabs of heaps = current slabs", check.listed_current, check.current, NULL);
+    each_superslab(&check, check_superslab, &check);
     each_slab(&check, add_used); /* subtracts, compares with zero, restores: no memory for sums is needed */
     hak_heap_each(check_used_shown, &check);
     each_slab(&check, take_back_used);
-    check_large(&check);
+    hak_check_range(&check);
     places_return(&check, bytes);
     return result->faults == 0;
 }

@@ -1,0 +1,208 @@
+#include "core/heap.h"
+#include "core/large.h"
+#include "verify/heap_check_parts.h"
+
+#define equal   hak_check_equal
+#define at_most hak_check_at_most
+
+/* ---- granules ---------------------------------------------------------------------------------------- */
+
+/* A walk over the granules below the top, from one thing that lies there to the next. */
+struct tiling {
+    uint32_t ahead; /* no granule between the walk and here has a kind */
+    uint32_t free_runs, superslabs, cached, lost;
+    size_t cached_bytes, large_blocks, large_bytes, large_mapped;
+};
+
+bool hak_check_bounds(struct check *check) {
+    struct hak_range_state state = hak_range_state();
+    uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+    size_t granules = state.committed >> HAK_GRANULE_SHIFT;
+    equal(check, "the range's limit = what is committed", limit, (state.committed - HAK_GRANULE) >> 4, NULL);
+    return at_most(check, "top <= granules committed", check->top, granules, NULL) &
+           at_most(check, "granules committed <= slots committed", granules,
+                   state.slots_committed / HAK_SLOT_SIZE, NULL) &
+           at_most(check, "granules committed <= SuperSlab records committed", granules / 16,
+                   state.records_committed / HAK_SUPERSLAB_RECORD, NULL);
+}
+
+/* Inside of a run only the granules that describe it have a kind. */
+static void check_inside(struct check *check, uint32_t first, uint32_t count, uint32_t described) {
+    uint32_t kinds = 0;
+    for (uint32_t i = 0; i < count && first + i < check->top; i++)
+        if (hak_kind_of(first + i) != HAK_KIND_NONE) kinds++;
+    equal(check, "granules of a run that have a kind", kinds, described, hak_slot_address(first));
+}
+
+static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule) {
+    const struct hak_free_run *run = hak_slot_address(granule);
+    tiling->free_runs++;
+    if (!equal(check, "free run begins where its slot says", run->first, granule, run)) return 1;
+    if (!at_most(check, "free run ends below the top", (uint64_t)granule + run->count + 1, check->top, run))
+        return 1;
+    const struct hak_free_run *last = hak_slot_address(granule + run->count - 1);
+    equal(check, "free run's last slot leads to its first", last->first, granule, run);
+    equal(check, "free run's length at both ends", last->count, run->count, run);
+    check_inside(check, granule, run->count, run->count > 1 ? 2 : 1);
+    equal(check, "free run's neighbour is not free", hak_kind_of(granule + run->count) != HAK_KIND_FREE_RUN,
+          true, run);
+    return run->count;
+}
+
+static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t granule) {
+    const struct hak_large *large = hak_large_at(granule);
+    tiling->cached++;
+    tiling->cached_bytes += (size_t)large->granules << HAK_GRANULE_SHIFT;
+    if (!equal(check, "cached block begins where its slot says", large->first, granule, large)) return 1;
+    check_inside(check, granule, large->granules, 1);
+    return large->granules;
+}
+
+/* The block's record lies in the granule of its header, behind the run's first if it is aligned. */
+static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t granule) {
+    while (tiling->ahead < check->top && hak_kind_of(tiling->ahead) == HAK_KIND_NONE)
+        tiling->ahead++;
+    if (tiling->ahead == check->top || hak_kind_of(tiling->ahead) != HAK_KIND_LARGE) return 0;
+    const struct hak_large *large = hak_large_at(tiling->ahead);
+    if (large->first != granule) return 0;
+    tiling->large_blocks++;
+    tiling->large_bytes += large->size;
+    tiling->large_mapped += (size_t)large->granules << HAK_GRANULE_SHIFT;
+    equal(check, "large block's record", hak_granule_of((char *)large->user - 1), tiling->ahead, large);
+    equal(check, "large block's header", hak_header_of(large->user), HAK_HEADER_LARGE, large->user);
+    at_most(check, "large block ends in its run", large->size, hak_large_usable(large), large);
+    check_inside(check, granule, large->granules, 1);
+    return large->granules;
+}
+
+static const struct hak_superslab *superslab_at(uint32_t granule) {
+    if (granule % 16 != 0) return NULL;
+    const struct hak_superslab *ss = hak_superslab_record(granule);
+    return atomic_load_explicit(&ss->in_use, memory_order_acquire) ? ss : NULL;
+}
+
+/* Granules of what begins at `granule`; 0: nothing does. */
+static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t granule) {
+    const struct hak_superslab *ss = superslab_at(granule);
+    if (tiling->ahead < granule) tiling->ahead = granule;
+    if (ss != NULL) {
+        tiling->superslabs++;
+        return (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT);
+    }
+    if (hak_kind_of(granule) == HAK_KIND_FREE_RUN) return free_run_at(check, tiling, granule);
+    if (hak_kind_of(granule) == HAK_KIND_CACHED) return cached_at(check, tiling, granule);
+    return large_at(check, tiling, granule);
+}
+
+/* Free runs, SuperSlabs, large and cached blocks fill the range without a gap; a gap's granules were lost to the
+ * kernel, and counted. */
+static void check_tiles(struct check *check, struct tiling *tiling) {
+    uint32_t granule = 1;
+    while (granule < check->top) {
+        uint32_t count = piece_at(check, tiling, granule);
+        if (count == 0) tiling->lost++;
+        granule += count == 0 ? 1 : count;
+    }
+    equal(check, "the last thing in the range ends at the top", granule, check->top, NULL);
+    equal(check, "granules in nothing = granules that the kernel took", tiling->lost,
+          hak_large_stats().lost_bytes >> HAK_GRANULE_SHIFT, NULL);
+}
+
+static void check_free_lists(struct check *check, uint32_t free_runs) {
+    struct hak_range_state state = hak_range_state();
+    uint32_t listed = 0;
+    for (unsigned list = 0; list < HAK_RUN_LISTS; list++) {
+        uint32_t last = 0;
+        for (uint32_t granule = state.lists[list]; granule != 0; listed++) {
+            if (!at_most(check, "listed free run is below the top", granule + 1, check->top, NULL)) break;
+            const struct hak_free_run *run = hak_slot_address(granule);
+            if (!equal(check, "listed free run's kind", hak_kind_of(granule), HAK_KIND_FREE_RUN, run)) break;
+            if (!equal(check, "listed free run's back link", run->prev, last, run)) break;
+            equal(check, "free run is in the list of its length", hak_run_list_of(run->count), list, run);
+            last = granule;
+            granule = run->next;
+        }
+        equal(check, "bit of a list with free runs", state.nonempty[list / 64] >> (list % 64) & 1,
+              state.lists[list] != 0, NULL);
+    }
+    equal(check, "listed free runs = free runs", listed, free_runs, NULL);
+}
+
+static void check_large_figures(struct check *check, const struct tiling *tiling) {
+    struct hak_large_stats stats = hak_large_stats();
+    check->result->large = tiling->large_blocks;
+    equal(check, "live large blocks", stats.live_blocks, tiling->large_blocks, NULL);
+    equal(check, "bytes of live large blocks", stats.live_bytes, tiling->large_bytes, NULL);
+    equal(check, "bytes of their runs", stats.mapped_bytes, tiling->large_mapped, NULL);
+}
+
+/* ---- the BigCache ------------------------------------------------------------------------------------- */
+
+static const struct hak_large *cached_entry(struct check *check, uint32_t granule) {
+    if (!at_most(check, "BigCache's entry is below the top", granule + 1, check->top, NULL)) return NULL;
+    const struct hak_large *large = hak_large_at(granule);
+    return equal(check, "BigCache's entry is cached", hak_kind_of(granule), HAK_KIND_CACHED, large) ? large
+                                                                                                    : NULL;
+}
+
+static uint32_t check_bucket(struct check *check, const uint32_t *bucket) {
+    uint32_t entries = 0, last = 0;
+    for (uint32_t granule = *bucket; granule != 0; entries++) {
+        const struct hak_large *large = cached_entry(check, granule);
+        if (large == NULL || !equal(check, "BigCache's back link", large->previous, last, large)) break;
+        equal(check, "BigCache's entry is in the bucket of its length",
+              hak_bigcache_bucket(large->granules) == bucket, true, large);
+        last = granule;
+        granule = large->next;
+    }
+    return entries;
+}
+
+static void check_bigcache(struct check *check, const struct tiling *tiling) {
+    struct hak_bigcache_state state = hak_bigcache_state();
+    uint32_t chained = 0, aged = 0, last = 0;
+    for (uint32_t bucket = 0; bucket < state.bucket_count; bucket++)
+        chained += check_bucket(check, &state.buckets[bucket]);
+    for (uint32_t granule = state.newest; granule != 0; aged++) {
+        const struct hak_large *large = cached_entry(check, granule);
+        if (large == NULL || !equal(check, "BigCache's link to the newer", large->newer, last, large)) break;
+        last = granule;
+        granule = large->older;
+    }
+    equal(check, "BigCache's oldest entry", state.oldest, last, NULL);
+    equal(check, "entries of the BigCache", state.entries, tiling->cached, NULL);
+    equal(check, "entries in the BigCache's buckets", chained, tiling->cached, NULL);
+    equal(check, "entries in the BigCache's list by age", aged, tiling->cached, NULL);
+    equal(check, "bytes of the BigCache", hak_bigcache_bytes(), tiling->cached_bytes, NULL);
+}
+
+/* ---- the cache of SuperSlabs -------------------------------------------------------------------------- */
+
+static void check_superslab_cache(struct check *check, uint32_t superslabs) {
+    uint32_t cached = 0;
+    size_t bytes = 0;
+    for (unsigned shift = 0; shift <= HAK_ARENA_SHIFT_MAX; shift++) {
+        const struct hak_superslab *last = NULL;
+        for (const struct hak_superslab *ss = hak_superslab_cache_first(shift); ss != NULL; ss = ss->next) {
+            if (!equal(check, "cached SuperSlab's back link", ss->prev == last, true, ss)) break;
+            equal(check, "cached SuperSlab's size", hak_superslab_bytes(ss), (size_t)1 << shift, ss);
+            equal(check, "cached SuperSlab has no home", ss->home == NULL, true, ss);
+            bytes += hak_superslab_bytes(ss);
+            last = ss;
+            cached++;
+        }
+    }
+    equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs, NULL);
+    equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
+    equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs, check->result->superslabs,
+          NULL);
+}
+
+void hak_check_range(struct check *check) {
+    struct tiling tiling = {.ahead = 1};
+    check_tiles(check, &tiling);
+    check_free_lists(check, tiling.free_runs);
+    check_large_figures(check, &tiling);
+    check_bigcache(check, &tiling);
+    check_superslab_cache(check, tiling.superslabs);
+}
