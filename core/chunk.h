@@ -38,8 +38,22 @@ HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
     return offset >> 4 | offset << 60;
 }
 
+/* offset < hak_range_limit, which other threads raise. An aligned load is atomic on x86-64, also as an operand of the
+ * comparison, which the compiler would not use for an atomic variable. */
+#if defined(__x86_64__)
+HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
+    bool below;
+    __asm__("cmpq %2, %1" : "=@ccb"(below) : "r"(offset), "m"(hak_range_limit));
+    return below;
+}
+#else
+HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
+    return offset < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+}
+#endif
+
 HAK_INLINE bool hak_range_has(const void *ptr) {
-    return hak_range_offset(ptr) < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+    return hak_range_limit_is_above(hak_range_offset(ptr));
 }
 
 /* The next block of a list that memory of the program holds: never followed out of the range. */

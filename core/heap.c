@@ -42,7 +42,7 @@ static struct hak_heap *heap_create(void) {
     if (heap == NULL) return NULL;
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        heap->bins[bin].cap = policy->bins[bin].cap_min;
+        hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
         heap->classes[bin].batch = policy->bins[bin].batch_min;
     }
     heap->all_next = atomic_load_explicit(&heaps.all, memory_order_relaxed);
@@ -102,7 +102,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     pthread_setspecific(heaps.key, heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
-            if (heap->bins[bin].head == NULL) hak_refill(heap, bin);
+            if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
     if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.chunks == 0)
         hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
     return heap;

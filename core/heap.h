@@ -1,6 +1,7 @@
 /* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
  *
- *   hak_heap_tls --> heap: bins[48]   TLS SLL of each class, all that malloc and free touch
+ *   hak_heap_tls --> heap: room[256]  by header byte: blocks that a free may still push
+ *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
  *                          home       what other threads touch
  *                          classes[]  current slab and partial slabs of each class
  *                          open[]     SuperSlabs with free units
@@ -15,17 +16,11 @@
 #include "core/pool_arena.h"
 #include "core/remote.h"
 
-/* TLS SLL. count = length of the list; a free that finds count >= cap flushes first. */
-struct hak_bin {
-    struct hak_block *head;
-    uint32_t count;
-    uint32_t cap;
-};
-
 /* The slow part of a bin. */
 struct hak_heap_class {
     struct hak_slab *current;     /* of this heap or of one that it rules */
     struct hak_slab *partial;     /* list, most recently freed first */
+    uint32_t cap;                 /* blocks that the bin may hold; count = cap - room */
     uint32_t batch;               /* blocks of the next carve */
     uint32_t tick_count;          /* the bin's count at the last tick */
     uint32_t busy;                /* refills and flushes since then */
@@ -34,23 +29,34 @@ struct hak_heap_class {
 };
 
 struct hak_heap {
-    struct hak_bin bins[HAK_BINS];
+    /* Both arrays are indexed by header bytes of live blocks, without arithmetic: the part of `heads` that no such byte
+     * reaches is where `room` lies, and more. */
+    union {
+        struct hak_block *heads[HAK_BIN_FIRST + HAK_BINS]; /* TLS SLL of each class */
+        struct {
+            /* Blocks that a free may still push; 0 for a full bin, and for every byte that is no live block's. */
+            uint32_t room[UINT8_MAX + 1];
+            struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
+            uint32_t superslabs;           /* owned, open or not */
+            struct hak_pool_arena arena;
+            struct hak_heap *ruled;     /* next heap that the same thread rules */
+            struct hak_heap *pool_next; /* next heap in the pool; its links are under the heaps' lock */
+            struct hak_heap *all_next;  /* next of all heaps that were ever made */
+            uint32_t slow_calls;
+            uint32_t last_tick;    /* milliseconds */
+            uint32_t trim_seen;    /* the last wish to trim that it followed */
+            _Atomic int thread_id; /* of the last thread that used it, for messages */
+            char before_heads[];
+        };
+    };
     _Alignas(64) struct hak_home home; /* written by other threads: a cache line of its own */
     _Alignas(64) struct hak_heap_class classes[HAK_BINS];
-    struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
-    uint32_t superslabs;           /* owned, open or not */
-    struct hak_pool_arena arena;
-    struct hak_heap *ruled;     /* next heap that the same thread rules */
-    struct hak_heap *pool_next; /* next heap in the pool; its links are under the heaps' lock */
-    struct hak_heap *all_next;  /* next of all heaps that were ever made */
-    uint32_t slow_calls;
-    uint32_t last_tick;    /* milliseconds */
-    uint32_t trim_seen;    /* the last wish to trim that it followed */
-    _Atomic int thread_id; /* of the last thread that used it, for messages */
 };
+_Static_assert(offsetof(struct hak_heap, before_heads) <= offsetof(struct hak_heap, heads[HAK_BIN_FIRST]),
+               "what shares memory with `heads` ends before its first entry");
 
-/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, caps
- * 0. They lie in read-only memory. */
+/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, without
+ * room. They lie in read-only memory. */
 extern HAK_HIDDEN const struct hak_heap hak_heap_none;
 extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
 
@@ -58,6 +64,42 @@ extern HAK_HIDDEN _Thread_local struct hak_heap *hak_heap_tls __attribute__((tls
 
 static inline bool hak_heap_is_real(const struct hak_heap *heap) {
     return heap != &hak_heap_none && heap != &hak_heap_gone;
+}
+
+/* The bin's list, and its length. */
+static inline struct hak_block *hak_bin_first(const struct hak_heap *heap, unsigned bin) {
+    return heap->heads[HAK_BIN_HEADER(bin)];
+}
+
+static inline uint32_t hak_bin_count(const struct hak_heap *heap, unsigned bin) {
+    HAK_ASSERT(heap->room[HAK_BIN_HEADER(bin)] <= heap->classes[bin].cap);
+    return heap->classes[bin].cap - heap->room[HAK_BIN_HEADER(bin)];
+}
+
+static inline void hak_bin_set(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
+                               uint32_t cap) {
+    HAK_ASSERT(count <= cap && (head == NULL) == (count == 0));
+    heap->heads[HAK_BIN_HEADER(bin)] = head;
+    heap->classes[bin].cap = cap;
+    heap->room[HAK_BIN_HEADER(bin)] = cap - count;
+}
+
+/* Takes `block`, the first of its class's list; it is live from here on, with this header byte. */
+HAK_INLINE void hak_bin_pop(struct hak_heap *heap, size_t header, struct hak_block *block) {
+    HAK_ASSERT(hak_bin_count(heap, (unsigned)header - HAK_BIN_FIRST) > 0);
+    HAK_ASSERT(heap->heads[header] == block && hak_header_of(block) == (header ^ HAK_HEADER_LIVE_BIT));
+    heap->heads[header] = block->next;
+    heap->room[header]++;
+    hak_header_flip(block);
+}
+
+/* Puts a live block with this header byte in front of its class's list and leaves room for `room` more. */
+HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block, uint32_t room) {
+    HAK_ASSERT(heap->room[header] == room + 1 && header - HAK_BIN_FIRST < HAK_BINS);
+    heap->room[header] = room;
+    hak_header_flip(block);
+    block->next = heap->heads[header];
+    heap->heads[header] = block;
 }
 
 static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {

@@ -179,11 +179,11 @@ static uint32_t min_u32(uint32_t a, uint32_t b) {
 }
 
 /* A batch arrived: the bin must hold it and as much again, or the next free would flush it. */
-static void bin_fill(struct hak_bin *bin, struct hak_heap_class *class, struct hak_block *head,
-                     uint32_t count, const struct hak_bin_policy *bounds) {
-    bin->head = head;
-    bin->count = count;
-    if (bin->cap < 2 * count) bin->cap = min_u32(2 * count, bounds->cap_max);
+static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
+                     const struct hak_bin_policy *bounds) {
+    struct hak_heap_class *class = &heap->classes[bin];
+    uint32_t cap = class->cap < 2 * count ? min_u32(2 * count, bounds->cap_max) : class->cap;
+    hak_bin_set(heap, bin, head, count, cap);
     class->batch = min_u32(class->batch * 2, bounds->batch_max);
     class->busy++;
     atomic_store_explicit(&class->count_shown, count, memory_order_relaxed);
@@ -193,9 +193,9 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
     const struct hak_policy *policy = hak_policy();
     const struct hak_bin_policy *bounds = &policy->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
-    HAK_CHECK(heap->bins[bin].head == NULL && heap->bins[bin].count == 0);
+    HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     hak_tick(heap);
-    if (heap->bins[bin].head != NULL) return true;
+    if (hak_bin_first(heap, bin) != NULL) return true;
     uint32_t carve_max = policy->p0_enable ? class->batch : 1;
     uint32_t take_max = policy->p0_enable ? bounds->cap_max / 2u : 1;
     for (;;) {
@@ -214,7 +214,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
                 if (HAK_UNLIKELY(policy->p0_log))
                     log_batch(batch == HAK_BATCH_TAKE ? "take" : "carve", slab, count, before);
                 hak_hook_batch(batch, slab, head, count);
-                bin_fill(&heap->bins[bin], class, head, count, bounds);
+                bin_fill(heap, bin, head, count, bounds);
                 hak_hook_bin(heap, bin);
                 return true;
             }
@@ -290,15 +290,15 @@ static void run_add(struct run *run, struct hak_slab *slab, struct hak_block *bl
 
 void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     const struct hak_policy *policy = hak_policy();
-    struct hak_bin *b = &heap->bins[bin];
+    const uint32_t count = hak_bin_count(heap, bin);
     struct run remote[OPEN_RUNS] = {{0}};
     struct run own = {0};
     struct hak_block *kept_head = NULL, **kept_link = &kept_head;
     uint32_t kept = 0, seen = 0, now = 0;
-    for (struct hak_block *block = b->head, *next; block != NULL; block = next, seen++) {
+    for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL; block = next, seen++) {
         struct hak_slab *slab = list_block_slab(block, bin);
         next = block->next;
-        if (HAK_UNLIKELY(seen == b->count)) hak_report_bad_list("free", block, bin); /* a circle */
+        if (HAK_UNLIKELY(seen == count)) hak_report_bad_list("free", block, bin); /* a circle */
         if (hak_home_ruled_by(slab->home, heap)) {
             if (kept < keep) {
                 *kept_link = block;
@@ -314,10 +314,9 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
             run_add(run, slab, block);
         }
     }
-    HAK_CHECK(seen == b->count);
+    HAK_CHECK(seen == count);
     *kept_link = NULL;
-    b->head = kept_head;
-    b->count = kept;
+    hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].cap);
     if (own.slab != NULL) put_own(heap, &own, &now, policy);
     for (unsigned i = 0; i < OPEN_RUNS; i++)
         if (remote[i].slab != NULL) send_home(&remote[i], policy);
@@ -327,16 +326,18 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
-    struct hak_bin *b = &heap->bins[bin];
-    HAK_ASSERT(b->count >= b->cap);
+    struct hak_heap_class *class = &heap->classes[bin];
+    HAK_ASSERT(heap->room[HAK_BIN_HEADER(bin)] == 0);
     hak_tick(heap);
-    hak_flush(heap, bin, b->cap / 2);
-    b->cap = min_u32(b->cap * 2, bounds->cap_max);
-    heap->classes[bin].busy++;
+    hak_flush(heap, bin, class->cap / 2);
+    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
+                min_u32(class->cap * 2, bounds->cap_max));
+    class->busy++;
 }
 
 static void bins_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
-    heap->bins[bin].cap = policy->bins[bin].cap_min;
+    HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
+    hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
     heap->classes[bin].batch = policy->bins[bin].batch_min;
 }
 
@@ -356,7 +357,7 @@ static void current_drop(struct hak_heap *heap, unsigned bin) {
 void hak_flush_all(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        if (heap->bins[bin].count > 0) hak_flush(heap, bin, 0);
+        if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
         current_drop(heap, bin);
         bins_reset(heap, bin, policy);
     }
@@ -378,14 +379,14 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin) {
 /* A bin that nobody used since the last tick holds memory for nothing. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
-    bool idle = class->busy == 0 && heap->bins[bin].count == class->tick_count;
-    if (idle && heap->bins[bin].count > 0) {
+    bool idle = class->busy == 0 && hak_bin_count(heap, bin) == class->tick_count;
+    if (idle && hak_bin_count(heap, bin) > 0) {
         hak_flush(heap, bin, 0);
         bins_reset(heap, bin, policy);
     }
     if (idle) current_drop(heap, bin);
     class->busy = 0;
-    class->tick_count = heap->bins[bin].count;
+    class->tick_count = hak_bin_count(heap, bin);
 }
 
 #define IDLE_A_TICK 4 /* heaps without a thread that one tick looks after */

@@ -11,21 +11,21 @@ const struct hak_class hak_classes[HAK_BINS] = {HAK_CLASS_TABLE(CLASS_ROW)};
     _Static_assert((stride) % 16 == 0 && (stride) > (previous) && (index) < HAK_TIER_BINS, "class table");
 HAK_CLASS_TABLE(CHECK_ROW)
 
-/* The lookup tables, generated from the class table: entry u is the bin for u * 16 bytes, header included.
+/* The lookup tables, generated from the class table: entry u is the class for u * 16 bytes, header included.
  * The pool's rows fall outside of the first table and the others' outside of the second: an empty range
  * there. */
-#define MAP_16_TINY(bin, previous, stride) [(previous) / 16 + 1 ...(stride) / 16] = (bin),
-#define MAP_16_MID(bin, previous, stride)  [(previous) / 16 + 1 ...(stride) / 16] = (bin),
+#define MAP_16_TINY(bin, previous, stride) [(previous) / 16 + 1 ...(stride) / 16] = HAK_BIN_HEADER(bin),
+#define MAP_16_MID(bin, previous, stride)  [(previous) / 16 + 1 ...(stride) / 16] = HAK_BIN_HEADER(bin),
 #define MAP_16_POOL(bin, previous, stride)
 #define MAP_16(tier, index, previous, stride, units) MAP_16_##tier(HAK_BIN_OF(tier, index), previous, stride)
 
 #define MAP_1K_TINY(bin, previous, stride)
 #define MAP_1K_MID(bin, previous, stride)
-#define MAP_1K_POOL(bin, previous, stride)           [(previous) / 1024 + 1 ...(stride) / 1024] = (bin),
+#define MAP_1K_POOL(bin, previous, stride)           [(previous) / 1024 + 1 ...(stride) / 1024] = HAK_BIN_HEADER(bin),
 #define MAP_1K(tier, index, previous, stride, units) MAP_1K_##tier(HAK_BIN_OF(tier, index), previous, stride)
 
-const uint8_t hak_bins_by_16[HAK_MID_MAX / 16 + 2] = {HAK_CLASS_TABLE(MAP_16)};
-const uint8_t hak_bins_by_1k[53] = {HAK_CLASS_TABLE(MAP_1K)};
+const uint8_t hak_headers_by_16[HAK_MID_MAX / 16 + 2] = {HAK_CLASS_TABLE(MAP_16)};
+const uint8_t hak_headers_by_1k[53] = {HAK_CLASS_TABLE(MAP_1K)};
 
 const char *hak_tier_name(enum hak_tier tier) {
     static const char *const names[] = {"tiny", "pool", "mid"};

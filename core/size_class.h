@@ -72,23 +72,20 @@ struct hak_class {
 };
 
 extern HAK_HIDDEN const struct hak_class hak_classes[HAK_BINS];
-extern HAK_HIDDEN const uint8_t hak_bins_by_16[HAK_MID_MAX / 16 + 2];
-extern HAK_HIDDEN const uint8_t hak_bins_by_1k[53];
+/* Header bytes of live blocks, by size. */
+extern HAK_HIDDEN const uint8_t hak_headers_by_16[HAK_MID_MAX / 16 + 2];
+extern HAK_HIDDEN const uint8_t hak_headers_by_1k[53];
 
-/* The bin that serves `size` bytes, size <= HAK_MID_MAX. */
-HAK_INLINE unsigned hak_bin_small(size_t size) {
-    HAK_ASSERT(size <= HAK_MID_MAX);
-    return hak_bins_by_16[(size + 16) >> 4]; /* size + 1 header byte, rounded up to 16 */
-}
-
-/* The bin that serves `size` bytes, HAK_MID_MAX < size <= HAK_POOL_MAX. */
-HAK_INLINE unsigned hak_bin_pool(size_t size) {
-    HAK_ASSERT(size > HAK_MID_MAX && size <= HAK_POOL_MAX);
-    return hak_bins_by_1k[(size + 1 + 1023 - 16) >> 10];
+/* The class that serves `size` bytes, size <= HAK_POOL_MAX, as the header byte of its live blocks. */
+HAK_INLINE size_t hak_header_of_size(size_t size) {
+    HAK_ASSERT(size <= HAK_POOL_MAX);
+    /* size + 1 header byte, rounded up to 16 */
+    if (HAK_LIKELY(size <= HAK_MID_MAX)) return hak_headers_by_16[1 + (size >> 4)];
+    return hak_headers_by_1k[(size + 1 + 1023 - 16) >> 10];
 }
 
 HAK_INLINE unsigned hak_bin_of_size(size_t size) {
-    return HAK_LIKELY(size <= HAK_MID_MAX) ? hak_bin_small(size) : hak_bin_pool(size);
+    return (unsigned)hak_header_of_size(size) - HAK_BIN_FIRST;
 }
 
 static inline enum hak_tier hak_tier_of_bin(unsigned bin) {

@@ -10,27 +10,14 @@
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
 static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
-    struct hak_bin *b = &heap->bins[bin];
-    if (b->head == NULL && !hak_refill(heap, bin)) return NULL;
-    struct hak_block *block = b->head;
+    if (hak_bin_first(heap, bin) == NULL && !hak_refill(heap, bin)) return NULL;
+    struct hak_block *block = hak_bin_first(heap, bin);
     if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin))
         hak_report_bad_list("malloc", block, bin);
-    HAK_CHECK(b->count > 0);
-    b->head = block->next;
-    b->count--;
-    hak_header_set(block, HAK_BIN_HEADER(bin));
+    HAK_CHECK(hak_bin_count(heap, bin) > 0);
+    hak_bin_pop(heap, HAK_BIN_HEADER(bin), block);
     hak_hook_malloc(block, size);
     return block;
-}
-
-static void bin_push(struct hak_bin *b, void *user, unsigned bin) {
-    HAK_ASSERT(b->count < b->cap);
-    struct hak_block *block = user;
-    hak_hook_free(user);
-    hak_header_set(user, HAK_BIN_HEADER_FREE(bin));
-    block->next = b->head;
-    b->head = block;
-    b->count++;
 }
 
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
@@ -80,7 +67,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
 }
 
 /* The fast path has entered (verify/hooks.h). */
-void *hak_malloc_slow(struct hak_heap *heap, size_t size) {
+void *hak_malloc_slow(size_t size, struct hak_heap *heap) {
     void *user = alloc_slow(heap, size, HAK_ALIGNMENT, false);
     hak_hook_leave();
     return user;
@@ -135,9 +122,9 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
         hak_free_without_heap(user, bin);
         return;
     }
-    struct hak_bin *b = &heap->bins[bin];
-    if (b->count >= b->cap) hak_flush_full(heap, bin);
-    bin_push(b, user, bin);
+    if (heap->room[HAK_BIN_HEADER(bin)] == 0) hak_flush_full(heap, bin);
+    hak_hook_free(user);
+    hak_bin_push(heap, HAK_BIN_HEADER(bin), user, heap->room[HAK_BIN_HEADER(bin)] - 1);
 }
 
 static void free_large(struct hak_heap *heap, void *user) {
@@ -169,7 +156,7 @@ static void free_slow(struct hak_heap *heap, void *user) {
     }
 }
 
-void hak_free_slow(struct hak_heap *heap, void *user) {
+void hak_free_slow(void *user, struct hak_heap *heap) {
     free_slow(heap, user);
     hak_hook_leave();
 }

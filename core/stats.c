@@ -14,7 +14,7 @@ static void add_heap(struct hak_heap *heap, void *context) {
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         const struct hak_heap_class *class = &heap->classes[bin];
         size_t cached =
-            own ? heap->bins[bin].count : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
+            own ? hak_bin_count(heap, bin) : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
         stats->blocks[bin] += atomic_load_explicit(&class->used_shown, memory_order_relaxed);
         stats->blocks[bin] -= cached;
         stats->free_blocks += cached;

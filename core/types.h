@@ -66,6 +66,10 @@ static inline uint8_t hak_header_of(const void *user) {
 static inline void hak_header_set(void *user, uint8_t header) {
     ((uint8_t *)user)[-1] = header;
 }
+/* Live to freed, freed to live. */
+static inline void hak_header_flip(void *user) {
+    ((uint8_t *)user)[-1] ^= HAK_HEADER_LIVE_BIT;
+}
 
 /* What a granule is, in its slot. Only the first granule of a large block or free run has a kind of its own.
  */

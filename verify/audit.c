@@ -199,19 +199,19 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
 
 void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
     if (hak_audit_options.level == 0) return;
-    const struct hak_bin *b = &heap->bins[bin];
+    const uint32_t count = hak_bin_count(heap, bin);
     uint32_t length = 0;
-    for (const struct hak_block *block = b->head; block != NULL; block = block->next) {
+    for (const struct hak_block *block = hak_bin_first(heap, bin); block != NULL; block = block->next) {
         const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
         equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab,
               block);
         equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
         hak_audit_block_listed(slab, block);
-        if (HAK_UNLIKELY(++length > b->count)) break;
+        if (HAK_UNLIKELY(++length > count)) break;
     }
-    equal("count(bin) = length(bin)", b->count, length, NULL, b);
-    equal("count(bin) = blocks that entered the bin and did not leave", b->count, hak_audit_bin_lengths[bin],
-          NULL, b);
+    equal("count(bin) = length(bin)", count, length, NULL, NULL);
+    equal("count(bin) = blocks that entered the bin and did not leave", count, hak_audit_bin_lengths[bin],
+          NULL, NULL);
     atomic_fetch_add_explicit(&hak_audit_figures.equations, 2, memory_order_relaxed);
     if (hak_audit_options.level >= 3) check_everything();
 }
@@ -238,7 +238,7 @@ static void slab_destroyed(const struct hak_slab *slab) {
 /* A heap without a thread holds nothing in its bins. */
 static void heap_is_idle(const struct hak_heap *heap) {
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        equal("bins of an ended heap", heap->bins[bin].count, 0, NULL, heap);
+        equal("bins of an ended heap", hak_bin_count(heap, bin), 0, NULL, heap);
         equal("current slabs of an ended heap", heap->classes[bin].current == NULL, true, NULL, heap);
     }
 }

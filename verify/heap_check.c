@@ -119,9 +119,9 @@ static void check_heap(struct hak_heap *heap, void *context) {
     struct check *check = context;
     check->result->heaps++;
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        const struct hak_bin *b = &heap->bins[bin];
-        size_t length = walk(check, b->head, bin, NULL, PLACE_BIN);
-        equal(check, "count(bin) = length(bin)", b->count, length, b);
+        size_t length = walk(check, hak_bin_first(heap, bin), bin, NULL, PLACE_BIN);
+        equal(check, "count(bin) = length(bin)", hak_bin_count(heap, bin), length,
+              &heap->heads[HAK_BIN_HEADER(bin)]);
         check->result->in_bins += length;
         check_partial(check, heap, bin);
         check_current(check, heap, bin);

@@ -22,8 +22,12 @@ static struct hak_slab *slab_of(void *block) {
 static unsigned bin_of(void *block) {
     return slab_of(block)->bin;
 }
-static struct hak_bin *bin_list(void) {
-    return &hak_heap_tls->bins[bin_of(blocks[0])];
+static struct hak_block **list_head(void) {
+    return &hak_heap_tls->heads[HAK_BIN_HEADER(bin_of(blocks[0]))];
+}
+/* The length that the heap believes in. */
+static void list_count_add(int change) {
+    hak_heap_tls->room[HAK_BIN_HEADER(bin_of(blocks[0]))] -= (uint32_t)change;
 }
 
 static void allocate(size_t from, size_t until) {
@@ -75,36 +79,33 @@ static void active_too_low(void) {
     hak_superslab_of(slab_of(blocks[0]))->active--;
 }
 static void count_too_low(void) {
-    bin_list()->count--;
+    list_count_add(-1);
 }
 static void count_too_high(void) {
-    bin_list()->count++;
+    list_count_add(1);
 }
 
 static void list_loses_block(void) {
-    struct hak_bin *bin = bin_list();
-    bin->head = bin->head->next;
+    *list_head() = (*list_head())->next;
 }
 
 static void list_holds_block_twice(void) {
-    struct hak_bin *bin = bin_list();
-    bin->head->next->next = bin->head; /* a circle: no end within its count */
+    (*list_head())->next->next = *list_head(); /* a circle: no end within its count */
 }
 
 static void list_holds_other_class(void) {
     struct hak_block *other = hak_malloc(200);
     hak_header_set(other, HAK_BIN_HEADER_FREE(bin_of(blocks[0])));
-    struct hak_bin *bin = bin_list();
-    other->next = bin->head->next;
-    bin->head->next = other;
-    bin->count++;
+    other->next = (*list_head())->next;
+    (*list_head())->next = other;
+    list_count_add(1);
 }
 
 static void header_in_freelist(void) {
     release(0, BLOCKS);
     hak_flush(hak_heap_tls, bin_of(blocks[1]), 0);
     allocate(0, 1);
-    struct hak_block *third = bin_list()->head;
+    struct hak_block *third = *list_head();
     hak_header_set(third->next, 0x11);
     hak_flush_all(hak_heap_tls);
 }

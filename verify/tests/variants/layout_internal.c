@@ -9,14 +9,11 @@
 #define OFFSET(type, member) printf("  %-30s %zu\n", #member, offsetof(type, member))
 
 int main(void) {
-    SIZE(struct hak_bin);
-    OFFSET(struct hak_bin, head);
-    OFFSET(struct hak_bin, count);
-    OFFSET(struct hak_bin, cap);
     SIZE(struct hak_home);
     SIZE(struct hak_heap_class);
     SIZE(struct hak_heap);
-    OFFSET(struct hak_heap, bins);
+    OFFSET(struct hak_heap, room);
+    OFFSET(struct hak_heap, heads[HAK_BIN_FIRST]);
     OFFSET(struct hak_heap, home);
     OFFSET(struct hak_heap, classes);
     OFFSET(struct hak_heap, open);
