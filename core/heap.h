@@ -46,13 +46,13 @@ struct hak_heap {
             uint32_t last_tick;    /* milliseconds */
             uint32_t trim_seen;    /* the last wish to trim that it followed */
             _Atomic int thread_id; /* of the last thread that used it, for messages */
-            char before_heads[];
         };
     };
     _Alignas(64) struct hak_home home; /* written by other threads: a cache line of its own */
     _Alignas(64) struct hak_heap_class classes[HAK_BINS];
 };
-_Static_assert(offsetof(struct hak_heap, before_heads) <= offsetof(struct hak_heap, heads[HAK_BIN_FIRST]),
+_Static_assert(offsetof(struct hak_heap, thread_id) + sizeof(int) <=
+                   offsetof(struct hak_heap, heads[HAK_BIN_FIRST]),
                "what shares memory with `heads` ends before its first entry");
 
 /* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, without

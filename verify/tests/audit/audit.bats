@@ -59,7 +59,7 @@ finds_nothing() {
 }
 
 @test "a list that loses a block" {
-    reports 1 list_loses_block "hakmem: internal check failed: heap->bins[bin].head == NULL && heap->bins[bin].count == 0 at core/refill.c:175"
+    reports 1 list_loses_block "hakmem: internal check failed: hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0 at core/refill.c:196"
 }
 
 @test "a block of another class in a list" {
