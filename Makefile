@@ -11,7 +11,7 @@
 #   VARIANT_LDFLAGS        the same for the linker
 #   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS   for core/ only, and for fuzz/ only; optional
 #   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
-#   VARIANT_SRCS           sources outside core/ that belong to the library; never any in release
+#   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS); never any in release
 #   CORE_SRCS              only in libc: what the library is made of instead of core/
 
 .SUFFIXES:
@@ -43,6 +43,8 @@ VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
 CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND
 CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
+AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
+              verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
 include ci/variants/$(VARIANT).mk
 
 $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT HAKMEM_FORCE_LIBC_ALLOC_BUILD $(CONSTANTS),\
@@ -77,13 +79,19 @@ LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-mode
 LIB_CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(LIB_CFLAGS))
 
 # nodelete: a thread's exit handler must find its code after dlclose.
-LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS)
+# static-libgcc: the audit's unwinder must know no frames but those of loaded objects; searching the ones that programs
+# register takes locks and memory.
+LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS) \
+               $(if $(filter 1,$(HAK_AUDIT)),-static-libgcc)
 
 # Benchmarks are measured, so they are optimised in every variant.
 BENCH_WARNINGS := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))
 BENCH_FLAGS := -D_GNU_SOURCE -I. -O2 -g $(NO_BUILTIN) -pthread
 BENCH_CFLAGS := -std=c11 $(WARNINGS) $(BENCH_FLAGS)
 BENCH_CXXFLAGS := -std=c++17 $(BENCH_WARNINGS) $(BENCH_FLAGS)
+
+# A program of its own: no allocator, no instrumentation.
+SYMBOLIZER_CXXFLAGS := -std=c++17 -D_GNU_SOURCE -I. $(DEFINES) -O2 -g $(BENCH_WARNINGS)
 
 # Tests call malloc for its effects, which no optimisation may remove.
 COMPILER := $(shell $(CC) --version 2>/dev/null | head -n 1)
@@ -118,14 +126,17 @@ $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
 FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)))
 
-TARGETS := libhakmem.so libhakmem.a $(BENCH_PROGRAMS)
+# Finds the names in the audit's reports; lies beside the library.
+SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
+
+TARGETS := libhakmem.so libhakmem.a $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
 
 # ---- goals --------------------------------------------------------------------------------------------------
 
 .PHONY: all lib benchmarks tests fuzzers clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
 
 all: lib benchmarks
-lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a
+lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a $(SYMBOLIZER)
 benchmarks: $(BENCH_PROGRAMS:%=$(OUT)/%)
 tests: $(TEST_NAMES:%=$(OUT)/tests/%)
 fuzzers: $(FUZZ_NAMES:%=$(OUT)/fuzz/%)
@@ -164,7 +175,7 @@ $(COMPILER)
 $(CC) $(LIB_CFLAGS) | $(LIB_LDFLAGS) | $(LIB_SRCS)
 $(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(FUZZ_ENGINE)
 $(CC) $(BENCH_CFLAGS) | $(TEST_CFLAGS)
-$(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS)
+$(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS) | $(SYMBOLIZER_CXXFLAGS)
 endef
 
 $(OUT):
@@ -219,6 +230,11 @@ $(OUT)/libhakmem.a: $(STATIC_OBJS)
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+$(OUT)/hakmem-symbolize: verify/symbolize/symbolize.cc $(OUT)/flags
+	@mkdir -p $(OUT)/obj/verify
+	$(call say,LD)
+	$(Q)$(CXX) $(SYMBOLIZER_CXXFLAGS) -MMD -MP -MF $(OUT)/obj/verify/symbolize.d -o $@ $< -ldw
 
 $(OUT)/obj/bench/%.o: bench/%.c $(OUT)/flags
 	@mkdir -p $(@D)

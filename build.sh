@@ -62,6 +62,7 @@ build() {
     local variant=$1
     shift
     "$root/ci/install.sh" build
+    if grep -qx 'HAK_AUDIT := 1' "$root/ci/variants/$variant.mk"; then "$root/ci/install.sh" symbolize; fi
     mkdir -p "$root/out"
     (
         unset LD_PRELOAD

@@ -30,6 +30,7 @@ static void *books_map(size_t bytes) {
 }
 
 static void books_open(void) {
+    hak_audit_options_read();
     size_t granules = hak_range.granules;
     books.active = books_map(granules / 16 * sizeof *books.active);
     struct hak_audit_slab *slabs = books_map(granules * sizeof *slabs);

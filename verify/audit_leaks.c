@@ -4,6 +4,7 @@
 #include "core/large.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/audit_symbolize.h"
 
 struct leak {
     uint64_t blocks, bytes;
@@ -50,6 +51,7 @@ void hak_audit_leaks(void) {
     for (uint32_t granule = 1; granule < top; granule++)
         if (hak_kind_of(granule) == HAK_KIND_SLAB) add_slab(leaks, hak_slot_address(granule));
     print_largest(leaks);
+    hak_audit_symbolize_end();
     struct hak_large_stats large = hak_large_stats();
     if (large.live_blocks > 0) {
         struct hak_text line = {.length = 0};

@@ -10,6 +10,7 @@
 #include "core/heap.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/audit_symbolize.h"
 #include "verify/hakmem_audit.h"
 #include "verify/heap_check.h"
 
@@ -21,7 +22,8 @@ struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND 
       "0 nothing, 1 counters and lists, 2 also every block, 3 the whole heap each time")                     \
     X(summary, "SUMMARY", 0, 1, "1: say at exit what was checked")                                           \
     X(leaks, "LEAKS", 0, 1, "1: list at exit what is still live, by the place that allocated it; level 2")   \
-    X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")
+    X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")                             \
+    X(unwind, "UNWIND", 0, 1, "1: stacks by unwind tables, for code without frame pointers; level 2")
 
 #define PREFIX "HAKMEM_AUDIT_"
 
@@ -37,6 +39,8 @@ void hak_audit_print(struct hak_text *line) {
     close(log);
 }
 
+static bool options_read; /* what was wrong with them is said */
+
 /* A number in least..most, or a line and the default. */
 static void option_number(uint32_t *field, const char *setting, const char *value, uint32_t least,
                           uint32_t most) {
@@ -46,6 +50,7 @@ static void option_number(uint32_t *field, const char *setting, const char *valu
         *field = (uint32_t)number;
         return;
     }
+    if (options_read) return;
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: option ");
     for (const char *c = setting; *c != '\0' && *c != '=' && line.length < 100; c++) {
@@ -61,6 +66,13 @@ static void option_number(uint32_t *field, const char *setting, const char *valu
     hak_audit_print(&line);
 }
 
+/* A path; false if it is too long. */
+static bool option_path(char (*field)[256], const char *value) {
+    if (strlen(value) >= sizeof *field) return false;
+    strcpy(*field, value);
+    return true;
+}
+
 bool hak_audit_option(const char *setting) {
     if (strncmp(setting, PREFIX, strlen(PREFIX)) != 0) return false;
     const char *name = setting + strlen(PREFIX);
@@ -70,20 +82,16 @@ bool hak_audit_option(const char *setting) {
         return true;                                                                                         \
     }
     AUDIT_OPTION_TABLE(OPTION)
-    if (strncmp(name, "LOG=", 4) == 0) {
-        if (strlen(name + 4) >= sizeof hak_audit_options.log) return false;
-        strcpy(hak_audit_options.log, name + 4);
-        return true;
-    }
+    if (strncmp(name, "LOG=", 4) == 0) return option_path(&hak_audit_options.log, name + 4);
+    if (strncmp(name, "SYMBOLIZER=", 11) == 0) return option_path(&hak_audit_options.symbolizer, name + 11);
     return false;
 }
 
-/* The audit's own frames say nothing. (In a static program they cannot be told from the program's.) */
-static bool is_own_frame(const void *address) {
-    struct dl_find_object own, object;
-    return _dl_find_object((void *)(uintptr_t)&hak_audit_print, &own) == 0 &&
-           _dl_find_object((void *)(uintptr_t)address, &object) == 0 &&
-           own.dlfo_link_map == object.dlfo_link_map && own.dlfo_link_map->l_name[0] != '\0';
+void hak_audit_options_read(void) {
+    if (options_read || environ == NULL || hak_os_is_secure()) return;
+    for (char *const *setting = environ; *setting != NULL; setting++)
+        (void)hak_audit_option(*setting); /* unknown ones are reported with the allocator's */
+    options_read = true;
 }
 
 /* "program+0x123": what addr2line and debuggers take. _dl_find_object needs no lock and no memory. */
@@ -101,16 +109,39 @@ static void add_frame(struct hak_text *line, const void *address) {
     hak_text_add_hex(line, (uintptr_t)address - object.dlfo_link_map->l_addr);
 }
 
-void hak_audit_print_site(const char *what, uint32_t site) {
-    const void *const *frames;
-    size_t count = hak_audit_site_frames(site, &frames);
-    if (count == 0) return;
+/* A line a frame: what was done in the first, blanks as long in the others. */
+static void print_named(const char *what, const char *frame) {
+    bool first = true;
+    for (; *frame != '\0'; frame += strlen(frame) + 1) {
+        struct hak_text line = {.length = 0};
+        hak_text_add(&line, "hakmem: audit:   ");
+        for (const char *c = what; *c != '\0'; c++)
+            hak_text_add(&line, (char[]){first ? *c : ' ', '\0'});
+        hak_text_add(&line, " ");
+        hak_text_add(&line, frame);
+        hak_audit_print(&line);
+        first = false;
+    }
+}
+
+static void print_addresses(const char *what, const void *const *frames, size_t count) {
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit:   ");
     hak_text_add(&line, what);
     for (size_t i = 0; i < count; i++)
-        if (!is_own_frame(frames[i])) add_frame(&line, frames[i]);
+        add_frame(&line, frames[i]);
     hak_audit_print(&line);
+}
+
+void hak_audit_print_site(const char *what, uint32_t site) {
+    const void *const *frames;
+    size_t count = hak_audit_site_frames(site, &frames);
+    if (count == 0) return;
+    const char *named = hak_audit_symbolize(frames, count);
+    if (named != NULL && *named != '\0')
+        print_named(what, named);
+    else
+        print_addresses(what, frames, count);
 }
 
 static void print_block(const void *block) {
@@ -129,9 +160,15 @@ static void print_block(const void *block) {
         hak_text_add_hex(&line, hak_header_of(block));
     }
     hak_audit_print(&line);
+}
+
+/* Last of all: names come from another program. */
+static void print_sites(const void *block) {
+    const struct hak_audit_block *record = hak_audit_block_of(block);
     if (record == NULL) return;
     hak_audit_print_site("allocated by", record->alloc_site);
     hak_audit_print_site("freed by", record->free_site);
+    hak_audit_symbolize_end();
 }
 
 static void print_slab(const struct hak_slab *slab) {
@@ -181,6 +218,7 @@ static void print_ring(const struct hak_slab *slab) {
 
 _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                 const struct hak_slab *slab, const void *block) {
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit: broken: ");
     hak_text_add(&line, equation);
@@ -192,6 +230,7 @@ _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t ri
     if (slab != NULL) print_slab(slab);
     if (block != NULL) print_block(block);
     if (slab != NULL) print_ring(slab);
+    if (block != NULL) print_sites(block);
     abort();
 }
 
@@ -240,12 +279,15 @@ static void on_signal(int number) {
 }
 
 void hak_audit_begin(void) {
+    options_read = true;
     if (hak_audit_options.signal == 0) return;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction((int)hak_audit_options.signal, &action, NULL);
 }
 
 void hak_audit_end(void) {
+    hak_hook_enter(); /* Memcheck must not see that the list reads the books */
     if (hak_audit_options.leaks) hak_audit_leaks();
     if (hak_audit_options.summary) print_summary();
+    hak_hook_leave();
 }

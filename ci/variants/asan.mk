@@ -7,4 +7,4 @@ HAK_ASAN := 1
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address
 VARIANT_LDFLAGS := -fsanitize=address
-VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c verify/heap_check.c verify/heap_check_range.c
+VARIANT_SRCS := $(AUDIT_SRCS)

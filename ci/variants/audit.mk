@@ -6,4 +6,4 @@ HAK_ASAN := 0
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O2 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls
 VARIANT_LDFLAGS :=
-VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c verify/heap_check.c verify/heap_check_range.c
+VARIANT_SRCS := $(AUDIT_SRCS)

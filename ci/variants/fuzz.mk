@@ -12,5 +12,5 @@ VARIANT_LDFLAGS := -fsanitize=address,undefined
 # is to be covered.
 VARIANT_FUZZ_CFLAGS := -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp
 VARIANT_CORE_CFLAGS := $(VARIANT_FUZZ_CFLAGS) -include fuzz/sections.h
-VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c verify/heap_check.c verify/heap_check_range.c
+VARIANT_SRCS := $(AUDIT_SRCS)
 FUZZ_ENGINE := -fsanitize=fuzzer
