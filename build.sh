@@ -27,6 +27,8 @@ usage: ./build.sh COMMAND
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
                           checks, assertions and audits see each; `seeded --list` names them, `seeded --matrix`
                           tries every detector on every bug
+  mutants [N] [--seed S]  small automatic changes at N random places of core/, one at a time: do the tests see each?
+                          fails unless more than 90 % are seen and every other one is explained
   soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
                           whatever is reported is a failure
   fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
@@ -155,6 +157,10 @@ fuzz)
     "$root/ci/install.sh" build fuzz
     build fuzz fuzzers
     exec "$root/fuzz/fuzz.sh" "$@"
+    ;;
+mutants)
+    "$root/ci/install.sh" build test golden seeded mutants
+    exec /usr/bin/python3 "$root/verify/mutants/run.py" "$@"
     ;;
 soak)
     "$root/ci/install.sh" build programs

@@ -39,6 +39,9 @@ both_names() {
 }
 
 @test "mallinfo2 counts the live bytes" { proves mallinfo_counts; }
+@test "every figure of malloc_info, malloc_stats and mallinfo2 is exact" {
+    proves figures_exact_internal "$BATS_TEST_TMPDIR/figures"
+}
 @test "mallopt takes what it has" { proves mallopt_takes; }
 @test "malloc_trim returns the memory of a burst" { proves trim_returns_memory; }
 @test "realloc lets the kernel move large blocks" { proves realloc_moves_pages; }

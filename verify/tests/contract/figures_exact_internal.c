@@ -1,0 +1,244 @@
+/* Every figure of malloc_info, malloc_stats and mallinfo2 is exactly what the heap holds: blocks of every class live, freed
+ * to a bin, waiting on another thread's remote list; large blocks live and cached; SuperSlabs. The heap checker counts
+ * the same by walking.
+ *
+ * usage: figures_exact_internal FILE      where XML and text go meanwhile */
+#define TEST_LINKED
+#include "../test.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#include "core/bigcache.h"
+#include "core/refill.h"
+#include "core/stats.h"
+#include "core/superslab.h"
+#include "verify/heap_check.h"
+
+#define MOST  400
+#define LARGE 3
+
+static const size_t large_sizes[LARGE] = {60000, 300001, 5000000};
+static void *others[HAK_BINS][MOST];
+static pthread_barrier_t step;
+
+static size_t count_of(unsigned bin) {
+    return hak_tier_of_bin(bin) == HAK_TIER_POOL ? 9 : 61 + bin;
+}
+
+static void blocks_take(void *blocks[][MOST]) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        for (size_t i = 0; i < count_of(bin); i++)
+            blocks[bin][i] = hak_malloc(hak_classes[bin].stride - 1);
+}
+
+static void flush_all(void) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        hak_flush(hak_heap_tls, bin, 0);
+}
+
+/* Lives until the figures are read: nobody else collects what is sent home to it. Its bins are counted as of their last
+ * batch, so it leaves them empty. */
+static void *other_thread(void *unused) {
+    hak_free(hak_malloc(1));
+    flush_all();
+    pthread_barrier_wait(&step);
+    pthread_barrier_wait(&step);
+    blocks_take(others);
+    flush_all();
+    pthread_barrier_wait(&step);
+    pthread_barrier_wait(&step);
+    return unused;
+}
+
+/* The figures beside those of the heap checker, which finds each block where it is. */
+static void as_checked(struct hak_stats *stats, size_t threads) {
+    struct hak_heap_check found;
+    hak_stats_read(stats);
+    CHECK(hak_check_heap(&found), "%zu equations do not hold", found.faults);
+    CHECK(stats->live_blocks == found.live, "%zu live blocks, %zu are there", stats->live_blocks, found.live);
+    CHECK(stats->free_blocks == found.in_bins + found.in_remote_lists,
+          "%zu free blocks, %zu in bins and %zu on remote lists", stats->free_blocks, found.in_bins,
+          found.in_remote_lists);
+    CHECK(stats->large.live_blocks == found.large, "%zu large blocks, %zu are there",
+          stats->large.live_blocks, found.large);
+    CHECK(stats->heaps == found.heaps, "%zu heaps, %zu are there", stats->heaps, found.heaps);
+    CHECK(stats->superslabs == found.superslabs, "%zu SuperSlabs, %zu are there", stats->superslabs,
+          found.superslabs);
+    CHECK(stats->threads == threads, "%zu threads, not %zu", stats->threads, threads);
+    CHECK(stats->cached_bytes == hak_bigcache_bytes() + hak_superslab_cache_bytes(), "%zu bytes cached",
+          stats->cached_bytes);
+    CHECK(stats->committed_bytes == hak_range_committed(), "%zu bytes committed", stats->committed_bytes);
+}
+
+static size_t live_bytes_of(const struct hak_stats *stats) {
+    size_t bytes = 0;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        bytes += stats->blocks[bin] * hak_classes[bin].stride;
+    return bytes;
+}
+
+/* So many blocks of each class more than before, `times` what each of the two tables holds. */
+static void rise_is(const struct hak_stats *before, const struct hak_stats *now, size_t times) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        CHECK(now->blocks[bin] == before->blocks[bin] + times * count_of(bin),
+              "%zu blocks of %u bytes, then %zu; not %zu more", before->blocks[bin], hak_classes[bin].stride,
+              now->blocks[bin], times * count_of(bin));
+    CHECK(now->live_bytes == live_bytes_of(now), "%zu live bytes, not %zu", now->live_bytes,
+          live_bytes_of(now));
+}
+
+/* ---- what is printed --------------------------------------------------------------------------------- */
+
+struct line {
+    const char *xml, *text;
+    size_t value;
+};
+
+static void lines_of(const struct hak_stats *stats, struct line lines[13]) {
+    const struct line all[13] = {
+        {"live_blocks", "live blocks up to 52 KiB", stats->live_blocks},
+        {"live_bytes", "bytes of these", stats->live_bytes},
+        {"free_blocks", "free blocks cached by threads", stats->free_blocks},
+        {"large_blocks", "live large blocks", stats->large.live_blocks},
+        {"large_bytes", "bytes asked for in these", stats->large.live_bytes},
+        {"large_mapped", "bytes of their mappings", stats->large.mapped_bytes},
+        {"large_peak", "peak of that", stats->large.peak_bytes},
+        {"superslabs", "SuperSlabs", stats->superslabs},
+        {"slab_bytes", "bytes of these", stats->slab_bytes},
+        {"cached_bytes", "bytes kept for reuse", stats->cached_bytes},
+        {"committed", "bytes of address space committed", stats->committed_bytes},
+        {"heaps", "thread heaps made", stats->heaps},
+        {"threads", "threads that have one", stats->threads},
+    };
+    memcpy(lines, all, sizeof all);
+}
+
+static void next_line_is(FILE *file, const char *wanted) {
+    char line[1200];
+    CHECK(fgets(line, sizeof line, file) != NULL, "the file ends before '%s'", wanted);
+    CHECK(strcmp(line, wanted) == 0, "'%s' is there, not '%s'", line, wanted);
+}
+
+#define NEXT_LINE_IS(file, ...)                                                                              \
+    do {                                                                                                     \
+        char wanted[1200];                                                                                   \
+        snprintf(wanted, sizeof wanted, __VA_ARGS__);                                                        \
+        next_line_is(file, wanted);                                                                          \
+    } while (0)
+
+static void file_ends(FILE *file) {
+    CHECK(fgetc(file) == EOF, "the file goes on");
+    fclose(file);
+}
+
+static void xml_is(const char *name) {
+    static char buffer[8192];
+    struct hak_stats read_before, *stats = &read_before;
+    struct line lines[13];
+    FILE *file = fopen(name, "w");
+    CHECK(file != NULL && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0, "cannot write %s", name);
+    hak_stats_read(stats); /* stdio has what it needs by now */
+    CHECK(hak_malloc_info(0, file) == 0 && fclose(file) == 0, "malloc_info");
+    file = fopen(name, "r");
+    lines_of(stats, lines);
+    next_line_is(file, "<malloc version=\"1\" allocator=\"hakmem\">\n");
+    next_line_is(file, "<sizes>\n");
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (stats->blocks[bin] != 0)
+            NEXT_LINE_IS(file, "<size tier=\"%s\" stride=\"%u\" count=\"%zu\"/>\n",
+                         hak_tier_name(hak_tier_of_bin(bin)), hak_classes[bin].stride, stats->blocks[bin]);
+    next_line_is(file, "</sizes>\n");
+    for (size_t i = 0; i < TEST_COUNT(lines); i++)
+        NEXT_LINE_IS(file, "<total type=\"%s\" value=\"%zu\"/>\n", lines[i].xml, lines[i].value);
+    next_line_is(file, "</malloc>\n");
+    file_ends(file);
+}
+
+static void text_is(const char *name) {
+    struct hak_stats read_before, *stats = &read_before;
+    struct line lines[13];
+    int to = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600), kept = dup(STDERR_FILENO);
+    CHECK(to >= 0 && kept >= 0 && dup2(to, STDERR_FILENO) >= 0, "cannot open %s", name);
+    hak_stats_read(stats);
+    hak_malloc_stats();
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(to);
+    FILE *file = fopen(name, "r");
+    lines_of(stats, lines);
+    NEXT_LINE_IS(file, "hakmem: %s\n", hak_build_id);
+    for (size_t i = 0; i < TEST_COUNT(lines); i++)
+        NEXT_LINE_IS(file, "hakmem: %s: %zu\n", lines[i].text, lines[i].value);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (stats->blocks[bin] != 0)
+            NEXT_LINE_IS(file, "hakmem: %s blocks of %u: %zu\n", hak_tier_name(hak_tier_of_bin(bin)),
+                         hak_classes[bin].stride, stats->blocks[bin]);
+    file_ends(file);
+}
+
+static void mallinfo_is(const struct hak_stats *stats) {
+    struct mallinfo2 info = hak_mallinfo2();
+    CHECK(info.arena == stats->slab_bytes && info.ordblks == stats->free_blocks &&
+              info.hblks == stats->large.live_blocks && info.hblkhd == stats->large.mapped_bytes &&
+              info.uordblks == stats->live_bytes && info.fordblks == stats->slab_bytes - stats->live_bytes &&
+              info.keepcost == stats->cached_bytes,
+          "mallinfo2 differs from the figures");
+}
+
+/* ---- the course of it -------------------------------------------------------------------------------- */
+
+static void free_all(void *blocks[][MOST]) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        for (size_t i = 0; i < count_of(bin); i++)
+            hak_free(blocks[bin][i]);
+}
+
+int main(int argc, char **argv) {
+    static void *own[HAK_BINS][MOST];
+    struct hak_stats before, now;
+    void *large[LARGE];
+    pthread_t thread;
+    CHECK(argc == 2, "usage: figures_exact_internal FILE");
+    CHECK(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
+    CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0, "thread");
+    pthread_barrier_wait(&step); /* both have a heap */
+    as_checked(&before, 2);
+    pthread_barrier_wait(&step);
+    pthread_barrier_wait(&step);
+    blocks_take(own);
+    size_t asked = 0;
+    for (size_t i = 0; i < LARGE; i++)
+        asked += large_sizes[i], large[i] = hak_malloc(large_sizes[i]);
+    as_checked(&now, 2);
+    CHECK(now.large.live_bytes == before.large.live_bytes + asked, "%zu large bytes, not %zu",
+          now.large.live_bytes, asked);
+    CHECK(now.large.mapped_bytes >= now.large.live_bytes && now.large.peak_bytes == now.large.mapped_bytes,
+          "%zu bytes mapped for %zu, peak %zu", now.large.mapped_bytes, now.large.live_bytes,
+          now.large.peak_bytes);
+
+    for (size_t i = 0; i < LARGE; i++)
+        hak_free(large[i]); /* into the BigCache */
+    free_all(others);
+    flush_all(); /* onto remote lists that nobody collects */
+    size_t peak = now.large.peak_bytes;
+    as_checked(&now, 2);
+    rise_is(&before, &now, 1);
+    CHECK(now.large.live_bytes == before.large.live_bytes &&
+              now.large.mapped_bytes == before.large.mapped_bytes,
+          "%zu large bytes and %zu mapped after all were freed", now.large.live_bytes,
+          now.large.mapped_bytes);
+    CHECK(now.large.peak_bytes == peak && now.cached_bytes > 5000000, "peak %zu, cached %zu",
+          now.large.peak_bytes, now.cached_bytes);
+    mallinfo_is(&now);
+    xml_is(argv[1]);
+    text_is(argv[1]);
+
+    free_all(own);
+    hak_stats_read(&now);
+    rise_is(&before, &now, 0);
+    pthread_barrier_wait(&step);
+    pthread_join(thread, NULL);
+    as_checked(&now, 1);
+    return test_ok("figures of %zu blocks", now.live_blocks);
+}
