@@ -174,12 +174,14 @@ class Finder:
             self.add("drop", start, end, "(void)0")
 
     def order(self, first, second):
-        """Two assignments, one after the other, in the other order."""
+        """Two assignments, one after the other, in the other order; of no effect unless one reads what the other writes."""
         if first is None or not (self.is_pointer_assignment(first) and self.is_pointer_assignment(second)):
             return
         (start, middle), (after, end) = self.span(first), self.span(second)
         text = self.file.source
-        if start < middle <= after < end:
+        sides = [statement.split("=", 1) for statement in (text[start:middle], text[after:end])]
+        depends = any(one[0].strip() in "=".join(other) for one, other in (sides, sides[::-1]))
+        if start < middle <= after < end and depends:
             self.add("swap", start, end, text[after:end] + text[middle:after] + text[start:middle])
 
     def is_pointer_assignment(self, cursor):
@@ -258,7 +260,7 @@ def release_flags(root):
     printed = subprocess.run(["make", "--no-print-directory", "-s", "VARIANT=release", "print-flags"], cwd=root,
                              check=True, capture_output=True, text=True).stdout
     flags = next(line for line in printed.splitlines() if line.startswith("CFLAGS=")).removeprefix("CFLAGS=")
-    return [flag for flag in re.findall(r"""(?:'[^']*'|\S)+""", flags) if re.match(r"-[DIs]", flag)]
+    return [flag for flag in re.findall(r"""(?:'[^']*'|\S)+""", flags) if re.match(r"-[Ds]", flag)]
 
 
 def find(root):
