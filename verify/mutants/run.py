@@ -35,7 +35,7 @@ import places  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 WANTED_PERCENT = 90
-MEMORY = 8 << 30  # bytes; a mutant that takes all memory fails
+MEMORY = 4 << 30  # bytes; a mutant that takes all memory fails
 NO_CODE = ("style", "libc")  # groups that do not run core/: they read its text, or replace it
 
 
