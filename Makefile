@@ -7,6 +7,7 @@
 # A variant is one file of constants, ci/variants/NAME.mk:
 #   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND   always 0 or 1, given to the compiler as such; without its libc names
 #                          the library has only the prefixed ones, and no C++ operators
+#   HAK_RECORD             1 only in record
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
 #   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS   for core/ only, and for fuzz/ only; optional
@@ -41,7 +42,8 @@ VARIANT ?= $(if $(filter 0,$(BUILD_RELEASE_DEFAULT)),debug,release)
 
 VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
-CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND
+CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
+HAK_RECORD := 0
 CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
@@ -111,7 +113,8 @@ SHARED_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
 
 # What the build's identity is taken from.
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
-                    $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)))
+                    $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)) \
+                    $(if $(filter fuzz/%,$(LIB_SRCS)),fuzz/oplog.h))
 IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
 cflags=[$(strip $(VARIANT_CFLAGS) $(CFLAGS))] compiler=[$(COMPILER)]
 
@@ -130,6 +133,10 @@ FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard 
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
 
 TARGETS := libhakmem.so libhakmem.a $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
+
+# Programs that work on operation logs; replay runs on this variant's allocator, also without libc names.
+LOG_PARTS := fuzz/oplog fuzz/log/file fuzz/log/rules
+REPLAY_PARTS := $(LOG_PARTS) fuzz/log/replay fuzz/log/baton fuzz/log/blocks
 
 # ---- goals --------------------------------------------------------------------------------------------------
 
@@ -283,6 +290,10 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CXX) -pthread -o $@ $^ $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) $(FUZZ_ENGINE)
 
+$(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(CC) -pthread -o $@ $^ $(VARIANT_LDFLAGS)
+
 define test_rule
 $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1))
 	@mkdir -p $(OUT)/tests $(OUT)/obj/tests
@@ -294,4 +305,4 @@ $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1)
 endef
 $(foreach source,$(TEST_SRCS),$(eval $(call test_rule,$(source))))
 
--include $(wildcard $(OUT)/obj/*.d $(OUT)/obj/*/*.d)
+-include $(wildcard $(OUT)/obj/*.d $(OUT)/obj/*/*.d $(OUT)/obj/*/*/*.d)

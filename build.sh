@@ -33,6 +33,9 @@ usage: ./build.sh COMMAND
                           whatever is reported is a failure
   fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
                           long; whatever is found is kept, replayed and a failure
+  replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
+                          does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
+                          --variant record -- PROGRAM` records one
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks
   list                    variants, targets, test groups, benchmark rows
@@ -120,6 +123,33 @@ run() {
     exec env LD_PRELOAD="$library${LD_PRELOAD:+:$LD_PRELOAD}" "$@"
 }
 
+# Any allocator but HAKMEM is preloaded to the variant that forwards to libc.
+replay() {
+    local file='' variant=release threads=real library=system
+    while [ $# -ne 0 ]; do
+        case $1 in
+        --variant | --allocator | --threads) [ $# -ge 2 ] || die "$1 needs a name" ;;&
+        --variant) variant=$2 ;;
+        --allocator) variant=libc library=$2 ;;
+        --threads) threads=$2 ;;
+        -*) die "replay: unknown option $1" ;;
+        *)
+            [ -z "$file" ] || die "replay: one file, not $file and $1"
+            file=$1
+            shift
+            continue
+            ;;
+        esac
+        shift 2
+    done
+    [ -n "$file" ] || die "replay: which file?"
+    is_variant "$variant" || die "no variant '$variant'; there are: $(variants | xargs)"
+    [ "$library" = system ] || [ -f "$library" ] || die "replay: no library $library"
+    build "$variant" "out/$variant/replay"
+    [ "$library" = system ] || export LD_PRELOAD=$library
+    exec "$root/out/$variant/replay" --threads "$threads" "$file"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
@@ -127,6 +157,7 @@ help | -h | --help) help ;;
 list) list ;;
 clean) rm -rf "$root/out" ;;
 run) run "$@" ;;
+replay) replay "$@" ;;
 test) exec "$root/ci/test.sh" "$@" ;;
 verify)
     "$root/ci/install.sh" build

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC         "HAKOPLOG"
 #define RECORD_FAILED 0x40u
 #define FLAG_CLOSED   1u
 #define WINDOW        ((size_t)1 << 20)
@@ -163,9 +163,9 @@ static bool get_records(struct input *in, oplog_visit *visit, void *context) {
 
 static bool header_is_sound(struct input *in, size_t length) {
     const uint8_t *bytes = in->bytes;
-    for (size_t i = 0; i < strlen(MAGIC); i++) {
+    for (size_t i = 0; i < strlen(OPLOG_MAGIC); i++) {
         if (i == length) return fails(in, i, "the log ends within its header");
-        if (bytes[i] != (uint8_t)MAGIC[i]) return fails(in, i, "this is no operation log");
+        if (bytes[i] != (uint8_t)OPLOG_MAGIC[i]) return fails(in, i, "this is no operation log");
     }
     if (length < OPLOG_HEADER) return fails(in, length, "the log ends within its header");
     if (bytes[AT_VERSION] != OPLOG_VERSION) return fails(in, AT_VERSION, "a version that is not known");
@@ -206,7 +206,7 @@ bool oplog_read(const uint8_t *bytes, size_t length, oplog_visit *visit, void *c
 
 static void put_header(uint8_t *header, unsigned flags, uint32_t sum, uint64_t operations, uint64_t bytes) {
     memset(header, 0, OPLOG_HEADER);
-    memcpy(header, MAGIC, strlen(MAGIC));
+    memcpy(header, OPLOG_MAGIC, strlen(OPLOG_MAGIC));
     header[AT_VERSION] = OPLOG_VERSION;
     header[AT_FLAGS] = (uint8_t)flags;
     put_fixed(header + AT_SUM, sum, 4);
@@ -225,8 +225,17 @@ static bool stops(struct oplog_writer *writer, int error) {
     return false;
 }
 
+static bool file_is_there(struct oplog_writer *writer) {
+    struct stat status;
+    return fstat(writer->fd, &status) == 0 && status.st_dev == writer->device &&
+                   status.st_ino == writer->inode
+               ? true
+               : stops(writer, EBADF);
+}
+
 /* The file grows by a whole window, whose place on the disk is taken first: a store into it cannot fail. */
 static bool window_open(struct oplog_writer *writer, size_t start) {
+    if (!file_is_there(writer)) return false;
     int error = posix_fallocate(writer->fd, (off_t)start, (off_t)WINDOW);
     if (error != 0) return stops(writer, error);
     void *window = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, writer->fd, (off_t)start);
@@ -265,7 +274,11 @@ static bool put_record(struct oplog_writer *writer, const struct oplog_op *op) {
 }
 
 bool oplog_begin(struct oplog_writer *writer, int fd) {
+    struct stat status;
     *writer = (struct oplog_writer){.fd = fd, .checksum = SUM_BEGIN};
+    if (fstat(fd, &status) != 0) return stops(writer, errno);
+    writer->device = status.st_dev;
+    writer->inode = status.st_ino;
     if (!window_open(writer, 0)) return false;
     put_header(writer->window, 0, 0, 0, 0);
     writer->used = OPLOG_HEADER;
@@ -286,8 +299,14 @@ bool oplog_end(struct oplog_writer *writer) {
     uint8_t header[OPLOG_HEADER];
     if (writer->window == NULL) return false;
     window_close(writer);
+    if (!file_is_there(writer)) return false;
     put_header(header, FLAG_CLOSED, writer->checksum, writer->operations, writer->bytes);
     if (ftruncate(writer->fd, (off_t)(OPLOG_HEADER + writer->bytes)) != 0) return stops(writer, errno);
     if (pwrite(writer->fd, header, sizeof header, 0) != (ssize_t)sizeof header) return stops(writer, EIO);
     return true;
+}
+
+void oplog_abandon(struct oplog_writer *writer) {
+    window_close(writer);
+    if (file_is_there(writer)) close(writer->fd);
 }

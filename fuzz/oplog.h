@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* X(kind, name, numbers in a record: s slot, n size, a alignment or count, t thread; 1: it may return a block) */
 #define OPLOG_KINDS(X)                                                                                       \
@@ -54,6 +55,7 @@ struct oplog_op {
     uint64_t align;
 };
 
+#define OPLOG_MAGIC      "HAKOPLOG"
 #define OPLOG_VERSION    1u
 #define OPLOG_HEADER     40u        /* bytes */
 #define OPLOG_RECORD_MAX 32u        /* bytes */
@@ -96,6 +98,8 @@ void oplog_seal(uint8_t *bytes, size_t length, uint64_t operations);
 /* Writes a file through a mapping: what was added is in the file even if the process is killed at the next instruction. */
 struct oplog_writer {
     int fd;
+    dev_t device; /* of the file that `fd` showed: a program may close descriptors that are not its own */
+    ino_t inode;
     uint8_t *window;     /* NULL: nothing can be written */
     size_t window_start; /* its place in the file */
     size_t used;         /* of the window */
@@ -112,5 +116,7 @@ bool oplog_begin(struct oplog_writer *writer, int fd);
 bool oplog_add(struct oplog_writer *writer, const struct oplog_op *op);
 /* Ends the log and cuts the file to its length; `fd` stays open. */
 bool oplog_end(struct oplog_writer *writer);
+/* Forgets the log, whose file stays as it is, and closes `fd`: the child of a fork does not write its parent's log. */
+void oplog_abandon(struct oplog_writer *writer);
 
 #endif

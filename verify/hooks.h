@@ -1,5 +1,5 @@
 /* The named places at which a variant may look at the allocator. Empty in release: HAK_AUDIT is 0 there and the
- * compiler drops the calls. The functions behind them are in verify/audit.c.
+ * compiler drops the calls. The functions behind them are in verify/audit.c, one in verify/record.c.
  *
  * A hook sees the state that it names; none of them may change anything that the allocator reads. */
 #ifndef HAK_VERIFY_HOOKS_H
@@ -49,8 +49,9 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
 /* A refill or flush of a bin is over. */
 void hak_audit_bin(struct hak_heap *heap, unsigned bin);
 void hak_audit_event(enum hak_event event, void *subject);
-/* "NAME=value" of an option that the allocator does not know; true if the audit does. */
+/* "NAME=value" of an option that the allocator does not know; true if the audit, or the recorder, does. */
 bool hak_audit_option(const char *setting);
+bool hak_record_option(const char *setting);
 /* A live block stays where it is, and `size` is asked for now. */
 void hak_audit_resize(void *user, size_t size);
 /* Bytes that the program may use at `user`, which is the live block `block` or aligned inside of it, of `room`. */
@@ -108,6 +109,7 @@ HAK_INLINE void hak_hook_event(enum hak_event event, void *subject) {
 }
 
 HAK_INLINE bool hak_hook_option(const char *setting) {
+    if (HAK_RECORD) return hak_record_option(setting);
     return HAK_AUDIT ? hak_audit_option(setting) : false;
 }
 

@@ -1,0 +1,10 @@
+# The production allocator, with its libc names wrapped: HAKMEM_RECORD=FILE writes what the program asks for to a log.
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 0
+HAK_VALGRIND := 0
+HAK_RECORD := 1
+VARIANT_CFLAGS := -O2 -g
+VARIANT_LDFLAGS :=
+VARIANT_SRCS := verify/record.c verify/record_slots.c fuzz/oplog.c

@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Real programs are recorded, and what they did replays on every allocator with the same contents.
+
+load ../on_hakmem
+
+programs=(producer_consumer_ring many_threads_at_once fork_in_every_thread key_destructors impossible_sizes program_dies)
+# Not tsan: threads that take turns cannot race, and it needs ten times as long.
+variants="release debug audit asan ubsan libc"
+
+setup_file() {
+    local variant
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=record lib "${programs[@]/#/out/record/tests/}" >&2
+    for variant in $variants; do
+        env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT="$variant" "out/$variant/replay" >&2
+    done
+}
+
+setup() {
+    bats_require_minimum_version 1.5.0
+    RECORD=$HAK_ROOT/out/record
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# recorded PROGRAM ARGS...: the program, with its log in ./log
+recorded() {
+    HAKMEM_RECORD=log timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$RECORD/libhakmem.so" "$@"
+}
+
+# replayed VARIANT ARGS...: one line, without "the whole heap", which only an audit can prove
+replayed() {
+    case $1 in audit | asan) local -x HAKMEM_AUDIT_LEVEL=2 ;; esac
+    timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_ROOT/out/$1/replay" "${@:2}" log 2>&1 | sed 's/, the whole heap at the end//'
+}
+
+# replays THREADS: ./log, of at least so many threads, replays on every variant with the same figures
+replays() {
+    local variant expected said
+    expected=$(replayed release)
+    echo "$expected"
+    [[ $expected =~ ^"replay: log: "[0-9]+" operations, "[0-9]+" blocks, "[0-9]+" bytes proved, "([0-9]+)" threads, "[0-9]+" switches: nothing found"$ ]]
+    [ "${BASH_REMATCH[1]}" -ge "$1" ]
+    for variant in $variants; do
+        said=$(replayed "$variant")
+        echo "$variant: $said"
+        [ "$said" = "$expected" ]
+    done
+}
+
+@test "a Python script" {
+    recorded "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import json, re, threading
+def work(n):
+    rows = [{"key": i, "text": "x" * (i % 900), "parts": list(range(i % 50))} for i in range(n)]
+    text = json.dumps(rows)
+    assert json.loads(text) == rows and len(re.findall("xxx+", text)) > 0
+threads = [threading.Thread(target=work, args=(400 + 50 * i,)) for i in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+'
+    replays 4
+}
+
+@test "sqlite3" {
+    recorded sqlite3 :memory: 'create table t(a integer primary key, b text);
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
+        insert into t select i, hex(randomblob(i % 300)) from n;
+        create index u on t(b); select count(*), max(length(b)) from t where b > "8"; delete from t where a % 3 = 0; vacuum;'
+    replays 1
+}
+
+@test "threads that free each other's blocks" {
+    recorded "$RECORD/tests/producer_consumer_ring"
+    replays 7
+    recorded "$RECORD/tests/many_threads_at_once"
+    replays 5
+}
+
+@test "frees by the destructors of keys belong to the thread that ends" {
+    recorded "$RECORD/tests/key_destructors"
+    replays 5
+}
+
+@test "requests that fail" {
+    recorded "$RECORD/tests/impossible_sizes"
+    replays 1
+}
+
+@test "children of fork do not write into their parent's log" {
+    recorded "$RECORD/tests/fork_in_every_thread"
+    replays 5
+}
+
+@test "on one thread of the system, and on another allocator" {
+    recorded "$RECORD/tests/key_destructors"
+    run replayed release --threads virtual
+    [[ $output == *"virtual threads"*": nothing found" ]]
+    run "$HAK_ROOT/build.sh" replay --allocator "$HAK_ROOT/out/release/libhakmem.so" log
+    [[ $output == *": nothing found" ]]
+    run "$HAK_ROOT/build.sh" replay --allocator system log
+    [[ $output == *": nothing found" ]]
+}
+
+# dies HOW STATUS: the program's log has what it did until then
+dies() {
+    local status=0
+    recorded "$RECORD/tests/program_dies" "$1" 2>said || status=$?
+    [ "$status" -eq "$2" ]
+    run replayed release
+    echo "$1: $output"
+    [[ $output =~ ^"replay: log (its writer did not close it): "[0-9]+" operations, "([0-9]+)" blocks, "[0-9]+" bytes proved, 2 threads, 2 switches: nothing found"$ ]]
+    [ "${BASH_REMATCH[1]}" -ge 2000 ]
+}
+
+@test "a program that is killed, aborts or leaves by _exit" {
+    dies kill 137
+    dies abort 134
+    dies _exit 0
+}
+
+@test "a program that frees twice: the replay says where" {
+    run -134 recorded "$RECORD/tests/program_dies" double_free
+    [[ $output == "hakmem: free(): double free: "* ]]
+    for variant in release audit asan; do
+        run timeout 60 "$HAK_ROOT/out/$variant/replay" log
+        echo "$variant: status $status: $output"
+        [ "$status" -eq 134 ]
+        [[ ${lines[0]} == "hakmem: free(): double free: "* ]]
+        [[ ${lines[-1]} =~ ^"replay: Aborted in operation "[0-9]+", free again, slot "[0-9]+", thread 0"$ ]]
+    done
+}
+
+@test "what cannot be recorded is one clear line, and the program runs" {
+    run -0 env HAKMEM_RECORD=/nowhere/log LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+    [ "$output" = $'hakmem: record: /nowhere/log: ENOENT; nothing more is recorded\nruns' ]
+    echo precious >letter
+    run -0 env HAKMEM_RECORD=letter LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+    [ "$output" = $'hakmem: record: letter: is there, and no operation log; nothing more is recorded\nruns' ]
+    [ "$(cat letter)" = precious ]
+    run -0 env HAKMEM_RECORD=/dev/full LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+    [[ $output == "hakmem: record: /dev/full: "*$'; nothing more is recorded\nruns' ]]
+    run -0 env HAKMEM_RECORD= LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+    [ "$output" = runs ]
+}
+
+@test "a disk that is full ends the recording, not the program" {
+    # The limit is in blocks of 1024 bytes: the log's first window fits, the second does not.
+    run -0 bash -c "ulimit -f 1100; trap '' XFSZ; HAKMEM_RECORD=log LD_PRELOAD='$RECORD/libhakmem.so' '$RECORD/tests/producer_consumer_ring'"
+    [ "$output" = $'hakmem: record: log: EFBIG; nothing more is recorded\nok: 90000 letters sent and answered' ] ||
+        { echo "$output"; false; }
+    run replayed release
+    [[ $output == "replay: log (its writer did not close it): "*": nothing found" ]]
+}
+
+@test "%p is the process's number, and one file has one writer" {
+    HAKMEM_RECORD=log.%p LD_PRELOAD="$RECORD/libhakmem.so" sh -c '/bin/true; echo $$ >number'
+    [ "$(find . -name 'log.*' | wc -l)" -eq 2 ]
+    [ -s "log.$(cat number)" ]
+    HAKMEM_RECORD=log LD_PRELOAD="$RECORD/libhakmem.so" sh -c 'x=$(/bin/echo child); echo $x'
+    replayed release
+}
+
+@test "release does not record, and says so" {
+    run -0 env HAKMEM_RECORD=log LD_PRELOAD="$HAK_OUT/libhakmem.so" /bin/echo runs
+    [[ $output == "hakmem: option HAKMEM_RECORD is unknown"*$'\nruns' ]]
+    [ ! -e log ]
+    run -1 grep -c oplog <(nm "$HAK_OUT/libhakmem.so.1")
+}
