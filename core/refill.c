@@ -273,16 +273,13 @@ static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const
 static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
     if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
         struct hak_slab *slab = hak_slab_find(block);
-        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_has_place(slab, bin, block))) return slab;
+        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_owns(slab, block))) return slab;
     }
     hak_report_bad_list("free", block, bin);
 }
 
 static void run_add(struct run *run, struct hak_slab *slab, struct hak_block *block) {
-    if (run->slab == NULL) {
-        *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
-        return;
-    }
+    if (run->slab == NULL) *run = (struct run){.slab = slab, .tail = block};
     block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
     run->head = block;
     run->count++;
@@ -292,27 +289,34 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     const struct hak_policy *policy = hak_policy();
     const uint32_t count = hak_bin_count(heap, bin);
     struct run remote[OPEN_RUNS] = {{0}};
-    struct run own = {0};
+    struct run own = {0}, *run = &own;
+    struct hak_slab *slab = NULL; /* of the last block: most often of the next one, too */
+    struct hak_places places = {.capacity = 0};
     struct hak_block *kept_head = NULL, **kept_link = &kept_head;
     uint32_t kept = 0, seen = 0, now = 0;
     for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL; block = next, seen++) {
-        struct hak_slab *slab = list_block_slab(block, bin);
+        if (!hak_places_has(&places, block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin)) {
+            slab = list_block_slab(block, bin);
+            places = hak_slab_places(slab);
+            run = hak_home_ruled_by(slab->home, heap)
+                      ? &own
+                      : &remote[((uintptr_t)slab / HAK_SLOT_SIZE) % OPEN_RUNS];
+        }
         next = block->next;
         if (HAK_UNLIKELY(seen == count)) hak_report_bad_list("free", block, bin); /* a circle */
-        if (hak_home_ruled_by(slab->home, heap)) {
-            if (kept < keep) {
-                *kept_link = block;
-                kept_link = &block->next;
-                kept++;
-                continue;
-            }
-            if (own.slab != NULL && own.slab != slab) put_own(heap, &own, &now, policy);
-            run_add(&own, slab, block);
-        } else {
-            struct run *run = &remote[((uintptr_t)slab / HAK_SLOT_SIZE) % OPEN_RUNS];
-            if (run->slab != NULL && run->slab != slab) send_home(run, policy);
-            run_add(run, slab, block);
+        if (run == &own && kept < keep) {
+            *kept_link = block;
+            kept_link = &block->next;
+            kept++;
+            continue;
         }
+        if (run->slab != NULL && run->slab != slab) {
+            if (run == &own)
+                put_own(heap, run, &now, policy);
+            else
+                send_home(run, policy);
+        }
+        run_add(run, slab, block);
     }
     HAK_CHECK(seen == count);
     *kept_link = NULL;

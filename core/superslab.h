@@ -100,16 +100,31 @@ static inline uint32_t hak_slab_index(const struct hak_slab *slab, const void *p
     return offset < 16 ? 0 : hak_class_divide(slab->bin, offset - 16);
 }
 
-/* True if ptr is exactly the place of a block of this slab, which is one of `bin`. Any thread: nothing that changes
- * is read. */
-static inline bool hak_slab_has_place(const struct hak_slab *slab, unsigned bin, const void *ptr) {
-    uintptr_t offset = (uintptr_t)ptr - 16 - hak_slab_start(slab); /* wraps, to no place, before the first */
-    uint64_t index = (offset * hak_classes[bin].reciprocal) >> 40;
-    return index * hak_classes[bin].stride == offset && index < slab->capacity;
+/* Where the blocks of a slab are: at first + i * stride, i below capacity. */
+struct hak_places {
+    uintptr_t first;
+    uint64_t reciprocal; /* see struct hak_class */
+    uint32_t stride, capacity;
+};
+
+static inline struct hak_places hak_slab_places(const struct hak_slab *slab) {
+    const struct hak_class *class = &hak_classes[slab->bin];
+    return (struct hak_places){.first = hak_slab_start(slab) + 16,
+                               .reciprocal = class->reciprocal,
+                               .stride = class->stride,
+                               .capacity = slab->capacity};
+}
+
+/* True if ptr is exactly the place of a block. Any thread: nothing that changes is read. */
+static inline bool hak_places_has(const struct hak_places *places, const void *ptr) {
+    uintptr_t offset = (uintptr_t)ptr - places->first; /* wraps, to no place, before the first */
+    uint64_t index = (offset * places->reciprocal) >> 40;
+    return index * places->stride == offset && index < places->capacity;
 }
 
 static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
-    return hak_slab_has_place(slab, slab->bin, ptr);
+    struct hak_places places = hak_slab_places(slab);
+    return hak_places_has(&places, ptr);
 }
 
 /* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory.
