@@ -101,8 +101,8 @@ def quick_groups():
 
 
 STAGES = [
-    Program("audit2", "audit", "seeded_driver_internal", environment=(("HAKMEM_AUDIT_LEVEL", "2"),)),
     Program("release", "release", "seeded_driver_internal"),
+    Program("audit2", "audit", "seeded_driver_internal", environment=(("HAKMEM_AUDIT_LEVEL", "2"),)),
     Group("errors"),
     Program("stress-audit", "audit", "stress_internal", ("2", "8"), (("HAKMEM_AUDIT_LEVEL", "1"),)),
     Program("stress-debug", "debug", "stress_internal", ("2", "7")),

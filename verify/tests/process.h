@@ -10,18 +10,25 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* Resident bytes, from /proc/self/statm. */
-TEST_UNUSED static size_t process_resident(void) {
-    char text[128];
+/* Bytes that a number of /proc/self/statm stands for: 0 is the address space, 1 what is resident. */
+TEST_UNUSED static size_t process_memory(unsigned number) {
+    char text[128], *at = text;
     int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     CHECK(file >= 0, "cannot open /proc/self/statm: errno %d", errno);
     ssize_t length = read(file, text, sizeof text - 1);
     CHECK(length > 0, "cannot read /proc/self/statm: errno %d", errno);
     close(file);
     text[length] = '\0';
-    char *second;
-    strtoul(text, &second, 10);
-    return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+    for (; number > 0; number--)
+        strtoul(at, &at, 10);
+    return strtoul(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+TEST_UNUSED static size_t process_address_space(void) {
+    return process_memory(0);
+}
+TEST_UNUSED static size_t process_resident(void) {
+    return process_memory(1);
 }
 
 /* The number of the process's mappings: lines of /proc/self/maps. */

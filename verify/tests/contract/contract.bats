@@ -25,6 +25,7 @@ both_names() {
 @test "around every power of two up to the limit" { proves powers_of_two; }
 @test "all sizes times all alignments up to 64 KiB" { proves aligned_grid; }
 @test "realloc keeps the contents between all tiers" { proves realloc_keeps; }
+@test "large blocks grow and shrink where they are" { proves realloc_in_place_internal; }
 @test "realloc of aligned blocks keeps the contents" { proves realloc_of_aligned; }
 @test "alignments up to 1 GiB and beyond" { proves huge_alignments; }
 @test "calloc is zero on recycled memory of every tier" { proves calloc_zero; }
