@@ -37,7 +37,8 @@ usage: ./build.sh COMMAND
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
   valgrind -- [OPTIONS] PROGRAM ARGS...
-                          runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks
+                          runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks;
+                          --tool=helgrind and --tool=drd look for races, in our code too
   list                    variants, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
@@ -171,9 +172,14 @@ valgrind)
     shift
     "$root/ci/install.sh" valgrind
     build valgrind lib
-    # Without the option Memcheck puts its own malloc before ours, and none of our code runs.
+    # Without the option the tools put their own malloc before ours, and none of our code runs.
+    options=(--soname-synonyms=somalloc=nouserintercepts)
+    # DRD loses the order that an ended thread gave as soon as a new one gets its number.
+    [[ " $* " != *" --tool=drd "* ]] || options+=(--join-list-vol=400)
+    # Threads reuse stacks under a lock of libc's own that Helgrind and DRD do not see.
     exec env LD_PRELOAD="$root/out/valgrind/libhakmem.so${LD_PRELOAD:+:$LD_PRELOAD}" \
-        valgrind --soname-synonyms=somalloc=nouserintercepts "$@"
+        GLIBC_TUNABLES="${GLIBC_TUNABLES:+$GLIBC_TUNABLES:}glibc.pthread.stack_cache_size=0" \
+        valgrind "${options[@]}" "$@"
     ;;
 golden)
     "$root/ci/install.sh" build golden

@@ -1,5 +1,7 @@
 #include "core/bigcache.h"
 
+#include "verify/hooks.h"
+
 #define FIRST_BUCKETS 64u
 
 static struct {
@@ -61,6 +63,7 @@ static bool table_grow(void) {
     uint32_t count = cache.bucket_count == 0 ? FIRST_BUCKETS : cache.bucket_count * 2;
     uint32_t *buckets = hak_metadata_alloc(count * sizeof *buckets);
     if (buckets == NULL) return cache.buckets != NULL;
+    if (cache.bucket_count == 0) hak_hook_atomic(&cache.bytes, sizeof cache.bytes);
     cache.buckets = buckets;
     cache.bucket_count = count;
     for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer)
@@ -181,5 +184,5 @@ void hak_bigcache_fork_parent(void) {
     hak_lock_drop(&cache.lock);
 }
 void hak_bigcache_fork_child(void) {
-    hak_lock_reset(&cache.lock);
+    hak_lock_drop(&cache.lock);
 }

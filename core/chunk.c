@@ -86,8 +86,15 @@ static bool area_commit(struct area *area, size_t bytes) {
     if (bytes <= area->committed) return true;
     if (bytes > area->reserved) return false;
     if (!hak_os.commit((void *)(area->start + area->committed), bytes - area->committed)) return false;
+    hak_hook_fresh((void *)(area->start + area->committed), bytes - area->committed);
     area->committed = bytes;
     return true;
+}
+
+/* Granules [from, until) are there, and their slots. */
+static void kinds_begin(size_t from, size_t until) {
+    for (size_t granule = from; granule < until; granule++)
+        hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
 }
 
 /* Commits granules below `granules` and their table entries: the tables first, so that a failure in the
@@ -100,6 +107,7 @@ static bool heap_commit(uint32_t granules) {
     while (step < COMMIT_STEP_MAX && step < range.heap.committed)
         step *= 2;
     size_t target = hak_round_up(bytes, step);
+    size_t before = range.heap.committed >> HAK_GRANULE_SHIFT;
     if (target > range.heap.reserved) target = range.heap.reserved;
     for (;;) {
         size_t count = target >> HAK_GRANULE_SHIFT;
@@ -111,6 +119,7 @@ static bool heap_commit(uint32_t granules) {
         target = bytes; /* memory is scarce: take no more than is needed */
     }
     HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
+    kinds_begin(before, range.heap.committed >> HAK_GRANULE_SHIFT);
     atomic_store_explicit(&hak_range_limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
     return true;
 }
@@ -137,6 +146,8 @@ bool hak_range_init(void) {
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
     range.top = 1;
+    hak_hook_atomic(&hak_range_limit, sizeof hak_range_limit);
+    hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_range_base = start + HAK_GRANULE; /* before there is a limit */
     if (!heap_commit(2)) {
         hak_range_base = HAK_RANGE_NONE;
@@ -354,5 +365,5 @@ void hak_range_fork_parent(void) {
     hak_lock_drop(&range.lock);
 }
 void hak_range_fork_child(void) {
-    hak_lock_reset(&range.lock);
+    hak_lock_drop(&range.lock);
 }

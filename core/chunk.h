@@ -10,6 +10,7 @@
 #define HAK_CHUNK_H
 
 #include "core/os.h"
+#include "verify/hooks.h"
 
 struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large.h */
 

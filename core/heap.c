@@ -33,19 +33,32 @@ static bool setup(void) {
     if (!hak_range_init()) return false;
     int bad = pthread_key_create(&heaps.key, end_thread);
     HAK_CHECK(bad == 0);
+    hak_hook_atomic(&heaps.all, sizeof heaps.all);
     atomic_store_explicit(&heaps.setup, SETUP_DONE, memory_order_release);
     return true;
+}
+
+/* What other threads read of a heap while its own thread writes it. */
+static void atomics_begin(struct hak_heap *heap) {
+    hak_hook_atomic(&heap->home.ruler, sizeof heap->home.ruler);
+    hak_hook_atomic(&heap->thread_id, sizeof heap->thread_id);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        hak_hook_atomic(&heap->classes[bin].count_shown, sizeof heap->classes[bin].count_shown);
+        hak_hook_atomic(&heap->classes[bin].used_shown, sizeof heap->classes[bin].used_shown);
+    }
 }
 
 static struct hak_heap *heap_create(void) {
     struct hak_heap *heap = hak_metadata_alloc(sizeof *heap);
     if (heap == NULL) return NULL;
+    atomics_begin(heap);
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
         heap->classes[bin].batch = policy->bins[bin].batch_min;
     }
     heap->all_next = atomic_load_explicit(&heaps.all, memory_order_relaxed);
+    hak_hook_release(&heaps.all);
     atomic_store_explicit(&heaps.all, heap, memory_order_release); /* release: its contents; under the lock */
     return heap;
 }
@@ -274,6 +287,7 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
 
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context) {
     struct hak_heap *heap = atomic_load_explicit(&heaps.all, memory_order_acquire);
+    hak_hook_acquire(&heaps.all);
     for (; heap != NULL; heap = heap->all_next)
         visit(heap, context);
 }
@@ -327,7 +341,7 @@ void hak_heap_fork_parent(void) {
 /* The parent's other threads do not exist here; what they were doing to their heaps is unknown. Those heaps
  * stay as they are: their blocks can be freed, into remote lists that nobody collects. */
 void hak_heap_fork_child(void) {
-    hak_lock_reset(&heaps.lock);
+    hak_lock_drop(&heaps.lock);
     struct hak_heap *heap = hak_heap_tls;
     if (hak_heap_is_real(heap))
         atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "verify/hooks.h"
+
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
@@ -82,10 +84,12 @@ const struct hak_large *hak_large_find(const void *user) {
 bool hak_large_free(void *user, size_t budget, uint32_t now) {
     struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
     if (large == NULL) return false;
+    hak_hook_release(&large->kind);
     uint8_t expected = HAK_KIND_LARGE; /* of two threads that free the block at once, one gets it */
     if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, HAK_KIND_NONE, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return false;
+    hak_hook_acquire(&large->kind);
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -run_bytes(large));
     uint32_t first = large->first;
@@ -164,6 +168,7 @@ static void *large_move(struct hak_large *large, size_t size) {
         goto not_moved;
     }
     struct hak_large old = *large;
+    hak_hook_release(&large->kind);
     atomic_store_explicit(&large->kind, HAK_KIND_NONE, memory_order_release);
     count_live((size_t)-1, -old.size, -run_bytes(&old));
     hak_run_free(old.first, old.granules, false);

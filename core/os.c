@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "verify/hooks.h"
+
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -81,6 +83,7 @@ size_t hak_os_page_size(void) {
     if (known == 0) {
         known = (size_t)sysconf(_SC_PAGESIZE);
         HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
+        hak_hook_atomic(&size, sizeof size);
         atomic_store_explicit(&size, known, memory_order_relaxed);
     }
     return known;
@@ -155,6 +158,7 @@ static bool is_forking(void) {
 }
 
 void hak_lock_fork_begin(void) {
+    hak_hook_atomic(&forking_thread, sizeof forking_thread);
     atomic_store_explicit(&forking_thread, (uintptr_t)pthread_self(), memory_order_relaxed);
 }
 
@@ -167,6 +171,7 @@ void hak_lock_take(struct hak_lock *lock) {
     if (HAK_DEBUG) HAK_CHECK((ranks_held >> lock->rank) == 0);
     int bad = pthread_mutex_lock(&lock->mutex);
     HAK_CHECK(bad == 0);
+    hak_hook_acquire(&lock->rank); /* DRD passes over locks inside of pthread_create, where libc allocates */
     if (HAK_DEBUG) ranks_held |= 1u << lock->rank;
 }
 
@@ -174,11 +179,7 @@ void hak_lock_drop(struct hak_lock *lock) {
     if (HAK_UNLIKELY(is_forking())) return;
     if (HAK_DEBUG) HAK_CHECK((ranks_held & (1u << lock->rank)) != 0);
     if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
+    hak_hook_release(&lock->rank);
     int bad = pthread_mutex_unlock(&lock->mutex);
     HAK_CHECK(bad == 0);
-}
-
-void hak_lock_reset(struct hak_lock *lock) {
-    if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
-    lock->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }

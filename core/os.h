@@ -64,7 +64,5 @@ void hak_lock_drop(struct hak_lock *lock);
 /* Between these the calling thread holds all locks: its takes and drops do nothing. */
 void hak_lock_fork_begin(void);
 void hak_lock_fork_end(void);
-/* In the child of a fork: makes the lock free again, whoever held it. */
-void hak_lock_reset(struct hak_lock *lock);
 
 #endif

@@ -36,11 +36,16 @@ static const struct hak_policy defaults = {
 static _Atomic(const struct hak_policy *) current = &defaults;
 
 const struct hak_policy *hak_policy(void) {
-    return atomic_load_explicit(&current, memory_order_acquire); /* acquire: the snapshot's contents */
+    /* acquire: the snapshot's contents */
+    const struct hak_policy *policy = atomic_load_explicit(&current, memory_order_acquire);
+    hak_hook_acquire(&current);
+    return policy;
 }
 
 void hak_policy_replace(const struct hak_policy *policy) {
     HAK_CHECK(policy->arena_mb_init > 0 && policy->arena_mb_max > 0);
+    hak_hook_atomic(&current, sizeof current);
+    hak_hook_release(&current);
     atomic_store_explicit(&current, policy, memory_order_release);
 }
 
@@ -55,6 +60,7 @@ bool hak_policy_set_budget(uint32_t bigcache_mb) {
     struct hak_policy wanted = *hak_policy();
     wanted.bigcache_mb = bigcache_mb;
     struct made_snapshot *first = atomic_load_explicit(&made, memory_order_acquire);
+    hak_hook_acquire(&made);
     struct made_snapshot *same = first;
     while (same != NULL && memcmp(&same->policy, &wanted, sizeof wanted) != 0)
         same = same->next;
@@ -63,6 +69,7 @@ bool hak_policy_set_budget(uint32_t bigcache_mb) {
         if (same == NULL) return false;
         same->policy = wanted;
         same->next = first;
+        hak_hook_release(&made);
         while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same, memory_order_acq_rel,
                                                       memory_order_acquire)) {
         }

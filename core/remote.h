@@ -16,6 +16,7 @@
 #define HAK_REMOTE_H
 
 #include "core/superslab.h"
+#include "verify/hooks.h"
 
 struct hak_home {
     _Atomic(struct hak_slab *) notified; /* stack of slabs with a remote list */
@@ -42,17 +43,22 @@ static inline bool hak_remote_push(struct hak_slab *slab, struct hak_block *head
         HAK_CHECK(hak_remote_word_count(old) + count <= slab->capacity);
         tail->next = hak_remote_word_head(old);
         new = (uint64_t)(uintptr_t)head << HAK_REMOTE_COUNT_BITS | (hak_remote_word_count(old) + count);
+        hak_hook_release(&slab->remote);
         /* release: the links written above are seen by whoever takes the list; acquire: the owner's look at the
          * slab's last notification is over before this epoch's pusher writes the next */
     } while (!atomic_compare_exchange_weak_explicit(&slab->remote, &old, new, memory_order_acq_rel,
                                                     memory_order_relaxed));
+    hak_hook_acquire(&slab->remote);
     return old == 0;
 }
 
 /* Owner, on a slab from its notified stack. Takes the whole list and ends the epoch. */
 static inline uint64_t hak_remote_take(struct hak_slab *slab) {
+    hak_hook_release(&slab->remote);
     /* acquire: the links of the pushers; release: notify_next was read before, and may be written from here on */
-    return atomic_exchange_explicit(&slab->remote, 0, memory_order_acq_rel);
+    uint64_t word = atomic_exchange_explicit(&slab->remote, 0, memory_order_acq_rel);
+    hak_hook_acquire(&slab->remote);
+    return word;
 }
 
 /* Any thread; a snapshot. */
@@ -65,6 +71,7 @@ static inline void hak_home_notify(struct hak_home *home, struct hak_slab *slab)
     struct hak_slab *old = atomic_load_explicit(&home->notified, memory_order_relaxed);
     do {
         slab->notify_next = old;
+        hak_hook_release(&home->notified);
         /* release: notify_next is seen by whoever takes the stack */
     } while (!atomic_compare_exchange_weak_explicit(&home->notified, &old, slab, memory_order_release,
                                                     memory_order_relaxed));
@@ -74,7 +81,9 @@ static inline void hak_home_notify(struct hak_home *home, struct hak_slab *slab)
 static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
     /* the plain load keeps the line shared while there is nothing; acquire: the links of the notifiers */
     if (atomic_load_explicit(&home->notified, memory_order_relaxed) == NULL) return NULL;
-    return atomic_exchange_explicit(&home->notified, NULL, memory_order_acquire);
+    struct hak_slab *first = atomic_exchange_explicit(&home->notified, NULL, memory_order_acquire);
+    hak_hook_acquire(&home->notified);
+    return first;
 }
 
 /* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself.

@@ -26,6 +26,7 @@ static void add_slabs(struct hak_stats *stats, uint32_t top) {
     for (uint32_t granule = 1; granule < top; granule++) {
         if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
         const struct hak_slab *slab = hak_slot_address(granule);
+        hak_hook_acquire(&slab->kind);
         uint32_t waiting = hak_remote_count(slab);
         stats->blocks[slab->bin] -= waiting;
         stats->free_blocks += waiting;
@@ -35,7 +36,7 @@ static void add_slabs(struct hak_stats *stats, uint32_t top) {
 static void add_superslabs(struct hak_stats *stats, uint32_t top) {
     for (uint32_t granule = 0; granule < top; granule += 16) {
         const struct hak_superslab *ss = hak_superslab_record(granule);
-        if (!atomic_load_explicit(&ss->in_use, memory_order_acquire)) continue;
+        if (!hak_superslab_is_used(ss)) continue;
         stats->superslabs++;
         stats->slab_bytes += hak_superslab_bytes(ss);
     }

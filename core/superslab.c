@@ -46,6 +46,7 @@ static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsi
     ss->dirty_mask = dirty ? ss->all_mask : 0;
     ss->active = 0;
     ss->pool = pool;
+    hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 1, memory_order_release);
 }
 
@@ -64,6 +65,7 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
         ss = hak_superslab_record(first);
         HAK_CHECK(!ss->in_use);
         ss->first = first;
+        hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     }
     superslab_init(ss, home, shift, pool, dirty);
     return ss;
@@ -71,6 +73,7 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
 
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(ss->in_use && ss->free_mask == ss->all_mask && ss->active == 0);
+    hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
     ss->home = NULL;
     hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
@@ -181,6 +184,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
         ((struct hak_slab *)hak_slot_address(first + i))->back = (uint8_t)i;
         hak_kind_set(first + i, HAK_KIND_SLAB_TAIL);
     }
+    hak_hook_release(&slab->kind);
     hak_kind_set(first, HAK_KIND_SLAB);
     hak_hook_event(HAK_EVENT_SLAB_CREATED, slab);
     return slab;
@@ -285,5 +289,5 @@ void hak_superslab_cache_fork_parent(void) {
     hak_lock_drop(&cache.lock);
 }
 void hak_superslab_cache_fork_child(void) {
-    hak_lock_reset(&cache.lock);
+    hak_lock_drop(&cache.lock);
 }

@@ -63,6 +63,13 @@ static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
     return (size_t)ss->units << ss->unit_shift;
 }
 
+/* Any thread: whether the rest of the record means anything. */
+static inline bool hak_superslab_is_used(const struct hak_superslab *ss) {
+    bool used = atomic_load_explicit(&ss->in_use, memory_order_acquire);
+    hak_hook_acquire(&ss->in_use);
+    return used;
+}
+
 static inline struct hak_superslab *hak_superslab_of(const struct hak_slab *slab) {
     return hak_superslab_record(slab->superslab_first);
 }

@@ -21,10 +21,15 @@ static struct {
 
 static pthread_once_t books_once = PTHREAD_ONCE_INIT;
 
-static void *books_map(size_t bytes) {
+/* Helgrind keeps records of all memory that is accessible from its beginning on, and for so much they would not fit;
+ * Memcheck looks at each byte of what becomes accessible later. */
+void *hak_audit_map(size_t bytes) {
+    bool later = HAK_VALGRIND && !hak_valgrind_is_memcheck();
+    int access = PROT_READ | PROT_WRITE;
     void *start =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(NULL, bytes, later ? PROT_NONE : access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return NULL;
+    if (later && mprotect(start, bytes, access) != 0) return NULL;
     if (HAK_VALGRIND) hak_valgrind_hide(start, bytes);
     return start;
 }
@@ -32,8 +37,8 @@ static void *books_map(size_t bytes) {
 static void books_open(void) {
     hak_audit_options_read();
     size_t granules = hak_range.granules;
-    books.active = books_map(granules / 16 * sizeof *books.active);
-    struct hak_audit_slab *slabs = books_map(granules * sizeof *slabs);
+    books.active = hak_audit_map(granules / 16 * sizeof *books.active);
+    struct hak_audit_slab *slabs = hak_audit_map(granules * sizeof *slabs);
     if (books.active == NULL || slabs == NULL || !hak_audit_blocks_open()) {
         static const char text[] = "hakmem: audit: no address space for the books; nothing is audited\n";
         hak_os_write_error(text, sizeof text - 1);

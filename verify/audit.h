@@ -58,6 +58,9 @@ struct hak_audit_slab {
 /* The books of a slab, or NULL while the audit has no memory for them or is off. */
 struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab);
 
+/* Address space for the audit's own records, zero; NULL: there is none. */
+void *hak_audit_map(size_t bytes);
+
 /* Ends the program with a report: the equation, both sides, slab, class, owner, its last batches. */
 _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                 const struct hak_slab *slab, const void *block);

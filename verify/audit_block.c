@@ -1,7 +1,6 @@
 #include "verify/audit_block.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/heap.h"
 #include "core/large.h"
@@ -19,10 +18,8 @@ static _Atomic(struct hak_audit_block *) records; /* one for each 16 bytes behin
 
 bool hak_audit_blocks_open(void) {
     size_t bytes = (size_t)hak_range.granules * (HAK_GRANULE / 16) * sizeof(struct hak_audit_block);
-    void *start =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) return false;
-    if (HAK_VALGRIND) hak_valgrind_hide(start, bytes);
+    void *start = hak_audit_map(bytes);
+    if (start == NULL) return false;
     memset(free_pattern, FREE_FILL, sizeof free_pattern);
     memset(canary_pattern, CANARY, sizeof canary_pattern);
     atomic_store_explicit(&records, start, memory_order_release);

@@ -1,9 +1,23 @@
 #include "verify/audit_valgrind.h"
 
+#include <valgrind/helgrind.h>
+/* after Helgrind's: of the requests that both have, this one's replace only what differs */
+#include <valgrind/drd.h>
 #include <valgrind/memcheck.h>
 
-/* The allocator reads and writes links in memory that Memcheck knows to be free. */
+#include "verify/hooks.h"
+
+bool hak_valgrind_is_memcheck(void) {
+    static signed char known = -1; /* from the first call, before there is a second thread */
+    static char byte;
+    if (known < 0) known = VALGRIND_MAKE_MEM_DEFINED(&byte, sizeof byte) != 0; /* only Memcheck answers */
+    return known;
+}
+
+/* The allocator reads and writes links in memory that Memcheck knows to be free. Helgrind and DRD are told nothing but
+ * the truth and may report what they find in it. */
 void hak_valgrind_quiet(bool quiet) {
+    if (!hak_valgrind_is_memcheck()) return;
     if (quiet)
         VALGRIND_DISABLE_ERROR_REPORTING;
     else
@@ -11,6 +25,7 @@ void hak_valgrind_quiet(bool quiet) {
 }
 
 void hak_valgrind_begun(void *user, size_t size, size_t room, bool zero) {
+    VALGRIND_HG_CLEAN_MEMORY(user, room);
     VALGRIND_MALLOCLIKE_BLOCK(user, size, 0, zero);
     VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
 }
@@ -22,6 +37,7 @@ void hak_valgrind_ended(void *user) {
 /* Memcheck keeps what it knew of the contents only where the block stays. */
 void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, size_t room) {
     if (old == user) {
+        if (size > old_size) VALGRIND_HG_CLEAN_MEMORY((char *)user + old_size, size - old_size);
         VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
         VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
         return;
@@ -39,4 +55,22 @@ size_t hak_valgrind_usable(const void *user, size_t room) {
 
 void hak_valgrind_hide(void *start, size_t bytes) {
     VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
+}
+
+void hak_valgrind_release(const volatile void *word) {
+    ANNOTATE_HAPPENS_BEFORE(word);
+}
+
+void hak_valgrind_acquire(const volatile void *word) {
+    ANNOTATE_HAPPENS_AFTER(word);
+}
+
+void hak_valgrind_atomic(const volatile void *word, size_t bytes) {
+    VALGRIND_HG_DISABLE_CHECKING(word, bytes);
+    ANNOTATE_BENIGN_RACE_SIZED(word, bytes, "atomic");
+}
+
+/* Helgrind looks away from memory that was reserved without access, also after it was made accessible. */
+void hak_valgrind_fresh(void *start, size_t bytes) {
+    VALGRIND_HG_CLEAN_MEMORY(start, bytes);
 }

@@ -133,7 +133,7 @@ static void each_superslab(struct check *check, void (*visit)(const struct hak_s
                            void *context) {
     for (uint32_t granule = 0; granule < check->top; granule += 16) {
         const struct hak_superslab *ss = hak_superslab_record(granule);
-        if (atomic_load_explicit(&ss->in_use, memory_order_acquire)) visit(ss, context);
+        if (hak_superslab_is_used(ss)) visit(ss, context);
     }
 }
 

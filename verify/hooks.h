@@ -60,6 +60,12 @@ size_t hak_audit_usable(const void *block, const void *user, size_t room);
 void hak_audit_begin(void);
 void hak_audit_end(void);
 
+/* What follows tells tools that do not know C11 atomics which order our atomic operations give. */
+void hak_valgrind_release(const volatile void *word);
+void hak_valgrind_acquire(const volatile void *word);
+void hak_valgrind_atomic(const volatile void *word, size_t bytes);
+void hak_valgrind_fresh(void *start, size_t bytes);
+
 HAK_INLINE void hak_hook_enter(void) {
     if (HAK_AUDIT) hak_audit_enter();
 }
@@ -127,6 +133,27 @@ HAK_INLINE void hak_hook_begin(void) {
 
 HAK_INLINE void hak_hook_end(void) {
     if (HAK_AUDIT) hak_audit_end();
+}
+
+/* Before an atomic operation on `word` that releases: all that this thread did so far comes before ... */
+HAK_INLINE void hak_hook_release(const volatile void *word) {
+    if (HAK_VALGRIND) hak_valgrind_release(word);
+}
+
+/* ... all that a thread does after an atomic operation on `word` that acquires. */
+HAK_INLINE void hak_hook_acquire(const volatile void *word) {
+    if (HAK_VALGRIND) hak_valgrind_acquire(word);
+}
+
+/* `word` is atomic: that threads store and load it at once is no race. Before its first store; what its operations
+ * order is told by the two hooks above, and by nothing if they are relaxed. */
+HAK_INLINE void hak_hook_atomic(const volatile void *word, size_t bytes) {
+    if (HAK_VALGRIND) hak_valgrind_atomic(word, bytes);
+}
+
+/* Memory that the system gave us and nobody has used. */
+HAK_INLINE void hak_hook_fresh(void *start, size_t bytes) {
+    if (HAK_VALGRIND) hak_valgrind_fresh(start, bytes);
 }
 
 #endif

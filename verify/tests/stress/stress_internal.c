@@ -1,7 +1,7 @@
 /* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and others begin. Now
  * and then all stand still and every equation of the heap is proved; in the end no block may be left.
  *
- * usage: stress_internal [seconds] [seed] */
+ * usage: stress_internal [seconds] [seed] [threads] */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -10,10 +10,11 @@
 #include <time.h>
 
 #include "verify/heap_check.h"
+#include "verify/hooks.h"
 
-#define THREADS 16
-#define SHARED  4096
-#define PRIVATE 512
+#define THREADS_MAX 16
+#define SHARED      4096
+#define PRIVATE     512
 
 struct item {
     size_t size;
@@ -23,6 +24,7 @@ struct item {
 static _Atomic(struct item *) shared[SHARED];
 static _Atomic bool ending, endless;
 static _Atomic uint64_t operations, generations;
+static size_t threads = THREADS_MAX;
 static pthread_barrier_t stop_all, go_on;
 static _Atomic bool stopping;
 
@@ -82,13 +84,22 @@ static struct item *item_resize(struct item *item, uint64_t *random) {
     return item_mark(item, size);
 }
 
+/* Hands an item over to whoever finds it, and takes what lay there. */
+static struct item *item_exchange(struct item *item, uint64_t *random) {
+    _Atomic(struct item *) *place = &shared[test_random_below(random, SHARED)];
+    hak_hook_release(place);
+    item = atomic_exchange(place, item);
+    hak_hook_acquire(place);
+    return item;
+}
+
 static void step(struct item **own, uint64_t *random) {
     size_t which = test_random_below(random, PRIVATE);
     switch (test_random_below(random, 8)) {
     case 0: { /* hand over: what lay there comes to us and is freed here */
         struct item *item = own[which] != NULL ? own[which] : item_new(random);
         own[which] = NULL;
-        item = atomic_exchange(&shared[test_random_below(random, SHARED)], item);
+        item = item_exchange(item, random);
         if (item != NULL) item_free(item);
         break;
     }
@@ -117,8 +128,7 @@ static void *worker(void *argument) {
     /* Half of what it has is freed here, the rest by whoever finds it. */
     for (size_t i = 0; i < PRIVATE; i++) {
         if (own[i] == NULL) continue;
-        struct item *item =
-            i % 2 == 0 ? own[i] : atomic_exchange(&shared[test_random_below(&random, SHARED)], own[i]);
+        struct item *item = i % 2 == 0 ? own[i] : item_exchange(own[i], &random);
         if (item != NULL) item_free(item);
     }
     atomic_fetch_add(&operations, done);
@@ -158,10 +168,10 @@ static double now(void) {
 /* All workers run without pause between two stops, so that each can be at any place when the next one comes.
  */
 static void run(double seconds, uint64_t seed) {
-    pthread_t lines[THREADS];
+    pthread_t lines[THREADS_MAX];
     double begin = now();
     atomic_store(&ending, false);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < threads; i++)
         CHECK(pthread_create(&lines[i], NULL, line_of_workers, (void *)(uintptr_t)(seed * 1000 + i)) == 0,
               "create");
     while (now() - begin < seconds) {
@@ -172,7 +182,7 @@ static void run(double seconds, uint64_t seed) {
                     (unsigned long long)atomic_load(&generations));
     }
     atomic_store(&ending, true);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < threads; i++)
         pthread_join(lines[i], NULL);
     prove("threads ended", now() - begin, true);
 }
@@ -180,13 +190,13 @@ static void run(double seconds, uint64_t seed) {
 /* The same number of workers, stopped again and again wherever they are, for proofs in the middle of their
  * work. */
 static void run_with_stops(double seconds, uint64_t seed) {
-    pthread_t workers[THREADS];
+    pthread_t workers[THREADS_MAX];
     double begin = now();
-    CHECK(pthread_barrier_init(&stop_all, NULL, THREADS + 1) == 0, "barrier");
-    CHECK(pthread_barrier_init(&go_on, NULL, THREADS + 1) == 0, "barrier");
+    CHECK(pthread_barrier_init(&stop_all, NULL, (unsigned)threads + 1) == 0, "barrier");
+    CHECK(pthread_barrier_init(&go_on, NULL, (unsigned)threads + 1) == 0, "barrier");
     atomic_store(&ending, false);
     atomic_store(&endless, true);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < threads; i++)
         CHECK(pthread_create(&workers[i], NULL, worker, (void *)(uintptr_t)(seed * 77 + i)) == 0, "create");
     for (int stops = 1; now() - begin < seconds || stops == 1; stops++) {
         struct timespec work = {.tv_nsec = 50000000};
@@ -198,7 +208,7 @@ static void run_with_stops(double seconds, uint64_t seed) {
         pthread_barrier_wait(&go_on);
     }
     atomic_store(&ending, true);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < threads; i++)
         pthread_join(workers[i], NULL);
     atomic_store(&endless, false);
 }
@@ -206,6 +216,8 @@ static void run_with_stops(double seconds, uint64_t seed) {
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 5;
     uint64_t seed = argc > 2 ? (uint64_t)atol(argv[2]) : 1;
+    if (argc > 3) threads = (size_t)atol(argv[3]);
+    CHECK(threads > 0 && threads <= THREADS_MAX, "1 to %d threads", THREADS_MAX);
     struct hak_heap_check before, after;
     run(0.3, seed); /* what the thread library keeps for each thread is there before we count */
     for (size_t i = 0; i < SHARED; i++)
@@ -222,5 +234,5 @@ int main(int argc, char **argv) {
           "%zu blocks and %zu large ones are left over", after.live - before.live,
           after.large - before.large);
     return test_ok("%llu operations, %llu threads", (unsigned long long)atomic_load(&operations),
-                   (unsigned long long)atomic_load(&generations) + THREADS);
+                   (unsigned long long)atomic_load(&generations) + threads);
 }
