@@ -32,7 +32,8 @@ usage: ./build.sh COMMAND
   soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
                           whatever is reported is a failure
   fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
-                          long; whatever is found is kept, replayed and a failure
+                          long; whatever is found is kept, replayed and a failure; `fuzz seeds` keeps what was learnt
+  fuzz-coverage           the lines and branches of core/ that the checked-in inputs reach: HTML and a summary
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
@@ -193,11 +194,17 @@ seeded)
 fuzz)
     "$root/ci/install.sh" build fuzz
     build fuzz fuzzers
+    build fuzztsan "out/fuzztsan/fuzz/fuzz_real_threads"
     exec "$root/fuzz/fuzz.sh" "$@"
     ;;
 mutants)
     "$root/ci/install.sh" build test golden seeded mutants
     exec /usr/bin/python3 "$root/verify/mutants/run.py" "$@"
+    ;;
+fuzz-coverage)
+    "$root/ci/install.sh" build fuzz
+    build fuzzcov fuzzers
+    exec "$root/fuzz/fuzz.sh" coverage "$@"
     ;;
 soak)
     "$root/ci/install.sh" build programs

@@ -54,7 +54,8 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
     HAK_CHECK(hak_is_power_of_two(align));
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
     if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
-    size_t total = hak_round_up(size + align, HAK_GRANULE);
+    size_t room = size > 0 ? size : 1; /* a pointer behind the run's end could be behind the range's, too */
+    size_t total = hak_round_up(room + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(granules_for(total));
     uint32_t first = hak_bigcache_get(granules);
@@ -70,7 +71,7 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
-    HAK_CHECK((uintptr_t)user + size <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
+    HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
     if (zero && recycled) memset(user, 0, size);
     return large_begin(first, granules, 0, user, size);
 }

@@ -3,7 +3,10 @@
 #
 #   fuzz.sh TARGET [SECONDS]   default: a minute
 #   fuzz.sh all [SECONDS]      each target for so long; the canary first
-#   fuzz.sh --list
+#   fuzz.sh seeds [TARGET...]  rewrites fuzz/corpus/ from what runs have learnt: the fewest inputs that reach the same code
+#   fuzz.sh coverage [FOLDER]  lines and branches of core/ that fuzz/corpus/ and fuzz/regressions/ reach; fails below 95 %
+#                              of the lines
+#   fuzz.sh --list | --max-len TARGET
 #
 # A run begins with the target's regressions, fuzz/regressions/TARGET/, then fuzzes from the seeds, fuzz/corpus/TARGET/, and
 # from what earlier runs have learnt, out/fuzz/corpus/TARGET/. A finding is kept in out/fuzz/findings/, is replayed ten
@@ -33,10 +36,12 @@ max_len() {
     esac
 }
 
-# Programs of a target: one in each variant that is worth a run of its own.
-programs_of() {
-    echo "$root/out/fuzz/fuzz/$1"
-    [ "$1" != fuzz_real_threads ] || echo "$root/out/fuzztsan/fuzz/$1"
+# Folders of checked-in inputs of a target, those that there are.
+inputs_of() {
+    local folder
+    for folder in "$root/fuzz/corpus/$1" "$root/fuzz/regressions/$1"; do
+        [ ! -d "$folder" ] || printf '%s\n' "$folder"
+    done
 }
 
 # replay PROGRAM FILE: how many of ten runs of the file fail
@@ -69,11 +74,9 @@ tell() {
 
 # fuzz_program PROGRAM TARGET SECONDS LOG: status of the fuzzer
 fuzz_program() {
-    local program=$1 target=$2 seconds=$3 log=$4 learnt=$out/corpus/$2 folders=() dictionary=()
+    local program=$1 target=$2 seconds=$3 log=$4 learnt=$out/corpus/$2 folders dictionary=()
     mkdir -p "$learnt" "$out/findings"
-    for folder in "$root/fuzz/corpus/$target" "$root/fuzz/regressions/$target"; do
-        [ ! -d "$folder" ] || folders+=("$folder")
-    done
+    mapfile -t folders < <(inputs_of "$target")
     [ ! -e "$root/fuzz/$target.dict" ] || dictionary=("-dict=$root/fuzz/$target.dict")
     "$program" "${dictionary[@]}" -max_total_time="$seconds" -max_len="$(max_len "$target")" -len_control=100 -timeout=20 \
         -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$out/findings/$target-" \
@@ -101,32 +104,104 @@ canary() {
 
 figure() { sed -nE "s/^stat::$2: *//p" "$1"; }
 
+# under_tsan TARGET SECONDS LOG: ThreadSanitizer's program does what was learnt, over and over
+under_tsan() {
+    local program=$root/out/fuzztsan/fuzz/$1 log=$3 end=$((SECONDS + $2)) runs=0 folders files
+    mapfile -t folders < <(inputs_of "$1")
+    mapfile -t files < <(find "$out/corpus/$1" "${folders[@]}" -type f)
+    while [ "$runs" -eq 0 ] || [ "$SECONDS" -lt "$end" ]; do
+        TSAN_OPTIONS=halt_on_error=1 "$program" -runs=2 -timeout=60 -artifact_prefix="$out/findings/$1-tsan-" \
+            "${files[@]}" >"$log" 2>&1 || {
+            tell "$program" "$log"
+            return 1
+        }
+        runs=$((runs + 2 * ${#files[@]}))
+    done
+    printf '%-20s %9s runs under ThreadSanitizer, nothing found\n' "$1" "$runs"
+}
+
 # one TARGET SECONDS
 one() {
-    local target=$1 seconds=$2 program log
+    local target=$1 seconds=$2 program=$out/fuzz/$1 log=$out/$1.log
     if [ "$target" = fuzz_canary ]; then
         canary
         return
     fi
-    for program in $(programs_of "$target"); do
-        log=$out/$target.log
-        if ! regressions_hold "$program" "$target" "$log"; then
-            printf 'fuzz: %s: a regression is back: %s\n' "$target" "$(first_words "$log")"
-            return 1
-        fi
-        if ! fuzz_program "$program" "$target" "$seconds" "$log"; then
-            tell "$program" "$log"
-            return 1
-        fi
-        printf '%-20s %9s runs in %s s, nothing found: %s\n' "$target" "$(figure "$log" number_of_executed_units)" "$seconds" \
-            "$(grep -oE 'cov: [0-9]+ ft: [0-9]+ corp: [0-9]+/[0-9A-Za-z]+' "$log" | tail -n 1)"
+    if ! regressions_hold "$program" "$target" "$log"; then
+        printf 'fuzz: %s: a regression is back: %s\n' "$target" "$(first_words "$log")"
+        return 1
+    fi
+    if ! fuzz_program "$program" "$target" "$seconds" "$log"; then
+        tell "$program" "$log"
+        return 1
+    fi
+    printf '%-20s %9s runs in %s s, nothing found: %s\n' "$target" "$(figure "$log" number_of_executed_units)" "$seconds" \
+        "$(grep -oE 'cov: [0-9]+ ft: [0-9]+ corp: [0-9]+/[0-9A-Za-z]+' "$log" | tail -n 1)"
+    [ "$target" != fuzz_real_threads ] || under_tsan "$target" "$seconds" "$log"
+}
+
+# seeds_of TARGET: edges count, not how often: that keeps the corpus small
+seeds_of() {
+    local seeds=$root/fuzz/corpus/$1 fewest=$out/fewest folders
+    [ "$1" != fuzz_canary ] || return 0
+    mapfile -t folders < <(inputs_of "$1")
+    rm -rf "$fewest"
+    mkdir -p "$fewest" "$out/corpus/$1" "$seeds"
+    "$out/fuzz/$1" -merge=1 -use_counters=0 -detect_leaks=0 -max_len="$(max_len "$1")" "$fewest" "$out/corpus/$1" \
+        "${folders[@]}" >"$out/$1.log" 2>&1
+    rm -rf "$seeds"
+    mv "$fewest" "$seeds"
+    printf '%-20s %4s seeds, %s bytes\n' "$1" "$(find "$seeds" -type f | wc -l)" "$(cat "$seeds"/* | wc -c)"
+}
+
+# coverage FOLDER: an HTML report in FOLDER, a summary on stdout
+coverage() {
+    local folder=$1 target folders objects=() profile=$1/all.profdata bin=$root/out/fuzzcov/fuzz llvm
+    llvm=$(clang -dumpversion)
+    llvm=${llvm%%.*}
+    rm -rf "$folder"
+    mkdir -p "$folder/raw"
+    for target in $(targets); do
+        mapfile -t folders < <(inputs_of "$target")
+        [ ${#folders[@]} -ne 0 ] || continue
+        LLVM_PROFILE_FILE=$folder/raw/$target.profraw "$bin/$target" -runs=0 "${folders[@]}" >"$folder/$target.log" 2>&1
+        [ "$target" = fuzz_log ] || objects+=(-object "$bin/$target") # nothing of core/ is in it
     done
+    "llvm-profdata-$llvm" merge -o "$profile" "$folder"/raw/*.profraw
+    "llvm-cov-$llvm" show -format=html -show-branches=count -instr-profile="$profile" -output-dir="$folder/html" \
+        "${objects[@]:1}" "$root"/core/*.[ch] >/dev/null
+    "llvm-cov-$llvm" report -show-branch-summary -show-region-summary=false -instr-profile="$profile" "${objects[@]:1}" \
+        "$root"/core/*.[ch] | tee "$folder/summary.txt"
+    printf 'line by line: %s\n' "$folder/html/index.html"
+    # report.c prints errors of the program, and ends it.
+    awk '$1 ~ /\.[ch]$/ && $1 != "report.c" && NF > 4 { lines += $5; missed += $6 }
+        END {
+            covered = lines - missed
+            printf "lines outside report.c: %d of %d, %.1f %%\n", covered, lines, 100 * covered / lines
+            exit covered < 0.95 * lines
+        }' "$folder/summary.txt"
 }
 
 [ $# -ne 0 ] || die "which target? There are: all $(targets | xargs)"
 case $1 in
 --list)
     targets
+    exit
+    ;;
+--max-len)
+    max_len "$2"
+    exit
+    ;;
+seeds)
+    shift
+    [ $# -ne 0 ] || mapfile -t < <(targets)
+    for target in "${@:-${MAPFILE[@]}}"; do
+        seeds_of "$target"
+    done
+    exit
+    ;;
+coverage)
+    coverage "${2:-$out/coverage}"
     exit
     ;;
 all)

@@ -5,17 +5,22 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/fast.h"
 #include "core/hakmem.h"
 #include "core/refill.h"
+#include "fuzz/record.h"
+#include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
 #define SIZE_POSSIBLE                                                                                        \
     ((size_t)16 << 20) /* requests up to here must succeed, if no call to the system fails */
-#define LIVE_BYTES_MAX ((size_t)256 << 20) /* an operation that would need more is left out */
+#define LIVE_BYTES_MAX ((size_t)64 << 20) /* an operation that would need more is left out */
 
 static const struct fuzz_profile *profile;
+static unsigned thread; /* that runs */
 
 /* ---- sizes and alignments ---------------------------------------------------------------------------------- */
 
@@ -47,14 +52,10 @@ static bool is_possible(size_t size) {
     return size <= SIZE_POSSIBLE;
 }
 
-static bool fits(size_t size) {
-    return !is_possible(size) || fuzz_live_bytes() + size <= LIVE_BYTES_MAX;
-}
-
 /* Powers of two up to 4 MiB, and now and then none. */
 static size_t alignment_of(const struct fuzz_op *op) {
     if (op->align >= 0xf0) return (size_t)(op->align & 15) * 24;
-    unsigned most = op->align & 0x80 ? 23 : 13;
+    unsigned most = op->align >= 0xe0 ? 23 : 13;
     return (size_t)1 << (op->align & 31) % most;
 }
 
@@ -68,6 +69,14 @@ static size_t power_at_least(size_t n) {
 /* ---- operations -------------------------------------------------------------------------------------------- */
 
 #define ERRNO_BEFORE 77 /* no call may change errno but to say why it failed */
+
+static bool fits(size_t size) {
+    return !is_possible(size) || fuzz_live_bytes() + size <= LIVE_BYTES_MAX;
+}
+
+static void record(enum oplog_kind kind, unsigned slot, size_t size, size_t align) {
+    fuzz_record(kind, thread, slot, size, align, oplog_returns_block(kind) && !is_possible(size));
+}
 
 /* The outcome of a request: a block that meets the contract, or a failure that is allowed. */
 static void *request_done(unsigned slot, void *start, size_t size, size_t align) {
@@ -88,6 +97,7 @@ static void slot_free(unsigned slot) {
     if (block->start == NULL) return;
     void *start = block->start;
     fuzz_block_end(slot);
+    record(OPLOG_FREE, slot, 0, 0);
     errno = ERRNO_BEFORE;
     hak_free(start);
     FUZZ_CHECK(errno == ERRNO_BEFORE, "free changed errno to %d", errno);
@@ -102,7 +112,9 @@ static bool begin(const struct fuzz_op *op, size_t size) {
 
 static void op_malloc(const struct fuzz_op *op) {
     size_t size = profile->size(op->size);
-    if (begin(op, size)) request_done(op->slot, hak_malloc(size), size, HAK_ALIGNMENT);
+    if (!begin(op, size)) return;
+    record(OPLOG_MALLOC, op->slot, size, 0);
+    request_done(op->slot, hak_malloc(size), size, HAK_ALIGNMENT);
 }
 
 static bool is_zero(const unsigned char *bytes, size_t size) {
@@ -122,6 +134,7 @@ static void op_calloc(const struct fuzz_op *op) {
     size_t count = op->align == 255 ? SIZE_MAX / 2 : 1u + op->align % 3u;
     size_t part = count == SIZE_MAX / 2 ? size : size / count;
     bool overflows = part > SIZE_MAX / count;
+    fuzz_record(OPLOG_CALLOC, thread, op->slot, part, count, overflows || !is_possible(count * part));
     unsigned char *start = hak_calloc(count, part);
     if (start != NULL && !overflows) expect_zero(start, count * part);
     request_done(op->slot, start, overflows ? SIZE_MAX : count * part, HAK_ALIGNMENT);
@@ -144,6 +157,7 @@ static void op_realloc(const struct fuzz_op *op) {
     size_t size = profile->size(op->size);
     if (!fits(size)) return;
     fuzz_block_kept(&old, old.start, old.size);
+    record(OPLOG_REALLOC, op->slot, size, 0);
     errno = ERRNO_BEFORE;
     void *start = hak_realloc(old.start, size);
     if (size == 0 && old.start != NULL) {
@@ -161,6 +175,7 @@ static void op_reallocarray(const struct fuzz_op *op) {
     if (op->align == 255) size = count = SIZE_MAX / 4;
     bool overflows = size > SIZE_MAX / count;
     if (size == 0 || !fits(overflows ? SIZE_MAX : size * count)) return;
+    record(OPLOG_REALLOC, op->slot, overflows ? SIZE_MAX : size * count, 0);
     errno = ERRNO_BEFORE;
     void *start = hak_reallocarray(old.start, count, size);
     resized(op->slot, old, start, overflows ? SIZE_MAX : size * count);
@@ -175,6 +190,7 @@ static void op_free_sized(const struct fuzz_op *op) {
     struct fuzz_block block = *fuzz_block(op->slot);
     if (block.start == NULL) return;
     fuzz_block_end(op->slot);
+    record(OPLOG_FREE, op->slot, 0, 0);
     if (op->align % 2 == 0)
         hak_free_sized(block.start, block.size);
     else
@@ -192,8 +208,10 @@ static void aligned_done(const struct fuzz_op *op, void *start, size_t size, siz
 
 static void op_aligned_alloc(const struct fuzz_op *op) {
     size_t size = profile->size(op->size), align = alignment_of(op);
-    if (begin(op, size))
-        aligned_done(op, hak_aligned_alloc(align, size), size, align, hak_is_power_of_two(align));
+    if (!begin(op, size)) return;
+    bool valid = hak_is_power_of_two(align);
+    fuzz_record(OPLOG_ALIGNED_ALLOC, thread, op->slot, size, align, !valid || !is_possible(size));
+    aligned_done(op, hak_aligned_alloc(align, size), size, align, valid);
 }
 
 static void op_posix_memalign(const struct fuzz_op *op) {
@@ -201,17 +219,20 @@ static void op_posix_memalign(const struct fuzz_op *op) {
     if (!begin(op, size)) return;
     void *const before = &errno;
     void *start = before;
+    bool valid = hak_is_power_of_two(align) && align >= sizeof(void *);
+    fuzz_record(OPLOG_POSIX_MEMALIGN, thread, op->slot, size, align, !valid || !is_possible(size));
     int error = hak_posix_memalign(&start, align, size);
     FUZZ_CHECK(errno == ERRNO_BEFORE, "posix_memalign changed errno to %d", errno);
     FUZZ_CHECK((error == 0) == (start != before), "posix_memalign: %d and a pointer %p", error, start);
     if (error != 0) errno = error; /* as the others say it */
-    aligned_done(op, error == 0 ? start : NULL, size, align, hak_is_power_of_two(align) && align >= 8);
+    aligned_done(op, error == 0 ? start : NULL, size, align, valid);
 }
 
 static void op_memalign(const struct fuzz_op *op) {
     size_t size = profile->size(op->size), align = alignment_of(op);
     if (!begin(op, size)) return;
     if (op->align == 255) align = SIZE_MAX - 5;
+    fuzz_record(OPLOG_MEMALIGN, thread, op->slot, size, align, align > HAK_REQUEST_MAX || !is_possible(size));
     void *start = hak_memalign(align, size);
     aligned_done(op, start, size, align > HAK_REQUEST_MAX ? align : power_at_least(align),
                  align <= HAK_REQUEST_MAX);
@@ -219,19 +240,23 @@ static void op_memalign(const struct fuzz_op *op) {
 
 static void op_valloc(const struct fuzz_op *op) {
     size_t size = profile->size(op->size);
-    if (begin(op, size)) request_done(op->slot, hak_valloc(size), size, hak_os_page_size());
+    if (!begin(op, size)) return;
+    record(OPLOG_ALIGNED_ALLOC, op->slot, size, hak_os_page_size());
+    request_done(op->slot, hak_valloc(size), size, hak_os_page_size());
 }
 
 static void op_pvalloc(const struct fuzz_op *op) {
     size_t size = profile->size(op->size), page = hak_os_page_size();
     if (!begin(op, size)) return;
     size_t whole = size == 0 ? page : is_possible(size) ? hak_round_up(size, page) : size;
+    record(OPLOG_ALIGNED_ALLOC, op->slot, whole, page);
     request_done(op->slot, hak_pvalloc(size), whole, page);
 }
 
 /* The program may use all of what it is told. */
 static void op_usable_size(const struct fuzz_op *op) {
     struct fuzz_block block = *fuzz_block(op->slot);
+    record(OPLOG_USABLE_SIZE, op->slot, 0, 0);
     size_t usable = hak_malloc_usable_size(block.start);
     FUZZ_CHECK(usable >= block.size, "%zu bytes are usable of %zu", usable, block.size);
     if (block.start == NULL || op->align % 2 == 0) return;
@@ -257,7 +282,19 @@ static void op_free_many(const struct fuzz_op *op) {
 }
 
 static void op_trim(const struct fuzz_op *op) {
-    hak_malloc_trim(op->align % 2 == 0 ? 0 : (size_t)op->size << 10);
+    size_t pad = op->align % 2 == 0 ? 0 : (size_t)op->size << 10;
+    record(OPLOG_TRIM, 0, pad, 0);
+    hak_malloc_trim(pad);
+}
+
+/* Both ways to say them; what is said goes nowhere. */
+static void figures_print(int options) {
+    static FILE *nowhere;
+    if (nowhere == NULL) nowhere = fopen("/dev/null", "w");
+    FUZZ_CHECK(nowhere != NULL, "no /dev/null");
+    hak_malloc_stats();
+    int error = hak_malloc_info(options, nowhere);
+    FUZZ_CHECK(error == (options == 0 ? 0 : EINVAL), "malloc_info(%d) gave %d", options, error);
 }
 
 static void op_figures(const struct fuzz_op *op) {
@@ -267,11 +304,7 @@ static void op_figures(const struct fuzz_op *op) {
                wide.uordblks, wide.fordblks, wide.arena);
     FUZZ_CHECK(wide.uordblks > INT_MAX || (size_t)narrow.uordblks == wide.uordblks,
                "mallinfo and mallinfo2 differ");
-    if (op->align == 255) {
-        fuzz_quiet(true);
-        hak_malloc_stats();
-        fuzz_quiet(false);
-    }
+    if (op->align >= 240) figures_print(op->align % 2);
 }
 
 static void op_mallopt(const struct fuzz_op *op) {
@@ -289,6 +322,7 @@ static void op_time_passes(const struct fuzz_op *op) {
 
 static void op_thread_end(const struct fuzz_op *op) {
     (void)op;
+    if (thread != 0) record(OPLOG_THREAD_EXIT, 0, 0, 0);
     fuzz_thread_end();
 }
 
@@ -300,6 +334,22 @@ static void op_collect(const struct fuzz_op *op) {
 static void op_flush_all(const struct fuzz_op *op) {
     (void)op;
     if (hak_heap_is_real(hak_heap_tls)) hak_flush_all(hak_heap_tls);
+}
+
+/* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
+static void op_fork(const struct fuzz_op *op) {
+    if (op->align < 240) return;
+    pid_t child = fork();
+    FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
+    if (child == 0) {
+        struct hak_heap_check check;
+        void *block = hak_malloc(profile->size(op->size) % 100000);
+        hak_free(block);
+        _exit(block != NULL && hak_check_heap(&check) ? 0 : 1);
+    }
+    int status;
+    pid_t ended = waitpid(child, &status, 0);
+    FUZZ_CHECK(ended == child && status == 0, "the child of a fork ended with %#x", (unsigned)status);
 }
 
 static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
@@ -324,12 +374,15 @@ static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
     [FUZZ_THREAD_END] = op_thread_end,
     [FUZZ_COLLECT] = op_collect,
     [FUZZ_FLUSH_ALL] = op_flush_all,
+    [FUZZ_FORK] = op_fork,
 };
 
 /* ---- inputs ------------------------------------------------------------------------------------------------ */
 
-/* Tiny caps and batches bring every edge of refill and flush within a few operations. A cap of 1 as the most would make
- * refill take half a block: 2 is the least that a policy may have. */
+#define LARGER(a, b)  ((a) > (b) ? (a) : (b))
+#define SMALLER(a, b) ((a) < (b) ? (a) : (b))
+
+/* Tiny caps and batches bring every edge of refill and flush within a few operations. */
 static const struct hak_policy *policy_of(const struct fuzz_header *header) {
     static struct hak_policy policy;
     static struct hak_policy standard;
@@ -342,14 +395,14 @@ static const struct hak_policy *policy_of(const struct fuzz_header *header) {
     if (header->options & 16) policy.arena_levels = 0;
     policy.p0_log = (header->options & 0x60) == 0x60;
     if (header->bins == 0) return &policy;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        uint16_t cap = (uint16_t)(1 + header->bins % 4), batch = (uint16_t)(1 + header->bins / 4 % 4);
-        uint16_t cap_max = (uint16_t)(cap << (header->bins / 16 % 3));
-        policy.bins[bin] = (struct hak_bin_policy){.cap_min = cap,
-                                                   .cap_max = cap_max < 2 ? 2 : cap_max,
-                                                   .batch_min = batch,
-                                                   .batch_max = (uint16_t)(batch << (header->bins / 64))};
-    }
+    unsigned cap_max = LARGER(2, (1u + header->bins % 4) << (header->bins / 16 % 3));
+    unsigned batch = SMALLER(cap_max, 1u + header->bins / 4 % 4);
+    struct hak_bin_policy tiny = {.cap_min = (uint16_t)(1 + header->bins % 4),
+                                  .cap_max = (uint16_t)cap_max,
+                                  .batch_min = (uint16_t)batch,
+                                  .batch_max = (uint16_t)SMALLER(cap_max, batch << (header->bins / 64))};
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        policy.bins[bin] = tiny;
     return &policy;
 }
 
@@ -369,16 +422,25 @@ static void faults_end(void) {
     for (unsigned slot = 0; slot < 4; slot++) {
         struct fuzz_op op = {.slot = (uint8_t)slot};
         size_t size = (size_t)100 << slot * 4;
-        if (begin(&op, size)) request_done(slot, hak_malloc(size), size, HAK_ALIGNMENT);
+        if (!begin(&op, size)) continue;
+        record(OPLOG_MALLOC, slot, size, 0);
+        request_done(slot, hak_malloc(size), size, HAK_ALIGNMENT);
     }
     profile = failing;
+}
+
+/* In the log, the thread that has ended ends after each of its operations. */
+static void thread_run(unsigned next) {
+    if (thread == FUZZ_THREAD_GONE) record(OPLOG_THREAD_EXIT, 0, 0, 0);
+    thread = next;
+    fuzz_thread_switch(thread);
 }
 
 static void run_operations(const uint8_t *data, size_t size) {
     for (; size >= sizeof(struct fuzz_op); data += sizeof(struct fuzz_op), size -= sizeof(struct fuzz_op)) {
         struct fuzz_op op;
         memcpy(&op, data, sizeof op);
-        fuzz_thread_switch(thread_of(&op));
+        thread_run(thread_of(&op));
         operations[profile->kinds[op.kind % profile->kind_count]](&op);
     }
 }
@@ -390,17 +452,19 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     profile = wanted;
     fuzz_state_init();
     const struct hak_policy *policy = policy_of(&header);
+    fuzz_record_begin();
     hak_policy_replace(policy);
     hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
-    fuzz_quiet(policy->p0_log);
+    fuzz_lines_begin(NULL);
     if (profile->faults) hak_os_faults_begin(header.fail, header.for_ever % 2 != 0);
     run_operations(data + sizeof header, size - sizeof header);
-    fuzz_thread_switch(0);
+    thread_run(0);
     if (profile->faults) faults_end();
     for (unsigned slot = 0; slot < FUZZ_SLOTS; slot++)
         slot_free(slot);
     fuzz_state_end(profile->faults);
-    fuzz_quiet(false);
+    fuzz_record_end();
+    fuzz_lines_end();
     return 0;
 }
 
@@ -409,7 +473,7 @@ static const uint8_t whole_kinds[] = {
     FUZZ_FREE,      FUZZ_REALLOC,    FUZZ_REALLOC,        FUZZ_CALLOC,      FUZZ_MALLOC_MANY,
     FUZZ_FREE_MANY, FUZZ_FREE_SIZED, FUZZ_REALLOCARRAY,   FUZZ_VALLOC,      FUZZ_ALIGNED_ALLOC,
     FUZZ_MEMALIGN,  FUZZ_PVALLOC,    FUZZ_POSIX_MEMALIGN, FUZZ_USABLE_SIZE, FUZZ_TRIM,
-    FUZZ_FIGURES,   FUZZ_MALLOPT,    FUZZ_TIME_PASSES,    FUZZ_THREAD_END,
+    FUZZ_FIGURES,   FUZZ_MALLOPT,    FUZZ_TIME_PASSES,    FUZZ_THREAD_END,  FUZZ_FORK,
 };
 const struct fuzz_profile fuzz_whole_interface = {
     .size = fuzz_size_any, .kinds = whole_kinds, .kind_count = sizeof whole_kinds};

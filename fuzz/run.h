@@ -53,6 +53,7 @@ enum fuzz_kind {
     FUZZ_THREAD_END,
     FUZZ_COLLECT,
     FUZZ_FLUSH_ALL,
+    FUZZ_FORK,
     FUZZ_KINDS
 };
 

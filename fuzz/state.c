@@ -1,6 +1,5 @@
 #include "fuzz/state.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +8,8 @@
 #include "core/refill.h"
 #include "verify/audit.h"
 #include "verify/heap_check.h"
+
+#define TIME_BEGIN 1000u /* milliseconds */
 
 /* core/'s variables: fuzz/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
@@ -23,44 +24,6 @@ static struct saved data, bss, slots, records, metadata;
 static struct hak_heap *first_heap;
 static size_t first_committed; /* bytes of the range */
 static uint32_t first_top;
-static uint32_t now;
-
-/* ---- what the linker puts in the place of the system (--wrap) ---------------------------------------------- */
-
-static bool quiet;
-
-uint32_t __wrap_hak_os_now_ms(void);
-void __wrap_hak_os_write_error(const char *text, size_t length);
-void __real_hak_os_write_error(const char *text, size_t length);
-
-uint32_t __wrap_hak_os_now_ms(void) {
-    return now;
-}
-
-/* Only lines that the program may go on after are dropped. */
-void __wrap_hak_os_write_error(const char *text, size_t length) {
-    bool fatal = memcmp(text, "hakmem: audit", 13) == 0 || memcmp(text, "hakmem: check", 13) == 0 ||
-                 memcmp(text, "hakmem: internal", 16) == 0;
-    if (!quiet || fatal) __real_hak_os_write_error(text, length);
-}
-
-void fuzz_quiet(bool wanted) {
-    quiet = wanted;
-}
-
-void fuzz_time_passes(uint32_t milliseconds) {
-    now += milliseconds;
-}
-
-_Noreturn void fuzz_fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("fuzz: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    abort();
-}
 
 /* ---- virtual threads --------------------------------------------------------------------------------------- */
 
@@ -96,21 +59,22 @@ static void threads_begin(void) {
     }
     running = 0;
     hak_heap_tls = first_heap;
-    now = 1000;
+    fuzz_time_set(TIME_BEGIN);
 }
 
 /* ---- the first state --------------------------------------------------------------------------------------- */
 
 /* memcpy for memory with red zones of the sanitizer in it. */
-__attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void copy(void *to, const void *from,
+__attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void copy(char *to, const char *from,
                                                                                size_t bytes) {
-    HAK_CHECK(bytes % 8 == 0);
-    for (size_t i = 0; i < bytes / 8; i++)
-        ((uint64_t *)to)[i] = ((const uint64_t *)from)[i];
+    size_t words = (uintptr_t)from % 8 == 0 && (uintptr_t)to % 8 == 0 ? bytes / 8 : 0;
+    for (size_t i = 0; i < words; i++)
+        ((uint64_t *)(void *)to)[i] = ((const uint64_t *)(const void *)from)[i];
+    for (size_t i = words * 8; i < bytes; i++)
+        to[i] = from[i];
 }
 
 static void save(struct saved *saved, void *start, size_t bytes) {
-    bytes = hak_round_up(bytes, 8);
     *saved = (struct saved){.start = start, .copy = malloc(bytes), .bytes = bytes};
     FUZZ_CHECK(saved->copy != NULL, "no memory for a copy of %zu bytes", bytes);
     copy(saved->copy, start, bytes);
@@ -130,10 +94,10 @@ static size_t records_bytes(size_t bytes) {
 
 void fuzz_state_init(void) {
     if (first_heap != NULL) return;
-    now = 1000;
-    hak_audit_options.level = 3;
+    fuzz_time_set(TIME_BEGIN);
     hak_free(hak_malloc(1));
     hak_malloc_trim(0);
+    hak_audit_options.level = 3; /* no block is older */
     first_heap = hak_heap_tls;
     first_committed = committed();
     first_top = hak_range_top();

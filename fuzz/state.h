@@ -8,6 +8,7 @@
 #define HAK_FUZZ_STATE_H
 
 #include "core/policy.h"
+#include "fuzz/system.h"
 
 #define FUZZ_THREADS     4u
 #define FUZZ_THREAD_GONE (FUZZ_THREADS - 1)
@@ -23,16 +24,5 @@ void fuzz_thread_switch(unsigned thread);
 
 /* The thread that runs ends; its next call is that of a new thread. Thread 0 and the last one stay. */
 void fuzz_thread_end(void);
-
-/* The clock, which stands still otherwise. */
-void fuzz_time_passes(uint32_t milliseconds);
-
-/* The allocator's lines on stderr are counted and dropped between these; false: they go to stderr. */
-void fuzz_quiet(bool quiet);
-
-/* Ends the program with a line: what the fuzzer has found. */
-_Noreturn void fuzz_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-#define FUZZ_CHECK(cond, ...) ((void)((cond) || (fuzz_fail(__VA_ARGS__), 0)))
 
 #endif

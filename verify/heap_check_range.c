@@ -19,11 +19,13 @@ bool hak_check_bounds(struct check *check) {
     uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
     size_t granules = state.committed >> HAK_GRANULE_SHIFT;
     equal(check, "the range's limit = what is committed", limit, (state.committed - HAK_GRANULE) >> 4, NULL);
-    return at_most(check, "top <= granules committed", check->top, granules, NULL) &
-           at_most(check, "granules committed <= slots committed", granules,
-                   state.slots_committed / HAK_SLOT_SIZE, NULL) &
-           at_most(check, "granules committed <= SuperSlab records committed", granules / 16,
-                   state.records_committed / HAK_SUPERSLAB_RECORD, NULL);
+    size_t faults = check->result->faults;
+    at_most(check, "top <= granules committed", check->top, granules, NULL);
+    at_most(check, "granules committed <= slots committed", granules, state.slots_committed / HAK_SLOT_SIZE,
+            NULL);
+    at_most(check, "granules committed <= SuperSlab records committed", granules / 16,
+            state.records_committed / HAK_SUPERSLAB_RECORD, NULL);
+    return check->result->faults == faults;
 }
 
 /* Inside of a run only the granules that describe it have a kind. */

@@ -18,7 +18,7 @@ static void *aligned(size_t alignment, size_t size) {
 
 int main(void) {
     test_needs_hakmem();
-    static const size_t sizes[] = {1, 5000, 100000, 3000000};
+    static const size_t sizes[] = {0, 1, 5000, 100000, 3000000};
     size_t before = process_resident(), met = 0;
     for (unsigned power = 17; power < 64; power++)
         for (size_t i = 0; i < TEST_COUNT(sizes); i++) {

@@ -1,0 +1,20 @@
+#!/bin/bash -eu
+# OSS-Fuzz and ClusterFuzzLite run this: compiler, flags, engine and folders are in the environment. CFLAGS are make's own.
+cd "$SRC/hakmem"
+asan=0
+[ "$SANITIZER" != address ] || asan=1
+make -j"$(nproc)" VARIANT=fuzz OUT="$WORK/hakmem" CC="$CC" CXX="$CXX" WARNINGS=-w HAK_ASAN="$asan" VARIANT_CFLAGS= \
+    VARIANT_FUZZ_CFLAGS= VARIANT_CORE_CFLAGS="-include fuzz/sections.h" VARIANT_LDFLAGS="$CXXFLAGS" \
+    FUZZ_ENGINE="$LIB_FUZZING_ENGINE" fuzzers
+for program in "$WORK"/hakmem/fuzz/fuzz_*; do
+    name=$(basename "$program")
+    [ "$name" != fuzz_canary ] || continue # its bug is meant
+    cp "$program" "$OUT/"
+    [ ! -e "fuzz/$name.dict" ] || cp "fuzz/$name.dict" "$OUT/"
+    printf '[libfuzzer]\nmax_len = %s\n' "$(fuzz/fuzz.sh --max-len "$name")" >"$OUT/$name.options"
+    folders=()
+    for folder in "fuzz/corpus/$name" "fuzz/regressions/$name"; do
+        [ ! -d "$folder" ] || folders+=("$folder")
+    done
+    [ ${#folders[@]} -eq 0 ] || find "${folders[@]}" -type f | zip -q -j "$OUT/${name}_seed_corpus.zip" -@
+done
