@@ -146,8 +146,9 @@ uint32_t hak_audit_site_here(void) {
     uint64_t known = atomic_load_explicit(shortcut, memory_order_relaxed);
     if (HAK_LIKELY(((known ^ walk.hash) >> 16) == 0)) return (uint32_t)(known & 0xffff) + 1;
     uint32_t site = site_of(&walk);
-    if (site != 0)
-        atomic_store_explicit(shortcut, (walk.hash & ~(uint64_t)0xffff) | (site - 1), memory_order_relaxed);
+    if (site == 0) return 0;
+    hak_hook_atomic(shortcut, sizeof *shortcut);
+    atomic_store_explicit(shortcut, (walk.hash & ~(uint64_t)0xffff) | (site - 1), memory_order_relaxed);
     return site;
 }
 
