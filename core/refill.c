@@ -279,7 +279,11 @@ static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned
 }
 
 static void run_add(struct run *run, struct hak_slab *slab, struct hak_block *block) {
-    if (run->slab == NULL) *run = (struct run){.slab = slab, .tail = block};
+    if (run->slab ==
+        NULL) { /* its link stays: whoever comes back to it walks on, until he has seen too many */
+        *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
+        return;
+    }
     block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
     run->head = block;
     run->count++;
