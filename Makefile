@@ -102,6 +102,7 @@ TEST_CFLAGS := -std=c11 $(TEST_FLAGS)
 TEST_CXXFLAGS := -std=c++17 $(TEST_FLAGS) \
                  $(if $(findstring clang,$(COMPILER)),-fno-assume-sane-operator-new,-fno-allocation-dce)
 TEST_LIBS := -ldl
+COMMA := ,
 
 # ---- sources ------------------------------------------------------------------------------------------------
 
@@ -122,6 +123,7 @@ BENCHES := $(basename $(notdir $(wildcard bench/*.c bench/*.cc)))
 BENCH_PROGRAMS := $(foreach name,$(BENCHES),$(name)_hakmem $(name)_system)
 
 TEST_SRCS := $(wildcard verify/tests/*.c verify/tests/*/*.c verify/tests/*.cc verify/tests/*/*.cc)
+TEST_SRCS := $(if $(filter 0,$(HAK_AUDIT)),$(filter-out %_audit_internal.c,$(TEST_SRCS)),$(TEST_SRCS))
 TEST_NAMES := $(basename $(notdir $(TEST_SRCS)))
 $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error two test programs have one name))
 
@@ -265,13 +267,17 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 
 # Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
 # library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
-# OS calls of verify/; NAME_log reads and writes operation logs.
+# OS calls of verify/, NAME_audit_internal the audit, in variants that have one; NAME_log reads and writes operation logs.
 HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/os_faults.c)
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
 test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \
             $(if $(call test_is,linked static internal,$(1)),$(OUT)/libhakmem.a) \
             $(if $(call test_is,log,$(1)),$(OUT)/obj/fuzz/oplog.o)
+
+# The heap check is told wrong figures there.
+$(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wrap=hak_,range_top range_state \
+    bigcache_state bigcache_bytes superslab_cache_bytes large_stats)
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)

@@ -1,8 +1,7 @@
 # Stacks in the audit's reports: names from the helper beside the library; addresses where there is none, or a bad one.
 
 setup_file() {
-    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/break_by_hand_internal \
-        out/audit/tests/stress_internal >&2
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/stress_internal >&2
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=valgrind lib >&2
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=asan lib >&2
 }

@@ -1,0 +1,437 @@
+/* Breaks what the allocator's own checks and assertions look at, without the audit: HAKMEM_AUDIT_LEVEL=0.
+ *
+ * usage: break_core_audit_internal KIND */
+#include "by_hand.h"
+
+#include "core/large.h"
+
+static struct hak_slab *first; /* full; all of its blocks are in blocks[] */
+
+static struct hak_heap_class *class_of_blocks(void) {
+    return &hak_heap_tls->classes[first->bin];
+}
+
+static struct hak_superslab *superslab(void) {
+    return hak_superslab_of(first);
+}
+
+static void *free_slab(void *slab) {
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (slab_of(blocks[i]) == slab) hak_free(blocks[i]);
+    return NULL;
+}
+
+static void *free_some(void *unused) {
+    (void)unused;
+    release(0, 100);
+    return NULL;
+}
+
+/* A slab of a class that has no other one, wholly free but for the block in hand. */
+static struct hak_slab *slab_of_one_block(void **block) {
+    *block = hak_malloc(700);
+    struct hak_slab *slab = slab_of(*block);
+    hak_flush(hak_heap_tls, slab->bin, 0);
+    hak_heap_tls->classes[slab->bin].current = NULL;
+    slab->state = HAK_SLAB_FULL;
+    CHECK(slab->used == 1, "used %u", slab->used);
+    return slab;
+}
+
+static void free_and_flush(void *block) {
+    unsigned bin = slab_of(block)->bin;
+    hak_free(block);
+    hak_flush(hak_heap_tls, bin, 0);
+}
+
+/* A heap that waits in the pool for a thread; owns a slab. */
+static struct hak_heap *idle;
+
+static void *leave_a_block(void *unused) {
+    (void)unused;
+    CHECK(hak_malloc(SIZE) != NULL, "no block");
+    idle = hak_heap_tls;
+    return NULL;
+}
+
+static void *allocate_one(void *unused) {
+    (void)unused;
+    return hak_malloc(SIZE) == NULL ? blocks : NULL;
+}
+
+/* ---- bins ---------------------------------------------------------------------------------------------- */
+
+static void count_is_zero(void) {
+    list_count_add(-(int)hak_bin_count(hak_heap_tls, first->bin));
+}
+
+static void count_below_zero(void) {
+    list_count_add(-(int)hak_bin_count(hak_heap_tls, first->bin) - 1);
+}
+
+static void list_loses_all_but_its_count(void) {
+    hak_bin_set(hak_heap_tls, first->bin, NULL, hak_bin_count(hak_heap_tls, first->bin),
+                class_of_blocks()->cap);
+}
+
+static void list_loses_all(void) {
+    *list_head() = NULL;
+}
+
+static void count_too_high(void) {
+    list_count_add(1);
+    hak_flush(hak_heap_tls, first->bin, 0);
+}
+
+/* ---- slabs --------------------------------------------------------------------------------------------- */
+
+static void slab_in_no_superslab(void) {
+    first->superslab_first++;
+    release_to_slabs(0, 100);
+}
+
+static void freelist_lost(void) {
+    release_to_slabs(0, 100);
+    first->freelist = NULL;
+    struct hak_block *head;
+    hak_slab_take(first, 100, &head);
+}
+
+static void freelist_leads_nowhere(void) {
+    release_to_slabs(0, 100);
+    first->freelist->next = (struct hak_block *)16;
+    struct hak_block *head;
+    hak_slab_take(first, 50, &head);
+}
+
+static void used_above_carved(void) {
+    release_to_slabs(0, 100);
+    first->used = first->carved + 1u;
+    struct hak_block *head;
+    hak_slab_take(first, 1, &head);
+}
+
+static void used_is_zero(void) {
+    first->used = 0;
+    release_to_slabs(0, 100);
+}
+
+static void capacity_too_high(void) {
+    struct hak_slab *slab = class_of_blocks()->current;
+    struct hak_block *head;
+    slab->capacity++;
+    hak_slab_carve(slab, slab->capacity, &head);
+}
+
+static void capacity_below_carved(void) {
+    struct hak_slab *slab = slab_of(hak_malloc(700));
+    struct hak_block *head;
+    slab->capacity = 1;
+    hak_slab_carve(slab, 2, &head);
+}
+
+static void given_up_with_remote_list(void) {
+    void *block;
+    atomic_store(&slab_of_one_block(&block)->remote, 1);
+    free_and_flush(block);
+}
+
+static void given_up_units_are_free(void) {
+    void *block;
+    const struct hak_slab *slab = slab_of_one_block(&block);
+    superslab()->free_mask |= 1u << slab->unit;
+    free_and_flush(block);
+}
+
+static void given_up_in_no_state(void) {
+    void *block;
+    slab_of_one_block(&block)->state = 7;
+    free_and_flush(block);
+}
+
+static void given_up_beside_dirty_unit(void) {
+    void *block;
+    slab_of_one_block(&block);
+    superslab()->dirty_mask |= 1;
+    free_and_flush(block);
+}
+
+static void partial_slab_of_another_home(void) {
+    in_a_thread(leave_a_block, NULL);
+    release_to_slabs(0, 100);
+    CHECK(class_of_blocks()->partial == first, "another slab is partial");
+    first->home = &idle->home;
+    hak_heap_partial_remove(hak_heap_tls, first);
+}
+
+/* ---- remote lists -------------------------------------------------------------------------------------- */
+
+static void remote_list_is_full(void) {
+    atomic_store(&first->remote, (uint64_t)(uintptr_t)blocks[0] << HAK_REMOTE_COUNT_BITS | first->capacity);
+    in_a_thread(free_some, NULL);
+}
+
+/* The first of the blocks that another thread sent home; more than those are on the freelist. */
+static struct hak_block *remote_head(void) {
+    release_to_slabs(200, 400);
+    in_a_thread(free_some, NULL);
+    return hak_remote_word_head(atomic_load(&first->remote));
+}
+
+static void remote_list_too_short(void) {
+    remote_head()->next->next = NULL;
+    hak_collect(hak_heap_tls);
+}
+
+static void remote_list_leads_nowhere(void) {
+    remote_head()->next = (struct hak_block *)16;
+    hak_collect(hak_heap_tls);
+}
+
+static void remote_list_above_used(void) {
+    in_a_thread(free_some, NULL);
+    first->used = 99;
+    hak_collect(hak_heap_tls);
+}
+
+static void remote_list_beside_forged_freelist(void) {
+    in_a_thread(free_some, NULL);
+    first->freelist = blocks[200];
+    hak_collect(hak_heap_tls);
+}
+
+static void all_back_with_active_too_low(void) {
+    in_a_thread(free_slab, slab_of(blocks[BLOCKS / 2])); /* all of its blocks are ours */
+    superslab()->active = 1;
+    hak_collect(hak_heap_tls);
+}
+
+static void notification_elsewhere(void) {
+    in_a_thread(leave_a_block, NULL);
+    hak_home_notify(&idle->home, first);
+    hak_malloc_trim(0);
+}
+
+/* ---- SuperSlabs ---------------------------------------------------------------------------------------- */
+
+static void new_slab_in_wrong_superslab(void) {
+    hak_heap_tls->open[0] = hak_heap_tls->open[1];
+    hak_heap_new_slab(hak_heap_tls, first->bin);
+}
+
+static void new_slab_beside_dirty_unit(void) {
+    superslab()->dirty_mask |= 1;
+    hak_heap_new_slab(hak_heap_tls, first->bin);
+}
+
+static void new_slab_over_another_kind(void) {
+    unsigned unit = (unsigned)__builtin_ctz(superslab()->free_mask);
+    hak_kind_set(superslab()->first + unit, HAK_KIND_LARGE);
+    hak_heap_new_slab(hak_heap_tls, first->bin);
+}
+
+static void purge_of_dirty_used_unit(void) {
+    superslab()->dirty_mask |= 1;
+    hak_superslab_purge(superslab());
+}
+
+static void *end_with_active_too_high(void *unused) {
+    (void)unused;
+    hak_heap_tls->open[1]->active++;
+    return NULL;
+}
+
+static void *begin_heap_and(void *run) {
+    hak_free(hak_malloc(SIZE));
+    return ((void *(*)(void *))(uintptr_t)run)(NULL);
+}
+
+static void retires_with_active_too_high(void) {
+    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_with_active_too_high);
+}
+
+static void *end_without_superslabs(void *unused) {
+    (void)unused;
+    hak_heap_tls->superslabs = 0;
+    return NULL;
+}
+
+static void drops_more_superslabs_than_it_has(void) {
+    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_without_superslabs);
+}
+
+static void cached_superslab_in_use(void) {
+    in_a_thread(leave_a_block, NULL); /* its pool chunk is in the cache */
+    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_ARENA_SHIFT_MIN))->active = 1;
+    hak_malloc_trim(0);
+}
+
+static void record_in_use_above_the_top(void) {
+    struct hak_superslab *ss = hak_superslab_record((uint32_t)hak_round_up(hak_range_top(), 32));
+    ss->in_use = 1;
+    hak_superslab_acquire(&hak_heap_tls->home, HAK_SUPERSLAB_SHIFT, false);
+}
+
+/* ---- heaps --------------------------------------------------------------------------------------------- */
+
+static void *change_heap(void *heap) {
+    hak_free(hak_malloc(SIZE));
+    hak_heap_tls = heap;
+    return NULL;
+}
+
+static void thread_ends_with_another_heap(void) {
+    in_a_thread(change_heap, hak_heap_tls);
+}
+
+static void pooled_heap_is_ruled(void) {
+    in_a_thread(leave_a_block, NULL);
+    hak_home_set_ruler(&idle->home, hak_heap_tls);
+    in_a_thread(allocate_one, NULL);
+}
+
+static struct hak_heap *adopted(void) {
+    in_a_thread(leave_a_block, NULL);
+    CHECK(hak_heap_adopt(hak_heap_tls) == idle, "another heap");
+    hak_home_set_ruler(&idle->home, NULL);
+    return hak_heap_tls;
+}
+
+static void collects_for_a_heap_of_nobody(void) {
+    hak_collect(adopted());
+}
+
+static void releases_a_heap_of_nobody(void) {
+    hak_heap_release_ruled(adopted());
+}
+
+/* ---- the range and the BigCache ------------------------------------------------------------------------ */
+
+#define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
+
+static void *large_block;
+static struct hak_large *record;  /* of the large block, live or cached */
+static struct hak_free_run *next; /* the free run behind the large block */
+
+static void make_large(void) {
+    large_block = hak_malloc(LARGE(5));
+    void *behind = hak_malloc(LARGE(5));
+    hak_malloc(LARGE(5));
+    record = (struct hak_large *)(uintptr_t)hak_large_find(large_block);
+    next = hak_slot_address(hak_large_find(behind)->first);
+    hak_free(behind);
+    hak_malloc_trim(0);
+    CHECK(next->kind == HAK_KIND_FREE_RUN && next->first == record->first + 5, "no run behind the block");
+}
+
+static void joins_run_with_wrong_first(void) {
+    make_large();
+    next->first++;
+    hak_free(large_block);
+    hak_malloc_trim(0);
+}
+
+static void extends_into_run_with_wrong_first(void) {
+    make_large();
+    next->first++;
+    hak_realloc(large_block, LARGE(6));
+}
+
+static void frees_beyond_the_top(void) {
+    make_large();
+    record->granules = 4096; /* more than the BigCache keeps */
+    hak_free(large_block);
+}
+
+static void granule_above_the_top_has_a_kind(void) {
+    hak_malloc(LARGE(20)); /* commits more than it takes */
+    hak_kind_set(hak_range_top(), HAK_KIND_CACHED);
+    hak_malloc(LARGE(40));
+}
+
+static void make_cached(void) {
+    make_large();
+    hak_free(large_block);
+}
+
+static void cached_block_lost(void) {
+    make_cached();
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(5) = 0;
+    hak_malloc_trim(0);
+}
+
+static void cached_block_is_not_cached(void) {
+    make_cached();
+    hak_kind_set(record->first, HAK_KIND_NONE);
+    hak_malloc_trim(0);
+}
+
+static void cached_block_of_another_length(void) {
+    make_cached();
+    record->granules = 4;
+    record->previous = record->first;
+    hak_malloc_trim(0);
+}
+
+static void bucket_leads_nowhere(void) {
+    make_cached();
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(5) = UINT32_MAX;
+    hak_malloc(LARGE(5));
+}
+
+static void nothing(void) {}
+
+static const struct kind kinds[] = {
+    KIND(nothing),
+    KIND(count_is_zero),
+    KIND(count_below_zero),
+    KIND(list_loses_all_but_its_count),
+    KIND(list_loses_all),
+    KIND(count_too_high),
+    KIND(slab_in_no_superslab),
+    KIND(freelist_lost),
+    KIND(freelist_leads_nowhere),
+    KIND(used_above_carved),
+    KIND(used_is_zero),
+    KIND(capacity_too_high),
+    KIND(capacity_below_carved),
+    KIND(given_up_with_remote_list),
+    KIND(given_up_units_are_free),
+    KIND(given_up_in_no_state),
+    KIND(given_up_beside_dirty_unit),
+    KIND(partial_slab_of_another_home),
+    KIND(remote_list_is_full),
+    KIND(remote_list_too_short),
+    KIND(remote_list_leads_nowhere),
+    KIND(remote_list_above_used),
+    KIND(remote_list_beside_forged_freelist),
+    KIND(all_back_with_active_too_low),
+    KIND(notification_elsewhere),
+    KIND(new_slab_in_wrong_superslab),
+    KIND(new_slab_beside_dirty_unit),
+    KIND(new_slab_over_another_kind),
+    KIND(purge_of_dirty_used_unit),
+    KIND(retires_with_active_too_high),
+    KIND(drops_more_superslabs_than_it_has),
+    KIND(cached_superslab_in_use),
+    KIND(record_in_use_above_the_top),
+    KIND(thread_ends_with_another_heap),
+    KIND(pooled_heap_is_ruled),
+    KIND(collects_for_a_heap_of_nobody),
+    KIND(releases_a_heap_of_nobody),
+    KIND(joins_run_with_wrong_first),
+    KIND(extends_into_run_with_wrong_first),
+    KIND(frees_beyond_the_top),
+    KIND(granule_above_the_top_has_a_kind),
+    KIND(cached_block_lost),
+    KIND(cached_block_is_not_cached),
+    KIND(cached_block_of_another_length),
+    KIND(bucket_leads_nowhere),
+};
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2, "usage: break_core_audit_internal KIND");
+    allocate(0, BLOCKS);
+    first = slab_of(blocks[0]);
+    return by_hand(kinds, TEST_COUNT(kinds), go_on, argv[1]);
+}
