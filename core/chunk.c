@@ -141,6 +141,7 @@ bool hak_range_init(void) {
     area_set(&range.records, &cursor,
              hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, hak_os_page_size()));
     area_set(&range.metadata, &cursor, start - cursor);
+    HAK_CHECK(cursor == start);
     range.heap = (struct area){.start = start, .reserved = heap, .committed = 0};
     hak_range.start = start;
     hak_range.slots = range.slots.start;

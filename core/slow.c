@@ -20,12 +20,9 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     return block;
 }
 
+/* `zero` is for what bins do not serve: theirs is done by hak_alloc_zeroed. */
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
-    if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) {
-        void *user = bin_pop(heap, hak_bin_of_size(size), size);
-        if (user != NULL && zero) memset(user, 0, size);
-        return user;
-    }
+    if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) return bin_pop(heap, hak_bin_of_size(size), size);
     hak_tick(heap);
     void *user = hak_large_alloc(size, align, zero);
     if (user != NULL) hak_hook_large_begun(user, size, zero);

@@ -31,6 +31,12 @@
     [ "$status" -eq 0 ]
 }
 
+@test "metadata is taken page by page where a step is refused" {
+    run "$HAK_OUT/tests/metadata_page_by_page_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
 @test "a free run is found behind many that are too short" {
     run bash -c 'ulimit -v 1500000; "$HAK_OUT/tests/free_run_is_found_internal"'
     echo "$output"

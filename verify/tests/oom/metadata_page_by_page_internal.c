@@ -1,0 +1,21 @@
+/* Metadata is committed in steps. Where a step is refused, the pages that are needed are tried, so that what can be served
+ * is. */
+#define TEST_LINKED
+#include "verify/tests/test.h"
+
+#include "core/chunk.h"
+#include "verify/os_faults.h"
+
+int main(void) {
+    size_t calls = 0;
+    hak_free(hak_malloc(1));
+    for (size_t bytes = 0; bytes <= 2 * HAK_GRANULE; bytes += 64) {
+        hak_os_faults_begin(0, false); /* the next call fails: a step, when the last one is used up */
+        void *got = hak_metadata_alloc(64);
+        calls += hak_os_faults_end();
+        CHECK(got != NULL, "refused after %zu bytes", bytes);
+        memset(got, 1, 64);
+    }
+    CHECK(calls >= 2, "%zu calls: no step was refused", calls);
+    return test_ok("metadata after %zu calls", calls);
+}
