@@ -31,6 +31,12 @@
     [ "$status" -eq 0 ]
 }
 
+@test "a range of which nothing can be committed is given back" {
+    run "$HAK_OUT/tests/refused_range_is_returned_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
 @test "metadata is taken page by page where a step is refused" {
     run "$HAK_OUT/tests/metadata_page_by_page_internal"
     echo "$output"
