@@ -69,12 +69,12 @@ static void bin_length_add(unsigned bin, uint32_t change) {
 
 void hak_audit_malloc(void *user, size_t size) {
     bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
-    hak_audit_block_begun(user, size);
+    if (HAK_VALGRIND || hak_audit_options.level >= 2) hak_audit_block_begun(user, size);
 }
 
 void hak_audit_free(void *user) {
     bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
-    hak_audit_block_ended(user);
+    if (HAK_VALGRIND || hak_audit_options.level >= 2) hak_audit_block_ended(user);
 }
 
 /* ---- level 1 ----------------------------------------------------------------------------------------- */

@@ -238,14 +238,6 @@ size_t hak_audit_usable(const void *block, const void *user, size_t room) {
 
 /* ---- what only Valgrind has to know ------------------------------------------------------------------- */
 
-void hak_audit_enter(void) {
-    if (HAK_VALGRIND) hak_valgrind_quiet(true);
-}
-
-void hak_audit_leave(void) {
-    if (HAK_VALGRIND) hak_valgrind_quiet(false);
-}
-
 void hak_audit_large_begun(void *user, size_t size, bool zero) {
     if (HAK_VALGRIND) hak_valgrind_begun(user, size, hak_large_usable(hak_large_find(user)), zero);
 }

@@ -16,12 +16,12 @@ bool hak_valgrind_is_memcheck(void) {
 
 /* The allocator reads and writes links in memory that Memcheck knows to be free. Helgrind and DRD are told nothing but
  * the truth and may report what they find in it. */
-void hak_valgrind_quiet(bool quiet) {
-    if (!hak_valgrind_is_memcheck()) return;
-    if (quiet)
-        VALGRIND_DISABLE_ERROR_REPORTING;
-    else
-        VALGRIND_ENABLE_ERROR_REPORTING;
+void hak_audit_enter(void) {
+    if (hak_valgrind_is_memcheck()) VALGRIND_DISABLE_ERROR_REPORTING;
+}
+
+void hak_audit_leave(void) {
+    if (hak_valgrind_is_memcheck()) VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 void hak_valgrind_begun(void *user, size_t size, size_t room, bool zero) {

@@ -5,7 +5,6 @@
 #include "core/types.h"
 
 bool hak_valgrind_is_memcheck(void);
-void hak_valgrind_quiet(bool quiet); /* errors in between are the allocator's, and meant */
 /* A block of `size` bytes, all zero or undefined; the rest of its `room` is nobody's. */
 void hak_valgrind_begun(void *user, size_t size, size_t room, bool zero);
 void hak_valgrind_ended(void *user);

@@ -29,7 +29,8 @@ enum hak_event {
     HAK_EVENT_HEAP_ADOPTED
 };
 
-/* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. */
+/* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. Only the
+ * valgrind build has them. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
 /* A large block began, all zero or not, or is about to end. */
@@ -67,11 +68,11 @@ void hak_valgrind_atomic(const volatile void *word, size_t bytes);
 void hak_valgrind_fresh(void *start, size_t bytes);
 
 HAK_INLINE void hak_hook_enter(void) {
-    if (HAK_AUDIT) hak_audit_enter();
+    if (HAK_VALGRIND) hak_audit_enter();
 }
 
 HAK_INLINE void hak_hook_leave(void) {
-    if (HAK_AUDIT) hak_audit_leave();
+    if (HAK_VALGRIND) hak_audit_leave();
 }
 
 HAK_INLINE void hak_hook_large_begun(void *user, size_t size, bool zero) {
