@@ -97,7 +97,10 @@ HAK_INLINE void hak_bin_pop(struct hak_heap *heap, size_t header, struct hak_blo
 HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block, uint32_t room) {
     HAK_ASSERT(heap->room[header] == room + 1 && header - HAK_BIN_FIRST < HAK_BINS);
     heap->room[header] = room;
-    hak_header_flip(block);
+    if (HAK_HEADER_CLASSIDX)
+        hak_header_flip(block);
+    else
+        hak_header_set(block, (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
     block->next = heap->heads[header];
     heap->heads[header] = block;
 }
