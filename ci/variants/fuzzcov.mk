@@ -8,5 +8,5 @@ HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer
 VARIANT_LDFLAGS := -fprofile-instr-generate
 VARIANT_CORE_CFLAGS := -fprofile-instr-generate -fcoverage-mapping -include fuzz/sections.h
-VARIANT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c verify/heap_check.c verify/heap_check_range.c
+VARIANT_SRCS := $(AUDIT_SRCS)
 FUZZ_ENGINE := -fsanitize=fuzzer
