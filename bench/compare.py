@@ -19,6 +19,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(ROOT, "out", "release")
 LIBRARY = os.path.join(OUT, "libhakmem.so")
+AUDIT = os.path.join(ROOT, "out", "audit", "libhakmem.so")
 
 PEERS = {
     "mimalloc": "libmimalloc.so.2",
@@ -58,18 +59,16 @@ def find_peers():
     return found, absent
 
 
-def run_once(program, arguments, preload):
+def run_once(program, arguments, settings):
     """One run: (operations per second, peak KiB). The program measures both itself, inside its own process."""
-    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
-    if preload:
-        environment["LD_PRELOAD"] = preload
+    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"} | settings
     command = [os.path.join(OUT, program + "_system"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     throughput = re.search(r"^Throughput = (\d+) ops/s$", done.stdout, re.M)
     peak = re.search(r"^Peak memory = (\d+) KiB$", done.stdout, re.M)
     # The loader only warns of a library that it cannot preload, and runs the program without it.
     if done.returncode != 0 or not throughput or not peak or "cannot be preloaded" in done.stderr:
-        sys.exit(f"{' '.join(command)} with LD_PRELOAD={preload!r} failed (status {done.returncode}):\n"
+        sys.exit(f"{' '.join(command)} with {settings} failed (status {done.returncode}):\n"
                  f"{done.stdout}{done.stderr}")
     return int(throughput.group(1)), int(peak.group(1))
 
@@ -80,8 +79,8 @@ def measure(row, allocators, rounds, quick):
     runs = {allocator: [] for allocator in allocators}
     for number in range(rounds):
         show_progress(f"{name}: round {number + 1} of {rounds}")
-        for allocator, preload in allocators.items():
-            runs[allocator].append(run_once(program, arguments, preload))
+        for allocator, settings in allocators.items():
+            runs[allocator].append(run_once(program, arguments, settings))
     result = {"name": name, "command": [program, *arguments], "allocators": {}}
     for allocator, figures in runs.items():
         speeds = [speed for speed, _ in figures]
@@ -169,6 +168,16 @@ def print_markdown(file):
     print(f"\nGeometric means over all rows of HAKMEM's peak relative to: {means}.")
 
 
+def verify(library):
+    """What a library says of itself; figures of a stale one are worse than none."""
+    done = subprocess.run([os.path.join(ROOT, "ci", "verify_binary.sh"), library], capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        sys.exit(done.stdout + done.stderr)
+    print(done.stdout, end="")
+    return done.stdout
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./build.sh bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,6 +185,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the work")
     parser.add_argument("--rounds", type=int, help="runs of each allocator in each row (default 5)")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--audit", action="store_true", help="measure the audit, levels 1 and 2, against release")
     parser.add_argument("--markdown", metavar="FILE.json", help="print the tables of such a result and end")
     options = parser.parse_args()
     if options.markdown:
@@ -189,17 +199,18 @@ def main():
         parser.error("--rounds must be at least 1")
     rows = select(ROWS, options.row)
 
-    # Figures of a stale library are worse than none.
-    verified = subprocess.run([os.path.join(ROOT, "ci", "verify_binary.sh"), LIBRARY], capture_output=True, text=True,
-                              check=False)
-    if verified.returncode != 0:
-        sys.exit(verified.stdout + verified.stderr)
-    print(verified.stdout, end="")
-
-    peers, absent = find_peers()
-    for name in absent:
-        print(f"{name}: not installed, not measured")
-    allocators = {"hakmem": LIBRARY, "system": "", **peers}
+    verified = verify(LIBRARY)
+    peers = {}
+    if options.audit:
+        verify(AUDIT)
+        allocators = {"hakmem": {"LD_PRELOAD": LIBRARY}} | {
+            f"audit {level}": {"LD_PRELOAD": AUDIT, "HAKMEM_AUDIT_LEVEL": level} for level in ("1", "2")}
+    else:
+        peers, absent = find_peers()
+        for name in absent:
+            print(f"{name}: not installed, not measured")
+        allocators = {"hakmem": {"LD_PRELOAD": LIBRARY}, "system": {}} | {
+            name: {"LD_PRELOAD": path} for name, path in peers.items()}
     results = []
     for row in rows:
         result = measure(row, allocators, rounds, options.quick)
@@ -215,7 +226,7 @@ def main():
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release(),
                         "libc": " ".join(platform.libc_ver())},
-            "hakmem": verified.stdout.splitlines()[1:-1],
+            "hakmem": verified.splitlines()[1:-1],
             "libraries": {name: os.path.basename(path) for name, path in peers.items()},
             "rounds": rounds,
             "quick": options.quick,

@@ -347,9 +347,13 @@ static void op_fork(const struct fuzz_op *op) {
         hak_free(block);
         _exit(block != NULL && hak_check_heap(&check) ? 0 : 1);
     }
-    int status;
-    pid_t ended = waitpid(child, &status, 0);
-    FUZZ_CHECK(ended == child && status == 0, "the child of a fork ended with %#x", (unsigned)status);
+    int status = 0;
+    pid_t ended;
+    do { /* libFuzzer's alarm interrupts it */
+        ended = waitpid(child, &status, 0);
+    } while (ended < 0 && errno == EINTR);
+    FUZZ_CHECK(ended == child, "waitpid gave %d for child %d: errno %d", (int)ended, (int)child, errno);
+    FUZZ_CHECK(status == 0, "the child of a fork ended with %#x", (unsigned)status);
 }
 
 static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
