@@ -236,13 +236,11 @@ HAK_INLINE void block_ended(void *user, const void *frame) {
 }
 
 void hak_audit_malloc(void *user, size_t size) {
-    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
-    if (HAK_VALGRIND || hak_audit_options.level >= 2) block_begun(user, size, __builtin_frame_address(0));
+    block_begun(user, size, __builtin_frame_address(0));
 }
 
 void hak_audit_free(void *user) {
-    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
-    if (HAK_VALGRIND || hak_audit_options.level >= 2) block_ended(user, __builtin_frame_address(0));
+    block_ended(user, __builtin_frame_address(0));
 }
 
 void hak_audit_resize(void *user, size_t size) {

@@ -1,5 +1,5 @@
 /* The named places at which a variant may look at the allocator. Empty in release: HAK_AUDIT is 0 there and the
- * compiler drops the calls. The functions behind them are in verify/audit.c, one in verify/record.c.
+ * compiler drops the calls. The functions behind them are in verify/audit*.c, one in verify/record.c.
  *
  * A hook sees the state that it names; none of them may change anything that the allocator reads. */
 #ifndef HAK_VERIFY_HOOKS_H
@@ -29,6 +29,36 @@ enum hak_event {
     HAK_EVENT_HEAP_ADOPTED
 };
 
+/* ---- the audit's own state that hooks look at without a call -------------------------------------------------- */
+
+/* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
+struct hak_audit_options {
+    uint32_t level;       /* 0..3 */
+    uint32_t leaks;       /* 1: list the live blocks at exit */
+    uint32_t summary;     /* 1: say at exit what was checked */
+    uint32_t signal;      /* number of the signal that proves the whole heap; 0: none */
+    uint32_t unwind;      /* 1: stacks by unwind tables instead of frame pointers */
+    char log[256];        /* also write reports here; "": nowhere */
+    char symbolizer[256]; /* program that names addresses; "": the one beside the library */
+};
+extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
+
+/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
+ * heap with blocks in its bins at a time, and that heap has no other thread. */
+extern HAK_HIDDEN _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS]
+    __attribute__((tls_model("initial-exec")));
+
+static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
+    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
+}
+
+/* True if the audit follows each block, not only each batch. */
+static inline bool hak_audit_follows_blocks(void) {
+    return HAK_VALGRIND || HAK_UNLIKELY(hak_audit_options.level >= 2);
+}
+
+/* ---- the functions behind the hooks ---------------------------------------------------------------------------- */
+
 /* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. Only the
  * valgrind build has them. */
 void hak_audit_enter(void);
@@ -41,7 +71,8 @@ void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size
 /* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
 void hak_audit_aligned(void *block, void *user, size_t size);
 void hak_audit_unaligned(void *block, void *user);
-/* `user` was popped from a bin and is live now; `size` was asked for. */
+/* `user` was popped from a bin and is live now; `size` was asked for. This one and the next: of an audit that follows
+ * blocks. */
 void hak_audit_malloc(void *user, size_t size);
 /* `user` is about to be freed: header and contents are still those of the live block. */
 void hak_audit_free(void *user);
@@ -96,11 +127,15 @@ HAK_INLINE void hak_hook_unaligned(void *block, void *user) {
 }
 
 HAK_INLINE void hak_hook_malloc(void *user, size_t size) {
-    if (HAK_AUDIT) hak_audit_malloc(user, size);
+    if (!HAK_AUDIT) return;
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
+    if (hak_audit_follows_blocks()) hak_audit_malloc(user, size);
 }
 
 HAK_INLINE void hak_hook_free(void *user) {
-    if (HAK_AUDIT) hak_audit_free(user);
+    if (!HAK_AUDIT) return;
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
+    if (hak_audit_follows_blocks()) hak_audit_free(user);
 }
 
 HAK_INLINE void hak_hook_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
