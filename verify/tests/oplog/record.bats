@@ -72,7 +72,10 @@ under_load() {
     "$@" --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --logfile "$PWD/said" &
     server=$!
     until [ "$(redis-cli -s socket ping 2>/dev/null)" = PONG ]; do
-        [ $((++waits)) -lt 200 ] && kill -0 "$server" || { cat said && return 1; }
+        if ((++waits == 200)) || ! kill -0 "$server"; then
+            cat said
+            return 1
+        fi
         sleep 0.05
     done
     redis-benchmark -s "$PWD/socket" -c 20 -P 8 -n 4000 -r 5000 -d 100 --csv \
