@@ -62,21 +62,21 @@ programs_of() {
 # run_detector DETECTOR OUTPUT PROOFS: runs it where the current folder is; what it printed is in OUTPUT
 run_detector() {
     case $1 in
-    audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout 60 out/audit/tests/seeded_driver_internal ;;
-    debug) HAK_SEEDED_PROOFS=$3 timeout 60 out/debug/tests/seeded_driver_internal ;;
-    asan) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout 60 out/asan/tests/seeded_driver_internal ;;
+    audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout -k 5 60 out/audit/tests/seeded_driver_internal ;;
+    debug) HAK_SEEDED_PROOFS=$3 timeout -k 5 60 out/debug/tests/seeded_driver_internal ;;
+    asan) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout -k 5 60 out/asan/tests/seeded_driver_internal ;;
     tsan)
         local TSAN_OPTIONS=halt_on_error=1:exitcode=66
         export TSAN_OPTIONS
-        timeout 60 out/tsan/tests/stress_internal 2 11 &&
-            HAK_SEEDED_PROOFS=$3 timeout 60 out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
+        timeout -k 5 60 out/tsan/tests/stress_internal 2 11 &&
+            HAK_SEEDED_PROOFS=$3 timeout -k 5 60 out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
         ;;
     memcheck)
-        HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout 120 valgrind -q --error-exitcode=66 \
+        HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout -k 5 120 valgrind -q --error-exitcode=66 \
             --soname-synonyms=somalloc=nouserintercepts \
             out/valgrind/tests/seeded_driver_internal 1 "${memcheck_phases[@]}"
         ;;
-    release) timeout 60 out/release/tests/seeded_driver_internal ;;
+    release) timeout -k 5 60 out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1
 }
 
