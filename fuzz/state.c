@@ -42,12 +42,13 @@ void fuzz_thread_switch(unsigned thread) {
     memcpy(hak_audit_bin_lengths, threads[running].bin_lengths, sizeof hak_audit_bin_lengths);
 }
 
-/* What the destructor of heap.c's key does. */
+void fuzz_thread_teardown(void) {
+    if (hak_heap_is_real(hak_heap_tls)) fuzz_thread_destructor(hak_heap_tls);
+}
+
 void fuzz_thread_end(void) {
-    struct hak_heap *heap = hak_heap_tls;
-    if (running == 0 || !hak_heap_is_real(heap)) return;
-    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
-    hak_heap_return(heap);
+    if (running == 0 || !hak_heap_is_real(hak_heap_tls)) return;
+    fuzz_thread_teardown();
     hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
 }
 

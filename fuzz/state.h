@@ -22,6 +22,9 @@ void fuzz_state_end(bool torn);
 
 void fuzz_thread_switch(unsigned thread);
 
+/* The thread that runs gives its heap back, if it has one; its calls are those of a thread that has ended. */
+void fuzz_thread_teardown(void);
+
 /* The thread that runs ends; its next call is that of a new thread. Thread 0 and the last one stay. */
 void fuzz_thread_end(void);
 
