@@ -300,7 +300,8 @@ $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 
 $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 	$(call say,LD)
-	$(Q)$(CXX) -pthread -o $@ $^ $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) $(FUZZ_ENGINE)
+	$(Q)$(CXX) -pthread -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) \
+	    $(FUZZ_ENGINE)
 
 $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
 	$(call say,LD)
