@@ -286,10 +286,11 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
 
-# Time, the lines on stderr and, while virtual threads run at once, the locks are the fuzzer's.
-SCHEDULER_WRAPS := hak_os_now_ms hak_os_write_error pthread_key_create hak_lock_take hak_lock_drop hak_lock_fork_begin \
-                   hak_lock_fork_end
-FUZZ_LDFLAGS := $(SCHEDULER_WRAPS:%=-Wl,--wrap=%)
+# Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
+has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
+FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_lock_,take drop fork_begin fork_end))
+FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
 
 $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)

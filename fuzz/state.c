@@ -42,8 +42,24 @@ void fuzz_thread_switch(unsigned thread) {
     memcpy(hak_audit_bin_lengths, threads[running].bin_lengths, sizeof hak_audit_bin_lengths);
 }
 
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+
+/* What heap.c wants done at a thread's end. */
+static void (*destroy_thread)(void *heap);
+
+/* Others make keys, too. */
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
+    uintptr_t offset = (uintptr_t)key - (uintptr_t)__start_hak_bss;
+    uintptr_t data_offset = (uintptr_t)key - (uintptr_t)__start_hak_data;
+    if (offset < (uintptr_t)(__stop_hak_bss - __start_hak_bss) ||
+        data_offset < (uintptr_t)(__stop_hak_data - __start_hak_data))
+        destroy_thread = destructor;
+    return __real_pthread_key_create(key, destructor);
+}
+
 void fuzz_thread_teardown(void) {
-    if (hak_heap_is_real(hak_heap_tls)) fuzz_thread_destructor(hak_heap_tls);
+    if (hak_heap_is_real(hak_heap_tls)) destroy_thread(hak_heap_tls);
 }
 
 void fuzz_thread_end(void) {

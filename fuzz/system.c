@@ -1,6 +1,5 @@
 #include "fuzz/system.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +19,6 @@ void __real_hak_os_write_error(const char *text, size_t length);
 
 uint32_t __wrap_hak_os_now_ms(void) {
     return now;
-}
-
-int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
-int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
-
-static void (*thread_destructor)(void *);
-
-/* core/ makes one key, and makes it first. */
-int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
-    if (thread_destructor == NULL) thread_destructor = destructor;
-    return __real_pthread_key_create(key, destructor);
-}
-
-void fuzz_thread_destructor(void *heap) {
-    thread_destructor(heap);
 }
 
 /* Reports go to stderr whatever is wanted: the program is about to end. */

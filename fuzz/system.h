@@ -9,9 +9,6 @@
 void fuzz_time_set(uint32_t milliseconds);
 void fuzz_time_passes(uint32_t milliseconds);
 
-/* What heap.c wants done at a thread's end, with the thread's heap. */
-void fuzz_thread_destructor(void *heap);
-
 /* Between these the allocator's lines do not go to stderr, but those that end the program; they are counted, and each must
  * be `sound`, if that is not NULL. */
 void fuzz_lines_begin(bool (*sound)(const char *text, size_t length));

@@ -8,5 +8,4 @@ HAK_ASAN := 0
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 VARIANT_LDFLAGS := -fsanitize=thread
-VARIANT_SRCS := verify/explore/yields.c
 FUZZ_ENGINE := -fsanitize=fuzzer
