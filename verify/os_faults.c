@@ -53,7 +53,9 @@ void hak_os_table_write(const struct hak_os_table *table) {
     uintptr_t end = ((uintptr_t)(&hak_os + 1) + page - 1) & ~(page - 1);
     int bad = mprotect((void *)start, end - start, PROT_READ | PROT_WRITE);
     HAK_CHECK(bad == 0);
-    *(struct hak_os_table *)(uintptr_t)&hak_os = *table;
+    struct hak_os_table *written = (struct hak_os_table *)(uintptr_t)&hak_os;
+    __asm__("" : "+r"(written)); /* clang drops stores to what it knows to be constant */
+    *written = *table;
 }
 
 void hak_os_faults_begin(size_t first, bool for_ever) {
