@@ -20,6 +20,14 @@ void fuzz_state_init(void);
  * the range may be lost, and their place is mapped anew. */
 void fuzz_state_end(bool torn);
 
+/* The same, whatever the state of the heap: for runs of which nobody can say what is left. */
+void fuzz_state_drop(void);
+
+/* Back to before the first use: no range, no heap, for no thread. Ends like fuzz_state_end, but the next state is again the
+ * first one. */
+void fuzz_state_untouched(void);
+void fuzz_state_untouched_end(void);
+
 void fuzz_thread_switch(unsigned thread);
 
 /* The thread that runs gives its heap back, if it has one; its calls are those of a thread that has ended. */

@@ -8,7 +8,8 @@ struct explore_scenario {
     const char *name, *text;
     void (*begin)(void);                  /* before the threads run, as thread 0; may be NULL */
     void (*bodies[EXPLORE_FIBERS])(void); /* of each thread; NULL: it does not run */
-    void (*end)(void);                    /* when all have ended, as thread 0; may be NULL */
+    bool untouched;                       /* it begins before anybody used the allocator */
+    bool child; /* it ends in a fork's child: what the other threads left is not looked at */
 };
 
 extern const struct explore_scenario explore_scenarios[];

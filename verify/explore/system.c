@@ -1,10 +1,15 @@
 #include "verify/explore/system.h"
 
+#include <sys/mman.h>
+
 #include "core/os.h"
 #include "verify/explore/yields.h"
 #include "verify/os_faults.h"
 
 static struct hak_os_table original;
+static void *reserved; /* last */
+static size_t reserved_bytes;
+static bool reserved_is_free;
 
 /* One word for all calls: what the system does for two of them may depend on their order. */
 static void system_step(void) {
@@ -13,7 +18,14 @@ static void system_step(void) {
 
 static void *step_reserve(size_t bytes) {
     system_step();
-    return original.reserve(bytes);
+    if (!reserved_is_free || bytes != reserved_bytes) {
+        void *start = original.reserve(bytes);
+        if (reserved_is_free) return start; /* a probe */
+        reserved = start;
+        reserved_bytes = bytes;
+    }
+    reserved_is_free = false;
+    return reserved;
 }
 static bool step_release(void *start, size_t bytes) {
     system_step();
@@ -52,6 +64,12 @@ void explore_system_begin(void) {
     };
     original = hak_os;
     hak_os_table_write(&steps);
+}
+
+void explore_system_unreserve(void) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    reserved_is_free = mmap(reserved, reserved_bytes, PROT_NONE, flags, -1, 0) == reserved;
+    HAK_CHECK(reserved_is_free);
 }
 
 static void (*fork_prepare)(void), (*fork_parent)(void), (*fork_child)(void);
