@@ -232,7 +232,8 @@ static void switches(unsigned from, unsigned to, void *context) {
 static void plain_access(void *address, size_t size, bool is_write) {
     unsigned fiber = explore_fiber();
     if (fiber == EXPLORE_NOBODY || !explore_is_shared((uintptr_t)address)) return;
-    if (!search.options->no_races) explore_trace_access(fiber, (uintptr_t)address, size, is_write);
+    explore_trace_access(fiber, (uintptr_t)address, size);
+    if (!search.options->no_races) explore_trace_race(fiber, (uintptr_t)address, size, is_write);
     if (is_write) explore_stores_write(address, size);
 }
 
