@@ -287,13 +287,28 @@ static bool exhaust(const struct explore_scenario *scenario, double end) {
     return true;
 }
 
+static bool exhaust_by_preemptions(const struct explore_scenario *scenario, double end) {
+    bool whole = true;
+    free(search.states);
+    search.states = NULL;
+    search.state_room = 0;
+    search.progress->states = 0;
+    for (search.bound = 0; search.bound <= search.options->preemptions && whole; search.bound++)
+        whole = exhaust(scenario, end);
+    return whole;
+}
+
 bool explore_exhaustive(const struct explore_scenario *scenario, const struct explore_options *options,
                         double seconds, struct explore_progress *progress) {
     double end = seconds == 0 ? 0 : now() + seconds;
-    begin(EXHAUSTIVE, options, progress);
-    bool whole = true;
-    for (search.bound = 0; search.bound <= options->preemptions && whole; search.bound++)
-        whole = exhaust(scenario, end);
+    struct explore_options strict = *options;
+    strict.memory = EXPLORE_SC;
+    begin(EXHAUSTIVE, &strict, progress);
+    bool whole = exhaust_by_preemptions(scenario, end);
+    if (options->memory != EXPLORE_SC && whole) { /* which stores others look at is known by now */
+        search.options = options;
+        whole = exhaust_by_preemptions(scenario, end);
+    }
     progress->done = true;
     return whole;
 }

@@ -51,12 +51,12 @@ finds() {
 
 # replays: what was found last comes again, ten times of ten, by the command that the finding tells
 replays() {
-    local command i
-    command=$(sed -n 's/^[a-z-]*: replay with .\/build.sh explore //p' <<<"$output" | head -n 1)
-    [ -n "$command" ]
-    for ((i = 0; i < 10; i++)); do
+    local arguments
+    arguments=$(sed -n 's/^[a-z-]*: replay with .\/build.sh explore //p' <<<"$output" | head -n 1)
+    [ -n "$arguments" ]
+    for _ in {1..10}; do
         # shellcheck disable=SC2086 # several arguments
-        run -134 out/explore/explore $command
+        run -134 out/explore/explore $arguments
     done
 }
 
