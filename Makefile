@@ -139,6 +139,8 @@ TARGETS := libhakmem.so libhakmem.a $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
 # Programs that work on operation logs; replay runs on this variant's allocator, also without libc names.
 LOG_PARTS := fuzz/oplog fuzz/log/file fuzz/log/rules
 REPLAY_PARTS := $(LOG_PARTS) fuzz/log/replay fuzz/log/baton fuzz/log/blocks
+SHRINK_PARTS := $(LOG_PARTS) fuzz/log/shrink fuzz/log/shrink_run fuzz/log/shrink_search fuzz/log/shrink_log \
+                fuzz/log/shrink_input
 
 # ---- goals --------------------------------------------------------------------------------------------------
 
@@ -299,6 +301,11 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(VARIANT_LDFLAGS)
+
+$(OUT)/obj/fuzz/log/shrink_log.o: fuzz/log/standalone.c
+$(OUT)/shrink: $(SHRINK_PARTS:%=$(OUT)/obj/%.o)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(VARIANT_LDFLAGS)
 
 define test_rule
 $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1))

@@ -40,6 +40,16 @@ fuzzed() {
     [[ $output == *"a regression is back: hakmem: audit: broken: "* ]]
 }
 
+@test "a finding among hundreds of operations shrinks to a few" {
+    { printf '\1\0\0\0' && find fuzz/corpus/fuzz_api -type f -exec tail -q -c +5 {} +; } | head -c 3004 >"$BATS_TEST_TMPDIR/long"
+    [ "$(stat -c %s "$BATS_TEST_TMPDIR/long")" -eq 3004 ]
+    run ./build.sh shrink --target fuzz_canary -o "$BATS_TEST_TMPDIR/short" "$BATS_TEST_TMPDIR/long"
+    printf '%s\n' "$output"
+    [[ ${lines[-1]} =~ " to "([0-9]+)" operations; 10 of 10 runs fail in the same way: hakmem: audit: broken: " ]]
+    [ "${BASH_REMATCH[1]}" -le 12 ]
+    run -77 out/fuzz/fuzz/fuzz_canary "$BATS_TEST_TMPDIR/short"
+}
+
 @test "fuzz_api" { fuzzed fuzz_api; }
 @test "fuzz_refill" { fuzzed fuzz_refill; }
 @test "fuzz_oom" { fuzzed fuzz_oom; }
