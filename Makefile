@@ -129,7 +129,11 @@ $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error
 
 # Fuzz targets, fuzz/fuzz_*.c, are built only in variants that have an engine for them; what they share is an archive.
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
-FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)))
+FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) verify/explore/scheduler.c)
+
+# The explorer, in its variant only: core/'s steps are told by yields.c and accesses.c, which the library has.
+EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
+                   $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
 
 # Finds the names in the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -284,8 +288,11 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
 
-# Time and the lines on stderr are the fuzzer's.
-FUZZ_LDFLAGS := -Wl,--wrap=hak_os_now_ms,--wrap=hak_os_write_error
+# Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
+has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
+FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_lock_,take drop fork_begin fork_end))
+FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
 
 $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
@@ -296,7 +303,12 @@ $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 
 $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 	$(call say,LD)
-	$(Q)$(CXX) -pthread -o $@ $^ $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) $(FUZZ_ENGINE)
+	$(Q)$(CXX) -pthread -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) \
+	    $(FUZZ_ENGINE)
+
+$(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork $(VARIANT_LDFLAGS) -static-libgcc
 
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)
