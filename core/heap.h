@@ -100,7 +100,8 @@ HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_bl
     if (HAK_HEADER_CLASSIDX)
         hak_header_flip(block);
     else
-        hak_header_set(block, (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
+        hak_header_set(block,
+                       (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
     block->next = heap->heads[header];
     heap->heads[header] = block;
 }

@@ -122,11 +122,16 @@ static inline struct hak_places hak_slab_places(const struct hak_slab *slab) {
                                .capacity = slab->capacity};
 }
 
-/* True if ptr is exactly the place of a block. Any thread: nothing that changes is read. */
-static inline bool hak_places_has(const struct hak_places *places, const void *ptr) {
+/* The number of the block whose place is exactly ptr; not below the capacity if there is none. Any thread: nothing that
+ * changes is read. */
+static inline uint64_t hak_places_index(const struct hak_places *places, const void *ptr) {
     uintptr_t offset = (uintptr_t)ptr - places->first; /* wraps, to no place, before the first */
     uint64_t index = (offset * places->reciprocal) >> 40;
-    return index * places->stride == offset && index < places->capacity;
+    return index * places->stride == offset ? index : UINT64_MAX;
+}
+
+static inline bool hak_places_has(const struct hak_places *places, const void *ptr) {
+    return hak_places_index(places, ptr) < places->capacity;
 }
 
 static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {

@@ -59,23 +59,7 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     return &slabs[hak_slab_first_granule(slab)];
 }
 
-/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
- * heap with blocks in its bins at a time, and that heap has no other thread. */
 _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
-
-static void bin_length_add(unsigned bin, uint32_t change) {
-    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
-}
-
-void hak_audit_malloc(void *user, size_t size) {
-    bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
-    if (HAK_VALGRIND || hak_audit_options.level >= 2) hak_audit_block_begun(user, size);
-}
-
-void hak_audit_free(void *user) {
-    bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
-    if (HAK_VALGRIND || hak_audit_options.level >= 2) hak_audit_block_ended(user);
-}
 
 /* ---- level 1 ----------------------------------------------------------------------------------------- */
 
@@ -89,21 +73,29 @@ static void at_most(const char *equation, uint64_t left, uint64_t right, const s
 }
 
 /* A block that moves: where it lies is found from its address alone. */
-static void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
+static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
     equal("moved block is in the range", hak_range_has(block), true, slab, block);
     equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab, block);
     equal("moved block is a block of its slab", hak_slab_owns(slab, block), true, slab, block);
     equal("header of a moved block", hak_header_of(block), HAK_BIN_HEADER_FREE(slab->bin), slab, block);
 }
 
-/* Counts the blocks of a batch itself; `ends`: the list must be no longer. */
+/* Counts the blocks of a batch itself; `ends`: the list must be no longer. The slab that an address leads to is the same
+ * for a whole granule: it is looked up once for each, the place and the header of each block. */
 static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *head,
                         uint32_t count) {
-    uint32_t found = 0;
+    const struct hak_places places = hak_slab_places(slab);
+    const uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
+    const bool shadow = hak_audit_options.level >= 2;
+    uint32_t found = 0, granule = 0; /* no block is in granule 0 */
     bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET;
     while (head != NULL && found < count) {
-        check_moved(head, slab);
-        hak_audit_block_moved(batch, slab, head);
+        if (HAK_UNLIKELY(!hak_places_has(&places, head) || hak_header_of(head) != header ||
+                         hak_granule_of((const char *)head - 1) != granule)) {
+            check_moved(head, slab);
+            granule = hak_granule_of((const char *)head - 1);
+        }
+        if (shadow) hak_audit_block_moved(batch, slab, head);
         head = head->next;
         found++;
     }
@@ -168,8 +160,8 @@ static void check_everything(void) {
 }
 
 static void book_bin(enum hak_batch batch, const struct hak_slab *slab, uint32_t count) {
-    if (batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE) bin_length_add(slab->bin, count);
-    if (batch == HAK_BATCH_PUT || batch == HAK_BATCH_SEND) bin_length_add(slab->bin, -count);
+    if (batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE) hak_audit_bin_length_add(slab->bin, count);
+    if (batch == HAK_BATCH_PUT || batch == HAK_BATCH_SEND) hak_audit_bin_length_add(slab->bin, -count);
 }
 
 void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
@@ -203,16 +195,27 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
     count_moved(batch, slab, head, count);
 }
 
+/* The slab of a block in a bin's list. */
+static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *block, unsigned bin) {
+    const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
+    equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab, block);
+    return slab;
+}
+
 void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
     if (hak_audit_options.level == 0) return;
     const uint32_t count = hak_bin_count(heap, bin);
+    const bool shadow = hak_audit_options.level >= 2;
+    const struct hak_slab *slab = NULL; /* of the block before: most often of the next one, too */
+    struct hak_places places = {.capacity = 0};
     uint32_t length = 0;
     for (const struct hak_block *block = hak_bin_first(heap, bin); block != NULL; block = block->next) {
-        const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
-        equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab,
-              block);
+        if (HAK_UNLIKELY(!hak_places_has(&places, block))) {
+            slab = listed_slab(block, bin);
+            places = hak_slab_places(slab);
+        }
         equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
-        hak_audit_block_listed(slab, block);
+        if (shadow) hak_audit_block_listed(slab, block);
         if (HAK_UNLIKELY(++length > count)) break;
     }
     equal("count(bin) = length(bin)", count, length, NULL, NULL);

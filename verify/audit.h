@@ -30,8 +30,13 @@ extern struct hak_audit_options hak_audit_options;
  * its beginning it would report what is not so. */
 void hak_audit_options_read(void);
 
-/* The audit's own count of the blocks in the calling thread's bins. */
+/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
+ * heap with blocks in its bins at a time, and that heap has no other thread. */
 extern _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
+
+static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
+    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
+}
 
 /* What was proved so far. */
 struct hak_audit_figures {

@@ -4,6 +4,7 @@
 
 #include "core/heap.h"
 #include "core/large.h"
+#include "verify/audit_site.h"
 #include "verify/audit_valgrind.h"
 
 #define CANARY    0xcb
@@ -14,10 +15,12 @@
 /* What filled memory and a canary look like, for memcmp: this runs on every malloc and free. */
 static uint8_t free_pattern[2 * ENDS_BYTES], canary_pattern[2 * ENDS_BYTES];
 
-static _Atomic(struct hak_audit_block *) records; /* one for each 16 bytes behind hak_range_base */
+static _Atomic(struct hak_audit_block *) records; /* of each granule as many as it can have blocks */
+
+#define GRANULE_RECORDS (HAK_GRANULE / 16)
 
 bool hak_audit_blocks_open(void) {
-    size_t bytes = (size_t)hak_range.granules * (HAK_GRANULE / 16) * sizeof(struct hak_audit_block);
+    size_t bytes = (size_t)hak_range.granules * GRANULE_RECORDS * sizeof(struct hak_audit_block);
     void *start = hak_audit_map(bytes);
     if (start == NULL) return false;
     memset(free_pattern, FREE_FILL, sizeof free_pattern);
@@ -26,10 +29,17 @@ bool hak_audit_blocks_open(void) {
     return true;
 }
 
-struct hak_audit_block *hak_audit_block_of(const void *block) {
+HAK_INLINE struct hak_audit_block *record_of(const struct hak_slab *slab, const void *block) {
     struct hak_audit_block *first = atomic_load_explicit(&records, memory_order_acquire);
-    if (hak_audit_options.level < 2 || first == NULL || !hak_range_has(block)) return NULL;
-    return &first[hak_range_offset(block)];
+    if (HAK_UNLIKELY(hak_audit_options.level < 2 || first == NULL)) return NULL;
+    struct hak_places places = hak_slab_places(slab);
+    uint64_t index = hak_places_index(&places, block);
+    if (HAK_UNLIKELY(index >= places.capacity)) return NULL;
+    return &first[hak_slab_first_granule(slab) * GRANULE_RECORDS + index];
+}
+
+struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block) {
+    return record_of(slab, block);
 }
 
 /* AddressSanitizer's own functions; its header would ask for it in every build. */
@@ -64,7 +74,7 @@ static void expect(const struct hak_audit_block *record, enum hak_audit_state st
 }
 
 void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block) {
-    struct hak_audit_block *record = hak_audit_block_of(block);
+    struct hak_audit_block *record = record_of(slab, block);
     if (record == NULL) return;
     switch (batch) {
     case HAK_BATCH_TAKE:
@@ -95,7 +105,7 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
 }
 
 void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block) {
-    const struct hak_audit_block *record = hak_audit_block_of(block);
+    const struct hak_audit_block *record = record_of(slab, block);
     if (record != NULL) expect(record, HAK_AUDIT_IN_BIN, "state of a listed block", slab, block);
 }
 
@@ -103,7 +113,7 @@ void hak_audit_blocks_reset(const struct hak_slab *slab) {
     unpoison((void *)hak_slab_start(slab), (size_t)slab->granules << HAK_GRANULE_SHIFT);
     /* Blocks that were never cut have no record: most slabs of a fuzzer's inputs have few others. */
     for (uint32_t i = 0; i < slab->carved; i++) {
-        struct hak_audit_block *record = hak_audit_block_of(hak_slab_block(slab, i));
+        struct hak_audit_block *record = record_of(slab, hak_slab_block(slab, i));
         if (record == NULL) return;
         if (HAK_UNLIKELY(record->state == HAK_AUDIT_LIVE || record->state == HAK_AUDIT_IN_BIN))
             hak_audit_report("a slab that is given up has no blocks in use", record->state,
@@ -119,8 +129,12 @@ static size_t room_of(const struct hak_slab *slab) {
     return hak_classes[slab->bin].stride - 1;
 }
 
+/* libc's memset, whatever the length: where gcc knows that it is short it writes a `rep stos`, which takes longer to begin
+ * than the bytes take to be written, and loops of our own guess wrong how long each block is. */
 static void bytes_set(void *block, size_t from, size_t until, int value) {
-    if (until > from) memset((char *)block + from, value, until - from);
+    size_t length = until > from ? until - from : 0;
+    __asm__("" : "+r"(length));
+    memset((char *)block + from, value, length);
 }
 
 /* The first byte that is not the pattern's; `until` if there is none. */
@@ -180,12 +194,13 @@ static void canary_check(const struct hak_slab *slab, const void *block, size_t 
                          slab, block);
 }
 
-void hak_audit_block_begun(void *user, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_begun(user, size, room_of(hak_slab_find(user)), false);
-    struct hak_audit_block *record = hak_audit_block_of(user);
-    if (record == NULL) return;
+/* A block becomes live. `frame` is that of the hook. */
+HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
+    if (HAK_VALGRIND) hak_valgrind_begun(user, size, room, false);
+    struct hak_audit_block *record = record_of(slab, user);
+    if (record == NULL) return;
     expect(record, HAK_AUDIT_IN_BIN, "state of an allocated block", slab, user);
     if (HAK_UNLIKELY(record->heap != heap_mark() && hak_heap_is_real(hak_heap_tls)))
         hak_audit_report("an allocated block was in this thread's list", record->heap, heap_mark(), slab,
@@ -195,32 +210,46 @@ void hak_audit_block_begun(void *user, size_t size) {
     record->filled = 0;
     record->state = HAK_AUDIT_LIVE;
     record->size = (uint32_t)size;
-    record->alloc_site = hak_audit_site_here();
+    record->alloc_site = hak_audit_site_of(frame);
     record->free_site = 0;
     canary_set(user, size, room);
 }
 
-void hak_audit_block_ended(void *user) {
+/* A block ceases to be live. */
+HAK_INLINE void block_ended(void *user, const void *frame) {
     if (HAK_VALGRIND) hak_valgrind_ended(user);
-    struct hak_audit_block *record = hak_audit_block_of(user);
-    if (record == NULL) return;
+    if (hak_audit_options.level < 2) return;
     const struct hak_slab *slab = hak_slab_find(user);
-    if (slab == NULL || !hak_slab_owns(slab, user))
-        hak_audit_report("a freed pointer is a block's", 0, 1, slab, user);
+    struct hak_audit_block *record = slab != NULL ? record_of(slab, user) : NULL;
+    if (HAK_UNLIKELY(record == NULL)) {
+        if (slab == NULL || !hak_slab_owns(slab, user))
+            hak_audit_report("a freed pointer is a block's", 0, 1, slab, user);
+        return;
+    }
     expect(record, HAK_AUDIT_LIVE, "state of a freed block", slab, user);
     canary_check(slab, user, record->size, room_of(slab));
     free_fill(user, room_of(slab));
     record->filled = 1;
     record->state = HAK_AUDIT_IN_BIN;
     record->heap = heap_mark();
-    record->free_site = hak_audit_site_here();
+    record->free_site = hak_audit_site_of(frame);
+}
+
+void hak_audit_malloc(void *user, size_t size) {
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
+    if (HAK_VALGRIND || hak_audit_options.level >= 2) block_begun(user, size, __builtin_frame_address(0));
+}
+
+void hak_audit_free(void *user) {
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
+    if (HAK_VALGRIND || hak_audit_options.level >= 2) block_ended(user, __builtin_frame_address(0));
 }
 
 void hak_audit_resize(void *user, size_t size) {
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
     if (HAK_VALGRIND) hak_valgrind_resized(user, user, hak_valgrind_usable(user, room), size, room);
-    struct hak_audit_block *record = hak_audit_block_of(user);
+    struct hak_audit_block *record = record_of(slab, user);
     if (record == NULL) return;
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
     canary_check(slab, user, record->size, room);
@@ -230,7 +259,8 @@ void hak_audit_resize(void *user, size_t size) {
 }
 
 size_t hak_audit_usable(const void *block, const void *user, size_t room) {
-    const struct hak_audit_block *record = hak_audit_block_of(block);
+    const struct hak_slab *slab = hak_slab_find(block);
+    const struct hak_audit_block *record = slab != NULL ? record_of(slab, block) : NULL;
     size_t offset = (size_t)((const char *)user - (const char *)block);
     if (record != NULL && record->state == HAK_AUDIT_LIVE) room = record->size - offset;
     return HAK_VALGRIND ? hak_valgrind_usable(user, room) : room;

@@ -1,4 +1,5 @@
-/* Level 2: what the audit knows of each block. 16 bytes for each 16 bytes of the range, touched where blocks are. */
+/* Level 2: what the audit knows of each block, 16 bytes. The records of a slab's blocks lie side by side, from the place
+ * of the slab's first granule on, so that they take few cache lines; there is address space for as many as can be. */
 #ifndef HAK_VERIFY_AUDIT_BLOCK_H
 #define HAK_VERIFY_AUDIT_BLOCK_H
 
@@ -25,8 +26,9 @@ struct hak_audit_block {
 /* Address space for the records; false if there is none. */
 bool hak_audit_blocks_open(void);
 
-/* NULL while there are no records, and below level 2. */
-struct hak_audit_block *hak_audit_block_of(const void *block);
+/* The record of one of the slab's blocks; NULL if `block` is no block's place, while there are no records, and below
+ * level 2. */
+struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block);
 
 /* A batch moves a block: its state must be the one that this batch starts from. */
 void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block);
@@ -34,19 +36,10 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
 /* A block that is in a bin's list must be known to be there. */
 void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block);
 
-/* A block becomes live, and ceases to be. */
-void hak_audit_block_begun(void *user, size_t size);
-void hak_audit_block_ended(void *user);
-
 /* All blocks of the slab are uncarved from here on; none may be live or in a bin. */
 void hak_audit_blocks_reset(const struct hak_slab *slab);
 
 const char *hak_audit_state_name(unsigned state);
-
-/* A stack, once for each that differs: a number to keep, its addresses to print. */
-uint32_t hak_audit_site_here(void);
-#define HAK_AUDIT_SITES (1u << 16) /* 1..HAK_AUDIT_SITES; 0: unknown */
-size_t hak_audit_site_frames(uint32_t site, const void *const **frames);
 
 struct hak_text;
 /* Writes a line to stderr and to HAKMEM_AUDIT_LOG. */

@@ -4,6 +4,7 @@
 #include "core/large.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/audit_site.h"
 #include "verify/audit_symbolize.h"
 
 struct leak {
@@ -14,7 +15,7 @@ struct leak {
 
 static void add_slab(struct leak *leaks, const struct hak_slab *slab) {
     for (uint32_t i = 0; i < slab->carved; i++) {
-        const struct hak_audit_block *record = hak_audit_block_of(hak_slab_block(slab, i));
+        const struct hak_audit_block *record = hak_audit_block_of(slab, hak_slab_block(slab, i));
         if (record == NULL || record->state != HAK_AUDIT_LIVE) continue;
         leaks[record->alloc_site].blocks++;
         leaks[record->alloc_site].bytes += record->size;

@@ -10,6 +10,7 @@
 #include "core/heap.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
+#include "verify/audit_site.h"
 #include "verify/audit_symbolize.h"
 #include "verify/hakmem_audit.h"
 #include "verify/heap_check.h"
@@ -144,11 +145,17 @@ void hak_audit_print_site(const char *what, uint32_t site) {
         print_addresses(what, frames, count);
 }
 
+/* What is known of a pointer that may be no block's. */
+static const struct hak_audit_block *record_of(const void *block) {
+    const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
+    return slab != NULL ? hak_audit_block_of(slab, block) : NULL;
+}
+
 static void print_block(const void *block) {
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit:   block ");
     hak_text_add_pointer(&line, block);
-    const struct hak_audit_block *record = hak_audit_block_of(block);
+    const struct hak_audit_block *record = record_of(block);
     if (record != NULL) {
         hak_text_add(&line, ", ");
         hak_text_add(&line, hak_audit_state_name(record->state));
@@ -164,7 +171,7 @@ static void print_block(const void *block) {
 
 /* Last of all: names come from another program. */
 static void print_sites(const void *block) {
-    const struct hak_audit_block *record = hak_audit_block_of(block);
+    const struct hak_audit_block *record = record_of(block);
     if (record == NULL) return;
     hak_audit_print_site("allocated by", record->alloc_site);
     hak_audit_print_site("freed by", record->free_site);

@@ -7,11 +7,9 @@
 #include <string.h>
 #include <unwind.h>
 
-#include "verify/audit_block.h"
+#include "verify/audit_site.h"
 
-#define FRAMES 8u                   /* of the program */
-#define WALK   11u                  /* with those of the allocator's library */
-#define STEP   ((uintptr_t)1 << 20) /* no frame is larger; also keeps a wild frame pointer near the stack */
+#define FRAMES 8u /* of the program */
 
 struct site {
     _Atomic uint64_t hash; /* 0: free */
@@ -42,49 +40,28 @@ static bool objects_are_known(void) {
     return program_invocation_name[0] != '\0';
 }
 
-struct walk {
-    uintptr_t words[WALK];
-    unsigned count;
-    uint64_t hash;
-};
-
-#define HASH(hash, word) (((hash) ^ (word)) * 0x9e3779b97f4a7c15u)
-
 extern void *__libc_stack_end; /* glibc: the main thread's first frame */
 
-/* The end of the calling thread's stack: glibc keeps a thread's control block above its stack. */
-static uintptr_t stack_end(uintptr_t here) {
-    uintptr_t control = (uintptr_t)pthread_self();
-    return control > here && control - here < (uintptr_t)1 << 30 ? control : (uintptr_t)__libc_stack_end;
-}
+_Thread_local uintptr_t hak_audit_stack_end;
 
-/* Follows frame pointers as far as they make sense: no address outside of the stack is read. */
-__attribute__((no_sanitize("address"))) static void walk_frame_pointers(struct walk *walk) {
-    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-    uintptr_t end = stack_end(frame) - 16, up;
-    uint64_t hash = 0;
-    unsigned count = 0;
-    do {
-        const uintptr_t *words = (const uintptr_t *)frame;
-        walk->words[count++] = words[1];
-        hash = HASH(hash, words[1]);
-        up = words[0] - frame;
-        frame = words[0];
-    } while (count < WALK && (up >> 3 | up << 61) - 1 < STEP / 8 &&
-             frame <= end); /* up: a multiple of 8, not 0 */
-    walk->count = count;
-    walk->hash = hash;
+/* glibc keeps a thread's control block above its stack. A frame that is on another stack, which the program made itself,
+ * is not told from the thread's own unless it is far away. */
+uintptr_t hak_audit_stack_end_find(uintptr_t here) {
+    uintptr_t control = (uintptr_t)pthread_self();
+    bool is_thread = control > here && control - here < HAK_AUDIT_STACK_MAX;
+    hak_audit_stack_end = (is_thread ? control : (uintptr_t)__libc_stack_end) - 16;
+    return hak_audit_stack_end;
 }
 
 static _Unwind_Reason_Code unwound(struct _Unwind_Context *context, void *walk_) {
-    struct walk *walk = walk_;
+    struct hak_audit_walk *walk = walk_;
     uintptr_t word = _Unwind_GetIP(context);
     walk->words[walk->count++] = word;
-    walk->hash = HASH(walk->hash, word);
-    return walk->count < WALK ? _URC_NO_REASON : _URC_END_OF_STACK;
+    walk->hash = HAK_AUDIT_HASH(walk->hash, word);
+    return walk->count < HAK_AUDIT_WALK ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
-static HAK_NOINLINE void walk_unwind_tables(struct walk *walk) {
+void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk) {
     walk->count = 0;
     walk->hash = 0;
     if (objects_are_known()) _Unwind_Backtrace(unwound, walk);
@@ -110,45 +87,34 @@ static bool is_code(const struct dl_find_object *object, uintptr_t address) {
 /* Keeps the return addresses in code, up to the first that is in none: with code that has no frame pointers a walk reads
  * whatever lies there. The allocator's own say nothing; in a program that it is linked into they cannot be told from the
  * program's. _dl_find_object takes no lock and no memory. */
-static HAK_NOINLINE uint32_t site_of(const struct walk *walk) {
+static uint32_t site_of(const struct hak_audit_walk *walk) {
     if (!objects_are_known()) return 0;
     const void *frames[FRAMES] = {NULL};
     unsigned count = 0;
     uint64_t hash = 0;
     struct dl_find_object own, object;
-    bool is_library = _dl_find_object((void *)(uintptr_t)&hak_audit_site_here, &own) == 0 &&
+    bool is_library = _dl_find_object((void *)(uintptr_t)&hak_audit_site_new, &own) == 0 &&
                       own.dlfo_link_map->l_name[0] != '\0';
     for (unsigned i = 0; i < walk->count && count < FRAMES; i++) {
         uintptr_t word = walk->words[i];
         if (_dl_find_object((void *)word, &object) != 0 || !is_code(&object, word)) break;
         if (is_library && object.dlfo_link_map == own.dlfo_link_map) continue;
         frames[count++] = (const void *)word;
-        hash = HASH(hash, word);
+        hash = HAK_AUDIT_HASH(hash, word);
     }
     return count == 0 ? 0 : site_keep(hash, frames);
 }
 
 /* ---- both --------------------------------------------------------------------------------------------- */
 
-/* Sites of walks met before: 48 bits of the walk's hash and 16 of the site. What a program does again and again need not
- * be looked at again. */
-#define SHORTCUTS 4096u
-_Static_assert(HAK_AUDIT_SITES == 1u << 16, "a site fits a shortcut");
-static _Atomic uint64_t shortcuts[SHORTCUTS];
+_Atomic uint64_t hak_audit_shortcuts[1u << HAK_AUDIT_SHORTCUTS_LOG];
 
-uint32_t hak_audit_site_here(void) {
-    struct walk walk;
-    if (HAK_UNLIKELY(hak_audit_options.unwind))
-        walk_unwind_tables(&walk);
-    else
-        walk_frame_pointers(&walk);
-    _Atomic uint64_t *shortcut = &shortcuts[walk.hash >> 52];
-    uint64_t known = atomic_load_explicit(shortcut, memory_order_relaxed);
-    if (HAK_LIKELY(((known ^ walk.hash) >> 16) == 0)) return (uint32_t)(known & 0xffff) + 1;
-    uint32_t site = site_of(&walk);
+uint32_t hak_audit_site_new(const struct hak_audit_walk *walk) {
+    uint32_t site = site_of(walk);
     if (site == 0) return 0;
+    _Atomic uint64_t *shortcut = &hak_audit_shortcuts[walk->hash >> (64 - HAK_AUDIT_SHORTCUTS_LOG)];
     hak_hook_atomic(shortcut, sizeof *shortcut);
-    atomic_store_explicit(shortcut, (walk.hash & ~(uint64_t)0xffff) | (site - 1), memory_order_relaxed);
+    atomic_store_explicit(shortcut, (walk->hash & ~(uint64_t)0xffff) | (site - 1), memory_order_relaxed);
     return site;
 }
 
