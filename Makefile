@@ -10,7 +10,7 @@
 #   HAK_RECORD             1 only in record
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
-#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS   for core/ only, and for fuzz/ only; optional
+#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS, VARIANT_VERIFY_CFLAGS   for core/, fuzz/ and verify/ only; optional
 #   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
 #   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS); never any in release
 #   CORE_SRCS              only in libc: what the library is made of instead of core/
@@ -188,7 +188,7 @@ keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 define FLAGS_TEXT
 $(COMPILER)
 $(CC) $(LIB_CFLAGS) | $(LIB_LDFLAGS) | $(LIB_SRCS)
-$(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(FUZZ_ENGINE)
+$(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(VARIANT_VERIFY_CFLAGS) | $(FUZZ_ENGINE)
 $(CC) $(BENCH_CFLAGS) | $(TEST_CFLAGS)
 $(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS) | $(SYMBOLIZER_CXXFLAGS)
 endef
@@ -287,6 +287,7 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
+$(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 
 # Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
