@@ -295,6 +295,7 @@ FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_lock_,take drop fork_begin fork_end))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
+$(OUT)/fuzz/fuzz_threads: FUZZ_LDFLAGS += -Wl,--wrap=hak_check_heap
 
 $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 	@mkdir -p $(@D)

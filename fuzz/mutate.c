@@ -113,3 +113,54 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
         size = mutate_once(data, size, max_size);
     return size;
 }
+
+/* ---- switches ---------------------------------------------------------------------------------------------- */
+
+static struct fuzz_op op_get(uint8_t *data, size_t index) {
+    struct fuzz_op op;
+    memcpy(&op, op_at(data, index), OP);
+    return op;
+}
+
+/* The first switch at or behind `from`, which goes round; `count` if there is none. */
+static size_t switch_find(uint8_t *data, size_t count, size_t from,
+                          bool (*is_switch)(const struct fuzz_op *op)) {
+    for (size_t i = 0; i < count; i++) {
+        struct fuzz_op op = op_get(data, (from + i) % count);
+        if (is_switch(&op)) return (from + i) % count;
+    }
+    return count;
+}
+
+static void switch_move(uint8_t *data, size_t count, size_t from, size_t to) {
+    struct fuzz_op op = op_get(data, from);
+    size_t size = HEADER + count * OP;
+    ops_delete(data, &size, from, 1);
+    if (ops_insert(data, &size, HEADER + count * OP, to, 1)) memcpy(op_at(data, to), &op, OP);
+}
+
+size_t fuzz_mutate_switches(uint8_t *data, size_t size, size_t max_size, unsigned seed,
+                            void (*make)(struct fuzz_op *op), bool (*is_switch)(const struct fuzz_op *op)) {
+    random_state = seed | 1;
+    size_t count = size < HEADER ? 0 : (size - HEADER) / OP;
+    if (count == 0) return fuzz_mutate(data, size, max_size, seed);
+    size = HEADER + count * OP;
+    size_t found = switch_find(data, count, random_below(count), is_switch);
+    struct fuzz_op op;
+    op_make((uint8_t *)&op);
+    make(&op);
+    unsigned choice = random_below(5);
+    if (found == count || choice < 2) {
+        size_t at = 1 + random_below(count);
+        if (ops_insert(data, &size, max_size, at, 1)) memcpy(op_at(data, at), &op, OP);
+    } else if (choice == 2) {
+        ops_delete(data, &size, found, 1);
+    } else if (choice == 3) {
+        switch_move(data, count, found, random_below(count));
+    } else { /* a few steps sooner or later */
+        struct fuzz_op changed = op_get(data, found);
+        changed.size = (uint16_t)(changed.size + random_below(5) - 2);
+        memcpy(op_at(data, found), &changed, OP);
+    }
+    return size;
+}

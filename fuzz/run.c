@@ -386,8 +386,7 @@ static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
 #define LARGER(a, b)  ((a) > (b) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
-/* Tiny caps and batches bring every edge of refill and flush within a few operations. */
-static const struct hak_policy *policy_of(const struct fuzz_header *header) {
+const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     static struct hak_policy policy;
     static struct hak_policy standard;
     if (standard.bigcache_mb == 0) standard = *hak_policy();
@@ -455,7 +454,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     memcpy(&header, data, sizeof header);
     profile = wanted;
     fuzz_state_init();
-    const struct hak_policy *policy = policy_of(&header);
+    const struct hak_policy *policy = fuzz_policy(&header);
     fuzz_record_begin();
     hak_policy_replace(policy);
     hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
