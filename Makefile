@@ -294,6 +294,7 @@ has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_lock_,take drop fork_begin fork_end))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
+$(OUT)/obj/fuzz/fuzz_remote.o: LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
 $(OUT)/fuzz/fuzz_threads: FUZZ_LDFLAGS += -Wl,--wrap=hak_check_heap
 

@@ -1,10 +1,5 @@
-/* Virtual threads at once: each does its operations of the input, and the input says in the middle of which, and after how
- * many steps of core/ (verify/explore/scheduler.h), which other one goes on. Blocks are freed, resized and looked at by
- * threads that did not allocate them; threads end, begin anew and take over heaps; a fork's child goes on alone.
- *
- * Operations begin in the input's order, whichever thread's they are. A switch belongs to the operation before it: so many
- * steps after that began, or after the last switch in it, another thread goes on, with the operation that it was stopped in,
- * or with its next one. Who was stopped goes on when a switch names it, or its next operation is due. */
+/* Virtual threads at once, in an order that the input gives (fuzz/schedule.h): blocks are freed, resized and looked at by
+ * threads that did not allocate them, threads end, begin anew and take over heaps, and a fork's child goes on alone. */
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -12,14 +7,11 @@
 
 #include "core/hakmem.h"
 #include "core/refill.h"
-#include "fuzz/run.h"
+#include "fuzz/schedule.h"
 #include "verify/audit.h"
 #include "verify/explore/scheduler.h"
 #include "verify/heap_check.h"
 
-#define OPS      128u /* of an input */
-#define NONE     OPS
-#define STEPS    64u /* least number that no switch waits for */
 #define LIVE_MAX ((size_t)64 << 20)
 
 enum kind {
@@ -37,24 +29,16 @@ enum kind {
     TIME_PASSES,
     THREAD_END,
     POLICY,
-    FORK,
-    SWITCH
+    FORK
 };
 
 static enum kind kind_of(const struct fuzz_op *op) {
-    static const uint8_t kinds[32] = {
-        MALLOC,  MALLOC,    MALLOC,    MALLOC,      FREE,        FREE,       FREE,       FREE,
-        REALLOC, CALLOC,    MEMALIGN,  USABLE_SIZE, MALLOC_MANY, FREE_MANY,  FREE_MANY,  COLLECT,
-        COLLECT, FLUSH_ALL, FLUSH_ALL, TRIM,        TIME_PASSES, THREAD_END, THREAD_END, POLICY,
-        FORK,    SWITCH,    SWITCH,    SWITCH,      SWITCH,      SWITCH,     SWITCH,     SWITCH,
+    static const uint8_t kinds[] = {
+        MALLOC,    MALLOC,   MALLOC,      MALLOC,      FREE,       FREE,      FREE,    FREE,    REALLOC,
+        CALLOC,    MEMALIGN, USABLE_SIZE, MALLOC_MANY, FREE_MANY,  FREE_MANY, COLLECT, COLLECT, FLUSH_ALL,
+        FLUSH_ALL, TRIM,     TIME_PASSES, THREAD_END,  THREAD_END, POLICY,    FORK,
     };
-    return (enum kind)kinds[op->kind % 32];
-}
-
-/* The last one has ended already: each of its calls is a call after the thread's end. */
-static unsigned thread_of(const struct fuzz_op *op) {
-    static const uint8_t threads[16] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, FUZZ_THREAD_GONE};
-    return threads[op->thread % 16];
+    return (enum kind)kinds[op->kind % sizeof kinds];
 }
 
 /* Blocks of which a slab has few, so that each edge is near; now and then a tiny or a large one. */
@@ -67,87 +51,23 @@ static size_t size_of(const struct fuzz_op *op) {
     return choice == 7 ? 100000 + less : hak_classes[bins[choice]].stride - 1 - less;
 }
 
-static struct fuzz_op ops[OPS];
-static unsigned op_count;
 static struct hak_policy other_policy; /* an operation makes it the process's */
-
-/* ---- the schedule ------------------------------------------------------------------------------------------ */
-
-static struct {
-    unsigned op;          /* that it is in the middle of; NONE: of none */
-    unsigned next_op;     /* its first one that has not begun */
-    unsigned next_switch; /* the operation behind the last switch that has happened in `op` */
-    unsigned steps;       /* since then */
-    int error;            /* errno, which all of them share */
-} threads[FUZZ_THREADS];
-
-static const char between; /* the step between two operations */
-
-/* The thread's first operation from `op` on. */
-static unsigned op_find(unsigned thread, unsigned op) {
-    while (op < op_count && (kind_of(&ops[op]) == SWITCH || thread_of(&ops[op]) != thread))
-        op++;
-    return op;
-}
-
-/* The audit looks at the whole heap while only one thread is in the middle of something. */
-static void level_set(void) {
-    unsigned busy = 0;
-    for (unsigned i = 0; i < FUZZ_THREADS; i++)
-        busy += threads[i].op != NONE;
-    hak_audit_options.level = busy > 1 ? 2 : 3;
-}
 
 bool __real_hak_check_heap(struct hak_heap_check *result);
 bool __wrap_hak_check_heap(struct hak_heap_check *result);
 
 /* It calls functions of core/, whose steps are none of the program's: nobody else runs meanwhile. */
 bool __wrap_hak_check_heap(struct hak_heap_check *result) {
-    void (*kept)(struct explore_step *step) = explore_step_hook;
+    void (*kept)(struct explore_step * step) = explore_step_hook;
     explore_step_hook = NULL;
     bool sound = __real_hak_check_heap(result);
     explore_step_hook = kept;
     return sound;
 }
 
-/* Whose operation is the next one in the input. */
-static unsigned thread_due(void) {
-    unsigned due = 0;
-    for (unsigned i = 1; i < FUZZ_THREADS; i++)
-        if (threads[i].next_op < threads[due].next_op) due = i;
-    return due;
-}
-
-/* Whom a switch names now; otherwise the thread itself. */
-static unsigned switched(unsigned thread) {
-    unsigned at = threads[thread].next_switch;
-    if (threads[thread].op == NONE || at >= op_count || kind_of(&ops[at]) != SWITCH ||
-        threads[thread].steps < ops[at].size % STEPS)
-        return thread;
-    threads[thread].next_switch++;
-    threads[thread].steps = 0;
-    return thread_of(&ops[at]);
-}
-
-static unsigned choose(const struct explore_point *point, void *context) {
-    (void)context;
-    bool ends = point->step == NULL || point->step->address == &between;
-    unsigned wanted = ends ? thread_due() : switched(point->last_running);
-    if (point->could_run >> wanted & 1) return wanted;
-    if (point->running != EXPLORE_NOBODY) return point->running;
-    return (unsigned)__builtin_ctz(point->could_run);
-}
-
-static void count_step(unsigned thread, struct explore_step *step, void *context) {
-    (void)step;
-    (void)context;
-    threads[thread].steps++;
-}
-
-static void errno_goes_along(unsigned from, unsigned to, void *context) {
-    (void)context;
-    if (from != EXPLORE_NOBODY) threads[from].error = errno;
-    if (to != EXPLORE_NOBODY) errno = threads[to].error;
+/* The audit looks at the whole heap while only one thread is in the middle of something. */
+static void level_set(unsigned busy) {
+    hak_audit_options.level = busy > 1 ? 2 : 3;
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------- */
@@ -293,38 +213,6 @@ static void run_op(const struct fuzz_op *op) {
 
 /* ---- inputs ------------------------------------------------------------------------------------------------ */
 
-static void run_thread(void) {
-    unsigned thread = explore_fiber();
-    for (unsigned op; (op = threads[thread].next_op) < op_count;) {
-        threads[thread].next_op = op_find(thread, op + 1);
-        threads[thread].next_switch = op + 1;
-        threads[thread].op = op;
-        threads[thread].steps = 0;
-        level_set();
-        run_op(&ops[op]);
-        threads[thread].op = NONE;
-        level_set();
-        explore_yield(EXPLORE_SYSTEM, &between, sizeof between, memory_order_relaxed);
-    }
-}
-
-static void run_threads(void) {
-    static const struct explore_strategy strategy = {
-        .choose = choose, .does = count_step, .switches = errno_goes_along};
-    void (*bodies[EXPLORE_FIBERS])(void) = {0};
-    bool any = false;
-    for (unsigned i = 0; i < FUZZ_THREADS; i++) {
-        threads[i].op = NONE;
-        threads[i].next_op = op_find(i, 0);
-        threads[i].error = 0;
-        if (threads[i].next_op == op_count) continue;
-        bodies[i] = run_thread;
-        any = true;
-    }
-    if (any) explore_run(bodies, &strategy);
-    level_set();
-}
-
 static void policies_begin(const struct fuzz_header *header) {
     static struct hak_policy policy;
     struct fuzz_header other = {.bins = (uint8_t)(header->fail | 1), .options = header->for_ever};
@@ -338,13 +226,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct fuzz_header header;
     if (size < sizeof header) return 0;
     memcpy(&header, data, sizeof header);
-    op_count = (unsigned)((size - sizeof header) / sizeof ops[0]);
-    if (op_count > OPS) op_count = OPS;
-    memcpy(ops, data + sizeof header, op_count * sizeof ops[0]);
     fuzz_state_init();
     policies_begin(&header);
     fuzz_lines_begin(NULL);
-    run_threads();
+    fuzz_schedule_run(data, size, run_op, level_set);
     for (unsigned slot = 0; slot < FUZZ_SLOTS; slot++)
         slot_empty(slot);
     fuzz_state_end(false);
@@ -352,21 +237,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-static bool is_switch(const struct fuzz_op *op) {
-    return kind_of(op) == SWITCH;
-}
-
-/* Most operations have few steps. */
-static void switch_make(struct fuzz_op *op) {
-    op->kind = 31;
-    op->size %= op->size % 2 ? 8 : STEPS;
-}
-
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
-    if (seed % 3 == 0)
-        size = fuzz_mutate_switches(data, size, max_size, seed, switch_make, is_switch);
-    else
-        size = fuzz_mutate(data, size, max_size, seed);
-    if (size > 0 && data[0] == 0) data[0] = 1; /* never the default caps */
-    return size;
+    size_t mutated = fuzz_schedule_mutate(data, size, max_size, seed);
+    if (mutated > 0 && data[0] == 0) data[0] = 1; /* never the default caps */
+    return mutated;
 }

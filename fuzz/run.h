@@ -67,9 +67,8 @@ int fuzz_run(const struct fuzz_profile *profile, const uint8_t *data, size_t siz
 /* Inserts, deletes, copies, exchanges and changes operations. */
 size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
-/* Inserts, deletes, moves and changes only those operations that are switches. */
-size_t fuzz_mutate_switches(uint8_t *data, size_t size, size_t max_size, unsigned seed,
-                            void (*make)(struct fuzz_op *op), bool (*is_switch)(const struct fuzz_op *op));
+/* Inserts, deletes, moves and changes switches only (fuzz/schedule.h). */
+size_t fuzz_mutate_switches(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 /* Sizes of all tiers, of the edges of all classes, and impossible ones. */
 size_t fuzz_size_any(uint16_t code);
