@@ -237,7 +237,7 @@ seeded)
 fuzz)
     "$root/ci/install.sh" build fuzz
     build fuzz fuzzers
-    build fuzztsan "out/fuzztsan/fuzz/fuzz_real_threads"
+    build fuzztsan out/fuzztsan/fuzz/fuzz_real_threads out/fuzztsan/fuzz/fuzz_remote
     exec "$root/fuzz/fuzz.sh" "$@"
     ;;
 mutants)

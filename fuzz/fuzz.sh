@@ -55,7 +55,7 @@ replay() {
 
 # first_words LOG: what was said first
 first_words() {
-    grep -m 1 -E '^(hakmem|fuzz): |: runtime error: |ERROR: (Address|Thread)Sanitizer|WARNING: ThreadSanitizer|ERROR: libFuzzer' "$1" |
+    grep -m 1 -E '^(hakmem|fuzz|explore): |: runtime error: |ERROR: (Address|Thread)Sanitizer|WARNING: ThreadSanitizer|ERROR: libFuzzer' "$1" |
         sed -E 's/^==[0-9]+==//' | cut -c 1-150
 }
 
@@ -137,7 +137,9 @@ one() {
     fi
     printf '%-20s %9s runs in %s s, nothing found: %s\n' "$target" "$(figure "$log" number_of_executed_units)" "$seconds" \
         "$(grep -oE 'cov: [0-9]+ ft: [0-9]+ corp: [0-9]+/[0-9A-Za-z]+' "$log" | tail -n 1)"
-    [ "$target" != fuzz_real_threads ] || under_tsan "$target" "$seconds" "$log"
+    case $target in
+    fuzz_real_threads | fuzz_remote) under_tsan "$target" "$seconds" "$log" ;;
+    esac
 }
 
 # seeds_of TARGET: edges count, not how often: that keeps the corpus small

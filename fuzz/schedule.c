@@ -20,6 +20,9 @@ static struct {
     int error;            /* errno, which all of them share */
 } threads[FUZZ_THREADS];
 
+static bool held;
+static void (*held_hook)(struct explore_step *step);
+
 static const char between; /* the step between two operations */
 
 unsigned fuzz_schedule_thread(void) {
@@ -55,6 +58,7 @@ static unsigned switched(unsigned thread) {
 static unsigned choose(const struct explore_point *point, void *context) {
     (void)context;
     bool ends = point->step == NULL || point->step->address == &between;
+    if (held && point->running != EXPLORE_NOBODY) return point->running;
     unsigned wanted = ends ? thread_due() : switched(point->last_running);
     if (point->could_run >> wanted & 1) return wanted;
     if (point->running != EXPLORE_NOBODY) return point->running;
@@ -64,13 +68,24 @@ static unsigned choose(const struct explore_point *point, void *context) {
 static void count_step(unsigned thread, struct explore_step *step, void *context) {
     (void)step;
     (void)context;
-    threads[thread].steps++;
+    threads[thread].steps += !held;
 }
 
 static void errno_goes_along(unsigned from, unsigned to, void *context) {
     (void)context;
     if (from != EXPLORE_NOBODY) threads[from].error = errno;
     if (to != EXPLORE_NOBODY) errno = threads[to].error;
+}
+
+void fuzz_schedule_hold(void) {
+    held = true; /* taking a lock is a step without the hook */
+    held_hook = explore_step_hook;
+    explore_step_hook = NULL;
+}
+
+void fuzz_schedule_go_on(void) {
+    held = false;
+    explore_step_hook = held_hook;
 }
 
 static void tell_busy(void) {

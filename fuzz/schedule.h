@@ -31,6 +31,10 @@ void fuzz_schedule_run(const uint8_t *data, size_t size, void (*run)(const struc
 /* The thread that runs. */
 unsigned fuzz_schedule_thread(void);
 
+/* Between these nobody else runs, and no steps are counted: what core/ does there is none of the input's. */
+void fuzz_schedule_hold(void);
+void fuzz_schedule_go_on(void);
+
 /* Changes operations, or switches only. */
 size_t fuzz_schedule_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 

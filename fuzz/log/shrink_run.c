@@ -19,7 +19,7 @@ static bool is_report(const char *line) {
     static bool compiled;
     if (!compiled &&
         regcomp(&pattern,
-                "^(hakmem|fuzz|replay): |: runtime error: |ERROR: (Address|Thread|Leak)Sanitizer|"
+                "^(hakmem|fuzz|explore|replay): |: runtime error: |ERROR: (Address|Thread|Leak)Sanitizer|"
                 "WARNING: ThreadSanitizer|ERROR: libFuzzer",
                 REG_EXTENDED | REG_NOSUB) != 0)
         log_die(LOG_EXIT_USAGE, "the pattern of reports is wrong");

@@ -51,7 +51,12 @@ fuzzed() {
 }
 
 @test "fuzz_api" { fuzzed fuzz_api; }
+@test "fuzz_threads" { fuzzed fuzz_threads; }
 @test "fuzz_refill" { fuzzed fuzz_refill; }
+@test "fuzz_remote, on fibers and under ThreadSanitizer" {
+    fuzzed fuzz_remote
+    [[ $output == *"under ThreadSanitizer, nothing found"* ]]
+}
 @test "fuzz_oom" { fuzzed fuzz_oom; }
 @test "fuzz_large" { fuzzed fuzz_large; }
 @test "fuzz_options" { fuzzed fuzz_options; }
@@ -87,7 +92,7 @@ fuzzed() {
     ln -s "$HAK_ROOT" "$SRC/hakmem"
     fuzz/oss-fuzz/build.sh
     [ ! -e "$OUT/fuzz_canary" ]
-    for target in fuzz_api fuzz_refill fuzz_oom fuzz_large fuzz_options fuzz_log fuzz_real_threads; do
+    for target in fuzz_api fuzz_threads fuzz_refill fuzz_remote fuzz_oom fuzz_large fuzz_options fuzz_log fuzz_real_threads; do
         unzip -q -o "$OUT/${target}_seed_corpus.zip" -d "$BATS_TEST_TMPDIR/seeds/$target"
         (cd "$OUT" && "./$target" -max_total_time=1 "$BATS_TEST_TMPDIR/seeds/$target")
     done
