@@ -12,6 +12,7 @@
 #include "core/hakmem.h"
 #include "core/refill.h"
 #include "fuzz/record.h"
+#include "verify/audit.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
@@ -264,10 +265,15 @@ static void op_usable_size(const struct fuzz_op *op) {
     fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
 }
 
+/* Most often a few, so that short inputs run fast. What is wrong with the whole heap stays wrong: it is looked at only now
+ * and then in between. */
 static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *)) {
     struct fuzz_op one = *op;
-    for (unsigned i = 0; i <= op->align % 64u; i++, one.slot++)
+    unsigned most = op->align < 192 ? 8 : 64;
+    for (unsigned left = op->align % most + 1; left > 0; left--, one.slot++) {
+        hak_audit_options.level = left % 8 == 1 ? 3 : 2;
         each(&one);
+    }
 }
 
 /* Fewer of long blocks: pages cost more time than they find. */
@@ -338,7 +344,7 @@ static void op_flush_all(const struct fuzz_op *op) {
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
-    if (op->align < 240) return;
+    if (op->align < 252) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
