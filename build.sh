@@ -35,6 +35,9 @@ usage: ./build.sh COMMAND
   fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
                           long; whatever is found is kept, replayed and a failure; `fuzz seeds` keeps what was learnt
   fuzz-coverage           the lines and branches of core/ that the checked-in inputs reach: HTML and a summary
+  explore [SCENARIO...]   every interleaving of a few threads on core/'s own code, up to 2 preemptions, and what goes wrong
+                          in one; `explore --list` names the scenarios, `explore --help` tells of random walks, weak
+                          memory and the replay of one schedule
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
@@ -239,6 +242,11 @@ fuzz)
     build fuzz fuzzers
     build fuzztsan out/fuzztsan/fuzz/fuzz_real_threads out/fuzztsan/fuzz/fuzz_remote
     exec "$root/fuzz/fuzz.sh" "$@"
+    ;;
+explore)
+    "$root/ci/install.sh" build explore
+    build explore "out/explore/explore"
+    exec "$root/out/explore/explore" "$@"
     ;;
 mutants)
     "$root/ci/install.sh" build test golden seeded mutants

@@ -80,6 +80,12 @@ static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct
     equal("header of a moved block", hak_header_of(block), HAK_BIN_HEADER_FREE(slab->bin), slab, block);
 }
 
+/* The list that the calling thread's last batch took off a slab, whole and proved: a refill makes it its bin's. */
+static _Thread_local struct {
+    const struct hak_block *head;
+    uint32_t count;
+} proved __attribute__((tls_model("initial-exec")));
+
 /* Counts the blocks of a batch itself; `ends`: the list must be no longer. The slab that an address leads to is the same
  * for a whole granule: it is looked up once for each, the place and the header of each block. */
 static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *head,
@@ -87,6 +93,7 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const
     const struct hak_places places = hak_slab_places(slab);
     const uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
     const bool shadow = hak_audit_options.level >= 2;
+    const struct hak_block *const first = head;
     uint32_t found = 0, granule = 0; /* no block is in granule 0 */
     bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET;
     while (head != NULL && found < count) {
@@ -101,6 +108,8 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const
     }
     equal("blocks moved = blocks counted", found, count, slab, head);
     if (ends) equal("the moved list ends where its count does", head == NULL, true, slab, head);
+    proved.head = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE ? first : NULL;
+    proved.count = count;
 }
 
 /* What the batch must do to the counters, by the audit's own count. */
@@ -202,9 +211,8 @@ static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *b
     return slab;
 }
 
-void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
-    if (hak_audit_options.level == 0) return;
-    const uint32_t count = hak_bin_count(heap, bin);
+/* Proves each block of a bin's list; returns its length, or count + 1 if it is longer. */
+static uint32_t list_length(const struct hak_heap *heap, unsigned bin, uint32_t count) {
     const bool shadow = hak_audit_options.level >= 2;
     const struct hak_slab *slab = NULL; /* of the block before: most often of the next one, too */
     struct hak_places places = {.capacity = 0};
@@ -218,6 +226,15 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
         if (shadow) hak_audit_block_listed(slab, block);
         if (HAK_UNLIKELY(++length > count)) break;
     }
+    return length;
+}
+
+void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
+    if (hak_audit_options.level == 0) return;
+    const uint32_t count = hak_bin_count(heap, bin);
+    bool is_proved = proved.head != NULL && proved.head == hak_bin_first(heap, bin);
+    uint32_t length = is_proved ? proved.count : list_length(heap, bin, count);
+    proved.head = NULL;
     equal("count(bin) = length(bin)", count, length, NULL, NULL);
     equal("count(bin) = blocks that entered the bin and did not leave", count, hak_audit_bin_lengths[bin],
           NULL, NULL);

@@ -14,29 +14,9 @@
 #include "core/superslab.h"
 #include "verify/hooks.h"
 
-/* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
-struct hak_audit_options {
-    uint32_t level;       /* 0..3 */
-    uint32_t leaks;       /* 1: list the live blocks at exit */
-    uint32_t summary;     /* 1: say at exit what was checked */
-    uint32_t signal;      /* number of the signal that proves the whole heap; 0: none */
-    uint32_t unwind;      /* 1: stacks by unwind tables instead of frame pointers */
-    char log[256];        /* also write reports here; "": nowhere */
-    char symbolizer[256]; /* program that names addresses; "": the one beside the library */
-};
-extern struct hak_audit_options hak_audit_options;
-
 /* Before the first batch, which may come before the library's constructor: of a block that level 2 has not seen from
  * its beginning it would report what is not so. */
 void hak_audit_options_read(void);
-
-/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
- * heap with blocks in its bins at a time, and that heap has no other thread. */
-extern _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
-
-static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
-    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
-}
 
 /* What was proved so far. */
 struct hak_audit_figures {

@@ -1,5 +1,5 @@
 /* The named places at which a variant may look at the allocator. Empty in release: HAK_AUDIT is 0 there and the
- * compiler drops the calls. The functions behind them are in verify/audit.c, one in verify/record.c.
+ * compiler drops the calls. The functions behind them are in verify/audit*.c, one in verify/record.c.
  *
  * A hook sees the state that it names; none of them may change anything that the allocator reads. */
 #ifndef HAK_VERIFY_HOOKS_H
@@ -29,19 +29,51 @@ enum hak_event {
     HAK_EVENT_HEAP_ADOPTED
 };
 
+/* ---- the audit's own state that hooks look at without a call -------------------------------------------------- */
+
+/* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
+struct hak_audit_options {
+    uint32_t level;       /* 0..3 */
+    uint32_t leaks;       /* 1: list the live blocks at exit */
+    uint32_t summary;     /* 1: say at exit what was checked */
+    uint32_t signal;      /* number of the signal that proves the whole heap; 0: none */
+    uint32_t unwind;      /* 1: stacks by unwind tables instead of frame pointers */
+    char log[256];        /* also write reports here; "": nowhere */
+    char symbolizer[256]; /* program that names addresses; "": the one beside the library */
+};
+extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
+
+/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
+ * heap with blocks in its bins at a time, and that heap has no other thread. */
+extern HAK_HIDDEN _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS]
+    __attribute__((tls_model("initial-exec")));
+
+static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
+    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
+}
+
+/* True if the audit follows each block, not only each batch. */
+static inline bool hak_audit_follows_blocks(void) {
+    return HAK_VALGRIND || HAK_UNLIKELY(hak_audit_options.level >= 2);
+}
+
+/* ---- the functions behind the hooks ---------------------------------------------------------------------------- */
+
 /* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. Only the
  * valgrind build has them. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
-/* A large block began, all zero or not, or is about to end. */
+/* A large block began, all zero or not, or is about to end, or to be resized. */
 void hak_audit_large_begun(void *user, size_t size, bool zero);
 void hak_audit_large_ended(void *user);
-/* A large block has a new size, and a new place if `old` is not `user`. */
+void hak_audit_large_resizing(void *user);
+/* It has a new size, and a new place if `old` is not `user`. */
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
 /* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
 void hak_audit_aligned(void *block, void *user, size_t size);
 void hak_audit_unaligned(void *block, void *user);
-/* `user` was popped from a bin and is live now; `size` was asked for. */
+/* `user` was popped from a bin and is live now; `size` was asked for. This one and the next: of an audit that follows
+ * blocks. */
 void hak_audit_malloc(void *user, size_t size);
 /* `user` is about to be freed: header and contents are still those of the live block. */
 void hak_audit_free(void *user);
@@ -57,6 +89,9 @@ bool hak_record_option(const char *setting);
 void hak_audit_resize(void *user, size_t size);
 /* Bytes that the program may use at `user`, which is the live block `block` or aligned inside of it, of `room`. */
 size_t hak_audit_usable(const void *block, const void *user, size_t room);
+/* An error of the program has been said, which the process does not survive: what is known of the block, or of what was one
+ * at this address? */
+void hak_audit_explain(const void *block);
 /* The library was loaded, and the process ends. */
 void hak_audit_begin(void);
 void hak_audit_end(void);
@@ -83,6 +118,10 @@ HAK_INLINE void hak_hook_large_ended(void *user) {
     if (HAK_AUDIT) hak_audit_large_ended(user);
 }
 
+HAK_INLINE void hak_hook_large_resizing(void *user) {
+    if (HAK_AUDIT) hak_audit_large_resizing(user);
+}
+
 HAK_INLINE void hak_hook_large_resized(void *old, void *user, size_t old_size, size_t size) {
     if (HAK_AUDIT) hak_audit_large_resized(old, user, old_size, size);
 }
@@ -96,11 +135,15 @@ HAK_INLINE void hak_hook_unaligned(void *block, void *user) {
 }
 
 HAK_INLINE void hak_hook_malloc(void *user, size_t size) {
-    if (HAK_AUDIT) hak_audit_malloc(user, size);
+    if (!HAK_AUDIT) return;
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
+    if (hak_audit_follows_blocks()) hak_audit_malloc(user, size);
 }
 
 HAK_INLINE void hak_hook_free(void *user) {
-    if (HAK_AUDIT) hak_audit_free(user);
+    if (!HAK_AUDIT) return;
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
+    if (hak_audit_follows_blocks()) hak_audit_free(user);
 }
 
 HAK_INLINE void hak_hook_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
@@ -126,6 +169,10 @@ HAK_INLINE void hak_hook_resize(void *user, size_t size) {
 
 HAK_INLINE size_t hak_hook_usable(const void *block, const void *user, size_t room) {
     return HAK_AUDIT ? hak_audit_usable(block, user, room) : room;
+}
+
+HAK_INLINE void hak_hook_report(const void *block) {
+    if (HAK_AUDIT) hak_audit_explain(block);
 }
 
 HAK_INLINE void hak_hook_begin(void) {

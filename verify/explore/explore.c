@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "verify/explore/search.h"
@@ -25,6 +25,7 @@ static const char usage[] =
     "  --seed S               of the last two; default 1\n"
     "  --seconds N            end the exhaustive search of a scenario after so long, and fail\n"
     "  --no-races             look for what goes wrong, not for accesses without an order\n"
+    "  --first                end with the first finding\n"
     "  --schedule S           run one schedule of one scenario, in this process\n"
     "  --markdown             the table in Markdown\n";
 
@@ -35,7 +36,7 @@ static struct {
     double seconds;
     struct explore_options options;
     const char *schedule;
-    bool markdown, list;
+    bool first, markdown, list;
 } wanted = {.options = {.preemptions = 2, .seed = 1, .depth = 3}};
 
 static struct explore_progress *progress; /* shared with children */
@@ -65,19 +66,13 @@ static enum explore_memory memory_of(const char *name) {
 
 static void options_parse(int argc, char **argv) {
     static const struct option options[] = {
-        {"list", no_argument, NULL, 'l'},
-        {"preemptions", required_argument, NULL, 'p'},
-        {"memory", required_argument, NULL, 'm'},
-        {"random", required_argument, NULL, 'r'},
-        {"pct", required_argument, NULL, 't'},
-        {"depth", required_argument, NULL, 'd'},
-        {"seed", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 'e'},
-        {"no-races", no_argument, NULL, 'n'},
-        {"schedule", required_argument, NULL, 'c'},
-        {"markdown", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"list", no_argument, NULL, 'l'},         {"preemptions", required_argument, NULL, 'p'},
+        {"memory", required_argument, NULL, 'm'}, {"random", required_argument, NULL, 'r'},
+        {"pct", required_argument, NULL, 't'},    {"depth", required_argument, NULL, 'd'},
+        {"seed", required_argument, NULL, 's'},   {"seconds", required_argument, NULL, 'e'},
+        {"no-races", no_argument, NULL, 'n'},     {"schedule", required_argument, NULL, 'c'},
+        {"first", no_argument, NULL, 'f'},        {"markdown", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -110,6 +105,9 @@ static void options_parse(int argc, char **argv) {
             break;
         case 'n':
             wanted.options.no_races = true;
+            break;
+        case 'f':
+            wanted.first = true;
             break;
         case 'c':
             wanted.schedule = optarg;
@@ -183,7 +181,7 @@ static struct outcome job_in_child(const struct job *job) {
     progress->done = false;
     progress->schedule.count = 0;
     fflush(stdout);
-    pid_t child = file < 0 ? -1 : fork();
+    pid_t child = file < 0 ? -1 : _Fork(); /* core/'s own part in a fork is a scenario */
     if (child == 0) {
         dup2(file, STDERR_FILENO);
         _exit(job_run(job));
@@ -292,26 +290,50 @@ static void row(const struct explore_scenario *scenario, double seconds) {
     if (!wanted.markdown) printf("\n");
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+/* Seconds that a processor has worked in children, whatever else it had to do. */
+static double worked(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 /* True if nothing was found, and nothing is left. */
 static bool explore(const struct explore_scenario *scenario) {
     struct job job = {
         .scenario = scenario, .method = wanted.method, .options = &wanted.options, .seconds = wanted.seconds};
-    double begin = now();
+    double begin = worked();
     progress->runs = progress->states = progress->pruned = 0;
     struct outcome outcome = job_in_child(&job);
     if (outcome.failed) {
         tell(&job, &outcome);
         return false;
     }
-    row(scenario, now() - begin);
+    row(scenario, worked() - begin);
     if (!outcome.whole) printf("%s: the time was up\n", scenario->name);
     return outcome.whole;
+}
+
+/* The scenarios that are named, all if none is. */
+static bool explore_all(char *const *names) {
+    bool quiet = true;
+    for (size_t i = 0; i < explore_scenario_count && (quiet || !wanted.first); i++) {
+        bool named = names[0] == NULL;
+        for (char *const *name = names; *name != NULL; name++)
+            named |= strcmp(*name, explore_scenarios[i].name) == 0;
+        if (named) quiet &= explore(&explore_scenarios[i]);
+    }
+    return quiet;
+}
+
+/* What needs few preemptions is found soonest, in whichever scenario. */
+static bool explore_by_preemptions(char *const *names) {
+    unsigned most = wanted.method == METHOD_EXHAUSTIVE ? wanted.options.preemptions : 0;
+    bool quiet = true;
+    for (wanted.options.preemptions = 0; quiet && wanted.options.preemptions <= most;
+         wanted.options.preemptions++)
+        quiet = explore_all(names);
+    return quiet;
 }
 
 static int replay(const char *name, const char *text) {
@@ -348,15 +370,9 @@ int main(int argc, char **argv) {
     }
     for (int i = optind; i < argc; i++)
         if (explore_scenario_find(argv[i]) == NULL) die("no scenario", argv[i]);
-    bool quiet = true;
-    double begin = now();
+    double begin = worked();
     row_begin();
-    for (size_t i = 0; i < explore_scenario_count; i++) {
-        bool named = optind == argc;
-        for (int j = optind; j < argc; j++)
-            named |= strcmp(argv[j], explore_scenarios[i].name) == 0;
-        if (named) quiet &= explore(&explore_scenarios[i]);
-    }
-    printf("%s, in %.1f s\n", quiet ? "nothing found" : "something is wrong", now() - begin);
+    bool quiet = wanted.first ? explore_by_preemptions(argv + optind) : explore_all(argv + optind);
+    printf("%s, in %.1f s\n", quiet ? "nothing found" : "something is wrong", worked() - begin);
     return quiet ? 0 : 1;
 }

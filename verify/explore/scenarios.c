@@ -540,10 +540,13 @@ const struct explore_scenario *explore_scenario_find(const char *name) {
 
 /* ---- a run ------------------------------------------------------------------------------------------------- */
 
+#define HEAPS_MAX    (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
+#define GRANULES_MAX 256u /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+
 void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
     struct hak_heap_check check;
     fuzz_state_init();
-    hak_audit_options.level = scenario->child ? 0 : 1; /* the books of threads that vanish stay as they are */
+    hak_audit_options.level = scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
     const struct hak_policy *policy = tiny_policy();
     if (scenario->untouched) fuzz_state_untouched();
     hak_policy_replace(policy);
@@ -557,6 +560,8 @@ void explore_scenario_run(const struct explore_scenario *scenario, const struct 
     }
     EXPLORE_CHECK(hak_check_heap(&check), "%zu equations do not hold when all threads are done",
                   check.faults);
+    EXPLORE_CHECK(check.heaps <= HEAPS_MAX, "%zu heaps", check.heaps);
+    EXPLORE_CHECK(hak_range_top() <= GRANULES_MAX, "%u granules are in use", hak_range_top());
     give_all();
     if (scenario->untouched) {
         fuzz_state_untouched_end();

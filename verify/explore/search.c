@@ -232,7 +232,8 @@ static void switches(unsigned from, unsigned to, void *context) {
 static void plain_access(void *address, size_t size, bool is_write) {
     unsigned fiber = explore_fiber();
     if (fiber == EXPLORE_NOBODY || !explore_is_shared((uintptr_t)address)) return;
-    if (!search.options->no_races) explore_trace_access(fiber, (uintptr_t)address, size, is_write);
+    explore_trace_access(fiber, (uintptr_t)address, size);
+    if (!search.options->no_races) explore_trace_race(fiber, (uintptr_t)address, size, is_write);
     if (is_write) explore_stores_write(address, size);
 }
 
@@ -286,13 +287,28 @@ static bool exhaust(const struct explore_scenario *scenario, double end) {
     return true;
 }
 
+static bool exhaust_by_preemptions(const struct explore_scenario *scenario, double end) {
+    bool whole = true;
+    free(search.states);
+    search.states = NULL;
+    search.state_room = 0;
+    search.progress->states = 0;
+    for (search.bound = 0; search.bound <= search.options->preemptions && whole; search.bound++)
+        whole = exhaust(scenario, end);
+    return whole;
+}
+
 bool explore_exhaustive(const struct explore_scenario *scenario, const struct explore_options *options,
                         double seconds, struct explore_progress *progress) {
     double end = seconds == 0 ? 0 : now() + seconds;
-    begin(EXHAUSTIVE, options, progress);
-    bool whole = true;
-    for (search.bound = 0; search.bound <= options->preemptions && whole; search.bound++)
-        whole = exhaust(scenario, end);
+    struct explore_options strict = *options;
+    strict.memory = EXPLORE_SC;
+    begin(EXHAUSTIVE, &strict, progress);
+    bool whole = exhaust_by_preemptions(scenario, end);
+    if (options->memory != EXPLORE_SC && whole) { /* which stores others look at is known by now */
+        search.options = options;
+        whole = exhaust_by_preemptions(scenario, end);
+    }
     progress->done = true;
     return whole;
 }

@@ -25,7 +25,7 @@ struct explore_progress {
 
 /* All of these end the program where something does not hold. `seconds`: no run begins later; 0: no limit. */
 
-/* Every schedule with that many preemptions and, where memory is not SC, one store that is held back; one without first.
+/* Every schedule with that many preemptions; where memory is not SC, all of them again with one store that is held back.
  * False: the time was up. */
 bool explore_exhaustive(const struct explore_scenario *scenario, const struct explore_options *options,
                         double seconds, struct explore_progress *progress);

@@ -87,6 +87,11 @@ bool explore_trace_others(unsigned fiber, uintptr_t address) {
     return (*touched(address / 8) & ~(1u << fiber)) != 0;
 }
 
+void explore_trace_access(unsigned fiber, uintptr_t address, size_t size) {
+    for (uintptr_t word = address / 8; word <= (address + size - 1) / 8; word++)
+        *touched(word) |= (uint8_t)(1u << fiber);
+}
+
 /* ---- steps ------------------------------------------------------------------------------------------------- */
 
 static struct place *place_at(uintptr_t address) {
@@ -214,10 +219,9 @@ static void access_word(unsigned fiber, uintptr_t address, size_t size, bool is_
     }
     *cell_for(word, fiber, bytes, is_write) = (struct cell){
         .clock = trace.fibers[fiber][fiber], .fiber = (uint8_t)fiber, .bytes = bytes, .is_write = is_write};
-    *touched(address / 8) |= (uint8_t)(1u << fiber);
 }
 
-void explore_trace_access(unsigned fiber, uintptr_t address, size_t size, bool is_write) {
+void explore_trace_race(unsigned fiber, uintptr_t address, size_t size, bool is_write) {
     if (may_race(address)) return;
     while (size > 0) {
         size_t part = 8 - address % 8;

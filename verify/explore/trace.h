@@ -13,8 +13,9 @@ void explore_trace_begin(void);
 /* `fiber` does this now. */
 void explore_trace_step(unsigned fiber, const struct explore_step *step);
 
-/* A plain access of core/; a race ends the program. */
-void explore_trace_access(unsigned fiber, uintptr_t address, size_t size, bool is_write);
+/* A plain access of core/, and whether it races: that ends the program. */
+void explore_trace_access(unsigned fiber, uintptr_t address, size_t size);
+void explore_trace_race(unsigned fiber, uintptr_t address, size_t size, bool is_write);
 
 /* What else tells this run from others, such as a store that is held back. */
 void explore_trace_differs(unsigned fiber, uint64_t how);

@@ -61,6 +61,36 @@ for thread in threads: thread.join()
     replays 4
 }
 
+@test "CPython's own tests" {
+    recorded /usr/bin/python3 -m test -q test_json test_dict test_list test_threading
+    replays 20
+}
+
+# under_load PROGRAM ARGS...: a redis-server that many clients talk to
+under_load() {
+    local server waits=0
+    "$@" --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --logfile "$PWD/said" &
+    server=$!
+    until [ "$(redis-cli -s socket ping 2>/dev/null)" = PONG ]; do
+        if ((++waits == 200)) || ! kill -0 "$server"; then
+            cat said
+            return 1
+        fi
+        sleep 0.05
+    done
+    redis-benchmark -s "$PWD/socket" -c 20 -P 8 -n 4000 -r 5000 -d 100 --csv \
+        -t set,get,lpush,rpush,lpop,sadd,hset,zadd,lrange_100,mset >/dev/null
+    redis-cli -s socket shutdown nosave
+    wait "$server"
+}
+
+@test "redis under load" {
+    ln -s "$(type -P redis-check-rdb)" redis-server # Debian's redis-tools has the server under another name
+    HAKMEM_RECORD=log under_load env LD_PRELOAD="$RECORD/libhakmem.so" ./redis-server
+    [ "$(stat -c %s log)" -gt 1000000 ]
+    replays 1
+}
+
 @test "sqlite3" {
     recorded sqlite3 :memory: 'create table t(a integer primary key, b text);
         with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
