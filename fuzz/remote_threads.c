@@ -5,6 +5,8 @@
 
 #ifdef FUZZ_REAL_THREADS
 
+#define ROUNDS 100u /* of the same operations: a few of them are over before all threads have begun */
+
 static struct {
     const uint8_t *ops;
     size_t count;
@@ -21,9 +23,9 @@ unsigned fuzz_remote_thread(void) {
 static void *run_thread(void *number) {
     this_thread = (unsigned)(uintptr_t)number;
     pthread_barrier_wait(&input.together);
-    for (size_t i = 0; i < input.count; i++) {
+    for (size_t i = 0; i < ROUNDS * input.count; i++) {
         struct fuzz_op op;
-        memcpy(&op, input.ops + i * sizeof op, sizeof op);
+        memcpy(&op, input.ops + i % input.count * sizeof op, sizeof op);
         if (!fuzz_is_switch(&op) && fuzz_thread_of(&op) == this_thread) input.run(&op);
     }
     return NULL;

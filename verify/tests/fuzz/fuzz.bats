@@ -57,6 +57,24 @@ fuzzed() {
     fuzzed fuzz_remote
     [[ $output == *"under ThreadSanitizer, nothing found"* ]]
 }
+@test "fuzz_remote sees a lost notification, and ThreadSanitizer with it an order that is too weak" {
+    for bug in 45_notification_lost 43_next_linked_after_publishing 44_relaxed_collect; do
+        tree=$BATS_TEST_TMPDIR/$bug
+        mkdir "$tree"
+        cp -r Makefile ci core verify bench fuzz "$tree"
+        patch -s -d "$tree" -p1 <"verify/seeded/$bug.patch"
+    done
+    make -s -C "$BATS_TEST_TMPDIR/45_notification_lost" VARIANT=fuzz out/fuzz/fuzz/fuzz_remote
+    run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=60 -max_len=256
+    [[ $output == *"fuzz: slab "* ]]
+    for bug in 43_next_linked_after_publishing 44_relaxed_collect; do
+        make -s -C "$BATS_TEST_TMPDIR/$bug" VARIANT=fuzztsan out/fuzztsan/fuzz/fuzz_remote
+        run ! env TSAN_OPTIONS=halt_on_error=1 "$BATS_TEST_TMPDIR/$bug/out/fuzztsan/fuzz/fuzz_remote" -runs=50 \
+            fuzz/corpus/fuzz_remote/*
+        [[ $output == *"WARNING: ThreadSanitizer: data race"* ]]
+    done
+}
+
 @test "fuzz_oom" { fuzzed fuzz_oom; }
 @test "fuzz_large" { fuzzed fuzz_large; }
 @test "fuzz_options" { fuzzed fuzz_options; }
