@@ -41,6 +41,9 @@ usage: ./build.sh COMMAND
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
+  shrink FILE [--variant V] [--threads real|virtual] [-o OUT]
+                          makes a log that fails as small as can be, in OUT and as a C program, OUT.c;
+                          `shrink --target TARGET FILE` does so with an input of a fuzz target
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks;
                           --tool=helgrind and --tool=drd look for races, in our code too
@@ -156,6 +159,44 @@ replay() {
     exec "$root/out/$variant/replay" --threads "$threads" "$file"
 }
 
+# An input of most targets is a header of 4 bytes and operations of 6.
+shrink() {
+    local file='' variant=release target='' options=()
+    while [ $# -ne 0 ]; do
+        case $1 in
+        --variant | --target | --threads | -o) [ $# -ge 2 ] || die "$1 needs a name" ;;&
+        --variant) variant=$2 ;;
+        --target) target=$2 ;;
+        --threads | -o) options+=("$1" "$2") ;;
+        -*) die "shrink: unknown option $1" ;;
+        *)
+            [ -z "$file" ] || die "shrink: one file, not $file and $1"
+            file=$1
+            shift
+            continue
+            ;;
+        esac
+        shift 2
+    done
+    [ -n "$file" ] || die "shrink: which file?"
+    is_variant "$variant" || die "no variant '$variant'; there are: $(variants | xargs)"
+    if [ -z "$target" ]; then
+        build "$variant" "out/$variant/replay"
+        options+=(--replay "$root/out/$variant/replay")
+    else
+        [ -f "$root/fuzz/$target.c" ] || die "shrink: no target '$target'"
+        "$root/ci/install.sh" build fuzz
+        build fuzz "out/fuzz/fuzz/$target"
+        options+=(--target "$root/out/fuzz/fuzz/$target")
+        case $target in
+        fuzz_log | fuzz_options) options+=(--header 0 --unit 1) ;;
+        fuzz_real_threads) options+=(--header 0 --unit 4) ;;
+        esac
+    fi
+    build release out/release/shrink
+    exec "$root/out/release/shrink" "${options[@]}" "$file"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
@@ -164,6 +205,7 @@ list) list ;;
 clean) rm -rf "$root/out" ;;
 run) run "$@" ;;
 replay) replay "$@" ;;
+shrink) shrink "$@" ;;
 test) exec "$root/ci/test.sh" "$@" ;;
 verify)
     "$root/ci/install.sh" build
@@ -198,7 +240,7 @@ seeded)
 fuzz)
     "$root/ci/install.sh" build fuzz
     build fuzz fuzzers
-    build fuzztsan "out/fuzztsan/fuzz/fuzz_real_threads"
+    build fuzztsan out/fuzztsan/fuzz/fuzz_real_threads out/fuzztsan/fuzz/fuzz_remote
     exec "$root/fuzz/fuzz.sh" "$@"
     ;;
 explore)

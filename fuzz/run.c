@@ -12,6 +12,7 @@
 #include "core/hakmem.h"
 #include "core/refill.h"
 #include "fuzz/record.h"
+#include "verify/audit.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
@@ -264,10 +265,15 @@ static void op_usable_size(const struct fuzz_op *op) {
     fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
 }
 
+/* Most often a few, so that short inputs run fast. What is wrong with the whole heap stays wrong: it is looked at only now
+ * and then in between. */
 static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *)) {
     struct fuzz_op one = *op;
-    for (unsigned i = 0; i <= op->align % 64u; i++, one.slot++)
+    unsigned most = op->align < 192 ? 8 : 64;
+    for (unsigned left = op->align % most + 1; left > 0; left--, one.slot++) {
+        hak_audit_options.level = left % 8 == 1 ? 3 : 2;
         each(&one);
+    }
 }
 
 /* Fewer of long blocks: pages cost more time than they find. */
@@ -338,7 +344,7 @@ static void op_flush_all(const struct fuzz_op *op) {
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
-    if (op->align < 240) return;
+    if (op->align < 252) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
@@ -386,8 +392,7 @@ static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
 #define LARGER(a, b)  ((a) > (b) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
-/* Tiny caps and batches bring every edge of refill and flush within a few operations. */
-static const struct hak_policy *policy_of(const struct fuzz_header *header) {
+const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     static struct hak_policy policy;
     static struct hak_policy standard;
     if (standard.bigcache_mb == 0) standard = *hak_policy();
@@ -455,7 +460,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     memcpy(&header, data, sizeof header);
     profile = wanted;
     fuzz_state_init();
-    const struct hak_policy *policy = policy_of(&header);
+    const struct hak_policy *policy = fuzz_policy(&header);
     fuzz_record_begin();
     hak_policy_replace(policy);
     hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */

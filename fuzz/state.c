@@ -9,7 +9,8 @@
 #include "verify/audit.h"
 #include "verify/heap_check.h"
 
-#define TIME_BEGIN 1000u /* milliseconds */
+#define TIME_BEGIN 1000u             /* milliseconds */
+#define COMMITTED  ((size_t)6 << 20) /* bytes of one block */
 
 /* core/'s variables: fuzz/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
@@ -86,6 +87,7 @@ static void threads_begin(void) {
     running = 0;
     hak_heap_tls = first_heap;
     fuzz_time_set(TIME_BEGIN);
+    hak_audit_options.level = 3;
 }
 
 /* ---- the first state --------------------------------------------------------------------------------------- */
@@ -122,6 +124,7 @@ void fuzz_state_init(void) {
     if (first_heap != NULL) return;
     fuzz_time_set(TIME_BEGIN);
     hak_free(hak_malloc(1));
+    hak_free(hak_malloc(COMMITTED)); /* the range need not grow for most inputs */
     hak_malloc_trim(0);
     hak_audit_options.level = 3; /* no block is older */
     first_heap = hak_heap_tls;
@@ -159,7 +162,9 @@ static void uncommit(size_t bytes, bool torn) {
                    "cannot take memory back");
 }
 
+/* The whole heap is proved at the end of this; until then only the batches are. */
 static void threads_end(void) {
+    if (hak_audit_options.level > 2) hak_audit_options.level = 2;
     for (unsigned i = 1; i < FUZZ_THREADS; i++) {
         fuzz_thread_switch(i);
         fuzz_thread_end();
