@@ -28,6 +28,9 @@ usage: ./build.sh COMMAND
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
                           checks, assertions and audits see each; `seeded --list` names them, `seeded --matrix`
                           tries every detector on every bug
+  hunt [ID...] [--seeds N] [--seconds S]
+                          lets a fuzz target or the explorer loose on planted bugs, from nothing: found by every seed within a
+                          minute, replayed ten times, made as small as can be
   mutants [N] [--seed S]  small automatic changes at N random places of core/, one at a time: do the tests see each?
                           fails unless more than 90 % are seen and every other one is explained
   soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
@@ -236,6 +239,10 @@ golden)
 seeded)
     "$root/ci/install.sh" build seeded
     exec "$root/verify/seeded/run.sh" "$@"
+    ;;
+hunt)
+    "$root/ci/install.sh" build fuzz seeded
+    exec /usr/bin/python3 "$root/verify/seeded/hunt.py" "$@"
     ;;
 fuzz)
     "$root/ci/install.sh" build fuzz
