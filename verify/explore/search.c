@@ -214,7 +214,8 @@ static unsigned choose(const struct explore_point *point, void *context) {
 
 static void does(unsigned fiber, struct explore_step *step, void *context) {
     (void)context;
-    if (explore_is_shared((uintptr_t)step->address)) explore_stores_step(step);
+    bool own = step->kind == EXPLORE_STORE && !explore_is_shared((uintptr_t)step->address);
+    if (!own) explore_stores_step(step);
     explore_trace_step(fiber, step);
 }
 
