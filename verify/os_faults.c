@@ -56,6 +56,7 @@ void hak_os_table_write(const struct hak_os_table *table) {
     struct hak_os_table *written = (struct hak_os_table *)(uintptr_t)&hak_os;
     __asm__("" : "+r"(written)); /* clang drops stores to what it knows to be constant */
     *written = *table;
+    HAK_CHECK(((const volatile struct hak_os_table *)&hak_os)->reserve == table->reserve);
 }
 
 void hak_os_faults_begin(size_t first, bool for_ever) {

@@ -17,10 +17,13 @@ static const struct hak_policy *policy_with(struct hak_policy *policy, struct ha
     return policy;
 }
 
-/* A refill carves one block, and a bin holds four at most. */
-static const struct hak_policy *tiny_policy(void) {
-    static struct hak_policy policy;
-    return policy_with(&policy,
+/* A refill carves one block, and a bin holds four at most. It lies where the policies do that core/ makes itself, so that a
+ * write to it, which must not change, is seen. */
+static const struct hak_policy *tiny_policy(bool untouched) {
+    static struct hak_policy outside; /* for those who use it before there is a range */
+    struct hak_policy *policy = untouched ? &outside : hak_metadata_alloc(sizeof *policy);
+    EXPLORE_CHECK(policy != NULL, "no memory for a policy");
+    return policy_with(policy,
                        (struct hak_bin_policy){.cap_min = 2, .cap_max = 4, .batch_min = 1, .batch_max = 1});
 }
 
@@ -39,7 +42,7 @@ void explore_scenario_run(const struct explore_scenario *scenario, const struct 
     struct hak_heap_check check;
     fuzz_state_init();
     hak_audit_options.level = scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
-    const struct hak_policy *policy = tiny_policy();
+    const struct hak_policy *policy = tiny_policy(scenario->untouched);
     if (scenario->untouched) fuzz_state_untouched();
     hak_policy_replace(policy);
     if (!scenario->untouched) hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */

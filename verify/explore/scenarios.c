@@ -285,8 +285,8 @@ static void refill(void) {
 }
 
 static void replace_policy(void) {
-    hak_policy_replace(explore_policy_roomy());
     hak_mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    hak_policy_replace(explore_policy_roomy());
 }
 
 static void trim(void) {

@@ -1,5 +1,6 @@
 #include "verify/explore/scheduler.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +97,9 @@ static void switch_to(unsigned next) {
     if (run.strategy->switches != NULL) run.strategy->switches(before, next, run.strategy->context);
     run.running = next;
     fuzz_thread_switch(next == EXPLORE_NOBODY ? 0 : next);
+    int saved = errno; /* each thread has its own */
     stack_switch(fiber_at(before), fiber_at(next));
+    errno = saved;
 }
 
 static const struct hak_lock *holds(unsigned fiber) {

@@ -104,9 +104,18 @@ static void branch_holds(const struct explore_point *point, unsigned fiber) {
             branch_push(point, fiber, held);
 }
 
+/* A step that no other fiber can tell from none: to leave the fiber before its next step comes to the same. */
+static bool is_private(const struct explore_point *point) {
+    const struct explore_step *step = point->step;
+    if (point->running == EXPLORE_NOBODY || step == NULL) return false;
+    bool drains =
+        step->order == memory_order_seq_cst || (step->kind != EXPLORE_LOAD && step->kind != EXPLORE_STORE);
+    return !drains && !explore_trace_others(point->running, (uintptr_t)step->address);
+}
+
 /* Everything else that could be done here, if the run does not do it. */
 static void branch(const struct explore_point *point, unsigned chosen) {
-    if (search.seen) return;
+    if (search.seen || is_private(point)) return;
     uint64_t state = explore_trace_state(point->running) + search.holds;
     if (seen_before(state, search.preemptions)) {
         search.seen = true;
@@ -214,7 +223,8 @@ static unsigned choose(const struct explore_point *point, void *context) {
 
 static void does(unsigned fiber, struct explore_step *step, void *context) {
     (void)context;
-    if (explore_is_shared((uintptr_t)step->address)) explore_stores_step(step);
+    bool own = step->kind == EXPLORE_STORE && !explore_is_shared((uintptr_t)step->address);
+    if (!own) explore_stores_step(step);
     explore_trace_step(fiber, step);
 }
 
@@ -287,14 +297,24 @@ static bool exhaust(const struct explore_scenario *scenario, double end) {
     return true;
 }
 
-static bool exhaust_by_preemptions(const struct explore_scenario *scenario, double end) {
-    bool whole = true;
+static void states_forget(void) {
     free(search.states);
     search.states = NULL;
     search.state_room = 0;
     search.progress->states = 0;
-    for (search.bound = 0; search.bound <= search.options->preemptions && whole; search.bound++)
-        whole = exhaust(scenario, end);
+}
+
+/* Which words are shared is learnt on the way: what was left out for not knowing it is looked at again. */
+static bool exhaust_by_preemptions(const struct explore_scenario *scenario, double end) {
+    bool whole = true;
+    for (search.bound = 0; search.bound <= search.options->preemptions && whole; search.bound++) {
+        size_t shared;
+        do {
+            shared = explore_trace_shared_words();
+            states_forget();
+            whole = exhaust(scenario, end);
+        } while (whole && explore_trace_shared_words() != shared);
+    }
     return whole;
 }
 

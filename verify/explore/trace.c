@@ -42,8 +42,9 @@ static struct {
     struct word words[WORDS];
     struct {
         uintptr_t number;
-        uint8_t fibers; /* a bit each */
-    } touched[WORDS];   /* over all runs */
+        uint8_t fibers;  /* a bit each */
+    } touched[WORDS];    /* over all runs */
+    size_t shared_words; /* of them, by more than one fiber */
 } trace;
 
 static uint64_t mix(uint64_t hash, uint64_t word) {
@@ -73,23 +74,31 @@ bool explore_is_shared(uintptr_t address) {
            address - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
 }
 
-static uint8_t *touched(uintptr_t number) {
+/* Which fibers came to a word so far, a bit each, and now also those of `fibers`. */
+static uint8_t touch(uintptr_t number, uint8_t fibers) {
     uint32_t at = slot_of(number), tried = 0;
     while (trace.touched[at].number != number && trace.touched[at].number != 0) {
         at = (at + 1) & (WORDS - 1);
         EXPLORE_CHECK(++tried < WORDS / 2, "a scenario touches more than %u words", WORDS / 2);
     }
+    uint8_t before = trace.touched[at].fibers, after = before | fibers;
     trace.touched[at].number = number;
-    return &trace.touched[at].fibers;
+    trace.touched[at].fibers = after;
+    if ((before & (before - 1)) == 0 && (after & (after - 1)) != 0) trace.shared_words++;
+    return after;
+}
+
+size_t explore_trace_shared_words(void) {
+    return trace.shared_words;
 }
 
 bool explore_trace_others(unsigned fiber, uintptr_t address) {
-    return (*touched(address / 8) & ~(1u << fiber)) != 0;
+    return (touch(address / 8, 0) & ~(1u << fiber)) != 0;
 }
 
 void explore_trace_access(unsigned fiber, uintptr_t address, size_t size) {
     for (uintptr_t word = address / 8; word <= (address + size - 1) / 8; word++)
-        *touched(word) |= (uint8_t)(1u << fiber);
+        touch(word, (uint8_t)(1u << fiber));
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------- */
@@ -142,7 +151,7 @@ void explore_trace_step(unsigned fiber, const struct explore_step *step) {
     }
     trace.chains[fiber] = chain;
     if (step->kind != EXPLORE_SYSTEM) order_step(fiber, place, step);
-    *touched((uintptr_t)step->address / 8) |= (uint8_t)(1u << fiber);
+    touch((uintptr_t)step->address / 8, (uint8_t)(1u << fiber));
 }
 
 void explore_trace_differs(unsigned fiber, uint64_t how) {

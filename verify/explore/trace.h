@@ -26,7 +26,8 @@ uint64_t explore_trace_state(unsigned running);
 /* Memory that threads share: core/'s variables, its tables, and blocks. Stacks and thread-local variables are not. */
 bool explore_is_shared(uintptr_t address);
 
-/* Whether any other fiber ever came near these bytes, over all runs so far. */
+/* Whether any other fiber ever came near these bytes, over all runs so far; and how many words more than one came near. */
 bool explore_trace_others(unsigned fiber, uintptr_t address);
+size_t explore_trace_shared_words(void);
 
 #endif
