@@ -6,14 +6,8 @@
 #include "core/bigcache.h"
 #include "core/hakmem.h"
 #include "core/refill.h"
-#include "verify/audit.h"
+#include "verify/explore/blocks.h"
 #include "verify/explore/system.h"
-#include "verify/heap_check.h"
-
-/* ---- blocks that a scenario holds -------------------------------------------------------------------------- */
-
-#define BLOCKS 32u
-#define ENDS   32u /* bytes at either end of a block that are filled and proved */
 
 /* A slab of the largest class of the pool has four blocks, one of the largest of the mid tier nine. */
 #define POOL_BIN   HAK_BIN_OF(POOL, 15)
@@ -21,47 +15,6 @@
 #define MID_BIN    HAK_BIN_OF(MID, 15)
 #define MID_SIZE   ((size_t)7000)
 #define LARGE_SIZE ((size_t)100000)
-
-static struct {
-    unsigned char *start;
-    size_t size;
-} blocks[BLOCKS];
-
-static size_t ends_of(size_t size) {
-    return size < 2 * ENDS ? size / 2 : ENDS;
-}
-
-static void take(unsigned slot, size_t size) {
-    unsigned char *start = hak_malloc(size);
-    EXPLORE_CHECK(start != NULL, "no memory for block %u", slot);
-    EXPLORE_CHECK(blocks[slot].start == NULL, "block %u is there already", slot);
-    memset(start, (int)slot + 1, ends_of(size));
-    memset(start + size - ends_of(size), (int)slot + 1, ends_of(size));
-    blocks[slot].start = start;
-    blocks[slot].size = size;
-}
-
-/* Takes what a block was filled with for granted no more. */
-static void prove(unsigned slot) {
-    const unsigned char *start = blocks[slot].start;
-    size_t size = blocks[slot].size, ends = ends_of(size);
-    for (size_t i = 0; i < ends; i++)
-        EXPLORE_CHECK(start[i] == slot + 1 && start[size - 1 - i] == slot + 1, "block %u was overwritten",
-                      slot);
-}
-
-static void give(unsigned slot) {
-    EXPLORE_CHECK(blocks[slot].start != NULL, "there is no block %u", slot);
-    prove(slot);
-    void *start = blocks[slot].start;
-    blocks[slot].start = NULL;
-    hak_free(start);
-}
-
-static void give_all(void) {
-    for (unsigned slot = 0; slot < BLOCKS; slot++)
-        if (blocks[slot].start != NULL) give(slot);
-}
 
 /* ---- threads ----------------------------------------------------------------------------------------------- */
 
@@ -78,65 +31,41 @@ static void flush(unsigned bin) {
     hak_flush(hak_heap_tls, bin, 0);
 }
 
-/* ---- policies ---------------------------------------------------------------------------------------------- */
-
-static const struct hak_policy *policy_with(struct hak_policy *policy, struct hak_bin_policy bounds) {
-    static struct hak_policy standard;
-    if (standard.bins[0].cap_max == 0) standard = *hak_policy();
-    *policy = standard;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        policy->bins[bin] = bounds;
-    return policy;
-}
-
-/* A refill carves one block, and a bin holds four at most. */
-static const struct hak_policy *tiny_policy(void) {
-    static struct hak_policy policy;
-    return policy_with(&policy,
-                       (struct hak_bin_policy){.cap_min = 2, .cap_max = 4, .batch_min = 1, .batch_max = 1});
-}
-
-static const struct hak_policy *roomy_policy(void) {
-    static struct hak_policy policy;
-    return policy_with(
-        &policy, (struct hak_bin_policy){.cap_min = 2048, .cap_max = 2048, .batch_min = 64, .batch_max = 64});
-}
-
 /* ---- a slab and its remote list ---------------------------------------------------------------------------- */
 
 /* Thread 0 owns a full slab of four blocks. */
 static void full_slab(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 4; slot++)
-        take(slot, POOL_SIZE);
+        block_take(slot, POOL_SIZE);
 }
 
 static void free_one(void) {
-    give(0);
+    block_give(0);
     flush(POOL_BIN);
 }
 
 static void free_first_two(void) {
     free_one();
-    give(1);
+    block_give(1);
     flush(POOL_BIN);
 }
 
 static void free_last_two(void) {
-    give(2);
-    give(3);
+    block_give(2);
+    block_give(3);
     flush(POOL_BIN);
 }
 
 /* Without a heap of its own. */
 static void free_last_two_alone(void) {
-    give(2);
-    give(3);
+    block_give(2);
+    block_give(3);
 }
 
 static void collect_and_take(void) {
     hak_collect(hak_heap_tls);
-    take(8, POOL_SIZE);
+    block_take(8, POOL_SIZE);
 }
 
 static void collect_twice(void) {
@@ -148,32 +77,32 @@ static void collect_twice(void) {
 static void two_full_slabs(void) {
     full_slab();
     for (unsigned slot = 4; slot < 8; slot++)
-        take(slot, POOL_SIZE);
+        block_take(slot, POOL_SIZE);
 }
 
 static void free_in_both(void) {
     free_one();
-    give(4);
+    block_give(4);
     flush(POOL_BIN);
 }
 
 static void free_in_both_backwards(void) {
-    give(5);
+    block_give(5);
     flush(POOL_BIN);
-    give(1);
+    block_give(1);
     flush(POOL_BIN);
 }
 
 /* The slab becomes empty while a block of it is on its way, and its place is wanted for another class. */
 static void free_rest_and_take_other_class(void) {
-    give(2);
-    give(3);
+    block_give(2);
+    block_give(3);
     hak_flush_all(hak_heap_tls);
-    take(8, POOL_SIZE - 8192);
+    block_take(8, POOL_SIZE - 8192);
 }
 
 static void free_second(void) {
-    give(1);
+    block_give(1);
     flush(POOL_BIN);
 }
 
@@ -187,7 +116,7 @@ static void *many[MANY];
 
 static void many_begin(void) {
     threads_have_heaps(2);
-    hak_policy_replace(roomy_policy());
+    hak_policy_replace(explore_policy_roomy());
     for (unsigned thread = 0; thread < 2; thread++) {
         fuzz_thread_switch(thread);
         hak_flush_all(hak_heap_tls); /* its caps are this policy's now */
@@ -205,7 +134,7 @@ static void free_many(void) {
 
 static void collect_many(void) {
     hak_collect(hak_heap_tls);
-    take(0, MANY_SIZE);
+    block_take(0, MANY_SIZE);
 }
 
 /* ---- ends and adoptions ------------------------------------------------------------------------------------ */
@@ -215,11 +144,11 @@ static void thread_1_owns(void) {
     threads_have_heaps(3);
     fuzz_thread_switch(1);
     for (unsigned slot = 0; slot < 4; slot++)
-        take(slot, POOL_SIZE);
+        block_take(slot, POOL_SIZE);
     for (unsigned slot = 4; slot < 7; slot++)
-        take(slot, MID_SIZE);
+        block_take(slot, MID_SIZE);
     for (unsigned slot = 4; slot < 7; slot++)
-        give(slot);
+        block_give(slot);
     fuzz_thread_switch(0);
 }
 
@@ -237,8 +166,8 @@ static void thread_ends(void) {
 
 static void end_and_free_first_two(void) {
     fuzz_thread_teardown();
-    give(0);
-    give(1);
+    block_give(0);
+    block_give(1);
 }
 
 /* The pool has two heaps, one of them with memory. */
@@ -250,13 +179,13 @@ static void two_threads_left(void) {
 }
 
 static void thread_begins(void) {
-    take(8 + explore_fiber(), POOL_SIZE);
+    block_take(8 + explore_fiber(), POOL_SIZE);
 }
 
 static void adopt(void) {
     if (hak_heap_adopt(hak_heap_tls) == NULL) return;
     hak_collect(hak_heap_tls);
-    take(8 + explore_fiber(), POOL_SIZE);
+    block_take(8 + explore_fiber(), POOL_SIZE);
     hak_heap_release_ruled(hak_heap_tls);
 }
 
@@ -265,26 +194,26 @@ static void both_own(void) {
     full_slab();
     fuzz_thread_switch(1);
     for (unsigned slot = 4; slot < 8; slot++)
-        take(slot, POOL_SIZE);
+        block_take(slot, POOL_SIZE);
     fuzz_thread_switch(0);
 }
 
 static void free_other_and_own(void) {
     unsigned own = 4 * explore_fiber(), other = 4 - own;
-    give(other);
-    give(own + 1);
+    block_give(other);
+    block_give(own + 1);
     flush(POOL_BIN);
     hak_collect(hak_heap_tls);
 }
 
 static void free_other_and_end(void) {
-    give(1);
+    block_give(1);
     fuzz_thread_teardown();
 }
 
 static void free_both_and_end(void) {
-    give(0);
-    give(4);
+    block_give(0);
+    block_give(4);
     fuzz_thread_teardown();
 }
 
@@ -293,12 +222,12 @@ static void free_both_and_end(void) {
 /* Thread 0 has a SuperSlab with one slab in it, of which one block lives. */
 static void one_block(void) {
     threads_have_heaps(3);
-    take(0, MID_SIZE);
+    block_take(0, MID_SIZE);
     hak_flush_all(hak_heap_tls);
 }
 
 static void free_mid(void) {
-    give(0);
+    block_give(0);
     flush(MID_BIN);
 }
 
@@ -309,24 +238,24 @@ static void collect_and_end_heap(void) {
 
 static void grow_and_take(void) {
     hak_heap_grow(hak_heap_tls, MID_BIN);
-    take(8, MID_SIZE);
+    block_take(8, MID_SIZE);
 }
 
 static void large_blocks(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 3; slot++)
-        take(slot, LARGE_SIZE);
-    give(2); /* the BigCache has one */
+        block_take(slot, LARGE_SIZE);
+    block_give(2); /* the BigCache has one */
 }
 
 static void put_large(void) {
-    give(0);
-    give(1);
+    block_give(0);
+    block_give(1);
 }
 
 static void get_large(void) {
-    take(8, LARGE_SIZE);
-    take(9, LARGE_SIZE);
+    block_take(8, LARGE_SIZE);
+    block_take(9, LARGE_SIZE);
 }
 
 static void evict_large(void) {
@@ -334,29 +263,29 @@ static void evict_large(void) {
 }
 
 static void grow_large(void) {
-    blocks[1].start = hak_realloc(blocks[1].start, 3 * LARGE_SIZE);
-    EXPLORE_CHECK(blocks[1].start != NULL, "no memory for a longer block");
-    for (unsigned i = 0; i < ENDS; i++)
-        EXPLORE_CHECK(blocks[1].start[i] == 2, "a longer block lost its contents");
-    hak_free(blocks[1].start);
-    blocks[1].start = NULL;
+    block_at(1)->start = hak_realloc(block_at(1)->start, 3 * LARGE_SIZE);
+    EXPLORE_CHECK(block_at(1)->start != NULL, "no memory for a longer block");
+    for (unsigned i = 0; i < BLOCK_ENDS; i++)
+        EXPLORE_CHECK(block_at(1)->start[i] == 2, "a longer block lost its contents");
+    hak_free(block_at(1)->start);
+    block_at(1)->start = NULL;
 }
 
 static void free_large(void) {
-    give(0);
+    block_give(0);
     hak_bigcache_purge(hak_os_now_ms(), 0, 0);
 }
 
 static void refill(void) {
     for (unsigned slot = 8; slot < 12; slot++)
-        take(slot, MID_SIZE);
-    give(8);
-    give(9);
-    give(10);
+        block_take(slot, MID_SIZE);
+    block_give(8);
+    block_give(9);
+    block_give(10);
 }
 
 static void replace_policy(void) {
-    hak_policy_replace(roomy_policy());
+    hak_policy_replace(explore_policy_roomy());
     hak_mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
@@ -368,45 +297,46 @@ static void trim(void) {
 static void slabs_to_trim(void) {
     two_full_slabs();
     for (unsigned slot = 0; slot < 4; slot++)
-        give(slot);
+        block_give(slot);
 }
 
 static void free_rest_of_second(void) {
-    give(5);
-    give(6);
+    block_give(5);
+    block_give(6);
     flush(POOL_BIN);
 }
 
 static void give_and_take(void) {
-    take(8, POOL_SIZE);
-    give(4);
-    take(9, MID_SIZE);
+    block_take(8, POOL_SIZE);
+    block_give(4);
+    block_take(9, MID_SIZE);
 }
 
 /* Thread 1 moves what thread 0 allocated. */
 static void move_block(void) {
-    size_t usable = hak_malloc_usable_size(blocks[0].start);
+    size_t usable = hak_malloc_usable_size(block_at(0)->start);
     EXPLORE_CHECK(usable >= POOL_SIZE, "%zu bytes are usable of %zu", usable, POOL_SIZE);
-    blocks[0].start = hak_realloc(blocks[0].start, MID_SIZE);
-    EXPLORE_CHECK(blocks[0].start != NULL && blocks[0].start[0] == 1, "a shorter block lost its contents");
-    hak_free(blocks[0].start);
-    blocks[0].start = NULL;
+    block_at(0)->start = hak_realloc(block_at(0)->start, MID_SIZE);
+    EXPLORE_CHECK(block_at(0)->start != NULL && block_at(0)->start[0] == 1,
+                  "a shorter block lost its contents");
+    hak_free(block_at(0)->start);
+    block_at(0)->start = NULL;
     flush(POOL_BIN);
 }
 
 /* ---- the first use, and forks ------------------------------------------------------------------------------ */
 
 static void first_use(void) {
-    take(explore_fiber(), 100);
-    give(explore_fiber());
+    block_take(explore_fiber(), 100);
+    block_give(explore_fiber());
 }
 
 static void work(void) {
-    give(4);
+    block_give(4);
     flush(POOL_BIN);
-    take(9, MID_SIZE);
-    take(10, LARGE_SIZE);
-    give(10);
+    block_take(9, MID_SIZE);
+    block_take(10, LARGE_SIZE);
+    block_give(10);
 }
 
 /* The child's only thread uses each part that it may find held, or torn. */
@@ -414,15 +344,15 @@ static void fork_and_go_on(void) {
     explore_fork_prepare();
     explore_only_me();
     explore_fork_child();
-    give(0); /* of a thread that does not exist here */
-    give(5);
+    block_give(0); /* of a thread that does not exist here */
+    block_give(5);
     flush(POOL_BIN);
-    take(11, LARGE_SIZE);
-    take(12, MID_SIZE);
-    take(13, POOL_SIZE);
-    give(11);
-    give(12);
-    give(13);
+    block_take(11, LARGE_SIZE);
+    block_take(12, MID_SIZE);
+    block_take(13, POOL_SIZE);
+    block_give(11);
+    block_give(12);
+    block_give(13);
     hak_malloc_trim(0);
     hak_heap_grow(hak_heap_tls, MID_BIN);
 }
@@ -430,9 +360,9 @@ static void fork_and_go_on(void) {
 static void fork_and_stay(void) {
     explore_fork_prepare();
     explore_fork_parent();
-    give(0);
+    block_give(0);
     flush(POOL_BIN);
-    take(11, MID_SIZE);
+    block_take(11, MID_SIZE);
 }
 
 const struct explore_scenario explore_scenarios[] = {
@@ -536,37 +466,4 @@ const struct explore_scenario *explore_scenario_find(const char *name) {
     for (size_t i = 0; i < explore_scenario_count; i++)
         if (strcmp(explore_scenarios[i].name, name) == 0) return &explore_scenarios[i];
     return NULL;
-}
-
-/* ---- a run ------------------------------------------------------------------------------------------------- */
-
-#define HEAPS_MAX    (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
-#define GRANULES_MAX 256u /* a SuperSlab and a pool chunk for each of them, and some large blocks */
-
-void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
-    struct hak_heap_check check;
-    fuzz_state_init();
-    hak_audit_options.level = scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
-    const struct hak_policy *policy = tiny_policy();
-    if (scenario->untouched) fuzz_state_untouched();
-    hak_policy_replace(policy);
-    if (!scenario->untouched) hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
-    if (scenario->begin != NULL) scenario->begin();
-    explore_run(scenario->bodies, strategy);
-    if (scenario->child) {
-        memset(blocks, 0, sizeof blocks);
-        fuzz_state_drop();
-        return;
-    }
-    EXPLORE_CHECK(hak_check_heap(&check), "%zu equations do not hold when all threads are done",
-                  check.faults);
-    EXPLORE_CHECK(check.heaps <= HEAPS_MAX, "%zu heaps", check.heaps);
-    EXPLORE_CHECK(hak_range_top() <= GRANULES_MAX, "%u granules are in use", hak_range_top());
-    give_all();
-    if (scenario->untouched) {
-        fuzz_state_untouched_end();
-        explore_system_unreserve();
-    } else {
-        fuzz_state_end(false);
-    }
 }

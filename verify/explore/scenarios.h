@@ -2,6 +2,7 @@
 #ifndef HAK_EXPLORE_SCENARIOS_H
 #define HAK_EXPLORE_SCENARIOS_H
 
+#include "core/policy.h"
 #include "verify/explore/scheduler.h"
 
 struct explore_scenario {
@@ -17,6 +18,9 @@ extern const size_t explore_scenario_count;
 
 /* NULL: there is none of this name. */
 const struct explore_scenario *explore_scenario_find(const char *name);
+
+/* Bins with much room, and batches of 64; a run begins with bins of four and batches of one. */
+const struct hak_policy *explore_policy_roomy(void);
 
 /* One run of a scenario, from the first state back to it. Whatever does not hold ends the program. */
 void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy);
