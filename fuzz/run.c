@@ -343,7 +343,7 @@ static void op_flush_all(const struct fuzz_op *op) {
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
-    if (op->align < 252) return;
+    if (op->align < 255) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
