@@ -156,7 +156,7 @@ _Noreturn static void go_on_alone(void) {
 
 /* Seldom: it takes longer than all else. */
 static void copy_process(const struct fuzz_op *op) {
-    if (op->align < 252) return;
+    if (op->align < 255) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) go_on_alone();

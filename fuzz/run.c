@@ -56,8 +56,7 @@ static bool is_possible(size_t size) {
 /* Powers of two up to 4 MiB, and now and then none. */
 static size_t alignment_of(const struct fuzz_op *op) {
     if (op->align >= 0xf0) return (size_t)(op->align & 15) * 24;
-    unsigned most = op->align >= 0xe0 ? 23 : 13;
-    return (size_t)1 << (op->align & 31) % most;
+    return (size_t)1 << (op->align >= 0xe0 ? 7 + op->align % 16u : (op->align & 31) % 13u);
 }
 
 static size_t power_at_least(size_t n) {
@@ -344,7 +343,7 @@ static void op_flush_all(const struct fuzz_op *op) {
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
-    if (op->align < 252) return;
+    if (op->align < 255) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
