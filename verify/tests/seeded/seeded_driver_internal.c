@@ -352,6 +352,50 @@ static void phase_bigcache(void) {
     hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
+/* Caps an eighth of what they were; each bin is full when they come into force. */
+static const struct hak_policy *lower_policy(void) {
+    static struct hak_policy lower;
+    lower = *hak_policy();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        struct hak_bin_policy *bounds = &lower.bins[bin];
+        bounds->cap_max = bounds->cap_max < 16 ? 2 : bounds->cap_max / 8;
+        if (bounds->cap_min > bounds->cap_max) bounds->cap_min = bounds->cap_max;
+        if (bounds->batch_max > bounds->cap_max) bounds->batch_max = bounds->cap_max;
+        if (bounds->batch_min > bounds->batch_max) bounds->batch_min = bounds->batch_max;
+    }
+    return &lower;
+}
+
+#define POLICY_BLOCKS 8000
+static void fill_bins(void) {
+    static void *blocks[POLICY_BLOCKS];
+    static const size_t sizes[] = {40, 200, 1000, 3000, 9000};
+    for (size_t kind = 0; kind < TEST_COUNT(sizes); kind++) {
+        size_t count = POLICY_BLOCKS / (1 + sizes[kind] / 100);
+        for (size_t i = 0; i < count; i++) {
+            count_operation();
+            blocks[i] = hak_malloc(sizes[kind]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            count_operation();
+            hak_free(blocks[i]);
+        }
+    }
+}
+
+static void phase_policy(void) {
+    const struct hak_policy *before = hak_policy();
+    fill_bins();
+    hak_policy_replace(lower_policy());
+    fill_bins();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        EXPECT(hak_bin_count(hak_heap_tls, bin) <= before->bins[bin].cap_max,
+               "a bin of class %u holds %u blocks", bin, hak_bin_count(hak_heap_tls, bin));
+    prove_running();
+    hak_policy_replace(before);
+    fill_bins();
+}
+
 #define TRIM_BLOCKS 48000
 static void phase_trim(void) {
     static void *blocks[TRIM_BLOCKS];
@@ -779,12 +823,12 @@ static const struct phase {
     const char *name;
     void (*run)(void);
 } phases[] = {
-    {"single", phase_single}, {"batch", phase_batch},           {"recycle", phase_recycle},
-    {"zero", phase_zero},     {"resize", phase_resize},         {"bigcache", phase_bigcache},
-    {"trim", phase_trim},     {"impossible", phase_impossible}, {"remote", phase_remote},
-    {"ring", phase_ring},     {"exits", phase_exits},           {"free_only", phase_free_only},
-    {"mixed", phase_mixed},   {"no_memory", phase_no_memory},   {"errors", phase_errors},
-    {"fork", phase_fork},
+    {"single", phase_single},       {"batch", phase_batch},   {"recycle", phase_recycle},
+    {"zero", phase_zero},           {"resize", phase_resize}, {"bigcache", phase_bigcache},
+    {"policy", phase_policy},       {"trim", phase_trim},     {"impossible", phase_impossible},
+    {"remote", phase_remote},       {"ring", phase_ring},     {"exits", phase_exits},
+    {"free_only", phase_free_only}, {"mixed", phase_mixed},   {"no_memory", phase_no_memory},
+    {"errors", phase_errors},       {"fork", phase_fork},
 };
 
 static void *warm_body(void *unused) {
