@@ -11,7 +11,7 @@ struct area {
 
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
-uintptr_t hak_range_base = HAK_RANGE_NONE;
+_Atomic uintptr_t hak_range_base = HAK_RANGE_NONE;
 _Atomic uint64_t hak_range_limit;
 struct hak_range hak_range;
 
@@ -149,9 +149,11 @@ bool hak_range_init(void) {
     range.top = 1;
     hak_hook_atomic(&hak_range_limit, sizeof hak_range_limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
-    hak_range_base = start + HAK_GRANULE; /* before there is a limit */
+    hak_hook_atomic(&hak_range_base, sizeof hak_range_base);
+    /* before there is a limit */
+    atomic_store_explicit(&hak_range_base, start + HAK_GRANULE, memory_order_relaxed);
     if (!heap_commit(2)) {
-        hak_range_base = HAK_RANGE_NONE;
+        atomic_store_explicit(&hak_range_base, HAK_RANGE_NONE, memory_order_relaxed);
         range.slots.committed = range.records.committed = range.heap.committed = 0;
         hak_os.release(reserved, bytes);
         return false;

@@ -20,8 +20,9 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
  * before the other. */
 #define HAK_RANGE_NONE ((uintptr_t)1 << 63)
 
-/* Read on every malloc and free; plain variables, so that each is one operand of one instruction. */
-extern HAK_HIDDEN uintptr_t hak_range_base; /* address of granule 1; 0 until there is a range */
+/* Read on every malloc and free, each as an operand of one instruction. */
+extern HAK_HIDDEN _Atomic uintptr_t
+    hak_range_base; /* address of granule 1; HAK_RANGE_NONE until there is a range */
 extern HAK_HIDDEN _Atomic uint64_t
     hak_range_limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
 
@@ -32,26 +33,36 @@ struct hak_range {
 };
 extern HAK_HIDDEN struct hak_range hak_range;
 
-/* For a pointer into the range that is 16-byte aligned: its distance from base in units of 16. Anything else
- * gives a number that is not below hak_range_limit, for the low bits become the high ones. */
-HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
-    uint64_t offset = (uint64_t)((uintptr_t)ptr - hak_range_base);
-    return offset >> 4 | offset << 60;
+/* ptr - hak_range_base, and offset < hak_range_limit, which other threads raise. An aligned load is atomic on x86-64, also
+ * as an operand of a subtraction or comparison, which the compiler would not use for an atomic variable. */
+#if defined(__x86_64__)
+HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
+    uintptr_t distance = (uintptr_t)ptr;
+    __asm__("subq %1, %0" : "+r"(distance) : "m"(hak_range_base) : "cc");
+    return distance;
 }
 
-/* offset < hak_range_limit, which other threads raise. An aligned load is atomic on x86-64, also as an operand of the
- * comparison, which the compiler would not use for an atomic variable. */
-#if defined(__x86_64__)
 HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
     bool below;
     __asm__("cmpq %2, %1" : "=@ccb"(below) : "r"(offset), "m"(hak_range_limit));
     return below;
 }
 #else
+HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
+    return (uintptr_t)ptr - atomic_load_explicit(&hak_range_base, memory_order_relaxed);
+}
+
 HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
     return offset < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
 }
 #endif
+
+/* For a pointer into the range that is 16-byte aligned: its distance from base in units of 16. Anything else
+ * gives a number that is not below hak_range_limit, for the low bits become the high ones. */
+HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
+    uint64_t offset = hak_range_distance(ptr);
+    return offset >> 4 | offset << 60;
+}
 
 HAK_INLINE bool hak_range_has(const void *ptr) {
     return hak_range_limit_is_above(hak_range_offset(ptr));
@@ -65,7 +76,7 @@ static inline struct hak_block *hak_block_next(const struct hak_block *block) {
 }
 
 static inline bool hak_range_is_there(void) {
-    return hak_range_base != HAK_RANGE_NONE;
+    return atomic_load_explicit(&hak_range_base, memory_order_relaxed) != HAK_RANGE_NONE;
 }
 
 static inline uint32_t hak_granule_of(const void *ptr) {

@@ -118,12 +118,13 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
     struct hak_text line;
     uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
+    uintptr_t base = atomic_load_explicit(&hak_range_base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", not in hakmem's range ");
-    hak_text_add_hex(&line, hak_range_base);
+    hak_text_add_hex(&line, base);
     hak_text_add(&line, "-");
-    hak_text_add_hex(&line, hak_range_base + limit);
+    hak_text_add_hex(&line, base + limit);
     end(&line, NULL);
 }
 
@@ -164,7 +165,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     uintptr_t address = (uintptr_t)ptr;
     uint64_t bytes = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
-    if (!hak_range_is_there() || address - hak_range_base >= bytes) report_outside(operation, ptr);
+    if (!hak_range_is_there() || hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     const struct hak_slab *slab = hak_slab_find(ptr);
     const struct hak_large *large = NULL;
@@ -185,7 +186,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
     begin(&line, operation, "corrupted free list");
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
-        uintptr_t offset = (uintptr_t)block - hak_range_base;
+        uintptr_t offset = hak_range_distance(block);
         bool inside = offset >> 4 < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
         hak_text_add(&line, inside ? ", misaligned" : ", not in hakmem's range");
         block = NULL;

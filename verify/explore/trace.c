@@ -167,12 +167,6 @@ uint64_t explore_trace_state(unsigned running) {
 
 /* ---- plain accesses ---------------------------------------------------------------------------------------- */
 
-/* Racy by design, and not atomic: aligned, read as an operand of the fast path's instructions, and written once, when
- * the range is made. A thread may see it before or after (HAK_RANGE_NONE in chunk.h). */
-static bool may_race(uintptr_t address) {
-    return address == (uintptr_t)&hak_range_base;
-}
-
 _Noreturn static void race(unsigned fiber, const struct cell *other, uintptr_t address, size_t size,
                            bool is_write) {
     const char *what = is_write ? "writes" : "reads", *other_what = other->is_write ? "wrote" : "read";
@@ -231,7 +225,6 @@ static void access_word(unsigned fiber, uintptr_t address, size_t size, bool is_
 }
 
 void explore_trace_race(unsigned fiber, uintptr_t address, size_t size, bool is_write) {
-    if (may_race(address)) return;
     while (size > 0) {
         size_t part = 8 - address % 8;
         if (part > size) part = size;
