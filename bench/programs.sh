@@ -24,7 +24,7 @@ of() { echo $((($1 * percent + 99) / 100)); }
 run_redis() {
     local server waits=0
     ln -s "$(type -P redis-check-rdb)" redis-server
-    ./redis-server --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --logfile "$PWD/log" &
+    ./redis-server --port 0 --unixsocket socket --save '' --appendonly no --logfile "$PWD/log" &
     server=$!
     # shellcheck disable=SC2064 # this server
     trap "kill $server 2>/dev/null || true; wait $server || true" EXIT
@@ -35,9 +35,9 @@ run_redis() {
         fi
         sleep 0.01
     done
-    redis-benchmark -s "$PWD/socket" -c 20 -P 16 -n "$(of 100000)" -r 20000 -d 100 --csv \
+    redis-benchmark -s socket -c 20 -P 16 -n "$(of 100000)" -r 20000 -d 100 --csv \
         -t set,get,incr,lpush,rpush,lpop,sadd,hset,zadd | cut -d, -f1
-    redis-cli -s "$PWD/socket" shutdown nosave
+    redis-cli -s socket shutdown nosave
     wait "$server"
 }
 
