@@ -30,8 +30,8 @@ class Progress:
     """Where the run is and how long it will still take; on a terminal one line that changes, elsewhere a line for each
     round. On stderr, so that stdout is the report."""
 
-    def __init__(self, rows, runs_per_row):
-        self.rows, self.runs_per_row = rows, runs_per_row
+    def __init__(self, rows, runs_per_round, rounds):
+        self.rows, self.runs_per_round, self.runs_per_row = rows, runs_per_round, runs_per_round * rounds
         self.began, self.row_began = time.monotonic(), time.monotonic()
         self.row, self.runs = 0, 0
 
@@ -52,7 +52,7 @@ class Progress:
                 f"about {left // 60}:{left % 60:02} left")
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif self.runs % (self.runs_per_row // (number + 1)) == 0 or self.runs == self.runs_per_row:
+        elif self.runs % self.runs_per_round == 0:
             print(f"# {text}", file=sys.stderr, flush=True)
 
     @staticmethod
@@ -139,7 +139,7 @@ def parse():
 
 def measure_rows(rows, allocators, options):
     """The results of the rows that gave figures, and the names of the others."""
-    progress = Progress(rows, len(allocators) * options.rounds)
+    progress = Progress(rows, len(allocators), options.rounds)
     results, failed = [], []
     for number, row in enumerate(rows):
         progress.begin_row(number)

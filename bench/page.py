@@ -54,7 +54,7 @@ def logarithmic(axis, title):
     least, most = axis.get_xlim()
     axis.set_xlim(min(least, 0.65), max(most, 1.5))
     axis.xaxis.set_major_locator(ticker.FixedLocator(TICKS))
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.2g}"))
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
     axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.axvline(1, color=COLOURS[0], linewidth=1)
     axis.grid(True, axis="both", color="#e4e4e4", linewidth=0.7)
