@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 
 import matplotlib
 
@@ -32,7 +33,7 @@ code { background: #f3f3f3; padding: 0 3px; }
 def svg_of(picture):
     """The chart as an element of the page: without the prolog that only a file of its own has."""
     stream = io.StringIO()
-    picture.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    picture.savefig(stream, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     pyplot.close(picture)
     text = stream.getvalue()
     return text[text.index("<svg"):]
@@ -46,14 +47,20 @@ def relative_time(row, name):
     return ours / of["median"], ours / of["max"], ours / of["min"]
 
 
-TICKS = [*(2.0**power for power in range(-10, 0)), 0.7, 1, 1.4, *(2.0**power for power in range(1, 14))]
+def ticks(least, most):
+    """Powers of two, every second or third one where they are many; where they are few, what is between 1/2 and 2 too."""
+    octaves = math.log2(most / least)
+    step = math.ceil(octaves / 7)
+    powers = [2.0 ** (step * number) for number in range(-12, 13)]
+    return powers + [0.7, 1.4] if octaves < 4 else powers
 
 
 def logarithmic(axis, title):
     axis.set_xscale("log", base=2)
     least, most = axis.get_xlim()
-    axis.set_xlim(min(least, 0.65), max(most, 1.5))
-    axis.xaxis.set_major_locator(ticker.FixedLocator(TICKS))
+    least, most = min(least, 0.65), max(most, 1.5)
+    axis.set_xlim(least, most)
+    axis.xaxis.set_major_locator(ticker.FixedLocator(ticks(least, most)))
     axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
     axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.axvline(1, color=COLOURS[0], linewidth=1)

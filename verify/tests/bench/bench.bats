@@ -215,7 +215,7 @@ print(means['all'] == means['micro'], {name: round(value, 6) for name, value in 
     grep '^SIZES(redis,' "$HAK_ROOT/bench/histograms.def" | sed 's/[(),]/ /g' >recorded
     # Of 100 000 draws, a band's share may be off by five of its standard deviations, and a little for the program's own.
     awk 'NR == FNR { share[$3] = $5; next }
-        { for (least in share) if (least >= $3 && least <= $4) seen[$3] += share[least]
+        { for (least in share) if (least + 0 >= $3 && least + 0 <= $4) seen[$3] += share[least]
           off = seen[$3] - $5; if (off < 0) off = -off
           if (off > 50 + 5 * sqrt($5 * 10)) { print $0, "drawn", seen[$3]; bad = 1 } rows++ }
         END { exit bad || rows < 30 }' drawn recorded
