@@ -5,9 +5,10 @@
 #include "../process.h"
 #include "../threads/threads.h"
 
-enum { THREADS_MAX = 8, DOUBLINGS = 16, SECONDS = 12 };
+enum { THREADS_MAX = 8, DOUBLINGS = 16, SECONDS = 2 };
 
-static const size_t burst_bytes = 1024 * MIB, live_bytes = 64 * MIB;
+static const size_t live_bytes = 64 * MIB;
+static size_t burst_bytes = 1024 * MIB;
 
 struct blocks {
     void **block;
@@ -66,6 +67,8 @@ int main(int argc, char **argv) {
     CHECK(argc == 3, "usage: burst_of_a_gib trim|delay THREADS");
     bool trim = strcmp(argv[1], "trim") == 0;
     size_t threads = (size_t)atoi(argv[2]);
+    CHECK(threads >= 1 && threads <= THREADS_MAX, "%zu threads", threads);
+    if (test_quick()) burst_bytes /= 4;
     process_murmur();
     struct blocks live = take(live_bytes, 5);
     size_t before = process_resident(), most = before + before / 20 + 4 * MIB;
