@@ -43,7 +43,8 @@ ROWS = [
 
     *(make("threads", f"larson {threads} threads", f"larson {{}} 8 1024 1000 100 4141 {threads}", 2)
       for threads in (1, 2, 4, 16)),
-    *(make("threads", f"prodcons {size}", f"bench_prodcons {size} {{}}", 10_000_000) for size in (16, 64, 200, 1000)),
+    *(make("threads", f"prodcons {size}", f"bench_prodcons {size} {{}}", work)
+      for size, work in ((16, 10_000_000), (64, 10_000_000), (200, 6_000_000), (1000, 6_000_000))),
     *(make("threads", f"pipeline {size}, 4 threads", f"bench_prodcons {size} {{}} 4", 3_000_000)
       for size in (64, 1000)),
     make("threads", "all_to_all 4 threads", "bench_all_to_all 4 {}", 1_500_000),
@@ -51,10 +52,10 @@ ROWS = [
     make("threads", "mixed 2 threads", "bench_mid_large_mt 2 {} 2048 42 16 1039", 16_000_000),
     make("threads", "mixed 64 threads", "bench_mid_large_mt 64 {} 2048 42 16 1039", 500_000),
     make("threads", "short threads", "bench_short_threads {} 2 200 0", 8000, least=4),
-    make("threads", "short threads, blocks outlive them", "bench_short_threads {} 2 200 16", 4000, least=4),
+    make("threads", "short threads, blocks outlive them", "bench_short_threads {} 2 200 16", 10_000, least=4),
 
     make("memory", "sawtooth", "bench_waves 64 {} 95 0", 20, least=2),
-    make("memory", "sawtooth of cold heaps", "bench_waves 16 2 100 0"),
+    make("memory", "sawtooth of a cold heap", "bench_waves 64 2 100 0"),
     make("memory", "fragmentation", "bench_waves 64 {} 90 1", 12, least=3),
     *(make("memory", f"heap of {program}'s sizes", f"bench_sizes {program} {{}} 400000", 5_000_000)
       for program in ("cpython", "gcc", "redis")),
