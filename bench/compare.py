@@ -118,7 +118,8 @@ def choose_allocators(options):
 def parse():
     parser = argparse.ArgumentParser(prog="./build.sh bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("row", nargs="*", help=f"suites ({', '.join(SUITES)}) or rows whose name begins so; default: all")
+    parser.add_argument("row", nargs="*",
+                        help=f"suites ({', '.join(SUITES)}) or rows whose name begins so; default: all")
     parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the work")
     parser.add_argument("--rounds", type=int, help="runs of each allocator in each row (default 5)")
     parser.add_argument("--scale", type=float, help="the work of each run, as a share of the full suite's")

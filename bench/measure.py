@@ -141,7 +141,8 @@ def measure(row, allocators, rounds, scale, ran):
                 runs[name].append(figures)
                 outputs[name] = output
                 if output != next(iter(outputs.values())):
-                    raise Failure(f"{row.name} on {name}: other output than on {next(iter(outputs))}:\n{output[-2000:]}")
+                    first = next(iter(outputs))
+                    raise Failure(f"{row.name} on {name}: other output than on {first}:\n{output[-2000:]}")
                 ran(number)
     finally:
         shutil.rmtree(inputs)

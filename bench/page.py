@@ -33,7 +33,8 @@ code { background: #f3f3f3; padding: 0 3px; }
 def svg_of(picture):
     """The chart as an element of the page: without the prolog that only a file of its own has."""
     stream = io.StringIO()
-    picture.savefig(stream, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    picture.savefig(stream, format="svg", bbox_inches="tight", metadata=nothing)
     pyplot.close(picture)
     text = stream.getvalue()
     return text[text.index("<svg"):]
@@ -48,7 +49,7 @@ def relative_time(row, name):
 
 
 def ticks(least, most):
-    """Powers of two, every second or third one where they are many; where they are few, what is between 1/2 and 2 too."""
+    """Powers of two, every second or third one where they are many; also some between 1/2 and 2 where they are few."""
     octaves = math.log2(most / least)
     step = math.ceil(octaves / 7)
     powers = [2.0 ** (step * number) for number in range(-12, 13)]
@@ -73,7 +74,7 @@ def logarithmic(axis, title):
 
 
 def chart(rows):
-    """Time and peak memory side by side, a line for each row, relative to HAKMEM: right of 1 is worse than HAKMEM."""
+    """Time and peak memory side by side, a line for each row: who is right of 1 needs more than HAKMEM."""
     names = list(rows[0]["allocators"])
     picture, (times, peaks) = pyplot.subplots(1, 2, sharey=True, figsize=(11.5, 1.4 + 0.36 * len(rows)))
     for number, name in enumerate(names):
@@ -104,7 +105,8 @@ def cell(value, better_above):
 
 def table_of_means(means):
     columns = list(means["all"]["speed"])
-    text = ["<table><tr><th>suite</th>" + "".join(f"<th colspan=2>{html.escape(name)}</th>" for name in columns) + "</tr>"
+    text = ["<table><tr><th>suite</th>" + "".join(f"<th colspan=2>{html.escape(name)}</th>" for name in columns)
+            + "</tr>"
             "<tr><th></th>" + "<th>speed</th><th>memory</th>" * len(columns) + "</tr>"]
     for suite, of in means.items():
         text.append(f"<tr><td>{suite} ({of['rows']} rows)</td>" + "".join(
@@ -134,15 +136,16 @@ def page(results):
     rows = results["rows"]
     machine = results["machine"]
     slower = [row for row in rows if speed_over_best(row) < 1 / 1.05]
-    libraries = ", ".join(f"{name} ({results['libraries'].get(name, 'libc')})" for name in peers_of(rows[0]))
+    files = results["libraries"]
+    libraries = ", ".join(f"{name} ({files[name]})" if name in files else name for name in peers_of(rows[0]))
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>HAKMEM benchmark</title>",
         "<meta name=viewport content='width=device-width'>",
         f"<style>{STYLE}</style><h1>HAKMEM benchmark</h1>",
         f"<p>{html.escape(results['date'])}, {html.escape(machine['cpu'])}, {machine['cores']} cores, kernel "
-        f"{html.escape(machine['kernel'])}, {html.escape(machine['libc'])}. {results['rounds']} rounds of {results['scale']:g} "
-        f"of the full work, the allocators in turn, the same binary for all by <code>LD_PRELOAD</code>, against "
-        f"{html.escape(libraries)}.</p>",
+        f"{html.escape(machine['kernel'])}, {html.escape(machine['libc'])}. {results['rounds']} rounds of "
+        f"{results['scale']:g} of the full work, the allocators in turn, the same binary for all by "
+        f"<code>LD_PRELOAD</code>, against {html.escape(libraries)}.</p>",
         f"<p><code>{html.escape(' · '.join(line.strip() for line in results['hakmem']))}</code></p>",
         "<h2>Geometric means of HAKMEM relative to the others</h2>",
         "<p>Speed above 1: HAKMEM is faster. Memory below 1: HAKMEM's peak resident size is lower.</p>",
@@ -150,6 +153,9 @@ def page(results):
         f"<p>Slower than 1.05 × the time of the row's fastest peer: {len(slower)} of {len(rows)} rows"
         + ("".join(f"; {html.escape(row['name'])} ({speed_over_best(row):.2f})" for row in slower)) + ".</p>",
     ]
+    if results["failed"]:
+        failed = html.escape(", ".join(results["failed"]))
+        parts.append(f"<p class=behind>Without figures, for an allocator failed: {failed}.</p>")
     for suite in dict.fromkeys(row["suite"] for row in rows):
         members = [row for row in rows if row["suite"] == suite]
         parts += [f"<h2>{suite}</h2>", chart(members), "<details><summary>figures</summary>",

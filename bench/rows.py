@@ -67,7 +67,8 @@ ROWS = [
     make("large", "realloc to 16M", "bench_realloc {} 8 16777216", 1500),
     make("large", "churn 64K-32M", "bench_large {} 16", 1000),
 
-    *(make("programs", name, f"{name} {{}}", 100) for name in ("redis", "sqlite3", "cpython", "gcc", "clang", "node", "z3")),
+    *(make("programs", name, f"{name} {{}}", 100)
+      for name in ("redis", "sqlite3", "cpython", "gcc", "clang", "node", "z3")),
 ]
 
 SUITES = list(dict.fromkeys(row.suite for row in ROWS))
