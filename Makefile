@@ -10,7 +10,7 @@
 #   HAK_RECORD             1 only in record
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
-#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS   for core/ only, and for fuzz/ only; optional
+#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS, VARIANT_VERIFY_CFLAGS   for core/, fuzz/ and verify/ only; optional
 #   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
 #   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS); never any in release
 #   CORE_SRCS              only in libc: what the library is made of instead of core/
@@ -129,7 +129,11 @@ $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error
 
 # Fuzz targets, fuzz/fuzz_*.c, are built only in variants that have an engine for them; what they share is an archive.
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
-FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)))
+FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) verify/explore/scheduler.c)
+
+# The explorer, in its variant only: core/'s steps are told by yields.c and accesses.c, which the library has.
+EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
+                   $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
 
 # Finds the names in the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -139,6 +143,8 @@ TARGETS := libhakmem.so libhakmem.a $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
 # Programs that work on operation logs; replay runs on this variant's allocator, also without libc names.
 LOG_PARTS := fuzz/oplog fuzz/log/file fuzz/log/rules
 REPLAY_PARTS := $(LOG_PARTS) fuzz/log/replay fuzz/log/baton fuzz/log/blocks
+SHRINK_PARTS := $(LOG_PARTS) fuzz/log/shrink fuzz/log/shrink_run fuzz/log/shrink_search fuzz/log/shrink_log \
+                fuzz/log/shrink_input
 
 # ---- goals --------------------------------------------------------------------------------------------------
 
@@ -182,7 +188,7 @@ keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 define FLAGS_TEXT
 $(COMPILER)
 $(CC) $(LIB_CFLAGS) | $(LIB_LDFLAGS) | $(LIB_SRCS)
-$(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(FUZZ_ENGINE)
+$(VARIANT_CORE_CFLAGS) | $(VARIANT_FUZZ_CFLAGS) | $(VARIANT_VERIFY_CFLAGS) | $(FUZZ_ENGINE)
 $(CC) $(BENCH_CFLAGS) | $(TEST_CFLAGS)
 $(CXX) $(BENCH_CXXFLAGS) | $(TEST_CXXFLAGS) | $(TEST_LIBS) | $(SYMBOLIZER_CXXFLAGS)
 endef
@@ -281,10 +287,16 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
+$(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 
-# Time and the lines on stderr are the fuzzer's.
-FUZZ_LDFLAGS := -Wl,--wrap=hak_os_now_ms,--wrap=hak_os_write_error
+# Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
+has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
+FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_lock_,take drop fork_begin fork_end))
+FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
+$(OUT)/obj/fuzz/fuzz_remote.o: LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
+$(OUT)/fuzz/fuzz_threads: FUZZ_LDFLAGS += -Wl,--wrap=hak_check_heap
 
 $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 	@mkdir -p $(@D)
@@ -294,11 +306,21 @@ $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 
 $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 	$(call say,LD)
-	$(Q)$(CXX) -pthread -o $@ $^ $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) $(FUZZ_ENGINE)
+	$(Q)$(CXX) -pthread -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) \
+	    $(FUZZ_ENGINE)
+
+$(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork $(VARIANT_LDFLAGS) -static-libgcc
 
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(VARIANT_LDFLAGS)
+
+$(OUT)/obj/fuzz/log/shrink_log.o: fuzz/log/standalone.c
+$(OUT)/shrink: $(SHRINK_PARTS:%=$(OUT)/obj/%.o)
+	$(call say,LD)
+	$(Q)$(CC) -o $@ $^ $(VARIANT_LDFLAGS)
 
 define test_rule
 $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1))

@@ -28,6 +28,9 @@ usage: ./build.sh COMMAND
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
                           checks, assertions and audits see each; `seeded --list` names them, `seeded --matrix`
                           tries every detector on every bug
+  hunt [ID...] [--seeds N] [--seconds S]
+                          lets a fuzz target or the explorer loose on planted bugs, from nothing: found by every seed within a
+                          minute, replayed ten times, made as small as can be
   mutants [N] [--seed S]  small automatic changes at N random places of core/, one at a time: do the tests see each?
                           fails unless more than 90 % are seen and every other one is explained
   soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
@@ -35,9 +38,15 @@ usage: ./build.sh COMMAND
   fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
                           long; whatever is found is kept, replayed and a failure; `fuzz seeds` keeps what was learnt
   fuzz-coverage           the lines and branches of core/ that the checked-in inputs reach: HTML and a summary
+  explore [SCENARIO...]   every interleaving of a few threads on core/'s own code, up to 2 preemptions, and what goes wrong
+                          in one; `explore --list` names the scenarios, `explore --help` tells of random walks, weak
+                          memory and the replay of one schedule
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
+  shrink FILE [--variant V] [--threads real|virtual] [-o OUT]
+                          makes a log that fails as small as can be, in OUT and as a C program, OUT.c;
+                          `shrink --target TARGET FILE` does so with an input of a fuzz target
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks;
                           --tool=helgrind and --tool=drd look for races, in our code too
@@ -153,6 +162,44 @@ replay() {
     exec "$root/out/$variant/replay" --threads "$threads" "$file"
 }
 
+# An input of most targets is a header of 4 bytes and operations of 6.
+shrink() {
+    local file='' variant=release target='' options=()
+    while [ $# -ne 0 ]; do
+        case $1 in
+        --variant | --target | --threads | -o) [ $# -ge 2 ] || die "$1 needs a name" ;;&
+        --variant) variant=$2 ;;
+        --target) target=$2 ;;
+        --threads | -o) options+=("$1" "$2") ;;
+        -*) die "shrink: unknown option $1" ;;
+        *)
+            [ -z "$file" ] || die "shrink: one file, not $file and $1"
+            file=$1
+            shift
+            continue
+            ;;
+        esac
+        shift 2
+    done
+    [ -n "$file" ] || die "shrink: which file?"
+    is_variant "$variant" || die "no variant '$variant'; there are: $(variants | xargs)"
+    if [ -z "$target" ]; then
+        build "$variant" "out/$variant/replay"
+        options+=(--replay "$root/out/$variant/replay")
+    else
+        [ -f "$root/fuzz/$target.c" ] || die "shrink: no target '$target'"
+        "$root/ci/install.sh" build fuzz
+        build fuzz "out/fuzz/fuzz/$target"
+        options+=(--target "$root/out/fuzz/fuzz/$target")
+        case $target in
+        fuzz_log | fuzz_options) options+=(--header 0 --unit 1) ;;
+        fuzz_real_threads) options+=(--header 0 --unit 4) ;;
+        esac
+    fi
+    build release out/release/shrink
+    exec "$root/out/release/shrink" "${options[@]}" "$file"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
@@ -161,6 +208,7 @@ list) list ;;
 clean) rm -rf "$root/out" ;;
 run) run "$@" ;;
 replay) replay "$@" ;;
+shrink) shrink "$@" ;;
 test) exec "$root/ci/test.sh" "$@" ;;
 verify)
     "$root/ci/install.sh" build
@@ -192,11 +240,20 @@ seeded)
     "$root/ci/install.sh" build seeded
     exec "$root/verify/seeded/run.sh" "$@"
     ;;
+hunt)
+    "$root/ci/install.sh" build fuzz seeded
+    exec /usr/bin/python3 "$root/verify/seeded/hunt.py" "$@"
+    ;;
 fuzz)
     "$root/ci/install.sh" build fuzz
     build fuzz fuzzers
-    build fuzztsan "out/fuzztsan/fuzz/fuzz_real_threads"
+    build fuzztsan out/fuzztsan/fuzz/fuzz_real_threads out/fuzztsan/fuzz/fuzz_remote
     exec "$root/fuzz/fuzz.sh" "$@"
+    ;;
+explore)
+    "$root/ci/install.sh" build explore
+    build explore "out/explore/explore"
+    exec "$root/out/explore/explore" "$@"
     ;;
 mutants)
     "$root/ci/install.sh" build test golden seeded mutants

@@ -196,7 +196,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     hak_tick(heap);
     if (hak_bin_first(heap, bin) != NULL) return true;
-    uint32_t carve_max = policy->p0_enable ? class->batch : 1;
+    uint32_t carve_max = policy->p0_enable ? min_u32(class->batch, bounds->batch_max) : 1;
     uint32_t take_max = policy->p0_enable ? bounds->cap_max / 2u : 1;
     for (;;) {
         struct hak_slab *slab = class->current; /* again after each switch */
@@ -337,7 +337,7 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_ASSERT(heap->room[HAK_BIN_HEADER(bin)] == 0);
     hak_tick(heap);
-    hak_flush(heap, bin, class->cap / 2);
+    hak_flush(heap, bin, min_u32(class->cap, bounds->cap_max) / 2); /* another policy may have set cap */
     hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
                 min_u32(class->cap * 2, bounds->cap_max));
     class->busy++;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "verify/hooks.h"
 
 static void begin(struct hak_text *line, const char *operation, const char *what) {
     line->length = 0;
@@ -18,8 +19,10 @@ static void add_pointer(struct hak_text *line, const void *ptr) {
     hak_text_add_pointer(line, ptr);
 }
 
-_Noreturn static void end(struct hak_text *line) {
+/* `block`: whose history may be known; NULL: none. */
+_Noreturn static void end(struct hak_text *line, const void *block) {
     hak_text_print(line);
+    if (block != NULL) hak_hook_report(block);
     abort();
 }
 
@@ -89,7 +92,7 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr, con
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
     add_slab_block(&line, slab, block);
-    end(&line);
+    end(&line, block);
 }
 
 static void add_large_block(struct hak_text *line, const struct hak_large *large) {
@@ -109,7 +112,7 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
     begin(&line, operation, problem);
     add_pointer(&line, ptr);
     add_large_block(&line, large);
-    end(&line);
+    end(&line, large->user);
 }
 
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
@@ -121,7 +124,7 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     hak_text_add_hex(&line, hak_range_base);
     hak_text_add(&line, "-");
     hak_text_add_hex(&line, hak_range_base + limit);
-    end(&line);
+    end(&line, NULL);
 }
 
 /* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before.
@@ -143,16 +146,18 @@ static const struct hak_large *large_around(uint32_t granule) {
 _Noreturn static void report_misaligned(const char *operation, const void *ptr, const struct hak_slab *slab,
                                         const struct hak_large *large) {
     struct hak_text line;
+    const void *block = NULL;
     begin(&line, operation, "misaligned pointer");
     add_pointer(&line, ptr);
     if (slab != NULL) {
         uint32_t index = hak_slab_index(slab, ptr);
-        add_slab_block(&line, slab,
-                       hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u));
+        block = hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u);
+        add_slab_block(&line, slab, block);
     } else if (large != NULL) {
+        block = large->user;
         add_large_block(&line, large);
     }
-    end(&line);
+    end(&line, block);
 }
 
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
@@ -172,7 +177,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
           address % HAK_GRANULE == HAK_ALIGNMENT ? freed_problem(operation) : "pointer to unused memory");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", in no block");
-    end(&line);
+    end(&line, ptr);
 }
 
 _Noreturn void hak_report_bad_list(const char *operation, const void *block, unsigned bin) {
@@ -183,6 +188,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
         uintptr_t offset = (uintptr_t)block - hak_range_base;
         bool inside = offset >> 4 < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
         hak_text_add(&line, inside ? ", misaligned" : ", not in hakmem's range");
+        block = NULL;
     } else {
         hak_text_add(&line, ", header ");
         hak_text_add_hex(&line, hak_header_of(block));
@@ -193,12 +199,12 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
     hak_text_add(&line, hak_tier_name(hak_tier_of_bin(bin)));
     hak_text_add(&line, " class ");
     hak_text_add_number(&line, bin % HAK_TIER_BINS);
-    end(&line);
+    end(&line, block);
 }
 
 _Noreturn void hak_report_no_memory(const char *operation, size_t size) {
     struct hak_text line;
     begin(&line, operation, "no memory, and no C++ runtime to throw std::bad_alloc: size ");
     hak_text_add_number(&line, size);
-    end(&line);
+    end(&line, NULL);
 }

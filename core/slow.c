@@ -199,6 +199,7 @@ static void *alloc_again(void *user, size_t size) {
     if (realloc_stays(user, size, usable)) return user;
     if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
         size_t old_size = hak_large_find(user)->size;
+        hak_hook_large_resizing(user);
         void *resized = hak_large_resize(user, size);
         if (resized != NULL) hak_hook_large_resized(user, resized, old_size, size);
         if (resized != NULL) return resized;

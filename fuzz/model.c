@@ -12,7 +12,9 @@ static uint32_t seeds;
 
 #define PERIOD 4096u /* contents are a function of seed and offset with this period */
 #define CHUNK  64u   /* bytes written and compared at once */
-#define CHUNKS 16u   /* so many of a block that is too long to be filled */
+#define CHUNKS 16u   /* so many of a block that is too long to be filled, */
+#define ENDS   3u    /* and of one that is longer than that: each costs a page */
+#define LONG   4096u
 
 /* The period and once more its beginning, so that a chunk is one piece. */
 static const unsigned char *pattern(void) {
@@ -32,15 +34,15 @@ static const unsigned char *expected(const struct fuzz_block *block, size_t offs
 }
 
 static size_t chunks_of(size_t size) {
-    size_t count = (size + CHUNK - 1) / CHUNK;
-    return count < CHUNKS ? count : CHUNKS;
+    size_t count = (size + CHUNK - 1) / CHUNK, most = size > LONG ? ENDS : CHUNKS;
+    return count < most ? count : most;
 }
 
 /* The last chunk ends the block; the others begin at equal distances. */
 static size_t chunk_at(size_t size, size_t index) {
     if (size <= CHUNK) return 0;
     if (index + 1 == chunks_of(size)) return size - CHUNK;
-    return size <= CHUNK * CHUNKS ? index * CHUNK : index * (size / CHUNKS);
+    return size <= CHUNK * CHUNKS ? index * CHUNK : index * (size / chunks_of(size));
 }
 
 static size_t min_size(size_t a, size_t b) {

@@ -1,5 +1,5 @@
 /* Mutations that keep what an input means: whole operations are moved about, and single fields changed. */
-#include "fuzz/run.h"
+#include "fuzz/schedule.h"
 
 #include <string.h>
 
@@ -111,5 +111,58 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     }
     for (unsigned times = 1 + random_below(4); times > 0; times--)
         size = mutate_once(data, size, max_size);
+    return size;
+}
+
+/* ---- switches ---------------------------------------------------------------------------------------------- */
+
+/* The first switch at or behind `from`, which goes round; `count` if there is none. */
+static size_t switch_find(uint8_t *data, size_t count, size_t from) {
+    for (size_t i = 0; i < count; i++)
+        if (*op_at(data, (from + i) % count) >= FUZZ_SWITCH) return (from + i) % count;
+    return count;
+}
+
+/* Most operations have few steps. */
+static void switch_make(uint8_t *op) {
+    op_make(op);
+    uint16_t steps = (uint16_t)random_below(random_below(2) == 0 ? 8 : FUZZ_STEPS_MAX);
+    op[offsetof(struct fuzz_op, kind)] |= FUZZ_SWITCH;
+    memcpy(op + offsetof(struct fuzz_op, size), &steps, sizeof steps);
+}
+
+static void switch_move(uint8_t *data, size_t size, size_t from, size_t to) {
+    uint8_t op[OP];
+    size_t max_size = size;
+    memcpy(op, op_at(data, from), OP);
+    ops_delete(data, &size, from, 1);
+    if (ops_insert(data, &size, max_size, to, 1)) memcpy(op_at(data, to), op, OP);
+}
+
+/* A few steps sooner or later. */
+static void switch_shift(uint8_t *op) {
+    uint16_t steps;
+    memcpy(&steps, op + offsetof(struct fuzz_op, size), sizeof steps);
+    steps = (uint16_t)(steps + random_below(5) - 2);
+    memcpy(op + offsetof(struct fuzz_op, size), &steps, sizeof steps);
+}
+
+size_t fuzz_mutate_switches(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    random_state = seed | 1;
+    size_t count = size < HEADER ? 0 : (size - HEADER) / OP;
+    if (count == 0) return fuzz_mutate(data, size, max_size, seed);
+    size = HEADER + count * OP;
+    size_t found = switch_find(data, count, random_below(count));
+    unsigned choice = random_below(5);
+    if (found == count || choice < 2) {
+        size_t at = 1 + random_below(count);
+        if (ops_insert(data, &size, max_size, at, 1)) switch_make(op_at(data, at));
+    } else if (choice == 2) {
+        ops_delete(data, &size, found, 1);
+    } else if (choice == 3) {
+        switch_move(data, size, found, random_below(count));
+    } else {
+        switch_shift(op_at(data, found));
+    }
     return size;
 }

@@ -12,6 +12,7 @@
 #include "core/hakmem.h"
 #include "core/refill.h"
 #include "fuzz/record.h"
+#include "verify/audit.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
@@ -55,8 +56,7 @@ static bool is_possible(size_t size) {
 /* Powers of two up to 4 MiB, and now and then none. */
 static size_t alignment_of(const struct fuzz_op *op) {
     if (op->align >= 0xf0) return (size_t)(op->align & 15) * 24;
-    unsigned most = op->align >= 0xe0 ? 23 : 13;
-    return (size_t)1 << (op->align & 31) % most;
+    return (size_t)1 << (op->align >= 0xe0 ? 7 + op->align % 16u : (op->align & 31) % 13u);
 }
 
 static size_t power_at_least(size_t n) {
@@ -264,10 +264,15 @@ static void op_usable_size(const struct fuzz_op *op) {
     fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
 }
 
+/* Most often a few, so that short inputs run fast. What is wrong with the whole heap stays wrong: it is looked at only now
+ * and then in between. */
 static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *)) {
     struct fuzz_op one = *op;
-    for (unsigned i = 0; i <= op->align % 64u; i++, one.slot++)
+    unsigned most = op->align < 192 ? 8 : 64;
+    for (unsigned left = op->align % most + 1; left > 0; left--, one.slot++) {
+        hak_audit_options.level = left % 8 == 1 ? 3 : 2;
         each(&one);
+    }
 }
 
 /* Fewer of long blocks: pages cost more time than they find. */
@@ -338,7 +343,7 @@ static void op_flush_all(const struct fuzz_op *op) {
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
-    if (op->align < 240) return;
+    if (op->align < 255) return;
     pid_t child = fork();
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
@@ -386,8 +391,7 @@ static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
 #define LARGER(a, b)  ((a) > (b) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
-/* Tiny caps and batches bring every edge of refill and flush within a few operations. */
-static const struct hak_policy *policy_of(const struct fuzz_header *header) {
+const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     static struct hak_policy policy;
     static struct hak_policy standard;
     if (standard.bigcache_mb == 0) standard = *hak_policy();
@@ -455,7 +459,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     memcpy(&header, data, sizeof header);
     profile = wanted;
     fuzz_state_init();
-    const struct hak_policy *policy = policy_of(&header);
+    const struct hak_policy *policy = fuzz_policy(&header);
     fuzz_record_begin();
     hak_policy_replace(policy);
     hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */

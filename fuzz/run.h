@@ -57,11 +57,18 @@ enum fuzz_kind {
     FUZZ_KINDS
 };
 
+/* What a header's bins and options mean: tiny caps and batches bring every edge of refill and flush within a few
+ * operations. Valid until the next call. */
+const struct hak_policy *fuzz_policy(const struct fuzz_header *header);
+
 /* Runs an input; always 0. */
 int fuzz_run(const struct fuzz_profile *profile, const uint8_t *data, size_t size);
 
 /* Inserts, deletes, copies, exchanges and changes operations. */
 size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* Inserts, deletes, moves and changes switches only (fuzz/schedule.h). */
+size_t fuzz_mutate_switches(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 /* Sizes of all tiers, of the edges of all classes, and impossible ones. */
 size_t fuzz_size_any(uint16_t code);

@@ -9,7 +9,8 @@
 #include "verify/audit.h"
 #include "verify/heap_check.h"
 
-#define TIME_BEGIN 1000u /* milliseconds */
+#define TIME_BEGIN 1000u             /* milliseconds */
+#define COMMITTED  ((size_t)6 << 20) /* bytes of one block */
 
 /* core/'s variables: fuzz/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
@@ -42,12 +43,38 @@ void fuzz_thread_switch(unsigned thread) {
     memcpy(hak_audit_bin_lengths, threads[running].bin_lengths, sizeof hak_audit_bin_lengths);
 }
 
-/* What the destructor of heap.c's key does. */
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+
+/* heap.c's key, which it makes again after its first use was undone, and what it wants done at a thread's end. */
+static struct {
+    bool made;
+    pthread_key_t key;
+    void (*destructor)(void *heap);
+} thread_key;
+
+static bool is_variable_of_core(const void *address) {
+    uintptr_t at = (uintptr_t)address;
+    return at - (uintptr_t)__start_hak_data < (uintptr_t)(__stop_hak_data - __start_hak_data) ||
+           at - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
+}
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
+    if (!is_variable_of_core(key)) return __real_pthread_key_create(key, destructor);
+    int bad = thread_key.made ? 0 : __real_pthread_key_create(&thread_key.key, destructor);
+    thread_key.made = true;
+    thread_key.destructor = destructor;
+    *key = thread_key.key;
+    return bad;
+}
+
+void fuzz_thread_teardown(void) {
+    if (hak_heap_is_real(hak_heap_tls)) thread_key.destructor(hak_heap_tls);
+}
+
 void fuzz_thread_end(void) {
-    struct hak_heap *heap = hak_heap_tls;
-    if (running == 0 || !hak_heap_is_real(heap)) return;
-    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
-    hak_heap_return(heap);
+    if (running == 0 || !hak_heap_is_real(hak_heap_tls)) return;
+    fuzz_thread_teardown();
     hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
 }
 
@@ -60,6 +87,7 @@ static void threads_begin(void) {
     running = 0;
     hak_heap_tls = first_heap;
     fuzz_time_set(TIME_BEGIN);
+    hak_audit_options.level = 3;
 }
 
 /* ---- the first state --------------------------------------------------------------------------------------- */
@@ -96,6 +124,7 @@ void fuzz_state_init(void) {
     if (first_heap != NULL) return;
     fuzz_time_set(TIME_BEGIN);
     hak_free(hak_malloc(1));
+    hak_free(hak_malloc(COMMITTED)); /* the range need not grow for most inputs */
     hak_malloc_trim(0);
     hak_audit_options.level = 3; /* no block is older */
     first_heap = hak_heap_tls;
@@ -133,7 +162,9 @@ static void uncommit(size_t bytes, bool torn) {
                    "cannot take memory back");
 }
 
-void fuzz_state_end(bool torn) {
+/* The whole heap is proved at the end of this; until then only the batches are. */
+static void threads_end(void) {
+    if (hak_audit_options.level > 2) hak_audit_options.level = 2;
     for (unsigned i = 1; i < FUZZ_THREADS; i++) {
         fuzz_thread_switch(i);
         fuzz_thread_end();
@@ -141,14 +172,50 @@ void fuzz_state_end(bool torn) {
     fuzz_thread_switch(0);
     hak_malloc_trim(0);
     expect_empty();
-    FUZZ_CHECK(torn || hak_range_top() <= first_top, "the range ends at granule %u, not %u", hak_range_top(),
-               first_top);
+}
+
+static void go_back(bool torn) {
     char *metadata_end = hak_metadata_alloc(0);
     memset(metadata.start + metadata.bytes, 0, (size_t)(metadata_end - metadata.start) - metadata.bytes);
     uncommit(committed(), torn);
     restore(&slots);
     restore(&records);
     restore(&metadata);
+    restore(&data);
+    restore(&bss);
+    threads_begin();
+}
+
+void fuzz_state_end(bool torn) {
+    threads_end();
+    FUZZ_CHECK(torn || hak_range_top() <= first_top, "the range ends at granule %u, not %u", hak_range_top(),
+               first_top);
+    go_back(torn);
+}
+
+void fuzz_state_drop(void) {
+    go_back(true);
+}
+
+/* ---- the state before that ---------------------------------------------------------------------------------- */
+
+static struct saved untouched;
+
+/* core/'s own constructor, which allocates, comes later. */
+__attribute__((constructor(101))) static void keep_untouched(void) {
+    save(&untouched, __start_hak_data, (size_t)(__stop_hak_data - __start_hak_data));
+}
+
+void fuzz_state_untouched(void) {
+    restore(&untouched);
+    memset(bss.start, 0, bss.bytes);
+    for (unsigned i = 0; i < FUZZ_THREADS; i++)
+        if (i != FUZZ_THREAD_GONE) threads[i].heap = (struct hak_heap *)(uintptr_t)&hak_heap_none;
+    hak_heap_tls = threads[0].heap;
+}
+
+void fuzz_state_untouched_end(void) {
+    threads_end();
     restore(&data);
     restore(&bss);
     threads_begin();

@@ -20,7 +20,18 @@ void fuzz_state_init(void);
  * the range may be lost, and their place is mapped anew. */
 void fuzz_state_end(bool torn);
 
+/* The same, whatever the state of the heap: for runs of which nobody can say what is left. */
+void fuzz_state_drop(void);
+
+/* Back to before the first use: no range, no heap, for no thread. Ends like fuzz_state_end, but the next state is again the
+ * first one. */
+void fuzz_state_untouched(void);
+void fuzz_state_untouched_end(void);
+
 void fuzz_thread_switch(unsigned thread);
+
+/* The thread that runs gives its heap back, if it has one; its calls are those of a thread that has ended. */
+void fuzz_thread_teardown(void);
 
 /* The thread that runs ends; its next call is that of a new thread. Thread 0 and the last one stay. */
 void fuzz_thread_end(void);

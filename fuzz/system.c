@@ -60,6 +60,13 @@ void fuzz_time_passes(uint32_t milliseconds) {
     now += milliseconds;
 }
 
+const char *__asan_default_options(void);
+
+/* The blocks that AddressSanitizer would keep are the fuzzer's own; the more there are, the longer takes a fork. */
+const char *__asan_default_options(void) {
+    return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
+}
+
 _Noreturn void fuzz_fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -42,6 +42,13 @@ struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const vo
     return record_of(slab, block);
 }
 
+/* That of its header byte's granule, in which no slab is as long as the block lives. */
+struct hak_audit_block *hak_audit_large_of(const void *user) {
+    struct hak_audit_block *first = atomic_load_explicit(&records, memory_order_acquire);
+    if (HAK_UNLIKELY(hak_audit_options.level < 2 || first == NULL)) return NULL;
+    return &first[hak_granule_of((const char *)user - 1) * GRANULE_RECORDS];
+}
+
 /* AddressSanitizer's own functions; its header would ask for it in every build. */
 void __asan_poison_memory_region(void const volatile *start, size_t bytes);
 void __asan_unpoison_memory_region(void const volatile *start, size_t bytes);
@@ -243,43 +250,86 @@ void hak_audit_free(void *user) {
     block_ended(user, __builtin_frame_address(0));
 }
 
+static void block_resized(const struct hak_slab *slab, void *block, size_t size) {
+    struct hak_audit_block *record = record_of(slab, block);
+    if (record == NULL) return;
+    size_t room = room_of(slab);
+    expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, block);
+    canary_check(slab, block, record->size, room);
+    unpoison(block, room);
+    record->size = (uint32_t)size;
+    canary_set(block, size, room);
+}
+
 void hak_audit_resize(void *user, size_t size) {
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
     if (HAK_VALGRIND) hak_valgrind_resized(user, user, hak_valgrind_usable(user, room), size, room);
-    struct hak_audit_block *record = record_of(slab, user);
-    if (record == NULL) return;
-    expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, user);
-    canary_check(slab, user, record->size, room);
-    unpoison(user, room);
-    record->size = (uint32_t)size;
-    canary_set(user, size, room);
+    block_resized(slab, user, size);
 }
 
+/* To the byte: what lies behind is the canary's. */
 size_t hak_audit_usable(const void *block, const void *user, size_t room) {
     const struct hak_slab *slab = hak_slab_find(block);
-    const struct hak_audit_block *record = slab != NULL ? record_of(slab, block) : NULL;
-    size_t offset = (size_t)((const char *)user - (const char *)block);
-    if (record != NULL && record->state == HAK_AUDIT_LIVE) room = record->size - offset;
+    const struct hak_large *large = slab == NULL ? hak_large_find(block) : NULL;
+    const struct hak_audit_block *record = slab != NULL ? record_of(slab, block) : hak_audit_large_of(block);
+    if (record != NULL && record->state == HAK_AUDIT_LIVE)
+        room =
+            (large != NULL ? large->size : record->size) - (size_t)((const char *)user - (const char *)block);
     return HAK_VALGRIND ? hak_valgrind_usable(user, room) : room;
 }
 
-/* ---- what only Valgrind has to know ------------------------------------------------------------------- */
+/* ---- large blocks, and aligned ones inside of others ---------------------------------------------------- */
+
+static void large_guard(void *user, size_t size, const void *frame) {
+    struct hak_audit_block *record = hak_audit_large_of(user);
+    if (record == NULL) return;
+    *record = (struct hak_audit_block){.state = HAK_AUDIT_LIVE, .alloc_site = hak_audit_site_of(frame)};
+    canary_set(user, size, hak_large_usable(hak_large_find(user)));
+}
+
+/* False if the block has no guard, having begun before the audit was there. */
+static bool large_check(void *user) {
+    struct hak_audit_block *record = hak_audit_large_of(user);
+    const struct hak_large *large = hak_large_find(user);
+    if (record == NULL || record->state != HAK_AUDIT_LIVE) return false;
+    canary_check(NULL, user, large->size, hak_large_usable(large));
+    unpoison(user, hak_large_usable(large));
+    return true;
+}
+
+/* The place may be a slab's next, whose records begin as uncarved blocks; the sites are kept until then. */
+static void large_unguard(void *user, const void *frame) {
+    struct hak_audit_block *record = hak_audit_large_of(user);
+    record->free_site = hak_audit_site_of(frame);
+    record->state = HAK_AUDIT_UNCARVED;
+}
 
 void hak_audit_large_begun(void *user, size_t size, bool zero) {
     if (HAK_VALGRIND) hak_valgrind_begun(user, size, hak_large_usable(hak_large_find(user)), zero);
+    large_guard(user, size, __builtin_frame_address(0));
 }
 
 void hak_audit_large_ended(void *user) {
     if (HAK_VALGRIND) hak_valgrind_ended(user);
+    if (large_check(user)) large_unguard(user, __builtin_frame_address(0));
+}
+
+void hak_audit_large_resizing(void *user) {
+    large_check(user);
 }
 
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size) {
     if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size, hak_large_usable(hak_large_find(user)));
+    struct hak_audit_block *record = hak_audit_large_of(old);
+    if (old != user && record != NULL && record->state == HAK_AUDIT_LIVE)
+        large_unguard(old, __builtin_frame_address(0));
+    large_guard(user, size, __builtin_frame_address(0));
 }
 
 /* The program's block is the inner one. */
 void hak_audit_aligned(void *block, void *user, size_t size) {
+    block_resized(hak_slab_find(block), block, (size_t)((char *)user - (char *)block) + size);
     if (!HAK_VALGRIND) return;
     hak_valgrind_ended(block);
     hak_valgrind_begun(user, size, size, false);

@@ -30,6 +30,10 @@ bool hak_audit_blocks_open(void);
  * level 2. */
 struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block);
 
+/* The record of the large block at this address, or of the last one that was; NULL as above. It knows sites only: size and
+ * state are the allocator's own. */
+struct hak_audit_block *hak_audit_large_of(const void *user);
+
 /* A batch moves a block: its state must be the one that this batch starts from. */
 void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block);
 

@@ -22,6 +22,13 @@ static void add_slab(struct leak *leaks, const struct hak_slab *slab) {
     }
 }
 
+static void add_large(struct leak *leaks, const struct hak_large *large) {
+    const struct hak_audit_block *record = hak_audit_large_of(large->user);
+    if (record == NULL || record->state != HAK_AUDIT_LIVE) return;
+    leaks[record->alloc_site].blocks++;
+    leaks[record->alloc_site].bytes += large->size;
+}
+
 static void print_leak(const struct leak *leak, uint32_t site) {
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit: still live: ");
@@ -49,19 +56,12 @@ void hak_audit_leaks(void) {
     struct leak *leaks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (leaks == MAP_FAILED || !hak_range_is_there()) return;
     uint32_t top = hak_range_top();
-    for (uint32_t granule = 1; granule < top; granule++)
-        if (hak_kind_of(granule) == HAK_KIND_SLAB) add_slab(leaks, hak_slot_address(granule));
+    for (uint32_t granule = 1; granule < top; granule++) {
+        enum hak_kind kind = hak_kind_of(granule);
+        if (kind == HAK_KIND_SLAB) add_slab(leaks, hak_slot_address(granule));
+        if (kind == HAK_KIND_LARGE) add_large(leaks, hak_large_at(granule));
+    }
     print_largest(leaks);
     hak_audit_symbolize_end();
-    struct hak_large_stats large = hak_large_stats();
-    if (large.live_blocks > 0) {
-        struct hak_text line = {.length = 0};
-        hak_text_add(&line, "hakmem: audit: still live: ");
-        hak_text_add_number(&line, large.live_bytes);
-        hak_text_add(&line, " bytes in ");
-        hak_text_add_number(&line, large.live_blocks);
-        hak_text_add(&line, " large blocks");
-        hak_audit_print(&line);
-    }
     munmap(leaks, bytes);
 }

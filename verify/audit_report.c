@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/heap.h"
+#include "core/large.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_site.h"
@@ -147,8 +148,9 @@ void hak_audit_print_site(const char *what, uint32_t site) {
 
 /* What is known of a pointer that may be no block's. */
 static const struct hak_audit_block *record_of(const void *block) {
-    const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
-    return slab != NULL ? hak_audit_block_of(slab, block) : NULL;
+    if (!hak_range_has(block)) return NULL;
+    const struct hak_slab *slab = hak_slab_find(block);
+    return slab != NULL ? hak_audit_block_of(slab, block) : hak_audit_large_of(block);
 }
 
 static void print_block(const void *block) {
@@ -160,7 +162,8 @@ static void print_block(const void *block) {
         hak_text_add(&line, ", ");
         hak_text_add(&line, hak_audit_state_name(record->state));
         hak_text_add(&line, ", size ");
-        hak_text_add_number(&line, record->size);
+        const struct hak_large *large = hak_large_find(block);
+        hak_text_add_number(&line, large != NULL ? large->size : record->size);
     }
     if (hak_range_has(block)) {
         hak_text_add(&line, ", header ");
@@ -176,6 +179,10 @@ static void print_sites(const void *block) {
     hak_audit_print_site("allocated by", record->alloc_site);
     hak_audit_print_site("freed by", record->free_site);
     hak_audit_symbolize_end();
+}
+
+void hak_audit_explain(const void *block) {
+    print_sites(block);
 }
 
 static void print_slab(const struct hak_slab *slab) {

@@ -63,10 +63,11 @@ static inline bool hak_audit_follows_blocks(void) {
  * valgrind build has them. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
-/* A large block began, all zero or not, or is about to end. */
+/* A large block began, all zero or not, or is about to end, or to be resized. */
 void hak_audit_large_begun(void *user, size_t size, bool zero);
 void hak_audit_large_ended(void *user);
-/* A large block has a new size, and a new place if `old` is not `user`. */
+void hak_audit_large_resizing(void *user);
+/* It has a new size, and a new place if `old` is not `user`. */
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
 /* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
 void hak_audit_aligned(void *block, void *user, size_t size);
@@ -88,6 +89,9 @@ bool hak_record_option(const char *setting);
 void hak_audit_resize(void *user, size_t size);
 /* Bytes that the program may use at `user`, which is the live block `block` or aligned inside of it, of `room`. */
 size_t hak_audit_usable(const void *block, const void *user, size_t room);
+/* An error of the program has been said, which the process does not survive: what is known of the block, or of what was one
+ * at this address? */
+void hak_audit_explain(const void *block);
 /* The library was loaded, and the process ends. */
 void hak_audit_begin(void);
 void hak_audit_end(void);
@@ -112,6 +116,10 @@ HAK_INLINE void hak_hook_large_begun(void *user, size_t size, bool zero) {
 
 HAK_INLINE void hak_hook_large_ended(void *user) {
     if (HAK_AUDIT) hak_audit_large_ended(user);
+}
+
+HAK_INLINE void hak_hook_large_resizing(void *user) {
+    if (HAK_AUDIT) hak_audit_large_resizing(user);
 }
 
 HAK_INLINE void hak_hook_large_resized(void *old, void *user, size_t old_size, size_t size) {
@@ -161,6 +169,10 @@ HAK_INLINE void hak_hook_resize(void *user, size_t size) {
 
 HAK_INLINE size_t hak_hook_usable(const void *block, const void *user, size_t room) {
     return HAK_AUDIT ? hak_audit_usable(block, user, room) : room;
+}
+
+HAK_INLINE void hak_hook_report(const void *block) {
+    if (HAK_AUDIT) hak_audit_explain(block);
 }
 
 HAK_INLINE void hak_hook_begin(void) {

@@ -47,13 +47,16 @@ static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
 }
 
 /* The table is constant: its page was made read-only after relocation. */
-static void table_write(const struct hak_os_table *table) {
+void hak_os_table_write(const struct hak_os_table *table) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)&hak_os & ~(page - 1);
     uintptr_t end = ((uintptr_t)(&hak_os + 1) + page - 1) & ~(page - 1);
     int bad = mprotect((void *)start, end - start, PROT_READ | PROT_WRITE);
     HAK_CHECK(bad == 0);
-    *(struct hak_os_table *)(uintptr_t)&hak_os = *table;
+    struct hak_os_table *written = (struct hak_os_table *)(uintptr_t)&hak_os;
+    __asm__("" : "+r"(written)); /* clang drops stores to what it knows to be constant */
+    *written = *table;
+    HAK_CHECK(((const volatile struct hak_os_table *)&hak_os)->reserve == table->reserve);
 }
 
 void hak_os_faults_begin(size_t first, bool for_ever) {
@@ -71,10 +74,10 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     fail_for_ever = for_ever;
     failed_moves = first; /* the first one that fails is of either kind */
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
-    table_write(&faulty);
+    hak_os_table_write(&faulty);
 }
 
 size_t hak_os_faults_end(void) {
-    table_write(&original);
+    hak_os_table_write(&original);
     return atomic_load_explicit(&calls, memory_order_relaxed);
 }

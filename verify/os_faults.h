@@ -6,6 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct hak_os_table;
+
+/* Puts another table in the place of hak_os. */
+void hak_os_table_write(const struct hak_os_table *table);
+
 /* From here on counts calls, and fails number `first` (0 is the next one) and, if `for_ever`, all later ones.
  */
 void hak_os_faults_begin(size_t first, bool for_ever);

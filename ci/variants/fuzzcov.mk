@@ -7,6 +7,6 @@ HAK_ASAN := 0
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer
 VARIANT_LDFLAGS := -fprofile-instr-generate
-VARIANT_CORE_CFLAGS := -fprofile-instr-generate -fcoverage-mapping -include fuzz/sections.h
-VARIANT_SRCS := $(AUDIT_SRCS)
+VARIANT_CORE_CFLAGS := -fprofile-instr-generate -fcoverage-mapping -include fuzz/sections.h -include verify/explore/yields.h
+VARIANT_SRCS := $(AUDIT_SRCS) verify/explore/yields.c
 FUZZ_ENGINE := -fsanitize=fuzzer

@@ -8,4 +8,5 @@ HAK_ASAN := 0
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 VARIANT_LDFLAGS := -fsanitize=thread
+VARIANT_FUZZ_CFLAGS := -DFUZZ_REAL_THREADS
 FUZZ_ENGINE := -fsanitize=fuzzer

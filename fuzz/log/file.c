@@ -27,6 +27,10 @@ void *log_memory(size_t bytes) {
     return memory;
 }
 
+void log_memory_end(void *memory, size_t bytes) {
+    munmap(memory, bytes > 0 ? bytes : 1);
+}
+
 static bool visit_nothing(const struct oplog_op *op, size_t offset, void *context) {
     (void)op;
     (void)offset;

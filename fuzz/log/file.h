@@ -22,6 +22,7 @@ _Noreturn void log_die(enum log_exit status, const char *format, ...) __attribut
 
 /* Zero bytes that are in no allocator; without memory until they are written. */
 void *log_memory(size_t bytes);
+void log_memory_end(void *memory, size_t bytes);
 
 /* Maps a file and reads it once; whatever is wrong ends the program. */
 void log_open(struct log_file *log, const char *path);

@@ -9,7 +9,7 @@
 # its row of table.txt demands are run. One line each: bug, detector, seen or NOT SEEN, operations to detection,
 # seconds, and what was said first. Status 0 only if every bug was seen by every detector that its row demands.
 #
-# Detectors, all of them seeded_driver_internal in one variant:
+# Detectors, all but the last seeded_driver_internal in one variant:
 #   release   the checks that stay on, and the driver's own proofs
 #   debug     an assertion, or a check of the allocator itself
 #   audit1    the audit at level 1, or an assertion or a check of the allocator itself
@@ -18,6 +18,7 @@
 #   asan      a report of AddressSanitizer, with the audit at level 2
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
 #   memcheck  a report of Memcheck, without the audit's; only in the matrix
+#   explore   a finding of the explorer, up to one preemption
 # DETECTOR+hang: the alarm that ends a hanging driver counts as seen, too.
 #
 # HAK_SEEDED_JOBS   bugs worked on at once; default: processors
@@ -28,7 +29,7 @@ root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
 memcheck_phases=(single batch resize)
-all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck
+all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck,explore
 
 die() {
     printf 'seeded: %s\n' "$1" >&2
@@ -46,7 +47,7 @@ row_of() { rows | awk -v id="$1" '$1 == id'; }
 # variant_of DETECTOR
 variant_of() {
     case $1 in
-    release | debug | asan | tsan) echo "$1" ;;
+    release | debug | asan | tsan | explore) echo "$1" ;;
     audit1 | audit2) echo audit ;;
     memcheck) echo valgrind ;;
     *) die "no detector '$1'" ;;
@@ -55,6 +56,10 @@ variant_of() {
 
 # programs_of VARIANT: what its detectors run
 programs_of() {
+    if [ "$1" = explore ]; then
+        printf out/explore/explore
+        return
+    fi
     printf 'out/%s/tests/seeded_driver_internal ' "$1"
     [ "$1" != tsan ] || printf 'out/tsan/tests/stress_internal'
 }
@@ -76,6 +81,7 @@ run_detector() {
             --soname-synonyms=somalloc=nouserintercepts \
             out/valgrind/tests/seeded_driver_internal 1 "${memcheck_phases[@]}"
         ;;
+    explore) timeout -k 5 60 out/explore/explore --first --preemptions 1 ;;
     release) timeout -k 5 60 out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1
 }
@@ -86,6 +92,7 @@ was_seen() {
     case $1 in
     *+hang) [ "$2" -eq 142 ] || was_seen "${1%+hang}" "$2" "$3" ;;
     release) [ "$2" -ne 142 ] && [ "$2" -ne 124 ] ;;
+    explore) grep -qE '^hakmem: |: schedule ' "$3" ;;
     asan) grep -q 'ERROR: AddressSanitizer' "$3" ;;
     tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
     memcheck) grep -qE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall param|Source and dest|Mismatched)' "$3" ;;
@@ -96,8 +103,8 @@ was_seen() {
 # first_words OUTPUT: what was said first, short
 first_words() {
     local line
-    line=$(grep -m 1 -E '^hakmem: |^seeded driver: |(WARNING: Thread|ERROR: Address)Sanitizer|: [A-Za-z].* fails: ' "$1" || true)
-    sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/ \(pid=.*//; s/^==[0-9]+==//; s/ on address.*//' <<<"${line:-no word}" | cut -c 1-90
+    line=$(grep -m 1 -E '^hakmem: |^seeded driver: |^[a-z-]+: (explore|hakmem|fuzz): |(WARNING: Thread|ERROR: Address)Sanitizer|: [A-Za-z].* fails: ' "$1" || true)
+    sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/^[a-z-]+: (explore|hakmem|fuzz): //; s/ \(pid=.*//; s/^==[0-9]+==//; s/ on address.*//' <<<"${line:-no word}" | cut -c 1-90
 }
 
 # detect ID NAME DETECTOR: one line of the result; 1 if it is not as it should be
@@ -209,7 +216,7 @@ trap 'rm -rf "$work"' EXIT
 base=$work/base
 export work base
 mkdir "$base"
-cp -a "$root"/{Makefile,ci,core,verify,bench} "$base"
+cp -a "$root"/{Makefile,ci,core,verify,fuzz,bench} "$base"
 variants=$(for id in "${ids[@]}"; do
     if [ "$matrix" = 1 ]; then echo "$all_detectors"; else row_of "$id" | cut -d ' ' -f 3; fi | tr ',' '\n'
 done | while read -r detector; do

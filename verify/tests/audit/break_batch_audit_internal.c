@@ -354,6 +354,24 @@ static void writes_behind_and_resizes(void) {
     hak_realloc(blocks[5], SIZE - 1);
 }
 
+static void writes_behind_a_large_block(void) {
+    char *block = hak_malloc(100000);
+    block[100000] = 1;
+    hak_free(block);
+}
+
+static void writes_behind_a_large_block_and_resizes(void) {
+    char *block = hak_malloc(100000);
+    block[100063] = 1;
+    hak_realloc(block, 300000);
+}
+
+static void writes_behind_an_aligned_block(void) {
+    char *block = hak_aligned_alloc(256, 100);
+    block[100] = 1;
+    hak_free(block);
+}
+
 static void writes_after_free(void) {
     hak_free(blocks[5]);
     ((char *)blocks[5])[SIZE - 10] = 1;
@@ -413,6 +431,9 @@ static const struct kind kinds[] = {
     KIND(allocates_from_the_list_of_another),
     KIND(writes_behind),
     KIND(writes_behind_and_resizes),
+    KIND(writes_behind_a_large_block),
+    KIND(writes_behind_a_large_block_and_resizes),
+    KIND(writes_behind_an_aligned_block),
     KIND(writes_after_free),
 };
 

@@ -48,11 +48,11 @@ with_stand_in() {
 }
 
 gives_addresses() {
-    [ "${#lines[@]}" -eq 3 ]
-    [ "${lines[0]}" = "hakmem: audit: still live: 120 bytes in 3 blocks" ]
-    [[ ${lines[1]} =~ ^"hakmem: audit:   allocated by program+"(0x[0-9a-f]+)" program+0x" ]]
+    [ "${#lines[@]}" -eq 4 ]
+    [ "${lines[0]}" = "hakmem: audit: still live: 200000 bytes in 1 blocks" ]
+    [ "${lines[2]}" = "hakmem: audit: still live: 120 bytes in 3 blocks" ]
+    [[ ${lines[3]} =~ ^"hakmem: audit:   allocated by program+"(0x[0-9a-f]+)" program+0x" ]]
     addr2line -f -e program "${BASH_REMATCH[1]}" | grep -qx one
-    [ "${lines[2]}" = "hakmem: audit: still live: 200000 bytes in 1 large blocks" ]
 }
 
 @test "what is live at exit is listed by function, file and line, also in the log" {
@@ -61,7 +61,8 @@ gives_addresses() {
     says "hakmem: audit: still live: 120 bytes in 3 blocks" \
         "hakmem: audit:   allocated by #0 one at leak.c:5" \
         "hakmem: audit:                #1 main at leak.c:10"
-    says "hakmem: audit: still live: 200000 bytes in 1 large blocks"
+    says "hakmem: audit: still live: 200000 bytes in 1 blocks" \
+        "hakmem: audit:   allocated by #0 main at leak.c:13"
     [[ $output != *libhakmem* ]]
     diff log <(printf '%s\n' "$output")
 }
@@ -76,6 +77,24 @@ gives_addresses() {
         "hakmem: audit:            #1 main at write_after_free.c:14"
 }
 
+@test "an error of the program names who allocated and freed the block: small, aligned, large, given back" {
+    compiled freed_twice.c -O0 -g
+    for size in 100 aligned 100000; do
+        run timeout 60 env HAKMEM_AUDIT_LEVEL=2 LD_PRELOAD="$AUDIT/libhakmem.so" ./program "$size"
+        echo "$output"
+        [ "$status" -eq 134 ]
+        [[ ${lines[0]} == "hakmem: free(): double free: "* ]]
+        says "hakmem: audit:   allocated by #0 take at freed_twice.c:8" \
+            "hakmem: audit:                #1 main at freed_twice.c:17"
+        says "hakmem: audit:   freed by #0 give at freed_twice.c:12" \
+            "hakmem: audit:            #1 main at freed_twice.c:18"
+    done
+    run timeout 60 env HAKMEM_AUDIT_LEVEL=2 HAKMEM_BIGCACHE_MB=0 LD_PRELOAD="$AUDIT/libhakmem.so" ./program 100000
+    [[ ${lines[0]} == "hakmem: free(): double free: "*", in no block" ]]
+    says "hakmem: audit:   freed by #0 give at freed_twice.c:12" \
+        "hakmem: audit:            #1 main at freed_twice.c:18"
+}
+
 @test "C++ names are those of the source, and inlined functions are there" {
     compiled leak_cxx.cc -O2 -g -fno-omit-frame-pointer
     reported 0
@@ -88,7 +107,8 @@ gives_addresses() {
 @test "without debug information there are symbols, without symbols the file and the place in it" {
     compiled leak.c -O0
     reported 0
-    [[ ${lines[1]} =~ ^"hakmem: audit:   allocated by #0 one+0x"[0-9a-f]+" (program+0x"[0-9a-f]+")"$ ]]
+    [ "${lines[3]}" = "hakmem: audit: still live: 120 bytes in 3 blocks" ]
+    [[ ${lines[4]} =~ ^"hakmem: audit:   allocated by #0 one+0x"[0-9a-f]+" (program+0x"[0-9a-f]+")"$ ]]
     compiled leak.c -O0 -s
     reported 0
     [[ ${lines[1]} =~ ^"hakmem: audit:   allocated by #0 program+0x"[0-9a-f]+$ ]]

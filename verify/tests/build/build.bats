@@ -235,7 +235,7 @@ C
 }
 
 @test "help and list explain themselves, and a wrong command fails" {
-    for command in run test release debug verify bench golden list clean help; do
+    for command in run test release debug verify bench golden replay shrink list clean help; do
         "$HAK_ROOT/build.sh" help | grep -q "^  $command"
     done
     run "$HAK_ROOT/build.sh" list

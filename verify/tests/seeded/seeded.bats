@@ -44,7 +44,7 @@ seeded() {
 @test "a patch that does not apply, and a bug that nobody sees, are failures" {
     copy=$BATS_TEST_TMPDIR/copy
     mkdir "$copy"
-    cp -r "$HAK_ROOT"/{Makefile,ci,core,verify,bench} "$copy"
+    cp -r "$HAK_ROOT"/{Makefile,ci,core,verify,fuzz,bench} "$copy"
     printf '%s\n' '--- a/core/heap.c' '+++ b/core/heap.c' '@@ -1,1 +1,1 @@' '-no such line' '+another' \
         >"$copy/verify/seeded/90_stale.patch"
     printf '%s\n' '--- a/core/size_class.c' '+++ b/core/size_class.c' '@@ -1,1 +1,1 @@' '-#include "core/size_class.h"' \

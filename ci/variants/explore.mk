@@ -1,0 +1,14 @@
+# The real allocator for the explorer (verify/explore/): audit, every assertion, each step and plain access told; needs clang.
+# core/'s variables lie in sections of their own, so that each schedule begins with the same state (fuzz/state.h).
+CC := clang
+HAK_DEBUG := 1
+HAK_AUDIT := 1
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 0
+HAK_VALGRIND := 0
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer
+VARIANT_LDFLAGS :=
+# The calls for plain accesses are ThreadSanitizer's, and go to accesses.c.
+VARIANT_CORE_CFLAGS := -include fuzz/sections.h -include verify/explore/yields.h -fsanitize=thread \
+    $(addprefix -mllvm -tsan-instrument-,atomics=0 func-entry-exit=0 memintrinsics=0)
+VARIANT_SRCS := $(AUDIT_SRCS) verify/explore/yields.c verify/explore/accesses.c

@@ -1,0 +1,206 @@
+/* The remote protocol alone (core/remote.h): a home with a few slabs of few blocks, threads that send blocks home in runs,
+ * and the home's ruler, who collects. A block is at each moment in one place, which is written in it: who has the right to
+ * the block has the right to that, so the protocol orders these writes, too.
+ *
+ * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, their order is the
+ * system's, and a missing order between two of them is a race on a block, a slab or a place. */
+#include <string.h>
+
+#include "core/remote.h"
+#include "fuzz/remote_threads.h"
+
+#define SLABS  3u
+#define BLOCKS 6u /* of a slab */
+#define SLOTS  8u /* blocks that any thread may send home */
+
+enum kind { SEND, TAKE, COLLECT, COLLECT_ONE };
+
+static enum kind kind_of(const struct fuzz_op *op) {
+    static const uint8_t kinds[] = {SEND, SEND, SEND, TAKE, TAKE, COLLECT, COLLECT, COLLECT_ONE};
+    return (enum kind)kinds[op->kind % sizeof kinds];
+}
+
+enum place { FREE, OUT, SENT }; /* in its slab's freelist; in a slot or a thread's hand; in a remote list */
+
+struct node {
+    struct hak_block block;
+    enum place place;
+    unsigned slab;
+};
+
+static struct hak_home home;
+static struct hak_slab slabs[SLABS];
+static struct node nodes[SLABS][BLOCKS];
+static _Atomic(struct node *) slots[SLOTS];
+static struct {
+    unsigned begun;    /* written by who begins one, */
+    unsigned notified; /* and by the ruler */
+} epochs[SLABS];
+
+static struct node *node_of(struct hak_block *block) {
+    return (struct node *)(void *)block;
+}
+
+static void expect_place(const struct node *node, enum place place) {
+    FUZZ_CHECK(node->place == place, "block %td of slab %u is in place %d, not %d", node - nodes[node->slab],
+               node->slab, (int)node->place, (int)place);
+}
+
+/* ---- any thread -------------------------------------------------------------------------------------------- */
+
+struct run {
+    struct hak_block *head, *tail;
+    uint32_t count;
+};
+
+static void run_add(struct run *run, struct node *node) {
+    expect_place(node, OUT);
+    node->place = SENT;
+    node->block.next = run->head;
+    if (run->count == 0) run->tail = &node->block;
+    run->head = &node->block;
+    run->count++;
+}
+
+static void run_send(struct run *run, unsigned slab) {
+    if (run->count == 0) return;
+    if (!hak_remote_push(&slabs[slab], run->head, run->tail, run->count)) return;
+    epochs[slab].begun++;
+    FUZZ_CHECK(epochs[slab].begun == epochs[slab].notified + 1, "slab %u: epoch %u begins, and %u have ended",
+               slab, epochs[slab].begun, epochs[slab].notified);
+    hak_home_notify(&home, &slabs[slab]);
+}
+
+/* The blocks of some slots go home, those of one slab at once. */
+static void send(const struct fuzz_op *op) {
+    struct run runs[SLABS] = {{0}};
+    for (unsigned i = 0; i <= op->align % 4u; i++) {
+        struct node *node = atomic_exchange(&slots[(op->slot + i) % SLOTS], NULL);
+        if (node != NULL) run_add(&runs[node->slab], node);
+    }
+    for (unsigned i = 0; i < SLABS; i++)
+        run_send(&runs[(op->slot + i) % SLABS], (op->slot + i) % SLABS);
+}
+
+/* ---- the ruler --------------------------------------------------------------------------------------------- */
+
+static void put_back(struct node *node) {
+    struct hak_slab *slab = &slabs[node->slab];
+    node->place = FREE;
+    node->block.next = slab->freelist;
+    slab->freelist = &node->block;
+    slab->used--;
+}
+
+/* Blocks of the slab go out, to whoever finds them. */
+static void take(const struct fuzz_op *op) {
+    struct hak_slab *slab = &slabs[op->align % SLABS];
+    for (unsigned i = 0; i <= op->size % BLOCKS && slab->freelist != NULL; i++) {
+        struct node *node = node_of(slab->freelist);
+        expect_place(node, FREE);
+        slab->freelist = node->block.next;
+        slab->used++;
+        node->place = OUT;
+        struct node *before = atomic_exchange(&slots[(op->slot + i) % SLOTS], node);
+        if (before != NULL) {
+            expect_place(before, OUT);
+            put_back(before);
+        }
+    }
+}
+
+static void collect_slab(struct hak_slab *slab) {
+    unsigned number = (unsigned)(slab - slabs);
+    FUZZ_CHECK(number < SLABS, "a slab that is none is notified");
+    /* Before the list is taken: a new epoch may begin behind that. */
+    epochs[number].notified++;
+    FUZZ_CHECK(epochs[number].begun == epochs[number].notified, "slab %u: %u notifications in %u epochs",
+               number, epochs[number].notified, epochs[number].begun);
+    uint64_t word = hak_remote_take(slab);
+    uint32_t count = hak_remote_word_count(word), found = 0;
+    FUZZ_CHECK(count > 0 && count <= slab->used, "slab %u: %u blocks come home, and %u are out", number,
+               count, slab->used);
+    for (struct hak_block *block = hak_remote_word_head(word), *next; block != NULL; block = next, found++) {
+        next = block->next;
+        expect_place(node_of(block), SENT);
+        FUZZ_CHECK(node_of(block)->slab == number, "a block of slab %u comes home to %u",
+                   node_of(block)->slab, number);
+        put_back(node_of(block));
+    }
+    FUZZ_CHECK(found == count, "slab %u: %u blocks come home, and the list has %u", number, count, found);
+}
+
+/* `most`: of the notified slabs; the others wait in the ruler's hand until its next collect. */
+static void collect(unsigned most) {
+    static struct hak_slab *rest;
+    if (rest == NULL) rest = hak_home_take_notified(&home);
+    for (; rest != NULL && most > 0; most--) {
+        struct hak_slab *slab = rest;
+        rest = slab->notify_next; /* first: a new epoch may begin as soon as the list is taken */
+        collect_slab(slab);
+    }
+}
+
+static void run_op(const struct fuzz_op *op) {
+    enum kind kind = kind_of(op);
+    if (kind == SEND || fuzz_remote_thread() != 0)
+        send(op);
+    else if (kind == TAKE)
+        take(op);
+    else
+        collect(kind == COLLECT ? SLABS : 1);
+}
+
+/* ---- inputs ------------------------------------------------------------------------------------------------ */
+
+static void begin(void) {
+    memset(nodes, 0, sizeof nodes);
+    memset(epochs, 0, sizeof epochs);
+    for (unsigned s = 0; s < SLABS; s++) {
+        slabs[s] = (struct hak_slab){.home = &home, .capacity = BLOCKS};
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            nodes[s][i].slab = s;
+            nodes[s][i].block.next = slabs[s].freelist;
+            slabs[s].freelist = &nodes[s][i].block;
+        }
+    }
+}
+
+/* All blocks are in their slabs: none was lost, none is there twice. */
+static void expect_home(unsigned s) {
+    unsigned count = 0;
+    FUZZ_CHECK(hak_remote_count(&slabs[s]) == 0 && slabs[s].used == 0, "slab %u: %u blocks wait, %u are out",
+               s, hak_remote_count(&slabs[s]), slabs[s].used);
+    FUZZ_CHECK(epochs[s].begun == epochs[s].notified, "slab %u: %u epochs, %u notifications", s,
+               epochs[s].begun, epochs[s].notified);
+    for (struct hak_block *block = slabs[s].freelist; block != NULL && count <= BLOCKS; block = block->next) {
+        expect_place(node_of(block), FREE);
+        count++;
+    }
+    FUZZ_CHECK(count == BLOCKS, "slab %u: %u blocks in its list", s, count);
+}
+
+static void end(void) {
+    for (unsigned i = 0; i < SLABS + 1; i++)
+        collect(SLABS); /* first what was left over, then what is new */
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct node *node = atomic_exchange(&slots[i], NULL);
+        if (node != NULL) put_back(node);
+    }
+    for (unsigned s = 0; s < SLABS; s++)
+        expect_home(s);
+    FUZZ_CHECK(hak_home_take_notified(&home) == NULL, "a slab is notified, and nothing waits in it");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    begin();
+    fuzz_remote_run(data, size, run_op);
+    end();
+    return 0;
+}
+
+#ifndef FUZZ_REAL_THREADS
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    return fuzz_schedule_mutate(data, size, max_size, seed);
+}
+#endif

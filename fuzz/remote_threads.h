@@ -1,0 +1,13 @@
+/* The threads of fuzz_remote: virtual ones where there is a scheduler, else the system's. */
+#ifndef HAK_FUZZ_REMOTE_THREADS_H
+#define HAK_FUZZ_REMOTE_THREADS_H
+
+#include "fuzz/schedule.h"
+
+/* The thread that runs. */
+unsigned fuzz_remote_thread(void);
+
+/* Does the input's operations, each on its thread. */
+void fuzz_remote_run(const uint8_t *data, size_t size, void (*run)(const struct fuzz_op *op));
+
+#endif

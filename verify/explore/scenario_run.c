@@ -1,0 +1,67 @@
+#include "core/hakmem.h"
+#include "core/refill.h"
+#include "verify/audit.h"
+#include "verify/explore/blocks.h"
+#include "verify/explore/scenarios.h"
+#include "verify/explore/system.h"
+#include "verify/heap_check.h"
+
+/* ---- policies ---------------------------------------------------------------------------------------------- */
+
+static const struct hak_policy *policy_with(struct hak_policy *policy, struct hak_bin_policy bounds) {
+    static struct hak_policy standard;
+    if (standard.bins[0].cap_max == 0) standard = *hak_policy();
+    *policy = standard;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        policy->bins[bin] = bounds;
+    return policy;
+}
+
+/* A refill carves one block, and a bin holds four at most. It lies where the policies do that core/ makes itself, so that a
+ * write to it, which must not change, is seen. */
+static const struct hak_policy *tiny_policy(bool untouched) {
+    static struct hak_policy outside; /* for those who use it before there is a range */
+    struct hak_policy *policy = untouched ? &outside : hak_metadata_alloc(sizeof *policy);
+    EXPLORE_CHECK(policy != NULL, "no memory for a policy");
+    return policy_with(policy,
+                       (struct hak_bin_policy){.cap_min = 2, .cap_max = 4, .batch_min = 1, .batch_max = 1});
+}
+
+const struct hak_policy *explore_policy_roomy(void) {
+    static struct hak_policy policy;
+    return policy_with(
+        &policy, (struct hak_bin_policy){.cap_min = 2048, .cap_max = 2048, .batch_min = 64, .batch_max = 64});
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------- */
+
+#define HEAPS_MAX    (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
+#define GRANULES_MAX 256u /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+
+void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
+    struct hak_heap_check check;
+    fuzz_state_init();
+    hak_audit_options.level = scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
+    const struct hak_policy *policy = tiny_policy(scenario->untouched);
+    if (scenario->untouched) fuzz_state_untouched();
+    hak_policy_replace(policy);
+    if (!scenario->untouched) hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
+    if (scenario->begin != NULL) scenario->begin();
+    explore_run(scenario->bodies, strategy);
+    if (scenario->child) {
+        blocks_forget();
+        fuzz_state_drop();
+        return;
+    }
+    EXPLORE_CHECK(hak_check_heap(&check), "%zu equations do not hold when all threads are done",
+                  check.faults);
+    EXPLORE_CHECK(check.heaps <= HEAPS_MAX, "%zu heaps", check.heaps);
+    EXPLORE_CHECK(hak_range_top() <= GRANULES_MAX, "%u granules are in use", hak_range_top());
+    blocks_give_all();
+    if (scenario->untouched) {
+        fuzz_state_untouched_end();
+        explore_system_unreserve();
+    } else {
+        fuzz_state_end(false);
+    }
+}

@@ -1,0 +1,469 @@
+#include "verify/explore/scenarios.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#include "core/bigcache.h"
+#include "core/hakmem.h"
+#include "core/refill.h"
+#include "verify/explore/blocks.h"
+#include "verify/explore/system.h"
+
+/* A slab of the largest class of the pool has four blocks, one of the largest of the mid tier nine. */
+#define POOL_BIN   HAK_BIN_OF(POOL, 15)
+#define POOL_SIZE  ((size_t)53000)
+#define MID_BIN    HAK_BIN_OF(MID, 15)
+#define MID_SIZE   ((size_t)7000)
+#define LARGE_SIZE ((size_t)100000)
+
+/* ---- threads ----------------------------------------------------------------------------------------------- */
+
+/* The first `count` threads have heaps of their own from here on. */
+static void threads_have_heaps(unsigned count) {
+    for (unsigned thread = 1; thread < count; thread++) {
+        fuzz_thread_switch(thread);
+        hak_free(hak_malloc(1));
+    }
+    fuzz_thread_switch(0);
+}
+
+static void flush(unsigned bin) {
+    hak_flush(hak_heap_tls, bin, 0);
+}
+
+/* ---- a slab and its remote list ---------------------------------------------------------------------------- */
+
+/* Thread 0 owns a full slab of four blocks. */
+static void full_slab(void) {
+    threads_have_heaps(3);
+    for (unsigned slot = 0; slot < 4; slot++)
+        block_take(slot, POOL_SIZE);
+}
+
+static void free_one(void) {
+    block_give(0);
+    flush(POOL_BIN);
+}
+
+static void free_first_two(void) {
+    free_one();
+    block_give(1);
+    flush(POOL_BIN);
+}
+
+static void free_last_two(void) {
+    block_give(2);
+    block_give(3);
+    flush(POOL_BIN);
+}
+
+/* Without a heap of its own. */
+static void free_last_two_alone(void) {
+    block_give(2);
+    block_give(3);
+}
+
+static void collect_and_take(void) {
+    hak_collect(hak_heap_tls);
+    block_take(8, POOL_SIZE);
+}
+
+static void collect_twice(void) {
+    hak_collect(hak_heap_tls);
+    hak_collect(hak_heap_tls);
+}
+
+/* Two slabs of one class, both full. */
+static void two_full_slabs(void) {
+    full_slab();
+    for (unsigned slot = 4; slot < 8; slot++)
+        block_take(slot, POOL_SIZE);
+}
+
+static void free_in_both(void) {
+    free_one();
+    block_give(4);
+    flush(POOL_BIN);
+}
+
+static void free_in_both_backwards(void) {
+    block_give(5);
+    flush(POOL_BIN);
+    block_give(1);
+    flush(POOL_BIN);
+}
+
+/* The slab becomes empty while a block of it is on its way, and its place is wanted for another class. */
+static void free_rest_and_take_other_class(void) {
+    block_give(2);
+    block_give(3);
+    hak_flush_all(hak_heap_tls);
+    block_take(8, POOL_SIZE - 8192);
+}
+
+static void free_second(void) {
+    block_give(1);
+    flush(POOL_BIN);
+}
+
+/* ---- long lists -------------------------------------------------------------------------------------------- */
+
+#define MANY      1100u /* more than ten bits count */
+#define MANY_SIZE 24u
+#define MANY_BIN  HAK_BIN_OF(TINY, 1)
+
+static void *many[MANY];
+
+static void many_begin(void) {
+    threads_have_heaps(2);
+    hak_policy_replace(explore_policy_roomy());
+    for (unsigned thread = 0; thread < 2; thread++) {
+        fuzz_thread_switch(thread);
+        hak_flush_all(hak_heap_tls); /* its caps are this policy's now */
+    }
+    fuzz_thread_switch(0);
+    for (unsigned i = 0; i < MANY; i++)
+        many[i] = hak_malloc(MANY_SIZE);
+}
+
+static void free_many(void) {
+    for (unsigned i = 0; i < MANY; i++)
+        hak_free(many[i]);
+    flush(MANY_BIN);
+}
+
+static void collect_many(void) {
+    hak_collect(hak_heap_tls);
+    block_take(0, MANY_SIZE);
+}
+
+/* ---- ends and adoptions ------------------------------------------------------------------------------------ */
+
+/* Thread 1 owns a full slab, and has three blocks of another class in a bin. */
+static void thread_1_owns(void) {
+    threads_have_heaps(3);
+    fuzz_thread_switch(1);
+    for (unsigned slot = 0; slot < 4; slot++)
+        block_take(slot, POOL_SIZE);
+    for (unsigned slot = 4; slot < 7; slot++)
+        block_take(slot, MID_SIZE);
+    for (unsigned slot = 4; slot < 7; slot++)
+        block_give(slot);
+    fuzz_thread_switch(0);
+}
+
+/* The same, and it has ended. */
+static void thread_1_left(void) {
+    thread_1_owns();
+    fuzz_thread_switch(1);
+    fuzz_thread_end();
+    fuzz_thread_switch(0);
+}
+
+static void thread_ends(void) {
+    fuzz_thread_teardown();
+}
+
+static void end_and_free_first_two(void) {
+    fuzz_thread_teardown();
+    block_give(0);
+    block_give(1);
+}
+
+/* The pool has two heaps, one of them with memory. */
+static void two_threads_left(void) {
+    thread_1_left();
+    fuzz_thread_switch(2);
+    fuzz_thread_end();
+    fuzz_thread_switch(0);
+}
+
+static void thread_begins(void) {
+    block_take(8 + explore_fiber(), POOL_SIZE);
+}
+
+static void adopt(void) {
+    if (hak_heap_adopt(hak_heap_tls) == NULL) return;
+    hak_collect(hak_heap_tls);
+    block_take(8 + explore_fiber(), POOL_SIZE);
+    hak_heap_release_ruled(hak_heap_tls);
+}
+
+/* Threads 0 and 1 have a full slab each. */
+static void both_own(void) {
+    full_slab();
+    fuzz_thread_switch(1);
+    for (unsigned slot = 4; slot < 8; slot++)
+        block_take(slot, POOL_SIZE);
+    fuzz_thread_switch(0);
+}
+
+static void free_other_and_own(void) {
+    unsigned own = 4 * explore_fiber(), other = 4 - own;
+    block_give(other);
+    block_give(own + 1);
+    flush(POOL_BIN);
+    hak_collect(hak_heap_tls);
+}
+
+static void free_other_and_end(void) {
+    block_give(1);
+    fuzz_thread_teardown();
+}
+
+static void free_both_and_end(void) {
+    block_give(0);
+    block_give(4);
+    fuzz_thread_teardown();
+}
+
+/* ---- SuperSlabs, large blocks, trims ----------------------------------------------------------------------- */
+
+/* Thread 0 has a SuperSlab with one slab in it, of which one block lives. */
+static void one_block(void) {
+    threads_have_heaps(3);
+    block_take(0, MID_SIZE);
+    hak_flush_all(hak_heap_tls);
+}
+
+static void free_mid(void) {
+    block_give(0);
+    flush(MID_BIN);
+}
+
+static void collect_and_end_heap(void) {
+    hak_flush_all(hak_heap_tls);
+    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+}
+
+static void grow_and_take(void) {
+    hak_heap_grow(hak_heap_tls, MID_BIN);
+    block_take(8, MID_SIZE);
+}
+
+static void large_blocks(void) {
+    threads_have_heaps(3);
+    for (unsigned slot = 0; slot < 3; slot++)
+        block_take(slot, LARGE_SIZE);
+    block_give(2); /* the BigCache has one */
+}
+
+static void put_large(void) {
+    block_give(0);
+    block_give(1);
+}
+
+static void get_large(void) {
+    block_take(8, LARGE_SIZE);
+    block_take(9, LARGE_SIZE);
+}
+
+static void evict_large(void) {
+    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, LARGE_SIZE);
+}
+
+static void grow_large(void) {
+    block_at(1)->start = hak_realloc(block_at(1)->start, 3 * LARGE_SIZE);
+    EXPLORE_CHECK(block_at(1)->start != NULL, "no memory for a longer block");
+    for (unsigned i = 0; i < BLOCK_ENDS; i++)
+        EXPLORE_CHECK(block_at(1)->start[i] == 2, "a longer block lost its contents");
+    hak_free(block_at(1)->start);
+    block_at(1)->start = NULL;
+}
+
+static void free_large(void) {
+    block_give(0);
+    hak_bigcache_purge(hak_os_now_ms(), 0, 0);
+}
+
+static void refill(void) {
+    for (unsigned slot = 8; slot < 12; slot++)
+        block_take(slot, MID_SIZE);
+    block_give(8);
+    block_give(9);
+    block_give(10);
+}
+
+static void replace_policy(void) {
+    hak_mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    hak_policy_replace(explore_policy_roomy());
+}
+
+static void trim(void) {
+    hak_malloc_trim(0);
+}
+
+/* Thread 0 has two slabs of one class, one of them empty but for the bin's use of it. */
+static void slabs_to_trim(void) {
+    two_full_slabs();
+    for (unsigned slot = 0; slot < 4; slot++)
+        block_give(slot);
+}
+
+static void free_rest_of_second(void) {
+    block_give(5);
+    block_give(6);
+    flush(POOL_BIN);
+}
+
+static void give_and_take(void) {
+    block_take(8, POOL_SIZE);
+    block_give(4);
+    block_take(9, MID_SIZE);
+}
+
+/* Thread 1 moves what thread 0 allocated. */
+static void move_block(void) {
+    size_t usable = hak_malloc_usable_size(block_at(0)->start);
+    EXPLORE_CHECK(usable >= POOL_SIZE, "%zu bytes are usable of %zu", usable, POOL_SIZE);
+    block_at(0)->start = hak_realloc(block_at(0)->start, MID_SIZE);
+    EXPLORE_CHECK(block_at(0)->start != NULL && block_at(0)->start[0] == 1,
+                  "a shorter block lost its contents");
+    hak_free(block_at(0)->start);
+    block_at(0)->start = NULL;
+    flush(POOL_BIN);
+}
+
+/* ---- the first use, and forks ------------------------------------------------------------------------------ */
+
+static void first_use(void) {
+    block_take(explore_fiber(), 100);
+    block_give(explore_fiber());
+}
+
+static void work(void) {
+    block_give(4);
+    flush(POOL_BIN);
+    block_take(9, MID_SIZE);
+    block_take(10, LARGE_SIZE);
+    block_give(10);
+}
+
+/* The child's only thread uses each part that it may find held, or torn. */
+static void fork_and_go_on(void) {
+    explore_fork_prepare();
+    explore_only_me();
+    explore_fork_child();
+    block_give(0); /* of a thread that does not exist here */
+    block_give(5);
+    flush(POOL_BIN);
+    block_take(11, LARGE_SIZE);
+    block_take(12, MID_SIZE);
+    block_take(13, POOL_SIZE);
+    block_give(11);
+    block_give(12);
+    block_give(13);
+    hak_malloc_trim(0);
+    hak_heap_grow(hak_heap_tls, MID_BIN);
+}
+
+static void fork_and_stay(void) {
+    explore_fork_prepare();
+    explore_fork_parent();
+    block_give(0);
+    flush(POOL_BIN);
+    block_take(11, MID_SIZE);
+}
+
+const struct explore_scenario explore_scenarios[] = {
+    {.name = "free-free-collect",
+     .text = "two threads free into one slab while its owner collects",
+     .begin = full_slab,
+     .bodies = {collect_and_take, free_first_two, free_last_two}},
+    {.name = "notify-collect",
+     .text = "a notification races with collects",
+     .begin = full_slab,
+     .bodies = {collect_twice, free_one, free_last_two}},
+    {.name = "notify-two-slabs",
+     .text = "two slabs of one class are notified at once, and collected",
+     .begin = two_full_slabs,
+     .bodies = {collect_and_take, free_in_both, free_in_both_backwards}},
+    {.name = "long-list",
+     .text = "a run of 1100 blocks comes home while its owner collects",
+     .begin = many_begin,
+     .bodies = {collect_many, free_many}},
+    {.name = "empty-slab-other-class",
+     .text = "a slab becomes empty and changes its class while a free is on its way",
+     .begin = full_slab,
+     .bodies = {free_rest_and_take_other_class, free_one, free_second}},
+    {.name = "owner-ends",
+     .text = "the owner ends while others free its blocks",
+     .begin = thread_1_owns,
+     .bodies = {free_one, thread_ends, free_last_two}},
+    {.name = "all-end",
+     .text = "two threads end at once, each with a block of the other's",
+     .begin = both_own,
+     .bodies = {collect_twice, free_other_and_end, free_both_and_end}},
+    {.name = "free-after-end",
+     .text = "threads that have ended free while the owner collects and a new thread begins",
+     .begin = full_slab,
+     .bodies = {collect_and_take, end_and_free_first_two, NULL, free_last_two_alone}},
+    {.name = "take-whole-heap",
+     .text = "a new thread takes the heap of one that has ended while another frees its blocks",
+     .begin = thread_1_left,
+     .bodies = {free_first_two, thread_begins, free_last_two}},
+    {.name = "new-threads",
+     .text = "two new threads take heaps from the pool at once",
+     .begin = two_threads_left,
+     .bodies = {free_one, thread_begins, thread_begins}},
+    {.name = "adopt",
+     .text = "a thread adopts a heap while another frees its blocks",
+     .begin = thread_1_left,
+     .bodies = {adopt, NULL, free_first_two}},
+    {.name = "adopt-adopt",
+     .text = "two threads would adopt one heap",
+     .begin = thread_1_left,
+     .bodies = {adopt, thread_begins, adopt}},
+    {.name = "flush-flush",
+     .text = "two threads free each other's blocks, and collect",
+     .begin = both_own,
+     .bodies = {free_other_and_own, free_other_and_own}},
+    {.name = "superslab-returned",
+     .text = "a SuperSlab becomes empty by another's free and goes to the cache, from which a third takes it",
+     .begin = one_block,
+     .bodies = {collect_and_end_heap, free_mid, grow_and_take}},
+    {.name = "bigcache",
+     .text = "large blocks are put into the BigCache, taken from it and evicted",
+     .begin = large_blocks,
+     .bodies = {put_large, get_large, evict_large}},
+    {.name = "large-grows",
+     .text = "a large block grows in place while others take and give granules",
+     .begin = large_blocks,
+     .bodies = {free_large, grow_large, get_large}},
+    {.name = "policy-replaced",
+     .text = "the policy is replaced during refills and flushes",
+     .begin = large_blocks,
+     .bodies = {refill, replace_policy, put_large}},
+    {.name = "trim",
+     .text = "a thread trims while another allocates and a third frees",
+     .begin = slabs_to_trim,
+     .bodies = {give_and_take, trim, free_rest_of_second}},
+    {.name = "trim-idle",
+     .text = "a thread trims the heaps of ended threads while a new one wants a heap and another frees",
+     .begin = thread_1_left,
+     .bodies = {trim, thread_begins, free_first_two}},
+    {.name = "realloc",
+     .text = "a thread moves another's block while its owner collects",
+     .begin = full_slab,
+     .bodies = {collect_and_take, move_block}},
+    {.name = "first-use",
+     .text = "two threads allocate before anybody did",
+     .untouched = true,
+     .bodies = {first_use, first_use}},
+    {.name = "fork-child",
+     .text = "a fork between two steps of others: the child goes on with one thread",
+     .begin = both_own,
+     .child = true,
+     .bodies = {fork_and_go_on, work, free_last_two}},
+    {.name = "fork-parent",
+     .text = "a fork between two steps of others: the parent goes on",
+     .begin = both_own,
+     .bodies = {fork_and_stay, work, free_last_two}},
+};
+const size_t explore_scenario_count = sizeof explore_scenarios / sizeof explore_scenarios[0];
+
+const struct explore_scenario *explore_scenario_find(const char *name) {
+    for (size_t i = 0; i < explore_scenario_count; i++)
+        if (strcmp(explore_scenarios[i].name, name) == 0) return &explore_scenarios[i];
+    return NULL;
+}
