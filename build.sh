@@ -20,9 +20,9 @@ usage: ./build.sh COMMAND
   TARGET...               builds single targets of release, such as larson_hakmem
   verify BINARY           says whether a binary contains HAKMEM, which build of it, and whether it was
                           built from today's sources; fails if not
-  bench [ROW...] [--quick] [--audit]
-                          measures HAKMEM against the system's malloc, mimalloc, jemalloc and tcmalloc, or, with --audit,
-                          the audit's levels 1 and 2 against release
+  bench [SUITE|ROW...] [--quick] [--peer NAME=LIB.so] [--audit]
+                          measures HAKMEM against the system's malloc, mimalloc, jemalloc, tcmalloc and any other, or, with
+                          --audit, the audit's levels 1 and 2 against release; JSON and a page with charts in out/bench/
   golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is more than 2 %
                           above verify/golden/table.txt; `golden --update` rewrites the table
   seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the

@@ -1,17 +1,20 @@
-/* What the benchmarks share: arguments, clock, random numbers, the mixed loop, the result lines.
+/* What the benchmarks share: arguments, clock, random numbers, the mixed loop, threads, the result lines.
  *
  * One operation is one call: a malloc or a free. Tables of pointers come from mmap, so that the allocator
  * under test serves only the blocks that are measured. */
 #ifndef HAK_BENCH_H
 #define HAK_BENCH_H
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,13 +78,24 @@ BENCH_UNUSED static void *bench_table(size_t count, size_t size) {
     return table;
 }
 
-/* A block with its first and last byte written. */
-static inline char *bench_block(size_t size) {
-    char *block = (char *)malloc(size);
+/* Writes the first and last byte of a block. */
+static inline char *bench_written(void *memory, size_t size) {
+    char *block = (char *)memory;
     if (block == NULL) bench_die("malloc failed");
     block[0] = 1;
     block[size - 1] = 1;
     return block;
+}
+
+static inline char *bench_block(size_t size) {
+    return bench_written(malloc(size), size);
+}
+
+/* Writes to each page of a block from `from` on, so that all of it is resident. */
+BENCH_UNUSED static void bench_touch(char *block, size_t from, size_t size) {
+    for (size_t at = from; at < size; at += 4096) {
+        block[at] = 1;
+    }
 }
 
 /* Random malloc and free over a working set: each cycle draws a slot; an occupied one is freed, an empty one
@@ -94,7 +108,10 @@ struct bench_mixed {
     struct bench_rng rng;
 };
 
-BENCH_UNUSED static void bench_mixed_run(struct bench_mixed mixed, char **table) {
+/* Inlined where it is called, so that `allocate` is a call that is known there. */
+BENCH_UNUSED __attribute__((always_inline)) static inline void
+bench_mixed_run_with(struct bench_mixed mixed, char **table,
+                     char *(*allocate)(size_t size, struct bench_rng *rng)) {
     uint32_t sizes = mixed.max - mixed.min + 1;
     for (uint64_t cycle = 0; cycle < mixed.cycles; cycle++) {
         char **slot = &table[bench_rng_below(&mixed.rng, mixed.slots)];
@@ -103,9 +120,18 @@ BENCH_UNUSED static void bench_mixed_run(struct bench_mixed mixed, char **table)
             *slot = NULL;
         } else {
             uint32_t above = sizes == 1 ? 0 : bench_rng_below(&mixed.rng, sizes);
-            *slot = bench_block(mixed.min + above);
+            *slot = allocate(mixed.min + above, &mixed.rng);
         }
     }
+}
+
+static inline char *bench_block_any(size_t size, struct bench_rng *unused) {
+    (void)unused;
+    return bench_block(size);
+}
+
+BENCH_UNUSED static void bench_mixed_run(struct bench_mixed mixed, char **table) {
+    bench_mixed_run_with(mixed, table, bench_block_any);
 }
 
 BENCH_UNUSED static void bench_mixed_free(const struct bench_mixed *mixed, char **table) {
@@ -113,6 +139,33 @@ BENCH_UNUSED static void bench_mixed_free(const struct bench_mixed *mixed, char 
         free(table[slot]);
         table[slot] = NULL;
     }
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------ */
+
+BENCH_UNUSED static void bench_start_thread(pthread_t *thread, void *(*work)(void *), void *argument) {
+    if (pthread_create(thread, NULL, work, argument) != 0) bench_die("pthread_create failed");
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------ */
+
+/* The most kernel mappings seen. */
+static size_t bench_mappings;
+
+/* Called where much is live, outside of what is timed: counts the mappings, which no kernel keeps the most of. */
+BENCH_UNUSED static void bench_note_peak(void) {
+    char text[4096];
+    size_t lines = 0;
+    ssize_t length;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    while ((length = read(fd, text, sizeof text)) > 0) {
+        for (ssize_t i = 0; i < length; i++) {
+            lines += text[i] == '\n';
+        }
+    }
+    close(fd);
+    if (lines > bench_mappings) bench_mappings = lines;
 }
 
 /* Largest resident size so far, in KiB; 0 if the kernel does not say. Read without malloc. */
@@ -127,22 +180,42 @@ BENCH_UNUSED static unsigned long bench_peak_kib(void) {
     return line == NULL ? 0 : strtoul(line + strlen("VmHWM:"), NULL, 10);
 }
 
+/* The file that malloc comes from: a library that was not preloaded, or has no malloc, is seen here. */
+BENCH_UNUSED static const char *bench_allocator(void) {
+    Dl_info found;
+    void *symbol = dlsym(RTLD_DEFAULT, "malloc");
+    return symbol != NULL && dladdr(symbol, &found) != 0 ? found.dli_fname : "unknown";
+}
+
 BENCH_UNUSED static void bench_report(uint64_t operations, double seconds) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    bench_note_peak();
+    unsigned long peak = bench_peak_kib();
     printf("Throughput = %.0f ops/s\n", (double)operations / seconds);
     printf("Time = %.6f s for %llu operations\n", seconds, (unsigned long long)operations);
-    printf("Peak memory = %lu KiB\n", bench_peak_kib());
+    printf("Peak memory = %lu KiB\n", peak);
+    printf("Minor faults = %ld\n", usage.ru_minflt);
+    printf("Mappings = %zu\n", bench_mappings);
+    printf("Allocator = %s\n", bench_allocator());
 }
 
 /* The whole of a benchmark with one thread and one working set. */
-BENCH_UNUSED static int bench_mixed_main(struct bench_mixed mixed) {
+BENCH_UNUSED __attribute__((always_inline)) static inline int
+bench_mixed_main_with(struct bench_mixed mixed, char *(*allocate)(size_t size, struct bench_rng *rng)) {
     if (mixed.min > mixed.max) bench_die("the smallest size is above the largest");
     char **table = (char **)bench_table(mixed.slots, sizeof *table);
     double start = bench_now();
-    bench_mixed_run(mixed, table);
+    bench_mixed_run_with(mixed, table, allocate);
     double seconds = bench_now() - start;
+    bench_note_peak();
     bench_mixed_free(&mixed, table);
     bench_report(mixed.cycles, seconds);
     return 0;
+}
+
+BENCH_UNUSED static int bench_mixed_main(struct bench_mixed mixed) {
+    return bench_mixed_main_with(mixed, bench_block_any);
 }
 
 #endif

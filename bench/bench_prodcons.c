@@ -1,72 +1,86 @@
-/* bench_prodcons [size] [cycles]
+/* bench_prodcons [size] [cycles] [threads]
  *
  * One thread allocates, another frees: every block crosses from its owner to a stranger, through a ring of
- * fixed length. A cycle is one block, two operations. */
-#include <sched.h>
-#include <stdatomic.h>
+ * fixed length. With more than two threads they are a pipeline: each one between the first and the last takes a
+ * block, puts one of its own in its place and passes that on. A cycle is one block from each thread but the last,
+ * two operations each. */
+#include "bench/ring.h"
 
-#include "bench/bench.h"
+enum { THREADS_MAX = 64 };
 
-enum {
-    RING = 1024,
-    /* The threads tell each other of blocks in lots, for it is not the ring that is to be measured. */
-    LOT = 64
+struct stage {
+    pthread_t thread;
+    struct ring *in;
+    struct ring *out;
 };
 
-struct ring {
-    _Alignas(64) _Atomic uint64_t produced;
-    _Alignas(64) _Atomic uint64_t consumed;
-    _Alignas(64) char *blocks[RING];
-    size_t size;
-    uint64_t cycles;
-};
+static size_t size;
+static uint64_t cycles;
 
-static struct ring ring;
-
-/* Waits until `counter` is at least `target`; the acquire makes the other thread's ring entries visible. */
-static void wait_for(const _Atomic uint64_t *counter, uint64_t target) {
-    unsigned turns = 0;
-    while (atomic_load_explicit(counter, memory_order_acquire) < target) {
-        if (++turns % 128 == 0) sched_yield();
+static void produce(struct ring *out) {
+    for (uint64_t begin = 0; begin < cycles;) {
+        uint64_t end = ring_lot_end(begin, cycles);
+        ring_wait_free(out, end);
+        for (uint64_t i = begin; i < end; i++) {
+            out->blocks[i % RING_SLOTS] = bench_block(size);
+        }
+        ring_put_lot(out, end);
+        begin = end;
     }
 }
 
-static uint64_t lot_end(uint64_t begin) {
-    return ring.cycles - begin < LOT ? ring.cycles : begin + LOT;
-}
-
-static void *consume(void *unused) {
-    (void)unused;
-    for (uint64_t begin = 0; begin < ring.cycles;) {
-        uint64_t end = lot_end(begin);
-        wait_for(&ring.produced, end);
+static void *consume(void *argument) {
+    struct ring *in = ((struct stage *)argument)->in;
+    for (uint64_t begin = 0; begin < cycles;) {
+        uint64_t end = ring_lot_end(begin, cycles);
+        ring_wait_filled(in, end);
         for (uint64_t i = begin; i < end; i++) {
-            char *block = ring.blocks[i % RING];
+            char *block = in->blocks[i % RING_SLOTS];
             block[0]++;
             free(block);
         }
-        atomic_store_explicit(&ring.consumed, end, memory_order_release);
+        ring_took_lot(in, end);
+        begin = end;
+    }
+    return NULL;
+}
+
+static void *pass_on(void *argument) {
+    struct ring *in = ((struct stage *)argument)->in, *out = ((struct stage *)argument)->out;
+    for (uint64_t begin = 0; begin < cycles;) {
+        uint64_t end = ring_lot_end(begin, cycles);
+        ring_wait_filled(in, end);
+        ring_wait_free(out, end);
+        for (uint64_t i = begin; i < end; i++) {
+            char *block = in->blocks[i % RING_SLOTS], *own = bench_block(size);
+            own[0] = (char)(block[0] + 1);
+            free(block);
+            out->blocks[i % RING_SLOTS] = own;
+        }
+        ring_took_lot(in, end);
+        ring_put_lot(out, end);
         begin = end;
     }
     return NULL;
 }
 
 int main(int argc, char **argv) {
-    ring.size = bench_arg(argc, argv, 1, 64, 1, INT32_MAX);
-    ring.cycles = bench_arg(argc, argv, 2, 5000000, 1, UINT64_MAX / 4);
-    pthread_t consumer;
+    size = bench_arg(argc, argv, 1, 64, 1, INT32_MAX);
+    cycles = bench_arg(argc, argv, 2, 5000000, 1, UINT64_MAX / (2 * THREADS_MAX));
+    size_t threads = bench_arg(argc, argv, 3, 2, 2, THREADS_MAX);
+    struct ring *rings = (struct ring *)bench_table(threads - 1, sizeof *rings);
+    struct stage *stages = (struct stage *)bench_table(threads, sizeof *stages);
     double start = bench_now();
-    if (pthread_create(&consumer, NULL, consume, NULL) != 0) bench_die("pthread_create failed");
-    for (uint64_t begin = 0; begin < ring.cycles;) {
-        uint64_t end = lot_end(begin);
-        if (end > RING) wait_for(&ring.consumed, end - RING);
-        for (uint64_t i = begin; i < end; i++) {
-            ring.blocks[i % RING] = bench_block(ring.size);
-        }
-        atomic_store_explicit(&ring.produced, end, memory_order_release);
-        begin = end;
+    for (size_t i = 1; i < threads; i++) {
+        bool last = i == threads - 1;
+        stages[i].in = &rings[i - 1];
+        stages[i].out = last ? NULL : &rings[i];
+        bench_start_thread(&stages[i].thread, last ? consume : pass_on, &stages[i]);
     }
-    pthread_join(consumer, NULL);
-    bench_report(ring.cycles * 2, bench_now() - start);
+    produce(&rings[0]);
+    for (size_t i = 1; i < threads; i++) {
+        pthread_join(stages[i].thread, NULL);
+    }
+    bench_report(cycles * 2 * (threads - 1), bench_now() - start);
     return 0;
 }

@@ -278,6 +278,17 @@ C
         measured "bench_pool_tls_$allocator" 100000 128 42 8192 53248 1
         measured "bench_mid_large_mt_$allocator" 3 10000 256 42
         measured "bench_prodcons_$allocator" 200 100000
+        measured "bench_prodcons_$allocator" 200 100000 5
+        measured "bench_all_to_all_$allocator" 3 20000
+        measured "bench_short_threads_$allocator" 100 3 50 0
+        measured "bench_short_threads_$allocator" 100 3 50 4
+        measured "bench_calls_$allocator" calloc 100000
+        measured "bench_calls_$allocator" aligned 100000
+        measured "bench_realloc_$allocator" 100000
+        measured "bench_sizes_$allocator" git 100000
+        measured "bench_large_$allocator" 10
+        measured "bench_waves_$allocator" 4 3 95 0
+        measured "bench_waves_$allocator" 4 3 90 1
         measured "larson_$allocator" 1 8 1024 1000 10 4141 2
     done
     run "$HAK_OUT/bench_random_mixed_system" ten

@@ -1,0 +1,85 @@
+"""The rows of the benchmark: which program, which arguments, how much work."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    suite: str
+    name: str
+    program: str  # of bench/, or a name of bench/programs.sh in the suite `programs`
+    arguments: tuple = ()  # "{}" stands for the amount of work
+    work: int = 0  # of the full suite; 0: there is no "{}"
+    least: int = 1  # less work makes no sense
+
+    @property
+    def unit(self):
+        return "s" if self.suite == "programs" else "ops/s"
+
+    def command(self, scale):
+        """The arguments with so much of the full suite's work."""
+        work = max(self.least, round(self.work * scale))
+        return [str(argument).replace("{}", str(work)) for argument in self.arguments]
+
+
+def make(suite, name, line, work=0, least=1):
+    program, *arguments = line.split()
+    return Row(suite, name, program, tuple(arguments), work, least)
+
+
+ROWS = [
+    *(make("micro", f"random_mixed ws={ws}", f"bench_random_mixed {{}} {ws}", work)
+      for ws, work in ((64, 30_000_000), (256, 30_000_000), (400, 30_000_000), (8192, 30_000_000),
+                       (100_000, 15_000_000))),
+    make("micro", "random_mixed cold ws=400", "bench_random_mixed 100000 400"),
+    *(make("micro", f"fixed_size {size}", f"bench_fixed_size {{}} {size} 128", 50_000_000)
+      for size in (16, 64, 256, 1024)),
+    make("micro", "tiny_hot 64", "bench_tiny_hot {} 64", 50_000_000),
+    make("micro", "calloc", "bench_calls calloc {} 1024", 20_000_000),
+    make("micro", "aligned", "bench_calls aligned {} 1024", 10_000_000),
+    make("micro", "realloc to 4K", "bench_realloc {} 256 4096", 8_000_000),
+    *(make("micro", f"sizes of {program}", f"bench_sizes {program} {{}} 16384", 15_000_000)
+      for program in ("cpython", "gcc", "git", "redis", "sqlite3")),
+
+    *(make("threads", f"larson {threads} threads", f"larson {{}} 8 1024 1000 100 4141 {threads}", 2)
+      for threads in (1, 2, 4, 16)),
+    *(make("threads", f"prodcons {size}", f"bench_prodcons {size} {{}}", work)
+      for size, work in ((16, 10_000_000), (64, 10_000_000), (200, 6_000_000), (1000, 6_000_000))),
+    *(make("threads", f"pipeline {size}, 4 threads", f"bench_prodcons {size} {{}} 4", 3_000_000)
+      for size in (64, 1000)),
+    make("threads", "all_to_all 4 threads", "bench_all_to_all 4 {}", 1_500_000),
+    make("threads", "all_to_all 16 threads", "bench_all_to_all 16 {}", 400_000),
+    make("threads", "mixed 2 threads", "bench_mid_large_mt 2 {} 2048 42 16 1039", 16_000_000),
+    make("threads", "mixed 64 threads", "bench_mid_large_mt 64 {} 2048 42 16 1039", 500_000),
+    make("threads", "short threads", "bench_short_threads {} 2 200 0", 8000, least=4),
+    make("threads", "short threads, blocks outlive them", "bench_short_threads {} 2 200 16", 10_000, least=4),
+
+    make("memory", "sawtooth", "bench_waves 64 {} 95 0", 20, least=2),
+    make("memory", "sawtooth of a cold heap", "bench_waves 64 2 100 0"),
+    make("memory", "fragmentation", "bench_waves 64 {} 90 1", 12, least=3),
+    *(make("memory", f"heap of {program}'s sizes", f"bench_sizes {program} {{}} 400000", 5_000_000)
+      for program in ("cpython", "gcc", "redis")),
+
+    make("large", "pool_tls 8K random", "bench_pool_tls {} 256", 40_000_000),
+    make("large", "pool_tls 8K fill", "bench_pool_tls {} 256 42 8192 8192 1", 2_000_000),
+    make("large", "mid_large_mt 4 threads", "bench_mid_large_mt 4 {}", 4_000_000),
+    make("large", "calloc 8K-256K", "bench_calls calloc {} 64 42 8192 262144", 100_000),
+    make("large", "realloc to 16M", "bench_realloc {} 8 16777216", 1500),
+    make("large", "churn 64K-32M", "bench_large {} 16", 1000),
+
+    *(make("programs", name, f"{name} {{}}", 100)
+      for name in ("redis", "sqlite3", "cpython", "gcc", "clang", "node", "z3")),
+]
+
+SUITES = list(dict.fromkeys(row.suite for row in ROWS))
+
+
+def select(wanted):
+    """The rows of the named suites and those whose name begins so; all if nothing is named."""
+    def matches(row, word):
+        return word == row.suite if word in SUITES else row.name.startswith(word)
+
+    for word in wanted:
+        if not any(matches(row, word) for row in ROWS):
+            raise LookupError(f"no suite and no row begins with '{word}'; --list shows them")
+    return [row for row in ROWS if not wanted or any(matches(row, word) for word in wanted)]

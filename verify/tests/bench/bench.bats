@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# The benchmark: its rows run, its figures are of what they say, and a run that went wrong is told.
+
+setup_file() {
+    bats_require_minimum_version 1.5.0
+    # Every row once, on two allocators, with next to no work.
+    local rows=()
+    [ "${HAK_TEST_QUICK:-0}" = 0 ] || rows=(micro prodcons pipeline all_to_all mixed short memory large)
+    export SAID=$BATS_FILE_TMPDIR/said RESULT=$BATS_FILE_TMPDIR/result.json PAGE=$BATS_FILE_TMPDIR/result.html
+    "$HAK_ROOT/build.sh" bench --scale 0.002 --rounds 1 --against system "${rows[@]}" >"$SAID" 2>"$SAID.progress" || {
+        cat "$SAID" "$SAID.progress" >&2
+        return 1
+    }
+    keep "$SAID" "$RESULT" "$PAGE"
+}
+
+setup() {
+    bats_require_minimum_version 1.5.0
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# keep SAID JSON HTML: takes away what a run has written
+keep() {
+    local base
+    base=$HAK_ROOT/$(sed -n 's/^written: \(.*\)\.json and \.html$/\1/p' "$1")
+    mv "$base.json" "$2"
+    mv "$base.html" "$3"
+}
+
+# in_bench CODE: Python with the benchmark's modules
+in_bench() {
+    PYTHONPATH=$HAK_ROOT/bench PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -c "$1"
+}
+
+# stand_in SOURCE: a library for --peer
+stand_in() { gcc -O1 -shared -fPIC -fno-builtin -o peer.so "$1"; }
+
+bench() { run --separate-stderr "$HAK_ROOT/build.sh" bench --scale 0.002 --rounds 1 "$@"; }
+
+@test "every row gives every figure for both allocators" {
+    "$HAK_ROOT/bench/compare.py" --list | sed -n 's/^  //p' >listed
+    [ "$(wc -l <listed)" -ge 50 ]
+    RESULT=$RESULT QUICK=${HAK_TEST_QUICK:-0} python3 - <<'PY'
+import json, os
+result = json.load(open(os.environ["RESULT"]))
+listed = [line.rstrip("\n") for line in open("listed")]
+names = [row["name"] for row in result["rows"]]
+wanted = listed if os.environ["QUICK"] == "0" else [name for name in listed if name in names]
+assert names == wanted and len(names) >= 40, (names, listed)
+assert result["failed"] == [] and result["rounds"] == 1 and result["scale"] == 0.002, result
+assert {"cpu", "cores", "kernel", "libc"} == set(result["machine"]), result["machine"]
+assert any("variant   release" in line for line in result["hakmem"]), result["hakmem"]
+for row in result["rows"]:
+    assert set(row["allocators"]) == {"hakmem", "system"}, row
+    assert row["unit"] == ("s" if row["suite"] == "programs" else "ops/s"), row
+    for of in row["allocators"].values():
+        assert len(of["runs"]) == 1 and of["runs"][0] == of["median"] == of["min"] == of["max"] > 0, row
+        assert of["peak_kib"] > 500 and of["minor_faults"] > 20 and of["hakmem_ratio"] > 0, row
+        assert 10 < of["mappings"] < 1000, row
+suites = set(row["suite"] for row in result["rows"])
+assert set(result["means"]) == suites | {"all"}, result["means"]
+for of in result["means"].values():
+    assert set(of["speed"]) == set(of["peak"]) == {"system", "best of each row"}, of
+PY
+}
+
+@test "it first proves that the library is today's" {
+    [ "$(sed -n 7p "$SAID")" = "$HAK_ROOT/out/release/libhakmem.so: built from today's sources" ]
+    mkdir -p copy/out/release
+    cp -r "$HAK_ROOT"/{Makefile,bench,ci,core,verify} copy
+    cp -P "$HAK_ROOT"/out/release/{libhakmem.so*,bench_tiny_hot_system} copy/out/release
+    run -0 copy/bench/compare.py --against system --scale 0.002 --rounds 1 tiny_hot
+    echo '/* changed */' >>copy/core/os.c
+    run -1 copy/bench/compare.py --against system --scale 0.002 --rounds 1 tiny_hot
+    [[ $output != *Mops* ]]
+}
+
+@test "the page loads nothing and has a chart for each suite" {
+    python3 "$HAK_ROOT/verify/tests/bench/check_page.py" "$PAGE"
+    suites=$("$HAK_ROOT/bench/compare.py" --list | grep -c '^[a-z]')
+    [ "${HAK_TEST_QUICK:-0}" = 0 ] || suites=$((suites - 1))
+    [ "$(grep -c '^<svg' "$PAGE")" -eq "$suites" ]
+    grep -q 'random_mixed ws=8192</text>' "$PAGE"
+}
+
+@test "a page that loads something is seen" {
+    for load in '<img src="https://example.org/x.png">' '<script>1</script>' '<p style="background: url(x.png)">' \
+        '<style>@import "x.css";</style>' '<link rel=stylesheet href=x.css>' '<svg><image xlink:href="http://example.org/"/></svg>'; do
+        { cat "$PAGE"; echo "$load"; } >page.html
+        run -1 python3 "$HAK_ROOT/verify/tests/bench/check_page.py" page.html
+    done
+    echo '<p>nothing</p>' >page.html
+    run -1 python3 "$HAK_ROOT/verify/tests/bench/check_page.py" page.html
+}
+
+@test "--markdown prints a table for speed, for memory and for the means" {
+    run -0 "$HAK_ROOT/bench/compare.py" --markdown "$RESULT"
+    [ "${lines[0]}" = "| row | hakmem | system | ÷ fastest peer |" ]
+    [[ ${lines[2]} =~ ^\|\ random_mixed\ ws=64\ \|\ [0-9.]+\ \([0-9–.]+\)\ \|\ [0-9.]+\ \([0-9–.]+\)\ \|\ [0-9.]+\ \|$ ]]
+    [ "$(grep -c '^| fragmentation |' <<<"$output")" -eq 2 ]
+    [[ ${lines[-1]} =~ ^\|\ all\ \|\ [0-9.]+,\ [0-9.]+\ \|\ [0-9.]+,\ [0-9.]+\ \|$ ]]
+}
+
+@test "another library is a peer" {
+    stand_in "$HAK_ROOT/verify/tests/programs/stand_in/forwards.c"
+    bench --peer other=peer.so --against system tiny_hot
+    [ "$status" -eq 0 ]
+    [[ $output == *$'\n  other '* ]]
+    keep <(echo "$output") result.json result.html
+    run -0 python3 -c 'import json; r = json.load(open("result.json")); print(r["libraries"], *r["rows"][0]["allocators"])'
+    [ "$output" = "{'other': 'peer.so'} hakmem system other" ]
+}
+
+@test "a peer that cannot be preloaded, or has no malloc, ends it before the first row" {
+    bench --peer other=missing.so tiny_hot
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "--peer other=missing.so: no such file" ]
+    echo text >peer.so
+    bench --peer other=peer.so tiny_hot
+    [ "$status" -eq 1 ]
+    [[ $stderr == "other cannot be measured: "*"cannot be preloaded"* ]]
+    echo 'int nothing;' >nothing.c
+    stand_in nothing.c
+    bench --peer other=peer.so tiny_hot
+    [ "$status" -eq 1 ]
+    [[ $stderr == "other cannot be measured: malloc came from "*"libc.so.6, not from $PWD/peer.so" ]]
+    bench --peer jemalloc=peer.so tiny_hot
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "--peer jemalloc=peer.so: there is a 'jemalloc' already" ]
+}
+
+@test "a row on which a peer fails is told, and the others are measured" {
+    stand_in "$HAK_ROOT/verify/tests/bench/stand_in/refuses_large.c"
+    bench --peer bad=peer.so --against system churn tiny_hot
+    echo "$stderr"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"failed: churn 64K-32M on bad: "*" failed (status -6)"* ]]
+    [[ $stderr == *"failed rows: churn 64K-32M" ]]
+    [[ $output == *$'\ntiny_hot 64 '* && $output != *$'\nchurn '* ]]
+    keep <(echo "$output") result.json result.html
+    grep -q '"failed": \[' result.json
+    grep -q '"churn 64K-32M"' result.json
+}
+
+@test "no row, no suite of that name" {
+    bench no_such_row
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "no suite and no row begins with 'no_such_row'; --list shows them" ]
+}
+
+# A program that tells whose turn it was, and says what a benchmark says.
+turns() {
+    cat >turn_system <<'SH'
+#!/bin/bash
+echo "${LD_PRELOAD:-system} $*" >>turns
+[ "$1" != silent ] || exit 0
+printf '%s\n' "Throughput = $((100 * $(wc -l <turns))) ops/s" 'Peak memory = 1000 KiB' 'Minor faults = 7' 'Mappings = 20' \
+    "Allocator = ${CLAIM:-${LD_PRELOAD:-/lib/libc.so.6}}"
+SH
+    chmod +x turn_system
+    echo 'int nothing;' >nothing.c
+    stand_in nothing.c
+    in_bench "
+import os, measure, rows
+measure.OUT = os.getcwd()
+allocators = {'hakmem': {'LD_PRELOAD': os.path.abspath('peer.so')}, 'system': {}}
+result = measure.measure(rows.make('micro', 'turn', 'turn $1', 50), allocators, 3, 0.1, lambda number: None)
+of = result['allocators']['hakmem']
+print(of['runs'], of['median'], of['min'], of['max'], result['allocators']['system']['hakmem_ratio'])"
+}
+
+@test "allocators take turns, and the figure is the median" {
+    run -0 turns '{}'
+    [ "$output" = "[100.0, 300.0, 500.0] 300.0 100.0 500.0 0.75" ]
+    [ "$(cat turns)" = "$(for _ in 1 2 3; do printf '%s\n' "$PWD/peer.so 5" 'system 5'; done)" ]
+}
+
+@test "a program that says no figure, or ran on another malloc, gives none" {
+    run -1 turns silent
+    [[ $output == *"Failure: turn on hakmem: no 'Throughput' in what the program said:"* ]]
+    CLAIM=/lib/libc.so.6 run -1 turns '{}'
+    [[ $output == *"Failure: turn on hakmem: malloc came from /lib/libc.so.6, not from $PWD/peer.so"* ]]
+}
+
+@test "a real program must give the same output on all" {
+    # shellcheck disable=SC2016 # for the script
+    printf '#!/bin/bash\nsleep 0.1; [ "$1" = prepare ] || echo "${LD_PRELOAD:+other}"\n' >programs.sh
+    chmod +x programs.sh
+    stand_in "$HAK_ROOT/verify/tests/programs/stand_in/forwards.c"
+    run -1 in_bench "
+import os, measure, rows
+measure.PROGRAMS = os.path.abspath('programs.sh')
+allocators = {'hakmem': {'LD_PRELOAD': os.path.abspath('peer.so')}, 'system': {}}
+measure.measure(rows.make('programs', 'made', 'made {}', 100), allocators, 1, 1, lambda number: None)"
+    [[ $output == *"Failure: made on system: other output than on hakmem:"* ]]
+}
+
+@test "geometric means, and the best of each row" {
+    run -0 in_bench "
+import report
+def row(unit, **figures):
+    of = {name: {'median': speed, 'peak_kib': peak, 'hakmem_ratio': ratio} for name, (speed, peak, ratio) in figures.items()}
+    return {'suite': 'micro', 'name': 'x', 'unit': unit, 'allocators': of}
+means = report.means([row('ops/s', hakmem=(8, 100, 1), a=(4, 200, 2), b=(8, 400, 1)),
+                      row('s', hakmem=(1, 100, 1), a=(8, 50, 8), b=(9, 100, 9))])
+print(means['all'] == means['micro'], {name: round(value, 6) for name, value in means['all']['speed'].items()},
+      {name: round(value, 6) for name, value in means['all']['peak'].items()})"
+    [ "$output" = "True {'a': 4.0, 'b': 3.0, 'best of each row': 2.828427} {'a': 1.0, 'b': 0.5, 'best of each row': 1.0}" ]
+}
+
+@test "bench_sizes asks for the sizes that were recorded" {
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=record lib >&2
+    HAKMEM_RECORD=log LD_PRELOAD=$HAK_ROOT/out/record/libhakmem.so "$HAK_ROOT/out/release/bench_sizes_system" redis 200000 >said
+    "$HAK_ROOT/bench/histograms.py" redis log | sed 's/[(),]/ /g' >drawn
+    grep '^SIZES(redis,' "$HAK_ROOT/bench/histograms.def" | sed 's/[(),]/ /g' >recorded
+    # Of 100 000 draws, a band's share may be off by five of its standard deviations, and a little for the program's own.
+    awk 'NR == FNR { share[$3] = $5; next }
+        { for (least in share) if (least + 0 >= $3 && least + 0 <= $4) seen[$3] += share[least]
+          off = seen[$3] - $5; if (off < 0) off = -off
+          if (off > 50 + 5 * sqrt($5 * 10)) { print $0, "drawn", seen[$3]; bad = 1 } rows++ }
+        END { exit bad || rows < 30 }' drawn recorded
+}

@@ -1,0 +1,104 @@
+/* After a burst of 1 GiB of mixed blocks is freed, what is resident is within 5 % and 4 MiB of what was resident for
+ * the live blocks alone: at once after malloc_trim(0), and soon after the purge delay while the program murmurs.
+ *
+ * usage: burst_of_a_gib trim|delay THREADS     the burst is of the main thread, or of so many that then sleep */
+#include "../process.h"
+#include "../threads/threads.h"
+
+enum { THREADS_MAX = 8, DOUBLINGS = 16, SECONDS = 2 };
+
+static const size_t live_bytes = 64 * MIB;
+static size_t burst_bytes = 1024 * MIB;
+
+struct blocks {
+    void **block;
+    size_t count;
+};
+
+static pthread_barrier_t over;
+
+/* From 16 bytes to 1 MiB, as many bytes in each doubling as in any other. */
+static struct blocks take(size_t bytes, uint64_t seed) {
+    struct blocks all = {process_map(bytes / 16 * sizeof(void *)), 0};
+    for (size_t least = 16, doubling = 0; doubling < DOUBLINGS; doubling++, least *= 2) {
+        for (size_t taken = 0; taken < bytes / DOUBLINGS;) {
+            size_t size = least + test_random_below(&seed, least);
+            void *block = malloc(size);
+            CHECK(block != NULL, "no block of %zu bytes", size);
+            memset(block, 1, size);
+            all.block[all.count++] = block;
+            taken += size;
+        }
+    }
+    /* Shuffled, so that they are freed in no order. */
+    for (size_t i = all.count - 1; i > 0; i--) {
+        size_t other = test_random_below(&seed, i + 1);
+        void *block = all.block[i];
+        all.block[i] = all.block[other];
+        all.block[other] = block;
+    }
+    return all;
+}
+
+static void give(struct blocks all, size_t bytes) {
+    for (size_t i = 0; i < all.count; i++)
+        free(all.block[i]);
+    munmap(all.block, bytes / 16 * sizeof(void *));
+}
+
+static void *burst(void *argument) {
+    size_t threads = *(size_t *)argument, bytes = burst_bytes / threads;
+    give(take(bytes, 7), bytes);
+    if (threads > 1) {
+        pthread_barrier_wait(&over); /* the burst is over */
+        pthread_barrier_wait(&over); /* the test is over */
+    }
+    return NULL;
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+int main(int argc, char **argv) {
+    test_needs_hakmem();
+    CHECK(argc == 3, "usage: burst_of_a_gib trim|delay THREADS");
+    bool trim = strcmp(argv[1], "trim") == 0;
+    size_t threads = (size_t)atoi(argv[2]);
+    CHECK(threads >= 1 && threads <= THREADS_MAX, "%zu threads", threads);
+    if (test_quick()) burst_bytes /= 4;
+    process_murmur();
+    struct blocks live = take(live_bytes, 5);
+    size_t before = process_resident(), most = before + before / 20 + 4 * MIB;
+    pthread_t thread[THREADS_MAX];
+    pthread_barrier_init(&over, NULL, (unsigned)threads + 1);
+    for (size_t i = 0; threads > 1 && i < threads; i++)
+        thread[i] = thread_start(burst, &threads);
+    if (threads > 1) {
+        pthread_barrier_wait(&over);
+    } else {
+        burst(&threads);
+    }
+    double began = now();
+    size_t at_once = process_resident(), after = at_once;
+    if (trim) {
+        malloc_trim(0);
+        after = process_resident();
+    }
+    while (!trim && after > most && now() - began < SECONDS) {
+        usleep(10000);
+        process_murmur();
+        after = process_resident();
+    }
+    CHECK(after <= most, "%zu MiB are resident after %.1f s, %zu at once, %zu before the burst", after / MIB,
+          now() - began, at_once / MIB, before / MIB);
+    double seconds = now() - began;
+    if (threads > 1) pthread_barrier_wait(&over);
+    for (size_t i = 0; threads > 1 && i < threads; i++)
+        thread_join(thread[i]);
+    give(live, live_bytes);
+    return test_ok("%zu MiB resident after %.1f s, %zu at once, %zu before the burst", after / MIB, seconds,
+                   at_once / MIB, before / MIB);
+}
