@@ -132,6 +132,11 @@ run() {
     # The loader takes blanks and colons for the end of a name.
     [[ $library != *[[:space:]:]* ]] || die "LD_PRELOAD cannot hold the path $library"
     build "$variant" lib "${switches[@]}"
+    if [ "$variant" = asan ]; then
+        # The sanitizer's runtime has to be the first library; what the program itself leaks is not asked for.
+        library=$(realpath "$("${CC:-gcc}" -print-file-name=libasan.so)"):$library
+        export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
+    fi
     exec env LD_PRELOAD="$library${LD_PRELOAD:+:$LD_PRELOAD}" "$@"
 }
 

@@ -73,3 +73,13 @@ planted() {
     [ "$status" -ne 0 ]
     [[ $output == *"ERROR: AddressSanitizer: unknown-crash"*"READ of size 1"*"in main "*"read_behind.c:4"* ]]
 }
+
+@test "run takes any of the variants that a program can be given" {
+    for variant in release debug audit valgrind libc record asan tsan ubsan; do
+        run "$HAK_ROOT/build.sh" run --variant "$variant" -- python3 -c 'print(sum(range(10)))'
+        echo "$variant: $output"
+        [ "$status" -eq 0 ]
+        [ "${lines[-1]}" = 45 ]
+        "$HAK_ROOT/build.sh" run --variant "$variant" -- grep -q "out/$variant/libhakmem" /proc/self/maps
+    done
+}
