@@ -19,6 +19,7 @@ int main(int argc, char **argv) {
     case 5: free(large); return large[5];
     case 6: return aligned[100];
     case 7: free(small + 16); break;
+    case 9: small[40] = 1; break;
     case 8: // all that usable_size tells may be written, also after a realloc in place
         for (size_t size = 0; size < 200000; size += size < 3000 ? 7 : 9999) {
             char *p = size % 2 == 0 ? malloc(size) : aligned_alloc(128, size);
@@ -87,10 +88,17 @@ memcheck() {
     [[ $output == *"Invalid read of size 1"*"main (faults.c:14)"*"5 bytes inside a block of size 100,000 free'd"* ]]
 }
 
-@test "an overflow of a large block" {
+@test "an overflow, large and small: Memcheck names the write, then the audit the block" {
     memcheck 4
+    [ "$status" -eq 134 ]
+    [[ $output == *"Invalid write of size 1"*"main (faults.c:13)"*"0 bytes after a block of size 100,000 alloc'd"*"main (faults.c:5)"* ]]
+    [[ $output == *"hakmem: audit: broken: nothing is written behind the requested size "*": 100000 against 100000"* ]]
+    memcheck 9
+    [ "$status" -eq 134 ]
+    [[ $output == *"Invalid write of size 1"*"main (faults.c:17)"*"0 bytes after a block of size 40 alloc'd"*"main (faults.c:5)"* ]]
+    [[ $output == *"hakmem: audit: broken: nothing is written behind the requested size "*": 40 against 40"* ]]
+    HAKMEM_AUDIT_LEVEL=1 memcheck 4
     [ "$status" -eq 99 ]
-    [[ $output == *"Invalid write of size 1"*"main (faults.c:13)"*"0 bytes after a block of size 100,000 alloc'd"* ]]
 }
 
 @test "an over-read of an aligned block" {
