@@ -21,3 +21,11 @@ reports() {
 @test "the last address of the range" {
     reports range_end "hakmem: free(): pointer to unused memory: pointer 0x#, in no block"
 }
+
+@test "a foreign pointer's message has the range as it is" {
+    run timeout 20 "$HAK_OUT/tests/bad_lists_internal" outside
+    printf '%s\n' "$output"
+    [ "$status" -eq 134 ]
+    [[ ${lines[0]} =~ ^0x[0-9a-f]+-0x[0-9a-f]+$ ]]
+    [ "${lines[1]}" = "hakmem: free(): pointer is not from hakmem: pointer 0x10, not in hakmem's range ${lines[0]}" ]
+}

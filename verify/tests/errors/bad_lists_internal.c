@@ -1,7 +1,7 @@
 /* What a wild write can make of a thread's free list is reported at the flush, and a message about a pointer needs
  * nothing but the pointer.
  *
- * usage: bad_lists_internal circle|interior|range_end */
+ * usage: bad_lists_internal circle|interior|range_end|outside */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -28,10 +28,20 @@ static void range_end(void) {
     hak_free((char *)hak_range_base + (limit << 4) - 16);
 }
 
+/* The message has the range that this line has. */
+static void outside(void) {
+    hak_free(hak_malloc(100000));
+    uintptr_t base = atomic_load(&hak_range_base);
+    printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range_limit) << 4)));
+    fflush(stdout);
+    hak_free((void *)(uintptr_t)16);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2, "usage: bad_lists_internal KIND");
     if (strcmp(argv[1], "circle") == 0) circle();
     if (strcmp(argv[1], "interior") == 0) interior();
     if (strcmp(argv[1], "range_end") == 0) range_end();
+    if (strcmp(argv[1], "outside") == 0) outside();
     return test_ok("nothing was reported");
 }

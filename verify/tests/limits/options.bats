@@ -17,12 +17,14 @@ THP                          0 0 2
 STATS                        0 0 1
 "
 
-# says PROGRAM SETTING EXPECTED: the program runs well with SETTING in its environment; stderr is exactly EXPECTED
+# says PROGRAM SETTING EXPECTED: the program runs well with SETTING in its environment; stderr is exactly EXPECTED, byte by
+# byte (the shell passes over zeros)
 says() {
-    local said status=0
-    said=$(env "$2" LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$1" 2>&1 >"$BATS_TEST_TMPDIR/out") || status=$?
-    if [ "$status" -ne 0 ] || [[ "$(cat "$BATS_TEST_TMPDIR/out")" != "ok: "* ]] || [ "$said" != "$3" ]; then
-        printf 'with %s: exit status %s\nexpected: %s\nstderr:   %s\n' "$2" "$status" "$3" "$said"
+    local out=$BATS_TEST_TMPDIR/out err=$BATS_TEST_TMPDIR/err expected=$BATS_TEST_TMPDIR/expected status=0
+    printf '%s' "${3:+$3$'\n'}" >"$expected"
+    env "$2" LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$1" >"$out" 2>"$err" || status=$?
+    if [ "$status" -ne 0 ] || [[ "$(cat "$out")" != "ok: "* ]] || ! cmp -s "$err" "$expected"; then
+        printf 'with %s: exit status %s\nexpected: %s\nstderr:   %s\n' "$2" "$status" "$3" "$(cat -v "$err")"
         return 1
     fi
 }

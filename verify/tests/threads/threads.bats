@@ -25,3 +25,9 @@ load ../on_hakmem
 }
 
 @test "the heaps of threads that ended are used again, their memory too" { proves heap_churn_internal; }
+
+@test "the log of batches has those that go to other threads' slabs" {
+    HAK_TEST_QUICK=1 HAKMEM_TINY_P0_LOG=1 LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/first_act_is_free" \
+        >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+    grep -qxE 'hakmem: p0 remote blocks [1-9][0-9]*' "$BATS_TEST_TMPDIR/err"
+}
