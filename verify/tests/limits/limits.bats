@@ -34,6 +34,8 @@ except MemoryError:
 }
 
 @test "mappings stay few under mixed sizes" { proves few_mappings; }
+@test "places of moved blocks join their neighbours again" { proves moved_runs_join; }
+
 @test "mappings stay few with more large blocks than mappings" { proves many_large_blocks; }
 @test "the memory of a burst comes back by itself" { proves burst_comes_back; }
 @test "malloc_trim leaves 5 % and 4 MiB more than before a burst of 1 GiB" { proves burst_of_a_gib trim 1; }
