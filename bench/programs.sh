@@ -75,9 +75,10 @@ SQL
 # ---- cpython: its own library compiled, every object on malloc instead of Python's arenas ----------------------------
 
 prepare_cpython() {
-    local library
+    local library files
     library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
-    find "$library" -maxdepth 1 -name '*.py' | sort | head -n "$(of 160)" | xargs cp -t .
+    files=("$library"/*.py) # in the order of their names
+    cp -t . "${files[@]:0:$(of 160)}"
 }
 
 run_cpython() {

@@ -140,7 +140,7 @@ compare() {
     for part in status out err; do
         if ! cmp -s "$scratch/system.$part" "$scratch/tested.$part"; then
             echo "different $part: $name"
-            diff --text -u --label system "$scratch/system.$part" --label "$label" "$scratch/tested.$part" | head -n 60 || true
+            diff --text -u --label system "$scratch/system.$part" --label "$label" "$scratch/tested.$part" | sed -n 1,60p || true
             same=false
         fi
     done

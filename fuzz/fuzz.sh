@@ -62,7 +62,7 @@ first_words() {
 # tell PROGRAM LOG: of the finding
 tell() {
     local found
-    found=$(sed -nE 's/.*Test unit written to //p' "$2" | head -n 1)
+    found=$(grep -m 1 -oP 'Test unit written to \K.*' "$2" || true)
     if [ -z "$found" ]; then
         tail -n 30 "$2"
         printf 'fuzz: %s ended without an input to blame\n' "$(basename "$1")"

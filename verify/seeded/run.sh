@@ -96,7 +96,7 @@ was_seen() {
     asan) grep -q 'ERROR: AddressSanitizer' "$3" ;;
     tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
     memcheck) grep -qE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall param|Source and dest|Mismatched)' "$3" ;;
-    *) grep -v '^hakmem: check: ' "$3" | grep -qE '^hakmem: (audit: broken|internal check failed|[a-z_]+\(\): )' ;;
+    *) grep -qE '^hakmem: (audit: broken|internal check failed|[a-z_]+\(\): )' "$3" ;;
     esac
 }
 

@@ -52,7 +52,7 @@ finds() {
 # replays: what was found last comes again, ten times of ten, by the command that the finding tells
 replays() {
     local arguments
-    arguments=$(sed -n 's/^[a-z-]*: replay with .\/build.sh explore //p' <<<"$output" | head -n 1)
+    arguments=$(grep -m 1 -oP '^[a-z-]*: replay with ./build.sh explore \K.*' <<<"$output")
     [ -n "$arguments" ]
     for _ in {1..10}; do
         # shellcheck disable=SC2086 # several arguments
