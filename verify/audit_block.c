@@ -11,9 +11,8 @@
 #define FREE_FILL 0xdf
 /* How much of a block is filled and looked at: whole small blocks, and both ends of others. */
 #define ENDS_BYTES ((size_t)64)
-
-/* What filled memory and a canary look like, for memcmp: this runs on every malloc and free. */
-static uint8_t free_pattern[2 * ENDS_BYTES], canary_pattern[2 * ENDS_BYTES];
+#define LINK_BYTES ((size_t)8)               /* at the beginning of a free block */
+#define ROOM_SMALL (ENDS_BYTES + LINK_BYTES) /* below it a block is no window long, behind the link */
 
 static _Atomic(struct hak_audit_block *) records; /* of each granule as many as it can have blocks */
 
@@ -23,8 +22,6 @@ bool hak_audit_blocks_open(void) {
     size_t bytes = (size_t)hak_range.granules * GRANULE_RECORDS * sizeof(struct hak_audit_block);
     void *start = hak_audit_map(bytes);
     if (start == NULL) return false;
-    memset(free_pattern, FREE_FILL, sizeof free_pattern);
-    memset(canary_pattern, CANARY, sizeof canary_pattern);
     atomic_store_explicit(&records, start, memory_order_release);
     return true;
 }
@@ -136,66 +133,112 @@ static size_t room_of(const struct hak_slab *slab) {
     return hak_classes[slab->bin].stride - 1;
 }
 
-/* libc's memset, whatever the length: where gcc knows that it is short it writes a `rep stos`, which takes longer to begin
- * than the bytes take to be written, and loops of our own guess wrong how long each block is. */
-static void bytes_set(void *block, size_t from, size_t until, int value) {
-    size_t length = until > from ? until - from : 0;
-    __asm__("" : "+r"(length));
-    memset((char *)block + from, value, length);
+/* The bytes of small blocks, one by one. */
+HAK_NOINLINE static void bytes_set(void *block, size_t from, size_t until, uint8_t value) {
+    memset((char *)block + from, value, until - from);
 }
 
-/* The first byte that is not the pattern's; `until` if there is none. */
-static size_t bytes_differ(const void *block, size_t from, size_t until, const uint8_t *pattern) {
+/* The first byte that is not the value; `until` if there is none. */
+HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t until, uint8_t value) {
     const uint8_t *bytes = block;
-    if (HAK_LIKELY(from >= until || memcmp(bytes + from, pattern, until - from) == 0)) return until;
-    while (bytes[from] == pattern[0])
+    while (from < until && bytes[from] == value)
         from++;
     return from;
 }
 
-static size_t first_end(size_t room) {
-    return room < 2 * ENDS_BYTES ? room : ENDS_BYTES;
-}
-static size_t last_begin(size_t room) {
-    return room < 2 * ENDS_BYTES ? room : room - ENDS_BYTES;
+/* Other blocks are written and looked at in windows of ENDS_BYTES bytes, whatever the requested size: this runs on every
+ * malloc and free, and a loop of each length would be guessed wrong each time. */
+typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t vector_words __attribute__((vector_size(16)));
+_Static_assert(ENDS_BYTES == 4 * sizeof(vector), "a window is four vectors");
+
+/* 0 below ENDS_BYTES, 0xff above: from ENDS_BYTES - n on they keep what begins at a window's byte n. */
+static const uint8_t keep_from[2 * ENDS_BYTES] = {[ENDS_BYTES... 2 * ENDS_BYTES - 1] = 0xff};
+
+HAK_INLINE void window_set(void *block, size_t at, uint8_t value) {
+    vector *to = (vector *)((char *)block + at);
+    to[0] = to[1] = to[2] = to[3] = (vector){0} + value;
 }
 
-/* The link lies in the first 8 bytes. */
+/* Sets the bytes from `from` on, which is in the window. */
+HAK_INLINE void window_set_from(void *block, size_t at, size_t from, uint8_t value) {
+    vector *to = (vector *)((char *)block + at);
+    const vector *keep = (const vector *)&keep_from[ENDS_BYTES - (from - at)];
+    to[0] ^= (to[0] ^ value) & keep[0];
+    to[1] ^= (to[1] ^ value) & keep[1];
+    to[2] ^= (to[2] ^ value) & keep[2];
+    to[3] ^= (to[3] ^ value) & keep[3];
+}
+
+HAK_INLINE bool all_zero(vector bits) {
+    vector_words words = (vector_words)bits;
+    return (words[0] | words[1]) == 0;
+}
+
+HAK_INLINE bool window_is(const void *block, size_t at, uint8_t value) {
+    const vector *bytes = (const vector *)((const char *)block + at);
+    return all_zero((bytes[0] ^ value) | (bytes[1] ^ value) | (bytes[2] ^ value) | (bytes[3] ^ value));
+}
+
+/* True if all bytes from `from` on, which is in the window, are of that value. */
+HAK_INLINE bool window_is_from(const void *block, size_t at, size_t from, uint8_t value) {
+    const vector *bytes = (const vector *)((const char *)block + at);
+    const vector *keep = (const vector *)&keep_from[ENDS_BYTES - (from - at)];
+    return all_zero(((bytes[0] ^ value) & keep[0]) | ((bytes[1] ^ value) & keep[1]) |
+                    ((bytes[2] ^ value) & keep[2]) | ((bytes[3] ^ value) & keep[3]));
+}
+
 static void free_fill(void *block, size_t room) {
-    unpoison(block, 8); /* a small block's end was poisoned there */
-    poison(block, 8, room);
+    unpoison(block, LINK_BYTES); /* a small block's end was poisoned there */
+    poison(block, LINK_BYTES, room);
     if (HAK_ASAN) return;
-    bytes_set(block, 8, first_end(room), FREE_FILL);
-    bytes_set(block, last_begin(room), room, FREE_FILL);
+    if (HAK_UNLIKELY(room < ROOM_SMALL)) {
+        bytes_set(block, LINK_BYTES, room, FREE_FILL);
+    } else {
+        window_set(block, LINK_BYTES, FREE_FILL);
+        window_set(block, room - ENDS_BYTES, FREE_FILL);
+    }
+}
+
+HAK_COLD static void free_fill_broken(const struct hak_slab *slab, const void *block, size_t at,
+                                      size_t room) {
+    hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab, block);
 }
 
 static void free_fill_check(const struct hak_slab *slab, const void *block, size_t room) {
-    size_t end = first_end(room);
-    size_t at = bytes_differ(block, 8, end, free_pattern);
-    if (at == end && last_begin(room) < room) {
-        end = room;
-        at = bytes_differ(block, last_begin(room), end, free_pattern);
+    if (HAK_UNLIKELY(room < ROOM_SMALL)) {
+        size_t at = bytes_differ(block, LINK_BYTES, room, FREE_FILL);
+        if (HAK_UNLIKELY(at < room)) free_fill_broken(slab, block, at, room);
+        return;
     }
-    if (HAK_UNLIKELY(at < end))
-        hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab,
-                         block);
+    if (HAK_UNLIKELY(!window_is(block, LINK_BYTES, FREE_FILL)))
+        free_fill_broken(slab, block, bytes_differ(block, LINK_BYTES, ROOM_SMALL, FREE_FILL), room);
+    size_t last = room - ENDS_BYTES;
+    if (HAK_UNLIKELY(!window_is(block, last, FREE_FILL)))
+        free_fill_broken(slab, block, bytes_differ(block, last, room, FREE_FILL), room);
 }
 
-static size_t canary_end(size_t size, size_t room) {
-    return room - size > ENDS_BYTES ? size + ENDS_BYTES : room;
+/* Where the window begins that has what is behind the requested size, or the first of it. */
+static size_t canary_window(size_t size, size_t room) {
+    return room - size < ENDS_BYTES ? room - ENDS_BYTES : size;
 }
 
 static void canary_set(void *block, size_t size, size_t room) {
     if (HAK_ASAN)
         poison(block, size, room);
+    else if (HAK_UNLIKELY(room < ENDS_BYTES))
+        bytes_set(block, size, room, CANARY);
     else
-        bytes_set(block, size, canary_end(size, room), CANARY);
+        window_set_from(block, canary_window(size, room), size, CANARY);
 }
 
 static void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
     if (HAK_ASAN) return; /* the write itself was reported */
-    size_t end = canary_end(size, room);
-    size_t at = bytes_differ(block, size, end, canary_pattern);
+    if (HAK_LIKELY(room >= ENDS_BYTES) &&
+        HAK_LIKELY(window_is_from(block, canary_window(size, room), size, CANARY)))
+        return;
+    size_t end = room - size < ENDS_BYTES ? room : size + ENDS_BYTES;
+    size_t at = bytes_differ(block, size, end, CANARY);
     if (HAK_UNLIKELY(at < end))
         hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
                          slab, block);

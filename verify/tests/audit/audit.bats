@@ -2,7 +2,8 @@
 
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/break_batch_audit_internal \
-        out/audit/tests/stress_internal out/audit/tests/os_call_fails_internal >&2
+        out/audit/tests/stress_internal out/audit/tests/os_call_fails_internal \
+        out/audit/tests/each_byte_audit_internal >&2
 }
 
 setup() {
@@ -51,6 +52,13 @@ finds_nothing() {
     HAKMEM_AUDIT_LEVEL=2 LD_PRELOAD=$AUDIT/libhakmem.so run ./program
     echo "$output"
     [ "$status" -eq 0 ] && [ -z "$output" ]
+}
+
+@test "each byte behind a block and of a freed one is guarded, and no other" {
+    HAKMEM_AUDIT_LEVEL=2 run "$AUDIT/tests/each_byte_audit_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ ${lines[-1]} == "ok: "*" bytes" ]]
 }
 
 @test "a signal proves the whole heap" {
