@@ -17,7 +17,7 @@ layers=(
     "core/chunk"
     "core/superslab core/remote"
     "core/pool_arena core/large core/bigcache"
-    "core/policy core/options core/heap core/refill core/stats core/report"
+    "core/policy core/options core/heap core/seize core/refill core/stats core/report"
     "core/fast"
     "core/api core/cxx core/cxx_nothrow core/slow core/hakmem core/symbols"
 )

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/refill.h"
+#include "core/seize.h"
 #include "core/stats.h"
 #include "core/superslab.h"
 #include "verify/hooks.h"
@@ -183,6 +184,7 @@ HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
 
 /* In the order of the locks' ranks. */
 static void fork_prepare(void) {
+    hak_seize_fork_prepare();
     hak_heap_fork_prepare();
     hak_superslab_cache_fork_prepare();
     hak_bigcache_fork_prepare();
@@ -196,6 +198,7 @@ static void fork_parent(void) {
     hak_bigcache_fork_parent();
     hak_superslab_cache_fork_parent();
     hak_heap_fork_parent();
+    hak_seize_fork_parent();
 }
 
 static void fork_child(void) {
@@ -204,6 +207,7 @@ static void fork_child(void) {
     hak_bigcache_fork_child();
     hak_superslab_cache_fork_child();
     hak_heap_fork_child();
+    hak_seize_fork_child();
 }
 
 /* glibc gives constructors the program's arguments and environment. */

@@ -43,6 +43,15 @@
 #define HAK_NOINLINE __attribute__((noinline))
 #define HAK_COLD     __attribute__((noinline, cold))
 
+/* 1: a tool looks at each atomic operation. */
+#if defined(HAK_EXPLORE_YIELDS_H) || defined(__SANITIZE_THREAD__)
+#define HAK_ATOMICS_ARE_SEEN 1
+#elif defined(__has_feature)
+#define HAK_ATOMICS_ARE_SEEN __has_feature(thread_sanitizer)
+#else
+#define HAK_ATOMICS_ARE_SEEN 0
+#endif
+
 #if HAK_AGGRESSIVE_INLINE
 #define HAK_INLINE static inline __attribute__((always_inline))
 #else

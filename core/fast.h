@@ -2,16 +2,16 @@
 #ifndef HAK_FAST_H
 #define HAK_FAST_H
 
-#include "core/heap.h"
+#include "core/seize.h"
 #include "verify/hooks.h"
 
 /* Requests up to here are served by bins; without the pool tier, large blocks serve 8-52 KiB. */
 #define HAK_BINNED_MAX (HAK_POOL_TLS_PHASE1 ? HAK_POOL_MAX : HAK_MID_MAX)
 
-/* The rare cases: no heap yet, bin empty or full, large or aligned block, no memory, an error of the program.
+/* The rare cases: no heap yet or a seized one, bin empty or full, large or aligned block, no memory, an error of the program.
  */
-HAK_HIDDEN void *hak_malloc_slow(size_t size, struct hak_heap *heap);
-HAK_HIDDEN void hak_free_slow(void *user, struct hak_heap *heap);
+HAK_HIDDEN void *hak_malloc_slow(size_t size);
+HAK_HIDDEN void hak_free_slow(void *user);
 
 /* The header byte of a live block; if `user` is none of a bin, one for which no heap has room. */
 HAK_INLINE uint8_t hak_live_header_of(const void *user) {
@@ -28,8 +28,7 @@ HAK_INLINE unsigned hak_bin_of_block(const void *user) {
 }
 
 HAK_INLINE void *hak_fast_malloc(size_t size) {
-    hak_hook_enter();
-    struct hak_heap *heap = hak_heap_tls;
+    struct hak_heap *heap = hak_enter(+1);
     if (HAK_LIKELY(size <= HAK_MID_MAX) || HAK_LIKELY(size <= HAK_BINNED_MAX)) {
         size_t header = hak_header_of_size(size);
         struct hak_block *block = heap->heads[header];
@@ -38,27 +37,27 @@ HAK_INLINE void *hak_fast_malloc(size_t size) {
             HAK_LIKELY(hak_header_of(block) == (uint8_t)(header ^ HAK_HEADER_LIVE_BIT))) {
             hak_bin_pop(heap, header, block);
             hak_hook_malloc(block, size);
+            hak_bin_popped(heap, header);
             hak_hook_leave();
             return block;
         }
     }
-    return hak_malloc_slow(size, heap);
+    return hak_malloc_slow(size);
 }
 
 HAK_INLINE void hak_fast_free(void *user) {
-    hak_hook_enter();
-    struct hak_heap *heap = hak_heap_tls;
+    struct hak_heap *heap = hak_enter(-1u);
     if (HAK_LIKELY(hak_range_has(user))) {
         size_t header = hak_live_header_of(user);
         uint32_t room;
-        if (HAK_LIKELY(!__builtin_sub_overflow(heap->room[header], 1u, &room))) {
+        if (HAK_LIKELY(!__builtin_sub_overflow(hak_bin_room(heap, header), 1u, &room))) {
             hak_hook_free(user);
             hak_bin_push(heap, header, user, room);
             hak_hook_leave();
             return;
         }
     }
-    hak_free_slow(user, heap);
+    hak_free_slow(user);
 }
 
 #endif

@@ -67,7 +67,8 @@ void *hak_pvalloc(size_t size) __attribute__((malloc));
 size_t hak_malloc_usable_size(const void *ptr);
 
 /* Returns unused memory to the system, keeping `pad` bytes of cached large blocks; 1 if any was returned,
- * else 0. Caches of other running threads are trimmed at their next refill or flush. (glibc) */
+ * else 0. Caches of other threads are trimmed at once, those of threads that allocate just now
+ * at their next refill or flush. (glibc) */
 int hak_malloc_trim(size_t pad);
 
 /* Figures about the heap; other threads' cached blocks are counted as of their last refill or flush. (glibc)

@@ -3,13 +3,15 @@
 #include <string.h>
 
 #include "core/refill.h"
+#include "core/seize.h"
 #include "verify/hooks.h"
 
 const struct hak_heap hak_heap_none;
 const struct hak_heap hak_heap_gone;
+const struct hak_heap hak_heap_seized;
 
 /* The fast paths read the bins of these and never write them, so the constants may stand here. */
-_Thread_local struct hak_heap *hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
+_Thread_local struct hak_thread hak_thread = {.heap = (struct hak_heap *)(uintptr_t)&hak_heap_none};
 
 enum { SETUP_NONE, SETUP_DONE };
 
@@ -33,6 +35,7 @@ static bool setup(void) {
     if (!hak_range_init()) return false;
     int bad = pthread_key_create(&heaps.key, end_thread);
     HAK_CHECK(bad == 0);
+    hak_seize_setup();
     hak_hook_atomic(&heaps.all, sizeof heaps.all);
     atomic_store_explicit(&heaps.setup, SETUP_DONE, memory_order_release);
     return true;
@@ -42,6 +45,9 @@ static bool setup(void) {
 static void atomics_begin(struct hak_heap *heap) {
     hak_hook_atomic(&heap->home.ruler, sizeof heap->home.ruler);
     hak_hook_atomic(&heap->thread_id, sizeof heap->thread_id);
+    hak_hook_atomic(&heap->thread, sizeof heap->thread);
+    hak_hook_atomic(&heap->room, sizeof heap->room);
+    hak_hook_atomic(&heap->moved, sizeof heap->moved);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         hak_hook_atomic(&heap->classes[bin].count_shown, sizeof heap->classes[bin].count_shown);
         hak_hook_atomic(&heap->classes[bin].used_shown, sizeof heap->classes[bin].used_shown);
@@ -102,17 +108,20 @@ static struct hak_heap *heap_obtain(void) {
     if (heap == NULL) return NULL;
     hak_home_set_ruler(&heap->home, heap);
     atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    hak_hook_event(HAK_EVENT_HEAP_BEGUN, heap);
     return heap;
 }
 
 struct hak_heap *hak_heap_begin_thread(void) {
-    HAK_CHECK(hak_heap_tls == &hak_heap_none);
+    HAK_CHECK(hak_thread_heap() == &hak_heap_none);
     struct hak_heap *heap = heap_obtain();
     if (heap == NULL) return NULL;
-    hak_heap_tls = heap;
-    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its
-     * own. */
-    pthread_setspecific(heaps.key, heap);
+    hak_hook_atomic(&HAK_THREAD, sizeof HAK_THREAD);
+    hak_thread_heap_set(heap);
+    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its own, and
+     * nobody may look for the thread. */
+    bool end_is_seen = pthread_setspecific(heaps.key, heap) == 0;
+    if (end_is_seen) hak_seize_register(heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
@@ -171,9 +180,8 @@ static void heap_retire(struct hak_heap *heap) {
 
 static void end_thread(void *value) {
     struct hak_heap *heap = value;
-    HAK_CHECK(heap == hak_heap_tls);
-    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_gone;
     hak_hook_enter();
+    hak_seize_unregister(heap);
     heap_retire(heap);
     hak_hook_leave();
 }
@@ -342,7 +350,7 @@ void hak_heap_fork_parent(void) {
  * stay as they are: their blocks can be freed, into remote lists that nobody collects. */
 void hak_heap_fork_child(void) {
     hak_lock_drop(&heaps.lock);
-    struct hak_heap *heap = hak_heap_tls;
+    struct hak_heap *heap = hak_thread_heap();
     if (hak_heap_is_real(heap))
         atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
 }

@@ -1,6 +1,6 @@
 /* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
  *
- *   hak_heap_tls --> heap: room[256]  by header byte: blocks that a free may still push
+ *   hak_thread --> heap: room[256]  by header byte: blocks that a free may still push
  *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
  *                          home       what other threads touch
  *                          classes[]  current slab and partial slabs of each class
@@ -35,7 +35,7 @@ struct hak_heap {
         struct hak_block *heads[HAK_BIN_FIRST + HAK_BINS]; /* TLS SLL of each class */
         struct {
             /* Blocks that a free may still push; 0 for a full bin, and for every byte that is no live block's. */
-            uint32_t room[UINT8_MAX + 1];
+            _Atomic uint32_t room[UINT8_MAX + 1]; /* the last that malloc and free write */
             struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
             uint32_t superslabs;           /* owned, open or not */
             struct hak_pool_arena arena;
@@ -43,9 +43,13 @@ struct hak_heap {
             struct hak_heap *pool_next; /* next heap in the pool; its links are under the heaps' lock */
             struct hak_heap *all_next;  /* next of all heaps that were ever made */
             uint32_t slow_calls;
-            uint32_t last_tick;    /* milliseconds */
-            uint32_t trim_seen;    /* the last wish to trim that it followed */
-            _Atomic int thread_id; /* of the last thread that used it, for messages */
+            uint32_t last_tick;  /* milliseconds */
+            uint32_t trim_seen;  /* the last wish to trim that it followed */
+            uint32_t seen_calls; /* slow_calls, and the sum of room, when a seizer looked at it last */
+            uint32_t seen_room;
+            _Atomic uint32_t moved;              /* sum of room = moved + what its thread has announced */
+            _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
+            _Atomic int thread_id;               /* of the last thread that used it, for messages */
         };
     };
     _Alignas(64) struct hak_home home; /* written by other threads: a cache line of its own */
@@ -55,15 +59,22 @@ _Static_assert(offsetof(struct hak_heap, thread_id) + sizeof(int) <=
                    offsetof(struct hak_heap, heads[HAK_BIN_FIRST]),
                "what shares memory with `heads` ends before its first entry");
 
-/* What a thread's pointer shows before it has a heap, and after it gave its heap back: all bins empty, without
- * room. They lie in read-only memory. */
+/* What a thread's pointer shows before it has a heap, after it gave its heap back, and while another thread has seized it:
+ * all bins empty, without room. They lie in read-only memory. */
 extern HAK_HIDDEN const struct hak_heap hak_heap_none;
 extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
-
-extern HAK_HIDDEN _Thread_local struct hak_heap *hak_heap_tls __attribute__((tls_model("initial-exec")));
+extern HAK_HIDDEN const struct hak_heap hak_heap_seized;
 
 static inline bool hak_heap_is_real(const struct hak_heap *heap) {
-    return heap != &hak_heap_none && heap != &hak_heap_gone;
+    return heap != &hak_heap_none && heap != &hak_heap_gone && heap != &hak_heap_seized;
+}
+
+static inline struct hak_heap *hak_thread_heap(void) {
+    return atomic_load_explicit(&HAK_THREAD.heap, memory_order_relaxed);
+}
+
+static inline void hak_thread_heap_set(const struct hak_heap *heap) {
+    atomic_store_explicit(&HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)heap, memory_order_relaxed);
 }
 
 /* The bin's list, and its length. */
@@ -71,39 +82,52 @@ static inline struct hak_block *hak_bin_first(const struct hak_heap *heap, unsig
     return heap->heads[HAK_BIN_HEADER(bin)];
 }
 
+static inline uint32_t hak_bin_room(const struct hak_heap *heap, size_t header) {
+    return HAK_OWN_LOAD(&heap->room[header]);
+}
+
 static inline uint32_t hak_bin_count(const struct hak_heap *heap, unsigned bin) {
-    HAK_ASSERT(heap->room[HAK_BIN_HEADER(bin)] <= heap->classes[bin].cap);
-    return heap->classes[bin].cap - heap->room[HAK_BIN_HEADER(bin)];
+    uint32_t room = hak_bin_room(heap, HAK_BIN_HEADER(bin));
+    HAK_ASSERT(room <= heap->classes[bin].cap);
+    return heap->classes[bin].cap - room;
 }
 
 static inline void hak_bin_set(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
                                uint32_t cap) {
     HAK_ASSERT(count <= cap && (head == NULL) == (count == 0));
+    HAK_OWN_STORE(&heap->moved,
+                  HAK_OWN_LOAD(&heap->moved) + cap - count - hak_bin_room(heap, HAK_BIN_HEADER(bin)));
     heap->heads[HAK_BIN_HEADER(bin)] = head;
     heap->classes[bin].cap = cap;
-    heap->room[HAK_BIN_HEADER(bin)] = cap - count;
+    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
 }
 
-/* Takes `block`, the first of its class's list; it is live from here on, with this header byte. */
+/* Takes `block`, the first of its class's list; it is live from here on, with this header byte. The bin's room tells it last,
+ * when all else is done. */
 HAK_INLINE void hak_bin_pop(struct hak_heap *heap, size_t header, struct hak_block *block) {
     HAK_ASSERT(hak_bin_count(heap, (unsigned)header - HAK_BIN_FIRST) > 0);
     HAK_ASSERT(heap->heads[header] == block && hak_header_of(block) == (header ^ HAK_HEADER_LIVE_BIT));
     heap->heads[header] = block->next;
-    heap->room[header]++;
     hak_header_flip(block);
+}
+
+HAK_INLINE void hak_bin_popped(struct hak_heap *heap, size_t header) {
+    hak_hook_release(&heap->room);
+    hak_word_add(&heap->room[header], 1);
 }
 
 /* Puts a live block with this header byte in front of its class's list and leaves room for `room` more. */
 HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block, uint32_t room) {
-    HAK_ASSERT(heap->room[header] == room + 1 && header - HAK_BIN_FIRST < HAK_BINS);
-    heap->room[header] = room;
+    HAK_ASSERT(hak_bin_room(heap, header) == room + 1 && header - HAK_BIN_FIRST < HAK_BINS);
+    block->next = heap->heads[header];
+    heap->heads[header] = block;
     if (HAK_HEADER_CLASSIDX)
         hak_header_flip(block);
     else
         hak_header_set(block,
                        (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
-    block->next = heap->heads[header];
-    heap->heads[header] = block;
+    hak_hook_release(&heap->room);
+    hak_word_store(&heap->room[header], room);
 }
 
 static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {

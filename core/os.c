@@ -1,6 +1,7 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -105,6 +106,21 @@ uint32_t hak_os_now_ms(void) {
     return bad ? 0 : (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
+static bool membarrier(int command) {
+    int saved = errno;
+    bool ok = syscall(SYS_membarrier, command, 0, 0) == 0;
+    errno = saved;
+    return ok;
+}
+
+bool hak_os_barrier_begin(void) {
+    return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+bool hak_os_barrier(void) {
+    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
 int hak_os_thread_id(void) {
     return (int)syscall(SYS_gettid);
 }
@@ -166,13 +182,19 @@ void hak_lock_fork_end(void) {
     atomic_store_explicit(&forking_thread, 0, memory_order_relaxed);
 }
 
-void hak_lock_take(struct hak_lock *lock) {
-    if (HAK_UNLIKELY(is_forking())) return;
+bool hak_lock_try(struct hak_lock *lock, bool wait) {
+    if (HAK_UNLIKELY(is_forking())) return false;
     if (HAK_DEBUG) HAK_CHECK((ranks_held >> lock->rank) == 0);
-    int bad = pthread_mutex_lock(&lock->mutex);
-    HAK_CHECK(bad == 0);
+    int bad = wait ? pthread_mutex_lock(&lock->mutex) : pthread_mutex_trylock(&lock->mutex);
+    HAK_CHECK(bad == 0 || (bad == EBUSY && !wait));
+    if (bad != 0) return false;
     hak_hook_acquire(&lock->rank); /* DRD passes over locks inside of pthread_create, where libc allocates */
     if (HAK_DEBUG) ranks_held |= 1u << lock->rank;
+    return true;
+}
+
+void hak_lock_take(struct hak_lock *lock) {
+    hak_lock_try(lock, true);
 }
 
 void hak_lock_drop(struct hak_lock *lock) {

@@ -39,6 +39,12 @@ size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
 /* Milliseconds of a clock that never goes back; resolution a few milliseconds, no system call. */
 uint32_t hak_os_now_ms(void);
 
+/* A memory barrier in all threads of the process at once, which costs those that do not ask for it nothing. begin: once,
+ * early, for the system's call is slow in a process that has several threads; false: it has none, and barrier() may not be
+ * called. */
+bool hak_os_barrier_begin(void);
+bool hak_os_barrier(void);
+
 /* The kernel's number of the calling thread. */
 int hak_os_thread_id(void);
 
@@ -49,7 +55,14 @@ bool hak_os_is_secure(void);
 void hak_os_write_error(const char *text, size_t length);
 
 /* Locks. A thread takes them only in rising rank; debug builds prove it. */
-enum hak_lock_rank { HAK_RANK_HEAPS = 1, HAK_RANK_CACHE, HAK_RANK_BIGCACHE, HAK_RANK_RANGE, HAK_RANK_COUNT };
+enum hak_lock_rank {
+    HAK_RANK_SEIZING = 1,
+    HAK_RANK_HEAPS,
+    HAK_RANK_CACHE,
+    HAK_RANK_BIGCACHE,
+    HAK_RANK_RANGE,
+    HAK_RANK_COUNT
+};
 
 struct hak_lock {
     pthread_mutex_t mutex;
@@ -61,6 +74,8 @@ struct hak_lock {
 
 void hak_lock_take(struct hak_lock *lock);
 void hak_lock_drop(struct hak_lock *lock);
+/* Takes it, if `wait` says so or nobody has it; false: not taken. A thread that forks never gets it so. */
+bool hak_lock_try(struct hak_lock *lock, bool wait);
 /* Between these the calling thread holds all locks: its takes and drops do nothing. */
 void hak_lock_fork_begin(void);
 void hak_lock_fork_end(void);

@@ -2,6 +2,7 @@
 
 #include "core/large.h"
 #include "core/report.h"
+#include "core/seize.h"
 #include "core/text.h"
 #include "verify/hooks.h"
 
@@ -335,7 +336,7 @@ void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
-    HAK_ASSERT(heap->room[HAK_BIN_HEADER(bin)] == 0);
+    HAK_ASSERT(hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0);
     hak_tick(heap);
     hak_flush(heap, bin, min_u32(class->cap, bounds->cap_max) / 2); /* another policy may have set cap */
     hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
@@ -411,6 +412,20 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
     }
 }
 
+/* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
+ * they give up has been idle for long enough already. */
+static void outside_visit(struct hak_heap *heap, void *context) {
+    uint32_t superslabs = heap->superslabs;
+    bool *gave = context;
+    *gave |= hak_trim(heap) > 0 || heap->superslabs < superslabs;
+}
+
+static void tick_outside(uint32_t now, const struct hak_policy *policy) {
+    bool gave = false;
+    hak_seize_each(false, now, policy->purge_delay_ms / 2 + 1, outside_visit, &gave);
+    if (gave) hak_superslab_cache_purge(hak_os_now_ms(), 0);
+}
+
 static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
@@ -422,14 +437,12 @@ static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *p
     hak_superslab_cache_purge(now, policy->purge_delay_ms);
     hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
     tick_idle(now, policy);
+    tick_outside(now, policy);
 }
 
 void hak_tick(struct hak_heap *heap) {
-    uint32_t wanted = atomic_load_explicit(&trim_requests, memory_order_relaxed);
-    if (HAK_UNLIKELY(heap->trim_seen != wanted)) {
-        heap->trim_seen = wanted;
+    if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
         hak_trim(heap);
-    }
     if (++heap->slow_calls % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
@@ -438,6 +451,7 @@ void hak_tick(struct hak_heap *heap) {
 
 size_t hak_trim(struct hak_heap *heap) {
     size_t bytes = 0;
+    heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
@@ -445,7 +459,6 @@ size_t hak_trim(struct hak_heap *heap) {
     return bytes;
 }
 
-void hak_trim_request(struct hak_heap *heap) {
-    uint32_t wanted = atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed) + 1;
-    if (heap != NULL) heap->trim_seen = wanted;
+void hak_trim_request(void) {
+    atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
 }

@@ -29,7 +29,7 @@ void hak_tick(struct hak_heap *heap);
 /* Empties the heap's bins and purges all its free memory; the bytes given back. */
 size_t hak_trim(struct hak_heap *heap);
 
-/* A wish that all threads but the caller's heap trim their heaps at their next slow path. */
-void hak_trim_request(struct hak_heap *heap);
+/* A wish that all threads trim their heaps at their next slow path, unless somebody does it before. */
+void hak_trim_request(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include "core/large.h"
 #include "core/refill.h"
 #include "core/report.h"
+#include "core/seize.h"
 #include "verify/hooks.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
@@ -15,8 +16,10 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin))
         hak_report_bad_list("malloc", block, bin);
     HAK_CHECK(hak_bin_count(heap, bin) > 0);
+    hak_announce(+1);
     hak_bin_pop(heap, HAK_BIN_HEADER(bin), block);
     hak_hook_malloc(block, size);
+    hak_bin_popped(heap, HAK_BIN_HEADER(bin));
     return block;
 }
 
@@ -38,7 +41,8 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     size_t bytes = 0;
     if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
     hak_heap_each_idle(trim_visit, &bytes);
-    uint32_t now = hak_os_now_ms();
+    hak_seize_each(true, 0, 0, trim_visit, &bytes);
+    uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);
     bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
     return bytes;
@@ -64,15 +68,17 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
 }
 
 /* The fast path has entered (verify/hooks.h). */
-void *hak_malloc_slow(size_t size, struct hak_heap *heap) {
-    void *user = alloc_slow(heap, size, HAK_ALIGNMENT, false);
+void *hak_malloc_slow(size_t size) {
+    void *user = alloc_slow(hak_slow_enter(+1), size, HAK_ALIGNMENT, false);
+    hak_slow_leave();
     hak_hook_leave();
     return user;
 }
 
 static void *alloc_beyond_bins(size_t size, size_t align, bool zero) {
     hak_hook_enter();
-    void *user = alloc_slow(hak_heap_tls, size, align, zero);
+    void *user = alloc_slow(hak_slow_enter(0), size, align, zero);
+    hak_slow_leave();
     hak_hook_leave();
     return user;
 }
@@ -119,9 +125,10 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
         hak_free_without_heap(user, bin);
         return;
     }
-    if (heap->room[HAK_BIN_HEADER(bin)] == 0) hak_flush_full(heap, bin);
+    if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) hak_flush_full(heap, bin);
     hak_hook_free(user);
-    hak_bin_push(heap, HAK_BIN_HEADER(bin), user, heap->room[HAK_BIN_HEADER(bin)] - 1);
+    hak_announce(-1u);
+    hak_bin_push(heap, HAK_BIN_HEADER(bin), user, hak_bin_room(heap, HAK_BIN_HEADER(bin)) - 1);
 }
 
 static void free_large(struct hak_heap *heap, void *user) {
@@ -153,8 +160,9 @@ static void free_slow(struct hak_heap *heap, void *user) {
     }
 }
 
-void hak_free_slow(void *user, struct hak_heap *heap) {
-    free_slow(heap, user);
+void hak_free_slow(void *user) {
+    free_slow(hak_slow_enter(-1u), user);
+    hak_slow_leave();
     hak_hook_leave();
 }
 
@@ -226,9 +234,10 @@ void *hak_alloc_again(void *user, size_t size) {
 
 size_t hak_release_unused(size_t keep_large) {
     hak_hook_enter();
-    struct hak_heap *heap = hak_heap_tls;
-    hak_trim_request(hak_heap_is_real(heap) ? heap : NULL);
+    struct hak_heap *heap = hak_slow_enter(0);
+    hak_trim_request();
     size_t bytes = release_all(heap, keep_large);
+    hak_slow_leave();
     hak_hook_leave();
     return bytes;
 }

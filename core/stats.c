@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "core/refill.h"
+#include "core/seize.h"
 #include "core/text.h"
 #include "verify/hooks.h"
 
 static void add_heap(struct hak_heap *heap, void *context) {
     struct hak_stats *stats = context;
-    bool own = heap == hak_heap_tls;
+    bool own = heap == hak_thread_heap();
     stats->heaps++;
     stats->threads += hak_home_ruled_by(&heap->home, heap);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
@@ -46,10 +47,12 @@ void hak_stats_read(struct hak_stats *stats) {
     memset(stats, 0, sizeof *stats);
     if (!hak_range_is_there()) return;
     hak_hook_enter();
-    if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
+    struct hak_heap *heap = hak_slow_enter(0);
+    if (hak_heap_is_real(heap)) hak_collect(heap);
+    hak_heap_each(add_heap, stats);
+    hak_slow_leave();
     hak_hook_leave();
     uint32_t top = hak_range_top();
-    hak_heap_each(add_heap, stats);
     add_slabs(stats, top);
     add_superslabs(stats, top);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {

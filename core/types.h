@@ -82,6 +82,43 @@ enum hak_kind {
     HAK_KIND_FREE_RUN   /* first or last granule of a run that nobody uses */
 };
 
+/* What malloc and free touch of their thread before all else. They announce here how they will change the room of a bin: so
+ * the thread is at work on its heap's bins just when that has not happened yet, or when `slow` says so. While it is not,
+ * another thread may seize the heap (seize.h). */
+struct hak_thread {
+    _Atomic(struct hak_heap *) heap;
+    _Atomic uint32_t announced; /* mallocs - frees */
+    _Atomic bool slow;          /* on a slow path */
+    void *books;                /* of a variant's own: verify/ */
+};
+extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
+#ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */
+#define HAK_THREAD hak_thread
+#endif
+
+/* A word that no other thread writes meanwhile: what is read there is no news, and no step. */
+#define HAK_OWN_LOAD(word) (*(const uint32_t *)(uintptr_t)(word))
+/* Nor is what is written there while other threads keep away from it. */
+#define HAK_OWN_STORE(word, value) __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
+
+/* Such a word changes, after all that this thread wrote before. Without the instructions that the compiler would add for an
+ * atomic variable; where tools must see each access, they may not be saved. */
+HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
+#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
+    __asm__ volatile("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc", "memory");
+#else
+    atomic_store_explicit(word, HAK_OWN_LOAD(word) + change, memory_order_release);
+#endif
+}
+
+HAK_INLINE void hak_word_store(_Atomic uint32_t *word, uint32_t value) {
+#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
+    __asm__ volatile("movl %1, %0" : "=m"(*word) : "r"(value) : "memory");
+#else
+    atomic_store_explicit(word, value, memory_order_release);
+#endif
+}
+
 /* Ends the program with one line; for states that only a bug in HAKMEM or a wild write can produce. */
 _Noreturn void hak_fail(const char *what, const char *file, int line);
 

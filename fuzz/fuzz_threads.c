@@ -167,7 +167,6 @@ static void copy_process(const struct fuzz_op *op) {
 }
 
 static void run_op(const struct fuzz_op *op) {
-    bool real = hak_heap_is_real(hak_heap_tls);
     switch (kind_of(op)) {
     case REALLOC:
         resize(op);
@@ -185,10 +184,10 @@ static void run_op(const struct fuzz_op *op) {
         many(op, give);
         break;
     case COLLECT:
-        if (real) hak_collect(hak_heap_tls);
+        fuzz_collect();
         break;
     case FLUSH_ALL:
-        if (real) hak_flush_all(hak_heap_tls);
+        fuzz_flush_all();
         break;
     case TRIM:
         hak_malloc_trim(0);
@@ -218,7 +217,7 @@ static void policies_begin(const struct fuzz_header *header) {
     other_policy = *fuzz_policy(&other);
     policy = *fuzz_policy(header);
     hak_policy_replace(&policy);
-    hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
+    fuzz_flush_all(); /* its caps and batches are the policy's now */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

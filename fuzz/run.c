@@ -333,12 +333,12 @@ static void op_thread_end(const struct fuzz_op *op) {
 
 static void op_collect(const struct fuzz_op *op) {
     (void)op;
-    if (hak_heap_is_real(hak_heap_tls)) hak_collect(hak_heap_tls);
+    fuzz_collect();
 }
 
 static void op_flush_all(const struct fuzz_op *op) {
     (void)op;
-    if (hak_heap_is_real(hak_heap_tls)) hak_flush_all(hak_heap_tls);
+    fuzz_flush_all();
 }
 
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
@@ -462,7 +462,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     const struct hak_policy *policy = fuzz_policy(&header);
     fuzz_record_begin();
     hak_policy_replace(policy);
-    hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
+    fuzz_flush_all(); /* its caps and batches are the policy's now */
     fuzz_lines_begin(NULL);
     if (profile->faults) hak_os_faults_begin(header.fail, header.for_ever % 2 != 0);
     run_operations(data + sizeof header, size - sizeof header);

@@ -6,6 +6,7 @@
 
 #include "core/hakmem.h"
 #include "core/refill.h"
+#include "core/seize.h"
 #include "verify/audit.h"
 #include "verify/heap_check.h"
 
@@ -23,24 +24,21 @@ struct saved {
 
 static struct saved data, bss, slots, records, metadata;
 static struct hak_heap *first_heap;
+static uint32_t first_announced;
 static size_t first_committed; /* bytes of the range */
 static uint32_t first_top;
 
 /* ---- virtual threads --------------------------------------------------------------------------------------- */
 
 static struct {
-    struct hak_heap *heap;
-    uint32_t bin_lengths[HAK_BINS]; /* the audit's, which are a real thread's */
+    struct hak_thread thread;
+    struct hak_audit_thread books;
 } threads[FUZZ_THREADS];
 static unsigned running;
 
 void fuzz_thread_switch(unsigned thread) {
-    if (thread == running) return;
-    threads[running].heap = hak_heap_tls;
-    memcpy(threads[running].bin_lengths, hak_audit_bin_lengths, sizeof hak_audit_bin_lengths);
     running = thread;
-    hak_heap_tls = threads[running].heap;
-    memcpy(hak_audit_bin_lengths, threads[running].bin_lengths, sizeof hak_audit_bin_lengths);
+    fuzz_virtual_thread = &threads[running].thread;
 }
 
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
@@ -68,24 +66,48 @@ int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
     return bad;
 }
 
+bool fuzz_is_of_thread(uintptr_t address) {
+    return address - (uintptr_t)threads < sizeof threads;
+}
+
+void fuzz_flush(unsigned bin) {
+    struct hak_heap *heap = hak_slow_enter(0);
+    if (hak_heap_is_real(heap)) hak_flush(heap, bin, 0);
+    hak_slow_leave();
+}
+
+void fuzz_flush_all(void) {
+    struct hak_heap *heap = hak_slow_enter(0);
+    if (hak_heap_is_real(heap)) hak_flush_all(heap);
+    hak_slow_leave();
+}
+
+void fuzz_collect(void) {
+    struct hak_heap *heap = hak_slow_enter(0);
+    if (hak_heap_is_real(heap)) hak_collect(heap);
+    hak_slow_leave();
+}
+
 void fuzz_thread_teardown(void) {
-    if (hak_heap_is_real(hak_heap_tls)) thread_key.destructor(hak_heap_tls);
+    if (hak_heap_is_real(hak_thread_heap())) thread_key.destructor(hak_thread_heap());
 }
 
 void fuzz_thread_end(void) {
-    if (running == 0 || !hak_heap_is_real(hak_heap_tls)) return;
+    if (running == 0 || !hak_heap_is_real(hak_thread_heap())) return;
     fuzz_thread_teardown();
-    hak_heap_tls = (struct hak_heap *)(uintptr_t)&hak_heap_none;
+    hak_thread_heap_set(&hak_heap_none);
 }
 
 static void threads_begin(void) {
     for (unsigned i = 0; i < FUZZ_THREADS; i++) {
         const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
-        threads[i].heap = (struct hak_heap *)(uintptr_t)heap;
-        memset(threads[i].bin_lengths, 0, sizeof threads[i].bin_lengths);
+        memset(&threads[i].books, 0, sizeof threads[i].books);
+        threads[i].thread.books = &threads[i].books;
+        fuzz_thread_switch(i);
+        hak_thread_heap_set(i == 0 ? first_heap : heap);
+        threads[i].thread.announced = i == 0 ? first_announced : 0;
     }
-    running = 0;
-    hak_heap_tls = first_heap;
+    fuzz_thread_switch(0);
     fuzz_time_set(TIME_BEGIN);
     hak_audit_options.level = 3;
 }
@@ -127,7 +149,9 @@ void fuzz_state_init(void) {
     hak_free(hak_malloc(COMMITTED)); /* the range need not grow for most inputs */
     hak_malloc_trim(0);
     hak_audit_options.level = 3; /* no block is older */
-    first_heap = hak_heap_tls;
+    first_heap = hak_thread_heap();
+    first_announced = HAK_THREAD.announced;
+    if (atomic_load(&first_heap->thread) != NULL) atomic_store(&first_heap->thread, &threads[0].thread);
     first_committed = committed();
     first_top = hak_range_top();
     save(&slots, (void *)hak_range.slots, (first_committed >> HAK_GRANULE_SHIFT) * HAK_SLOT_SIZE);
@@ -210,8 +234,9 @@ void fuzz_state_untouched(void) {
     restore(&untouched);
     memset(bss.start, 0, bss.bytes);
     for (unsigned i = 0; i < FUZZ_THREADS; i++)
-        if (i != FUZZ_THREAD_GONE) threads[i].heap = (struct hak_heap *)(uintptr_t)&hak_heap_none;
-    hak_heap_tls = threads[0].heap;
+        if (i != FUZZ_THREAD_GONE)
+            threads[i].thread = (struct hak_thread){.heap = (struct hak_heap *)(uintptr_t)&hak_heap_none,
+                                                    .books = threads[i].thread.books};
 }
 
 void fuzz_state_untouched_end(void) {

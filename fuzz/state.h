@@ -2,7 +2,7 @@
  * from its file alone.
  *
  * Virtual threads: one thread of the system plays several threads of the program, one after the other, by changing what
- * hak_heap_tls shows. Thread 0 has a heap when the input begins; the others get theirs at first use, as real threads do.
+ * hak_thread_heap() shows. Thread 0 has a heap when the input begins; the others get theirs at first use, as real threads do.
  * The last one has given its heap back: each of its calls is a call after the thread's end. */
 #ifndef HAK_FUZZ_STATE_H
 #define HAK_FUZZ_STATE_H
@@ -29,6 +29,14 @@ void fuzz_state_untouched(void);
 void fuzz_state_untouched_end(void);
 
 void fuzz_thread_switch(unsigned thread);
+
+/* True if there is what core/ keeps of a thread. */
+bool fuzz_is_of_thread(uintptr_t address);
+
+/* Slow paths of the thread that runs; nothing if it has no heap. */
+void fuzz_flush(unsigned bin);
+void fuzz_flush_all(void);
+void fuzz_collect(void);
 
 /* The thread that runs gives its heap back, if it has one; its calls are those of a thread that has ended. */
 void fuzz_thread_teardown(void);

@@ -59,7 +59,24 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     return &slabs[hak_slab_first_granule(slab)];
 }
 
-_Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS];
+/* While it is the calling thread's own, HAK_THREAD.books leads here. */
+static _Thread_local struct hak_audit_thread own_books;
+
+static struct hak_audit_thread *books_of_thread(void) {
+    if (HAK_THREAD.books == NULL) HAK_THREAD.books = &own_books;
+    return HAK_THREAD.books;
+}
+
+/* The heap's thread cannot end meanwhile. */
+static void books_seize(struct hak_heap *heap) {
+    struct hak_audit_thread *theirs = atomic_load_explicit(&heap->thread, memory_order_acquire)->books;
+    theirs->own = books_of_thread();
+    HAK_THREAD.books = theirs;
+}
+
+static void books_return(void) {
+    HAK_THREAD.books = books_of_thread()->own;
+}
 
 /* ---- level 1 ----------------------------------------------------------------------------------------- */
 
@@ -236,8 +253,8 @@ void hak_audit_bin(struct hak_heap *heap, unsigned bin) {
     uint32_t length = is_proved ? proved.count : list_length(heap, bin, count);
     proved.head = NULL;
     equal("count(bin) = length(bin)", count, length, NULL, NULL);
-    equal("count(bin) = blocks that entered the bin and did not leave", count, hak_audit_bin_lengths[bin],
-          NULL, NULL);
+    equal("count(bin) = blocks that entered the bin and did not leave", count,
+          books_of_thread()->lengths[bin], NULL, NULL);
     atomic_fetch_add_explicit(&hak_audit_figures.equations, 2, memory_order_relaxed);
     if (hak_audit_options.level >= 3) check_everything();
 }
@@ -270,6 +287,9 @@ static void heap_is_idle(const struct hak_heap *heap) {
 }
 
 void hak_audit_event(enum hak_event event, void *subject) {
+    if (event == HAK_EVENT_HEAP_BEGUN) books_of_thread();
+    if (event == HAK_EVENT_HEAP_SEIZED) books_seize(subject);
+    if (event == HAK_EVENT_HEAP_RETURNED) books_return();
     if (hak_audit_options.level == 0) return;
     switch (event) {
     case HAK_EVENT_SLAB_CREATED:
@@ -286,11 +306,15 @@ void hak_audit_event(enum hak_event event, void *subject) {
     case HAK_EVENT_HEAP_ENDED:
         heap_is_idle(subject);
         for (unsigned bin = 0; bin < HAK_BINS; bin++)
-            equal("blocks that an ended thread did not give back", hak_audit_bin_lengths[bin], 0, NULL,
+            equal("blocks that an ended thread did not give back", books_of_thread()->lengths[bin], 0, NULL,
                   subject);
         break;
     case HAK_EVENT_HEAP_ADOPTED:
         heap_is_idle(subject);
+        break;
+    case HAK_EVENT_HEAP_BEGUN:
+    case HAK_EVENT_HEAP_SEIZED:
+    case HAK_EVENT_HEAP_RETURNED:
         break;
     }
 }

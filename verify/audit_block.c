@@ -67,9 +67,9 @@ const char *hak_audit_state_name(unsigned state) {
     return state < sizeof names / sizeof names[0] ? names[state] : "broken";
 }
 
-/* A heap in 16 bits; heaps are 64-byte aligned and few. */
-static uint16_t heap_mark(void) {
-    return (uint16_t)((uintptr_t)hak_heap_tls >> 6);
+/* The thread in 16 bits, by its books: its heap's pointer may be hidden just now. */
+static uint16_t thread_mark(void) {
+    return (uint16_t)((uint64_t)(uintptr_t)HAK_THREAD.books * 0x9e3779b97f4a7c15u >> 48);
 }
 
 static void expect(const struct hak_audit_block *record, enum hak_audit_state state, const char *what,
@@ -84,11 +84,11 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
     case HAK_BATCH_TAKE:
         expect(record, HAK_AUDIT_IN_SLAB, "state of a block taken from the freelist", slab, block);
         record->state = HAK_AUDIT_IN_BIN;
-        record->heap = heap_mark();
+        record->thread = thread_mark();
         break;
     case HAK_BATCH_CARVE:
         expect(record, HAK_AUDIT_UNCARVED, "state of a carved block", slab, block);
-        *record = (struct hak_audit_block){.state = HAK_AUDIT_IN_BIN, .heap = heap_mark()};
+        *record = (struct hak_audit_block){.state = HAK_AUDIT_IN_BIN, .thread = thread_mark()};
         break;
     case HAK_BATCH_PUT:
         expect(record, HAK_AUDIT_IN_BIN, "state of a flushed block", slab, block);
@@ -252,8 +252,8 @@ HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     struct hak_audit_block *record = record_of(slab, user);
     if (record == NULL) return;
     expect(record, HAK_AUDIT_IN_BIN, "state of an allocated block", slab, user);
-    if (HAK_UNLIKELY(record->heap != heap_mark() && hak_heap_is_real(hak_heap_tls)))
-        hak_audit_report("an allocated block was in this thread's list", record->heap, heap_mark(), slab,
+    if (HAK_UNLIKELY(record->thread != thread_mark()))
+        hak_audit_report("an allocated block was in this thread's list", record->thread, thread_mark(), slab,
                          user);
     if (record->filled && !HAK_ASAN) free_fill_check(slab, user, room);
     unpoison(user, room);
@@ -281,7 +281,7 @@ HAK_INLINE void block_ended(void *user, const void *frame) {
     free_fill(user, room_of(slab));
     record->filled = 1;
     record->state = HAK_AUDIT_IN_BIN;
-    record->heap = heap_mark();
+    record->thread = thread_mark();
     record->free_site = hak_audit_site_of(frame);
 }
 

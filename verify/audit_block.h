@@ -18,9 +18,9 @@ struct hak_audit_block {
     uint32_t size;       /* asked for; kept after the free */
     uint32_t alloc_site; /* see hak_audit_site */
     uint32_t free_site;
-    uint16_t heap;  /* in a bin: whose, see heap_mark() */
-    uint8_t state;  /* enum hak_audit_state */
-    uint8_t filled; /* 1: freed memory was filled and nobody may write it */
+    uint16_t thread; /* in a bin: whose, see thread_mark() */
+    uint8_t state;   /* enum hak_audit_state */
+    uint8_t filled;  /* 1: freed memory was filled and nobody may write it */
 };
 
 /* Address space for the records; false if there is none. */

@@ -26,7 +26,10 @@ enum hak_event {
     HAK_EVENT_SLAB_DESTROYED,
     HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
     HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
-    HAK_EVENT_HEAP_ADOPTED
+    HAK_EVENT_HEAP_ADOPTED,
+    HAK_EVENT_HEAP_BEGUN,   /* the calling thread has it */
+    HAK_EVENT_HEAP_SEIZED,  /* the calling thread works on it, instead of its own */
+    HAK_EVENT_HEAP_RETURNED /* it does no more */
 };
 
 /* ---- the audit's own state that hooks look at without a call -------------------------------------------------- */
@@ -43,13 +46,16 @@ struct hak_audit_options {
 };
 extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
 
-/* What the calling thread's bins must hold, by the audit's own count of what entered and left them. A thread has one
- * heap with blocks in its bins at a time, and that heap has no other thread. */
-extern HAK_HIDDEN _Thread_local uint32_t hak_audit_bin_lengths[HAK_BINS]
-    __attribute__((tls_model("initial-exec")));
+/* A thread's books: what its bins must hold, by the audit's own count of what entered and left them. A thread has one heap
+ * with blocks in its bins at a time; who seizes it has its books, too, for as long. */
+struct hak_audit_thread {
+    uint32_t lengths[HAK_BINS];
+    struct hak_audit_thread *own; /* of the seizer, meanwhile */
+};
 
 static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
-    if (HAK_LIKELY(bin < HAK_BINS)) hak_audit_bin_lengths[bin] += change;
+    struct hak_audit_thread *thread = HAK_THREAD.books;
+    if (HAK_LIKELY(bin < HAK_BINS) && HAK_LIKELY(thread != NULL)) thread->lengths[bin] += change;
 }
 
 /* True if the audit follows each block, not only each batch. */

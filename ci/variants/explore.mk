@@ -6,7 +6,7 @@ HAK_AUDIT := 1
 HAK_LIBC_NAMES := 0
 HAK_ASAN := 0
 HAK_VALGRIND := 0
-VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -include fuzz/thread.h
 VARIANT_LDFLAGS :=
 # The calls for plain accesses are ThreadSanitizer's, and go to accesses.c.
 VARIANT_CORE_CFLAGS := -include fuzz/sections.h -include verify/explore/yields.h -fsanitize=thread \

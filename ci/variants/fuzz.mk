@@ -6,7 +6,7 @@ HAK_AUDIT := 1
 HAK_LIBC_NAMES := 0
 HAK_ASAN := 1
 HAK_VALGRIND := 0
-VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -include fuzz/thread.h -fsanitize=address,undefined -fno-sanitize-recover=undefined
 VARIANT_LDFLAGS := -fsanitize=address,undefined
 # Comparisons of the allocator say nothing to the fuzzer, and tracing them costs more than all else; the audit is not what
 # is to be covered.

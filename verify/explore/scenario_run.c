@@ -45,7 +45,7 @@ void explore_scenario_run(const struct explore_scenario *scenario, const struct 
     const struct hak_policy *policy = tiny_policy(scenario->untouched);
     if (scenario->untouched) fuzz_state_untouched();
     hak_policy_replace(policy);
-    if (!scenario->untouched) hak_flush_all(hak_heap_tls); /* its caps and batches are the policy's now */
+    if (!scenario->untouched) fuzz_flush_all(); /* its caps and batches are the policy's now */
     if (scenario->begin != NULL) scenario->begin();
     explore_run(scenario->bodies, strategy);
     if (scenario->child) {

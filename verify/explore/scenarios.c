@@ -6,6 +6,7 @@
 #include "core/bigcache.h"
 #include "core/hakmem.h"
 #include "core/refill.h"
+#include "core/seize.h"
 #include "verify/explore/blocks.h"
 #include "verify/explore/system.h"
 
@@ -27,10 +28,6 @@ static void threads_have_heaps(unsigned count) {
     fuzz_thread_switch(0);
 }
 
-static void flush(unsigned bin) {
-    hak_flush(hak_heap_tls, bin, 0);
-}
-
 /* ---- a slab and its remote list ---------------------------------------------------------------------------- */
 
 /* Thread 0 owns a full slab of four blocks. */
@@ -42,19 +39,19 @@ static void full_slab(void) {
 
 static void free_one(void) {
     block_give(0);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 static void free_first_two(void) {
     free_one();
     block_give(1);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 static void free_last_two(void) {
     block_give(2);
     block_give(3);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 /* Without a heap of its own. */
@@ -64,13 +61,13 @@ static void free_last_two_alone(void) {
 }
 
 static void collect_and_take(void) {
-    hak_collect(hak_heap_tls);
+    fuzz_collect();
     block_take(8, POOL_SIZE);
 }
 
 static void collect_twice(void) {
-    hak_collect(hak_heap_tls);
-    hak_collect(hak_heap_tls);
+    fuzz_collect();
+    fuzz_collect();
 }
 
 /* Two slabs of one class, both full. */
@@ -83,27 +80,27 @@ static void two_full_slabs(void) {
 static void free_in_both(void) {
     free_one();
     block_give(4);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 static void free_in_both_backwards(void) {
     block_give(5);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
     block_give(1);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 /* The slab becomes empty while a block of it is on its way, and its place is wanted for another class. */
 static void free_rest_and_take_other_class(void) {
     block_give(2);
     block_give(3);
-    hak_flush_all(hak_heap_tls);
+    fuzz_flush_all();
     block_take(8, POOL_SIZE - 8192);
 }
 
 static void free_second(void) {
     block_give(1);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 /* ---- long lists -------------------------------------------------------------------------------------------- */
@@ -119,7 +116,7 @@ static void many_begin(void) {
     hak_policy_replace(explore_policy_roomy());
     for (unsigned thread = 0; thread < 2; thread++) {
         fuzz_thread_switch(thread);
-        hak_flush_all(hak_heap_tls); /* its caps are this policy's now */
+        fuzz_flush_all(); /* its caps are this policy's now */
     }
     fuzz_thread_switch(0);
     for (unsigned i = 0; i < MANY; i++)
@@ -129,11 +126,11 @@ static void many_begin(void) {
 static void free_many(void) {
     for (unsigned i = 0; i < MANY; i++)
         hak_free(many[i]);
-    flush(MANY_BIN);
+    fuzz_flush(MANY_BIN);
 }
 
 static void collect_many(void) {
-    hak_collect(hak_heap_tls);
+    fuzz_collect();
     block_take(0, MANY_SIZE);
 }
 
@@ -183,10 +180,14 @@ static void thread_begins(void) {
 }
 
 static void adopt(void) {
-    if (hak_heap_adopt(hak_heap_tls) == NULL) return;
-    hak_collect(hak_heap_tls);
+    struct hak_heap *heap = hak_slow_enter(0);
+    bool any = hak_heap_adopt(heap) != NULL;
+    if (any) hak_collect(heap);
+    hak_slow_leave();
+    if (!any) return;
     block_take(8 + explore_fiber(), POOL_SIZE);
-    hak_heap_release_ruled(hak_heap_tls);
+    hak_heap_release_ruled(hak_slow_enter(0));
+    hak_slow_leave();
 }
 
 /* Threads 0 and 1 have a full slab each. */
@@ -202,8 +203,8 @@ static void free_other_and_own(void) {
     unsigned own = 4 * explore_fiber(), other = 4 - own;
     block_give(other);
     block_give(own + 1);
-    flush(POOL_BIN);
-    hak_collect(hak_heap_tls);
+    fuzz_flush(POOL_BIN);
+    fuzz_collect();
 }
 
 static void free_other_and_end(void) {
@@ -223,21 +224,22 @@ static void free_both_and_end(void) {
 static void one_block(void) {
     threads_have_heaps(3);
     block_take(0, MID_SIZE);
-    hak_flush_all(hak_heap_tls);
+    fuzz_flush_all();
 }
 
 static void free_mid(void) {
     block_give(0);
-    flush(MID_BIN);
+    fuzz_flush(MID_BIN);
 }
 
 static void collect_and_end_heap(void) {
-    hak_flush_all(hak_heap_tls);
+    fuzz_flush_all();
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
 }
 
 static void grow_and_take(void) {
-    hak_heap_grow(hak_heap_tls, MID_BIN);
+    hak_heap_grow(hak_slow_enter(0), MID_BIN);
+    hak_slow_leave();
     block_take(8, MID_SIZE);
 }
 
@@ -303,7 +305,7 @@ static void slabs_to_trim(void) {
 static void free_rest_of_second(void) {
     block_give(5);
     block_give(6);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 static void give_and_take(void) {
@@ -321,7 +323,7 @@ static void move_block(void) {
                   "a shorter block lost its contents");
     hak_free(block_at(0)->start);
     block_at(0)->start = NULL;
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
 }
 
 /* ---- the first use, and forks ------------------------------------------------------------------------------ */
@@ -333,7 +335,7 @@ static void first_use(void) {
 
 static void work(void) {
     block_give(4);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
     block_take(9, MID_SIZE);
     block_take(10, LARGE_SIZE);
     block_give(10);
@@ -346,7 +348,7 @@ static void fork_and_go_on(void) {
     explore_fork_child();
     block_give(0); /* of a thread that does not exist here */
     block_give(5);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
     block_take(11, LARGE_SIZE);
     block_take(12, MID_SIZE);
     block_take(13, POOL_SIZE);
@@ -354,14 +356,15 @@ static void fork_and_go_on(void) {
     block_give(12);
     block_give(13);
     hak_malloc_trim(0);
-    hak_heap_grow(hak_heap_tls, MID_BIN);
+    hak_heap_grow(hak_slow_enter(0), MID_BIN);
+    hak_slow_leave();
 }
 
 static void fork_and_stay(void) {
     explore_fork_prepare();
     explore_fork_parent();
     block_give(0);
-    flush(POOL_BIN);
+    fuzz_flush(POOL_BIN);
     block_take(11, MID_SIZE);
 }
 

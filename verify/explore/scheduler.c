@@ -228,20 +228,22 @@ void explore_only_me(void) {
 /* ---- locks, in the place of those of core/os.c (--wrap) ---------------------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
+bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait);
 void __wrap_hak_lock_drop(struct hak_lock *lock);
 void __wrap_hak_lock_fork_begin(void);
 void __wrap_hak_lock_fork_end(void);
-void __real_hak_lock_take(struct hak_lock *lock);
+bool __real_hak_lock_try(struct hak_lock *lock, bool wait);
 void __real_hak_lock_drop(struct hak_lock *lock);
 void __real_hak_lock_fork_begin(void);
 void __real_hak_lock_fork_end(void);
 
 void __wrap_hak_lock_take(struct hak_lock *lock) {
-    if (run.running == EXPLORE_NOBODY) {
-        __real_hak_lock_take(lock);
-        return;
-    }
-    if (run.forking == run.running) return;
+    __wrap_hak_lock_try(lock, true);
+}
+
+bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait) {
+    if (run.running == EXPLORE_NOBODY) return __real_hak_lock_try(lock, wait);
+    if (run.forking == run.running) return false;
     struct fiber *fiber = &run.fibers[run.running];
     EXPLORE_CHECK((fiber->ranks >> lock->rank) == 0,
                   "thread %u takes the lock of rank %d, and holds one of that or above", run.running,
@@ -249,12 +251,16 @@ void __wrap_hak_lock_take(struct hak_lock *lock) {
     struct explore_step step = {
         .kind = EXPLORE_TAKE, .address = lock, .size = 1, .order = memory_order_acquire};
     count_step();
-    fiber->waits_for = lock;
+    if (wait) fiber->waits_for = lock;
     choose(&step);
     fiber->waits_for = NULL;
-    *holder_of(lock) = run.running;
-    fiber->ranks |= 1u << lock->rank;
+    bool taken = *holder_of(lock) == EXPLORE_NOBODY;
+    if (taken) {
+        *holder_of(lock) = run.running;
+        fiber->ranks |= 1u << lock->rank;
+    }
     does(&step);
+    return taken;
 }
 
 void __wrap_hak_lock_drop(struct hak_lock *lock) {
@@ -271,6 +277,22 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
                   (int)lock->rank);
     *holder_of(lock) = EXPLORE_NOBODY;
     run.fibers[run.running].ranks &= ~(1u << lock->rank);
+}
+
+/* The virtual threads' memory barrier. */
+bool __wrap_hak_os_barrier_begin(void);
+bool __wrap_hak_os_barrier(void);
+
+bool __wrap_hak_os_barrier_begin(void) {
+    return true;
+}
+
+bool __wrap_hak_os_barrier(void) {
+    static int barrier;
+    struct explore_step step = {
+        .kind = EXPLORE_BARRIER, .address = &barrier, .size = sizeof barrier, .order = memory_order_seq_cst};
+    step_begins(&step);
+    return true;
 }
 
 void __wrap_hak_lock_fork_begin(void) {

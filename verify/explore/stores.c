@@ -49,6 +49,14 @@ static void drain_word(const unsigned char *address, size_t size) {
     count = left;
 }
 
+/* What the fiber has held back is done. */
+static void done(unsigned fiber) {
+    for (unsigned i = held_back[fiber].count; i-- > 0;) /* in their order */
+        memcpy(held_back[fiber].stores[i].address, held_back[fiber].stores[i].bytes,
+               held_back[fiber].stores[i].size);
+    held_back[fiber].count = 0;
+}
+
 void explore_stores_step(const struct explore_step *step) {
     unsigned char *address = (unsigned char *)(uintptr_t)step->address;
     bool sequential = step->order == memory_order_seq_cst;
@@ -68,6 +76,11 @@ void explore_stores_step(const struct explore_step *step) {
             count = 0;
         else
             drain_word(address, step->size);
+        return;
+    case EXPLORE_BARRIER:
+        for (unsigned i = 0; i < EXPLORE_FIBERS; i++)
+            done(i);
+        count = 0;
         return;
     case EXPLORE_DROP:
     case EXPLORE_SYSTEM:
@@ -114,8 +127,5 @@ void explore_stores_leave(unsigned fiber, unsigned held) {
 
 void explore_stores_return(unsigned fiber) {
     count = 0;
-    for (unsigned i = held_back[fiber].count; i-- > 0;) /* in their order */
-        memcpy(held_back[fiber].stores[i].address, held_back[fiber].stores[i].bytes,
-               held_back[fiber].stores[i].size);
-    held_back[fiber].count = 0;
+    done(fiber);
 }

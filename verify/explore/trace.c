@@ -69,7 +69,7 @@ void explore_trace_begin(void) {
 
 bool explore_is_shared(uintptr_t address) {
     uintptr_t end = hak_range.start + ((uintptr_t)hak_range.granules << HAK_GRANULE_SHIFT);
-    return address - hak_range.slots < end - hak_range.slots ||
+    return fuzz_is_of_thread(address) || address - hak_range.slots < end - hak_range.slots ||
            address - (uintptr_t)__start_hak_data < (uintptr_t)(__stop_hak_data - __start_hak_data) ||
            address - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
 }

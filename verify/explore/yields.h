@@ -13,7 +13,8 @@ enum explore_kind {
     EXPLORE_CHANGE, /* read and write in one */
     EXPLORE_TAKE,   /* a lock */
     EXPLORE_DROP,
-    EXPLORE_SYSTEM /* a call to the operating system */
+    EXPLORE_SYSTEM, /* a call to the operating system */
+    EXPLORE_BARRIER /* that call which is a barrier in all threads */
 };
 
 /* What a thread is about to do. */

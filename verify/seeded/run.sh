@@ -81,7 +81,10 @@ run_detector() {
             --soname-synonyms=somalloc=nouserintercepts \
             out/valgrind/tests/seeded_driver_internal 1 "${memcheck_phases[@]}"
         ;;
-    explore) timeout -k 5 60 out/explore/explore --first --preemptions 1 ;;
+    explore)
+        timeout -k 5 60 out/explore/explore --first --preemptions 1 &&
+            timeout -k 5 60 out/explore/explore --first --preemptions 1 --memory tso trim
+        ;;
     release) timeout -k 5 60 out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1
 }

@@ -53,7 +53,7 @@ static void list_loses_block_and_its_count(void) {
 }
 
 static void look_at_bin(void) {
-    hak_hook_bin(hak_heap_tls, slab_of(blocks[0])->bin);
+    hak_hook_bin(hak_thread_heap(), slab_of(blocks[0])->bin);
 }
 
 static void count_of_bin_too_high(void) {
@@ -91,7 +91,7 @@ static void list_flushed_with_overwritten_header(void) {
     release_to_slabs(0, BLOCKS);
     allocate(0, 1);
     hak_header_set((*list_head())->next, 0x11);
-    hak_flush_all(hak_heap_tls);
+    hak_flush_all(hak_thread_heap());
 }
 
 static void list_holds_block_of_freelist(void) {
@@ -249,23 +249,23 @@ static void switches_to_full_slab(void) {
 }
 
 static void ends_with_full_bins(void) {
-    hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_heap_tls);
+    hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_thread_heap());
 }
 
 static void adopts_heap_with_full_bins(void) {
-    hak_hook_event(HAK_EVENT_HEAP_ADOPTED, hak_heap_tls);
+    hak_hook_event(HAK_EVENT_HEAP_ADOPTED, hak_thread_heap());
 }
 
 static void ends_with_current_slabs(void) {
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        hak_bin_set(hak_heap_tls, bin, NULL, 0, 1);
-    hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_heap_tls);
+        hak_bin_set(hak_thread_heap(), bin, NULL, 0, 1);
+    hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_thread_heap());
 }
 
 static void *lose_the_list(void *unused) {
     (void)unused;
     hak_free(hak_malloc(SIZE));
-    hak_bin_set(hak_heap_tls, slab_of(blocks[0])->bin, NULL, 0, 1);
+    hak_bin_set(hak_thread_heap(), slab_of(blocks[0])->bin, NULL, 0, 1);
     return NULL;
 }
 

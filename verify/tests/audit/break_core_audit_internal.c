@@ -4,11 +4,12 @@
 #include "by_hand.h"
 
 #include "core/large.h"
+#include "core/seize.h"
 
 static struct hak_slab *first; /* full; all of its blocks are in blocks[] */
 
 static struct hak_heap_class *class_of_blocks(void) {
-    return &hak_heap_tls->classes[first->bin];
+    return &hak_thread_heap()->classes[first->bin];
 }
 
 static struct hak_superslab *superslab(void) {
@@ -31,8 +32,8 @@ static void *free_some(void *unused) {
 static struct hak_slab *slab_of_one_block(void **block) {
     *block = hak_malloc(700);
     struct hak_slab *slab = slab_of(*block);
-    hak_flush(hak_heap_tls, slab->bin, 0);
-    hak_heap_tls->classes[slab->bin].current = NULL;
+    hak_flush(hak_thread_heap(), slab->bin, 0);
+    hak_thread_heap()->classes[slab->bin].current = NULL;
     slab->state = HAK_SLAB_FULL;
     CHECK(slab->used == 1, "used %u", slab->used);
     return slab;
@@ -41,7 +42,7 @@ static struct hak_slab *slab_of_one_block(void **block) {
 static void free_and_flush(void *block) {
     unsigned bin = slab_of(block)->bin;
     hak_free(block);
-    hak_flush(hak_heap_tls, bin, 0);
+    hak_flush(hak_thread_heap(), bin, 0);
 }
 
 /* A heap that waits in the pool for a thread; owns a slab. */
@@ -50,7 +51,7 @@ static struct hak_heap *idle;
 static void *leave_a_block(void *unused) {
     (void)unused;
     CHECK(hak_malloc(SIZE) != NULL, "no block");
-    idle = hak_heap_tls;
+    idle = hak_thread_heap();
     return NULL;
 }
 
@@ -62,15 +63,15 @@ static void *allocate_one(void *unused) {
 /* ---- bins ---------------------------------------------------------------------------------------------- */
 
 static void count_is_zero(void) {
-    list_count_add(-(int)hak_bin_count(hak_heap_tls, first->bin));
+    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->bin));
 }
 
 static void count_below_zero(void) {
-    list_count_add(-(int)hak_bin_count(hak_heap_tls, first->bin) - 1);
+    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->bin) - 1);
 }
 
 static void list_loses_all_but_its_count(void) {
-    hak_bin_set(hak_heap_tls, first->bin, NULL, hak_bin_count(hak_heap_tls, first->bin),
+    hak_bin_set(hak_thread_heap(), first->bin, NULL, hak_bin_count(hak_thread_heap(), first->bin),
                 class_of_blocks()->cap);
 }
 
@@ -80,7 +81,7 @@ static void list_loses_all(void) {
 
 static void count_too_high(void) {
     list_count_add(1);
-    hak_flush(hak_heap_tls, first->bin, 0);
+    hak_flush(hak_thread_heap(), first->bin, 0);
 }
 
 /* ---- slabs --------------------------------------------------------------------------------------------- */
@@ -161,7 +162,7 @@ static void partial_slab_of_another_home(void) {
     release_to_slabs(0, 100);
     CHECK(class_of_blocks()->partial == first, "another slab is partial");
     first->home = &idle->home;
-    hak_heap_partial_remove(hak_heap_tls, first);
+    hak_heap_partial_remove(hak_thread_heap(), first);
 }
 
 /* ---- remote lists -------------------------------------------------------------------------------------- */
@@ -180,30 +181,30 @@ static struct hak_block *remote_head(void) {
 
 static void remote_list_too_short(void) {
     remote_head()->next->next = NULL;
-    hak_collect(hak_heap_tls);
+    hak_collect(hak_thread_heap());
 }
 
 static void remote_list_leads_nowhere(void) {
     remote_head()->next = (struct hak_block *)16;
-    hak_collect(hak_heap_tls);
+    hak_collect(hak_thread_heap());
 }
 
 static void remote_list_above_used(void) {
     in_a_thread(free_some, NULL);
     first->used = 99;
-    hak_collect(hak_heap_tls);
+    hak_collect(hak_thread_heap());
 }
 
 static void remote_list_beside_forged_freelist(void) {
     in_a_thread(free_some, NULL);
     first->freelist = blocks[200];
-    hak_collect(hak_heap_tls);
+    hak_collect(hak_thread_heap());
 }
 
 static void all_back_with_active_too_low(void) {
     in_a_thread(free_slab, slab_of(blocks[BLOCKS / 2])); /* all of its blocks are ours */
     superslab()->active = 1;
-    hak_collect(hak_heap_tls);
+    hak_collect(hak_thread_heap());
 }
 
 static void notification_elsewhere(void) {
@@ -215,19 +216,19 @@ static void notification_elsewhere(void) {
 /* ---- SuperSlabs ---------------------------------------------------------------------------------------- */
 
 static void new_slab_in_wrong_superslab(void) {
-    hak_heap_tls->open[0] = hak_heap_tls->open[1];
-    hak_heap_new_slab(hak_heap_tls, first->bin);
+    hak_thread_heap()->open[0] = hak_thread_heap()->open[1];
+    hak_heap_new_slab(hak_thread_heap(), first->bin);
 }
 
 static void new_slab_beside_dirty_unit(void) {
     superslab()->dirty_mask |= 1;
-    hak_heap_new_slab(hak_heap_tls, first->bin);
+    hak_heap_new_slab(hak_thread_heap(), first->bin);
 }
 
 static void new_slab_over_another_kind(void) {
     unsigned unit = (unsigned)__builtin_ctz(superslab()->free_mask);
     hak_kind_set(superslab()->first + unit, HAK_KIND_LARGE);
-    hak_heap_new_slab(hak_heap_tls, first->bin);
+    hak_heap_new_slab(hak_thread_heap(), first->bin);
 }
 
 static void purge_of_dirty_used_unit(void) {
@@ -237,7 +238,7 @@ static void purge_of_dirty_used_unit(void) {
 
 static void *end_with_active_too_high(void *unused) {
     (void)unused;
-    hak_heap_tls->open[1]->active++;
+    hak_thread_heap()->open[1]->active++;
     return NULL;
 }
 
@@ -252,7 +253,7 @@ static void retires_with_active_too_high(void) {
 
 static void *end_without_superslabs(void *unused) {
     (void)unused;
-    hak_heap_tls->superslabs = 0;
+    hak_thread_heap()->superslabs = 0;
     return NULL;
 }
 
@@ -269,32 +270,47 @@ static void cached_superslab_in_use(void) {
 static void record_in_use_above_the_top(void) {
     struct hak_superslab *ss = hak_superslab_record((uint32_t)hak_round_up(hak_range_top(), 32));
     ss->in_use = 1;
-    hak_superslab_acquire(&hak_heap_tls->home, HAK_SUPERSLAB_SHIFT, false);
+    hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
 }
 
 /* ---- heaps --------------------------------------------------------------------------------------------- */
 
 static void *change_heap(void *heap) {
     hak_free(hak_malloc(SIZE));
-    hak_heap_tls = heap;
+    hak_thread_heap_set(heap);
     return NULL;
 }
 
 static void thread_ends_with_another_heap(void) {
-    in_a_thread(change_heap, hak_heap_tls);
+    in_a_thread(change_heap, hak_thread_heap());
+}
+
+static void announced_and_not_done(void) {
+    hak_announce(+1);
+}
+
+static void *trim_a_seized_thread(void *thread) {
+    hak_free(hak_malloc(SIZE));
+    atomic_store(&((struct hak_thread *)thread)->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized);
+    hak_malloc_trim(0);
+    return NULL;
+}
+
+static void thread_is_seized_already(void) {
+    in_a_thread(trim_a_seized_thread, &HAK_THREAD);
 }
 
 static void pooled_heap_is_ruled(void) {
     in_a_thread(leave_a_block, NULL);
-    hak_home_set_ruler(&idle->home, hak_heap_tls);
+    hak_home_set_ruler(&idle->home, hak_thread_heap());
     in_a_thread(allocate_one, NULL);
 }
 
 static struct hak_heap *adopted(void) {
     in_a_thread(leave_a_block, NULL);
-    CHECK(hak_heap_adopt(hak_heap_tls) == idle, "another heap");
+    CHECK(hak_heap_adopt(hak_thread_heap()) == idle, "another heap");
     hak_home_set_ruler(&idle->home, NULL);
-    return hak_heap_tls;
+    return hak_thread_heap();
 }
 
 static void collects_for_a_heap_of_nobody(void) {
@@ -416,6 +432,8 @@ static const struct kind kinds[] = {
     KIND(cached_superslab_in_use),
     KIND(record_in_use_above_the_top),
     KIND(thread_ends_with_another_heap),
+    KIND(announced_and_not_done),
+    KIND(thread_is_seized_already),
     KIND(pooled_heap_is_ruled),
     KIND(collects_for_a_heap_of_nobody),
     KIND(releases_a_heap_of_nobody),

@@ -29,7 +29,7 @@ static void *fill_superslab_cache(void *unused) {
     static void *some[60000];
     for (size_t i = 0; i < TEST_COUNT(some); i++)
         some[i] = hak_malloc(SIZE);
-    idle = hak_heap_tls;
+    idle = hak_thread_heap();
     for (size_t i = 0; i < TEST_COUNT(some); i++)
         hak_free(some[i]);
     return NULL;
@@ -68,7 +68,7 @@ static void build(void) {
     full = slab_of(blocks[0]);
     other_full = slab_of(blocks[1400]);
     pool_slab = slab_of(pool);
-    current = hak_heap_tls->classes[full->bin].current;
+    current = hak_thread_heap()->classes[full->bin].current;
     for (size_t i = 0; i < BLOCKS; i++)
         if (slab_of(blocks[i]) == current) hak_free(blocks[i]), blocks[i] = NULL;
     in_a_thread(free_some, NULL);
@@ -170,7 +170,7 @@ static void list_enters_the_middle_of_a_block(void) {
 
 static void list_enters_uncarved_memory(void) {
     const struct hak_slab *slab = slab_of(hak_malloc(600));
-    hak_heap_tls->heads[HAK_BIN_HEADER(slab->bin)] = hak_slab_block(slab, slab->carved);
+    hak_thread_heap()->heads[HAK_BIN_HEADER(slab->bin)] = hak_slab_block(slab, slab->carved);
 }
 
 static void listed_header_overwritten(void) {
@@ -243,13 +243,13 @@ static void slab_of_another_home(void) {
 }
 
 static void used_shown_too_high(void) {
-    atomic_fetch_add(&hak_heap_tls->classes[full->bin].used_shown, 1);
+    atomic_fetch_add(&hak_thread_heap()->classes[full->bin].used_shown, 1);
 }
 
 /* ---- a heap's slabs ------------------------------------------------------------------------------------ */
 
 static struct hak_heap_class *class_of_blocks(void) {
-    return &hak_heap_tls->classes[full->bin];
+    return &hak_thread_heap()->classes[full->bin];
 }
 
 /* Frees blocks of a slab that is full until then. */
@@ -266,7 +266,7 @@ static void partial_slab_says_full(void) {
 
 static void partial_slab_of_another_class(void) {
     make_partial();
-    hak_heap_tls->classes[full->bin + 1].partial = partial;
+    hak_thread_heap()->classes[full->bin + 1].partial = partial;
 }
 
 static void partial_slab_of_another_home(void) {
@@ -299,11 +299,11 @@ static void current_slab_says_partial(void) {
 }
 
 static void current_slab_of_another_class(void) {
-    hak_heap_tls->classes[full->bin + 1].current = current;
+    hak_thread_heap()->classes[full->bin + 1].current = current;
 }
 
 static void current_slab_of_another_thread(void) {
-    hak_home_set_ruler(&hak_heap_tls->home, idle);
+    hak_home_set_ruler(&hak_thread_heap()->home, idle);
 }
 
 static void current_slab_lost(void) {
@@ -313,7 +313,7 @@ static void current_slab_lost(void) {
 /* ---- notifications ------------------------------------------------------------------------------------- */
 
 static _Atomic(struct hak_slab *) *notified(void) {
-    return &hak_heap_tls->home.notified;
+    return &hak_thread_heap()->home.notified;
 }
 
 static void notification_lost(void) {
@@ -322,7 +322,7 @@ static void notification_lost(void) {
 
 static void notification_too_early(void) {
     full = slab_of(hak_malloc(5000));
-    hak_home_notify(&hak_heap_tls->home, full);
+    hak_home_notify(&hak_thread_heap()->home, full);
 }
 
 static void notification_doubled(void) {
@@ -356,15 +356,15 @@ static void superslab_with_another_record(void) {
 }
 
 static void superslabs_too_high(void) {
-    hak_heap_tls->superslabs++;
+    hak_thread_heap()->superslabs++;
 }
 
 static void chunks_too_high(void) {
-    hak_heap_tls->arena.chunks++;
+    hak_thread_heap()->arena.chunks++;
 }
 
 static void open_superslab_lost(void) {
-    hak_heap_tls->open[0] = NULL;
+    hak_thread_heap()->open[0] = NULL;
 }
 
 static void open_superslab_with_wrong_back_link(void) {
@@ -381,7 +381,7 @@ static void open_superslab_without_free_units(void) {
 }
 
 static void open_superslab_of_another_kind(void) {
-    hak_heap_tls->open[0] = hak_heap_tls->open[1];
+    hak_thread_heap()->open[0] = hak_thread_heap()->open[1];
 }
 
 static void active_too_high(void) {

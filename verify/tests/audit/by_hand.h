@@ -21,12 +21,12 @@ static struct hak_slab *slab_of(const void *block) {
 }
 
 TEST_UNUSED static struct hak_block **list_head(void) {
-    return &hak_heap_tls->heads[HAK_BIN_HEADER(slab_of(blocks[0])->bin)];
+    return &hak_thread_heap()->heads[HAK_BIN_HEADER(slab_of(blocks[0])->bin)];
 }
 
 /* The length that the heap believes in. */
 TEST_UNUSED static void list_count_add(int change) {
-    hak_heap_tls->room[HAK_BIN_HEADER(slab_of(blocks[0])->bin)] -= (uint32_t)change;
+    hak_thread_heap()->room[HAK_BIN_HEADER(slab_of(blocks[0])->bin)] -= (uint32_t)change;
 }
 
 static void allocate(size_t from, size_t until) {
@@ -44,7 +44,7 @@ static void release(size_t from, size_t until) {
 /* Frees some blocks and puts what the bin holds back onto their slabs' freelists. */
 TEST_UNUSED static void release_to_slabs(size_t from, size_t until) {
     release(from, until);
-    hak_flush(hak_heap_tls, slab_of(blocks[from])->bin, 0);
+    hak_flush(hak_thread_heap(), slab_of(blocks[from])->bin, 0);
 }
 
 /* Allocates enough that refills happen, frees all so that flushes happen. */

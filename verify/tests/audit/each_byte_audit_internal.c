@@ -6,7 +6,8 @@
 
 #include <setjmp.h>
 
-#include "core/superslab.h"
+#include "core/heap.h"
+#include "core/seize.h"
 #include "verify/audit.h"
 
 #define GUARDED 64u /* so many bytes behind the requested size, and at each end of a freed block */
@@ -56,6 +57,7 @@ static void free_it(void *block) {
 static void free_is_reported(void *block, uint64_t at, uint64_t size) {
     CHECK(was_reported(free_it, block, "behind the requested size", at, size), "byte %lu of %lu", at, size);
     hak_audit_bin_length_add(hak_slab_find(block)->bin, -1u);
+    hak_announce(+1);
 }
 
 static size_t wanted;
@@ -104,7 +106,7 @@ static void each_byte_behind(size_t size) {
     hak_free(block);
 }
 
-/* A block whose fill was broken stays away: the report came when it had left its list. */
+/* A block whose fill was broken stays away: the report came when it had left its list, before its room was told. */
 static void each_byte_freed(size_t size) {
     uint8_t *block = hak_malloc(size);
     const size_t room = room_of(block);
@@ -117,6 +119,7 @@ static void each_byte_freed(size_t size) {
         wanted = size;
         CHECK(was_reported(allocate_it, NULL, "a freed block is not written to", at, room), "byte %zu of %zu",
               at, room);
+        hak_bin_popped(hak_thread_heap(), HAK_BIN_HEADER(hak_slab_find(block)->bin));
     }
 }
 

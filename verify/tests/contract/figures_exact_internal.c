@@ -34,7 +34,7 @@ static void blocks_take(void *blocks[][MOST]) {
 
 static void flush_all(void) {
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        hak_flush(hak_heap_tls, bin, 0);
+        hak_flush(hak_thread_heap(), bin, 0);
 }
 
 /* Lives until the figures are read: nobody else collects what is sent home to it. Its bins are counted as of their last

@@ -11,6 +11,7 @@ static const struct target {
 } targets[] = {
     {"tiny", 64, 0},      {"mid", 4000, 0},       {"pool", 20000, 0},
     {"large", 100000, 0}, {"aligned", 1000, 256}, {"aligned-large", 100000, 262144},
+    {"tiny-first", 1, 0}, {"mid-first", 1040, 0}, {"pool-first", 7184, 0},
     {"none", 0, 0},
 };
 

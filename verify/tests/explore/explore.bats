@@ -136,7 +136,7 @@ replays() {
     seeded 55
     sed -i 's/^    hak_range_fork_prepare();$/    (void)0;/; s/^    hak_range_fork_parent();$/    (void)0;/' core/api.c
     built
-    finds "explore: deadlock: thread 0 waits for the lock of rank 4, which the ended thread . holds" fork-child
+    finds "explore: deadlock: thread 0 waits for the lock of rank 5, which the ended thread . holds" fork-child
     replays
 }
 

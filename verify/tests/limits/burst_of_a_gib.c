@@ -1,7 +1,8 @@
 /* After a burst of 1 GiB of mixed blocks is freed, what is resident is within 5 % and 4 MiB of what was resident for
  * the live blocks alone: at once after malloc_trim(0), and soon after the purge delay while the program murmurs.
  *
- * usage: burst_of_a_gib trim|delay THREADS     the burst is of the main thread, or of so many that then sleep */
+ * usage: burst_of_a_gib trim|delay THREADS [freed-by-main]     the burst is of the main thread, or of so many that then
+ * sleep; they free it before, or the main thread does while they sleep */
 #include "../process.h"
 #include "../threads/threads.h"
 
@@ -46,9 +47,17 @@ static void give(struct blocks all, size_t bytes) {
     munmap(all.block, bytes / 16 * sizeof(void *));
 }
 
+static bool freed_by_main;
+static struct blocks left[THREADS_MAX];
+static _Atomic size_t threads_left;
+
 static void *burst(void *argument) {
     size_t threads = *(size_t *)argument, bytes = burst_bytes / threads;
-    give(take(bytes, 7), bytes);
+    struct blocks all = take(bytes, 7);
+    if (freed_by_main)
+        left[threads_left++] = all;
+    else
+        give(all, bytes);
     if (threads > 1) {
         pthread_barrier_wait(&over); /* the burst is over */
         pthread_barrier_wait(&over); /* the test is over */
@@ -64,13 +73,15 @@ static double now(void) {
 
 int main(int argc, char **argv) {
     test_needs_hakmem();
-    CHECK(argc == 3, "usage: burst_of_a_gib trim|delay THREADS");
+    CHECK(argc == 3 || argc == 4, "usage: burst_of_a_gib trim|delay THREADS [freed-by-main]");
+    freed_by_main = argc == 4;
     bool trim = strcmp(argv[1], "trim") == 0;
     size_t threads = (size_t)atoi(argv[2]);
     CHECK(threads >= 1 && threads <= THREADS_MAX, "%zu threads", threads);
     if (test_quick()) burst_bytes /= 4;
     process_murmur();
     struct blocks live = take(live_bytes, 5);
+    process_murmur(); /* what it uses again and again is kept, and is resident */
     size_t before = process_resident(), most = before + before / 20 + 4 * MIB;
     pthread_t thread[THREADS_MAX];
     pthread_barrier_init(&over, NULL, (unsigned)threads + 1);
@@ -81,6 +92,8 @@ int main(int argc, char **argv) {
     } else {
         burst(&threads);
     }
+    for (size_t i = 0; i < threads_left; i++)
+        give(left[i], burst_bytes / threads);
     double began = now();
     size_t at_once = process_resident(), after = at_once;
     if (trim) {

@@ -24,13 +24,13 @@ int main(void) {
         blocks[i] = hak_malloc(size);
     for (size_t i = 0; i < BLOCKS; i++)
         hak_free(blocks[i]);
-    CHECK(hak_bin_count(hak_heap_tls, bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);
-    for (int tenth = 0; tenth < 100 && hak_bin_count(hak_heap_tls, bin) > 0; tenth++) {
+    CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);
+    for (int tenth = 0; tenth < 100 && hak_bin_count(hak_thread_heap(), bin) > 0; tenth++) {
         usleep(100000);
         use_small_blocks();
     }
-    CHECK(hak_bin_count(hak_heap_tls, bin) == 0, "the bin keeps %u blocks for ten seconds",
-          hak_bin_count(hak_heap_tls, bin));
-    CHECK(hak_heap_tls->classes[bin].current == NULL, "the bin keeps its slab");
+    CHECK(hak_bin_count(hak_thread_heap(), bin) == 0, "the bin keeps %u blocks for ten seconds",
+          hak_bin_count(hak_thread_heap(), bin));
+    CHECK(hak_thread_heap()->classes[bin].current == NULL, "the bin keeps its slab");
     return test_ok("an idle bin is empty");
 }

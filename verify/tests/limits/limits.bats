@@ -39,4 +39,13 @@ except MemoryError:
 @test "mappings stay few with more large blocks than mappings" { proves many_large_blocks; }
 @test "the memory of a burst comes back by itself" { proves burst_comes_back; }
 @test "malloc_trim leaves 5 % and 4 MiB more than before a burst of 1 GiB" { proves burst_of_a_gib trim 1; }
+@test "and than before four threads' bursts, which then sleep" { proves burst_of_a_gib trim 4; }
+@test "and than before their bursts, which another thread frees while they sleep" {
+    proves burst_of_a_gib trim 4 freed-by-main
+}
+@test "without a trim it is so within two seconds: the bursts of one thread that goes on, of four that sleep" {
+    proves burst_of_a_gib delay 1
+    proves burst_of_a_gib delay 4
+    proves burst_of_a_gib delay 4 freed-by-main
+}
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }

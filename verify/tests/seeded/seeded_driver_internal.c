@@ -389,8 +389,8 @@ static void phase_policy(void) {
     hak_policy_replace(lower_policy());
     fill_bins();
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        EXPECT(hak_bin_count(hak_heap_tls, bin) <= before->bins[bin].cap_max,
-               "a bin of class %u holds %u blocks", bin, hak_bin_count(hak_heap_tls, bin));
+        EXPECT(hak_bin_count(hak_thread_heap(), bin) <= before->bins[bin].cap_max,
+               "a bin of class %u holds %u blocks", bin, hak_bin_count(hak_thread_heap(), bin));
     prove_running();
     hak_policy_replace(before);
     fill_bins();

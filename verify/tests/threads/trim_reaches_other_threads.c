@@ -1,5 +1,13 @@
-/* malloc_trim is a wish that every thread follows at its next slow path, once: what it holds free goes back to the
- * system. Run with an endless purge delay, so that nothing goes back by itself. */
+/* malloc_trim reaches what other threads hold free: at once where they are outside of the allocator; where the system has no
+ * memory barrier for all threads, at their next slow path, once. Run with an endless purge delay, so that nothing goes back
+ * by itself.
+ *
+ * usage: trim_reaches_other_threads at-once|later     later: the system refuses the barrier */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include "threads.h"
 
 enum { BLOCKS = 48000, KEPT_EVERY = 1500 }; /* of 1000 bytes; each SuperSlab keeps a live one */
@@ -27,19 +35,43 @@ static void *hold_free_memory(void *unused) {
     return unused;
 }
 
-int main(void) {
+/* Begins this program anew, without membarrier(). */
+static void refuse_barrier(char **argv) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {TEST_COUNT(filter), filter};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+              prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0,
+          "no filter");
+    char *again[] = {argv[0], argv[1], "refused", NULL};
+    execv("/proc/self/exe", again);
+    CHECK(false, "cannot begin anew");
+}
+
+int main(int argc, char **argv) {
     test_needs_hakmem();
+    CHECK(argc >= 2, "usage: trim_reaches_other_threads at-once|later");
+    bool later = strcmp(argv[1], "later") == 0;
+    if (later && argc == 2) refuse_barrier(argv);
     CHECK(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
     process_murmur();
     pthread_t thread = thread_start(hold_free_memory, NULL);
     for (int round = 0; round < 2; round++) {
         bool trims = round == 0;
         pthread_barrier_wait(&step);
-        if (trims) malloc_trim(0);
         size_t before = process_resident();
+        if (trims) malloc_trim(0);
+        size_t at_once = process_resident();
         pthread_barrier_wait(&step);
         pthread_barrier_wait(&step);
         size_t after = process_resident();
+        CHECK((at_once + 24 * MIB < before) == (trims && !later),
+              "%zu MiB are resident, then %zu at once, %s a trim", before / MIB, at_once / MIB,
+              trims ? "after" : "without");
         CHECK((after + 24 * MIB < before) == trims, "%zu MiB are resident, then %zu, %s a trim", before / MIB,
               after / MIB, trims ? "after" : "without");
     }

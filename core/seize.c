@@ -1,0 +1,189 @@
+#include "core/seize.h"
+
+#include "verify/hooks.h"
+
+/* One thread at a time seizes. */
+static struct {
+    struct hak_lock lock;
+    bool possible;      /* the system has the barrier; written before the first heap is there */
+    uint32_t last_look; /* milliseconds */
+} seizing = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_SEIZING)};
+
+void hak_seize_setup(void) {
+    seizing.possible = hak_os_barrier_begin();
+}
+
+/* ---- the thread's side --------------------------------------------------------------------------------- */
+
+/* The thread that has registered itself for this heap; NULL: none. */
+static struct hak_thread *thread_of(struct hak_heap *heap) {
+    struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_acquire);
+    hak_hook_acquire(&heap->thread);
+    return thread;
+}
+
+/* What a free may still push, over all bins of a heap that is the caller's. */
+static uint32_t own_room(const struct hak_heap *heap) {
+    uint32_t room = 0;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        room += hak_bin_room(heap, HAK_BIN_HEADER(bin));
+    return room;
+}
+
+/* Whoever sees what the slow path does to the heap sees that, too. */
+static void slow_begin(void) {
+    atomic_store_explicit(&HAK_THREAD.slow, true, memory_order_relaxed);
+    hak_hook_release(&HAK_THREAD.slow);
+    atomic_thread_fence(memory_order_release);
+}
+
+struct hak_heap *hak_slow_enter(uint32_t change) {
+    slow_begin();
+    hak_announce(-change);
+    atomic_signal_fence(memory_order_seq_cst);
+    struct hak_heap *heap;
+    while ((heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire)) == &hak_heap_seized) {
+        hak_lock_take(&seizing.lock); /* until it is back */
+        hak_lock_drop(&seizing.lock);
+    }
+    hak_hook_acquire(&HAK_THREAD.heap);
+    return heap;
+}
+
+/* The equation, as the thread itself sees it. */
+static bool is_balanced(struct hak_heap *heap) {
+    return !hak_heap_is_real(heap) || thread_of(heap) != &HAK_THREAD ||
+           own_room(heap) == HAK_OWN_LOAD(&heap->moved) + HAK_OWN_LOAD(&HAK_THREAD.announced);
+}
+
+void hak_slow_leave(void) {
+    HAK_ASSERT(is_balanced(hak_thread_heap()));
+    hak_hook_release(&HAK_THREAD.slow);
+    /* release: a seizer sees all that was done to the heap */
+    atomic_store_explicit(&HAK_THREAD.slow, false, memory_order_release);
+}
+
+void hak_seize_register(struct hak_heap *heap) {
+    HAK_CHECK(heap == hak_thread_heap());
+    slow_begin(); /* again: what the thread allocated to begin was a way out, too */
+    HAK_OWN_STORE(&heap->moved, own_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
+    hak_hook_release(&heap->thread);
+    atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
+}
+
+void hak_seize_unregister(struct hak_heap *heap) {
+    hak_lock_take(&seizing.lock);
+    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    HAK_CHECK(heap == hak_thread_heap());
+    hak_thread_heap_set(&hak_heap_gone);
+    hak_lock_drop(&seizing.lock);
+}
+
+/* ---- the seizer's side; under the lock ----------------------------------------------------------------- */
+
+struct round {
+    uint32_t still_ms;
+    bool any, barrier;
+    void (*visit)(struct hak_heap *heap, void *context);
+    void *context;
+};
+
+static bool is_seized(const struct hak_thread *thread) {
+    return thread != NULL && atomic_load_explicit(&thread->heap, memory_order_relaxed) == &hak_heap_seized;
+}
+
+static void give_back(struct hak_heap *heap, struct hak_thread *thread) {
+    hak_hook_release(&thread->heap);
+    atomic_store_explicit(&thread->heap, heap, memory_order_release);
+}
+
+static void hide(struct hak_heap *heap, void *context) {
+    struct round *round = context;
+    struct hak_thread *thread = thread_of(heap);
+    if (thread == NULL || thread == &HAK_THREAD) return;
+    HAK_ASSERT(!is_seized(thread));
+    atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
+                          memory_order_relaxed);
+    round->any = true;
+}
+
+/* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
+ * announced; it is not in the bin's room before its last write to the heap. A slow path that began is in `slow`, and whoever
+ * sees what it did since sees that: so it is read last. */
+static bool is_outside(struct hak_heap *heap, struct hak_thread *thread) {
+    uint32_t room = 0;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        room += atomic_load_explicit(&heap->room[HAK_BIN_HEADER(bin)], memory_order_acquire);
+    room -= atomic_load_explicit(&heap->moved, memory_order_acquire);
+    bool done = room == atomic_load_explicit(&thread->announced, memory_order_acquire);
+    bool slow = atomic_load_explicit(&thread->slow, memory_order_acquire);
+    hak_hook_acquire(&thread->slow);
+    hak_hook_acquire(&heap->room);
+    return done && !slow;
+}
+
+/* True if nothing has happened to a seized heap since the last look. Malloc and free in turns leave no trace; a thread
+ * that does no more than that may lose what its bins hold, which costs it a refill. */
+static bool is_still(struct hak_heap *heap) {
+    uint32_t room = own_room(heap);
+    bool still = heap->seen_calls == heap->slow_calls && heap->seen_room == room;
+    heap->seen_calls = heap->slow_calls;
+    heap->seen_room = room;
+    return still;
+}
+
+static void give_back_busy(struct hak_heap *heap, void *context) {
+    const struct round *round = context;
+    struct hak_thread *thread = thread_of(heap);
+    if (!is_seized(thread)) return;
+    if (!round->barrier || !is_outside(heap, thread) || (round->still_ms > 0 && !is_still(heap)))
+        give_back(heap, thread);
+}
+
+static void visit_seized(struct hak_heap *heap, void *context) {
+    const struct round *round = context;
+    struct hak_thread *thread = thread_of(heap);
+    if (!is_seized(thread)) return;
+    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    round->visit(heap, round->context);
+    is_still(heap); /* what the visit did is nothing that happened */
+    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+    give_back(heap, thread);
+}
+
+void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
+                    void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;
+    if (still_ms == 0 || now - seizing.last_look >= still_ms) {
+        struct round round = {.still_ms = still_ms, .visit = visit, .context = context};
+        if (still_ms > 0) seizing.last_look = now;
+        hak_heap_each(hide, &round);
+        if (round.any) {
+            round.barrier = hak_os_barrier();
+            hak_heap_each(give_back_busy, &round);
+            hak_heap_each(visit_seized, &round);
+        }
+    }
+    hak_lock_drop(&seizing.lock);
+}
+
+/* ---- fork: no heap is seized meanwhile ------------------------------------------------------------------ */
+
+void hak_seize_fork_prepare(void) {
+    hak_lock_take(&seizing.lock);
+}
+
+void hak_seize_fork_parent(void) {
+    hak_lock_drop(&seizing.lock);
+}
+
+/* The parent's other threads do not exist here, and their memory may become another's. */
+static void forget_thread(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    if (heap != hak_thread_heap()) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+}
+
+void hak_seize_fork_child(void) {
+    hak_heap_each(forget_thread, NULL);
+    hak_lock_drop(&seizing.lock);
+}

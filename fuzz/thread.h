@@ -1,0 +1,11 @@
+/* Included before each file of the variants fuzz, fuzzcov and explore: the thread that core/ works for may be a virtual one
+ * (state.h). */
+#ifndef HAK_FUZZ_THREAD_H
+#define HAK_FUZZ_THREAD_H
+
+struct hak_thread;
+extern struct hak_thread *fuzz_virtual_thread; /* NULL: it is the system's */
+
+#define HAK_THREAD (*(fuzz_virtual_thread != NULL ? fuzz_virtual_thread : &hak_thread))
+
+#endif
