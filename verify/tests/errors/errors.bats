@@ -92,3 +92,11 @@ demands() {
 @test "a free list that leads to a misaligned address" { demands overwritten link_off_by_8; }
 @test "a free block whose header is overwritten" { demands overwritten free_header_overwritten; }
 @test "a free block whose header says live" { demands overwritten free_header_set_live; }
+
+@test "the line is whole if stderr takes a few bytes at a time" {
+    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/few_bytes_at_a_time"
+    printf '%s\n' "$output"
+    [ "$status" -eq 134 ] && [ "${#lines[@]}" -eq 1 ]
+    [[ $output =~ ^hakmem:\ free\(\):\ double\ free:\ pointer\ (0x[0-9a-f]+),\ block\ (0x[0-9a-f]+),\ size\ 47,\ tiny\ class\ 2,\ state\ free,\ owner\ thread\ [0-9]+$ ]]
+    [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+}

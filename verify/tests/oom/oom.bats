@@ -48,3 +48,9 @@
     echo "$output"
     [ "$status" -eq 0 ]
 }
+
+@test "once a purge has failed, no pages are moved any more" {
+    run "$HAK_OUT/tests/realloc_after_failed_purge_internal"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
