@@ -49,10 +49,9 @@ HAK_INLINE void hak_fast_free(void *user) {
     struct hak_heap *heap = hak_enter(-1u);
     if (HAK_LIKELY(hak_range_has(user))) {
         size_t header = hak_live_header_of(user);
-        uint32_t room;
-        if (HAK_LIKELY(!__builtin_sub_overflow(hak_bin_room(heap, header), 1u, &room))) {
+        if (HAK_LIKELY(!hak_bin_is_full(heap, header))) {
             hak_hook_free(user);
-            hak_bin_push(heap, header, user, room);
+            hak_bin_push(heap, header, user);
             hak_hook_leave();
             return;
         }

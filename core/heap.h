@@ -86,6 +86,26 @@ static inline uint32_t hak_bin_room(const struct hak_heap *heap, size_t header) 
     return HAK_OWN_LOAD(&heap->room[header]);
 }
 
+/* The fast paths' two uses of it, an instruction each, as hak_word_add. */
+HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
+#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
+    bool full;
+    __asm__("cmpl $0, %1" : "=@cce"(full) : "m"(heap->room[header]));
+    return full;
+#else
+    return hak_bin_room(heap, header) == 0;
+#endif
+}
+
+HAK_INLINE void hak_bin_room_add(struct hak_heap *heap, size_t header, uint32_t change) {
+    hak_hook_release(&heap->room);
+#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
+    __asm__ volatile("addl %1, %0" : "+m"(heap->room[header]) : "ri"(change) : "cc", "memory");
+#else
+    hak_word_add(&heap->room[header], change);
+#endif
+}
+
 static inline uint32_t hak_bin_count(const struct hak_heap *heap, unsigned bin) {
     uint32_t room = hak_bin_room(heap, HAK_BIN_HEADER(bin));
     HAK_ASSERT(room <= heap->classes[bin].cap);
@@ -112,13 +132,12 @@ HAK_INLINE void hak_bin_pop(struct hak_heap *heap, size_t header, struct hak_blo
 }
 
 HAK_INLINE void hak_bin_popped(struct hak_heap *heap, size_t header) {
-    hak_hook_release(&heap->room);
-    hak_word_add(&heap->room[header], 1);
+    hak_bin_room_add(heap, header, +1);
 }
 
-/* Puts a live block with this header byte in front of its class's list and leaves room for `room` more. */
-HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block, uint32_t room) {
-    HAK_ASSERT(hak_bin_room(heap, header) == room + 1 && header - HAK_BIN_FIRST < HAK_BINS);
+/* Puts a live block with this header byte in front of its class's list, which has room. */
+HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block) {
+    HAK_ASSERT(hak_bin_room(heap, header) > 0 && header - HAK_BIN_FIRST < HAK_BINS);
     block->next = heap->heads[header];
     heap->heads[header] = block;
     if (HAK_HEADER_CLASSIDX)
@@ -126,8 +145,7 @@ HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_bl
     else
         hak_header_set(block,
                        (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
-    hak_hook_release(&heap->room);
-    hak_word_store(&heap->room[header], room);
+    hak_bin_room_add(heap, header, -1u);
 }
 
 static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {

@@ -344,7 +344,7 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     class->busy++;
 }
 
-static void bins_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+static void bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
     heap->classes[bin].batch = policy->bins[bin].batch_min;
@@ -363,13 +363,17 @@ static void current_drop(struct hak_heap *heap, unsigned bin) {
         hak_heap_partial_push(owner, slab);
 }
 
+/* The bin holds nothing that it need not. */
+static void bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
+    current_drop(heap, bin);
+    bin_reset(heap, bin, policy);
+}
+
 void hak_flush_all(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
-        current_drop(heap, bin);
-        bins_reset(heap, bin, policy);
-    }
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        bin_empty(heap, bin, policy);
     hak_collect(heap);
 }
 
@@ -391,7 +395,7 @@ static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_polic
     bool idle = class->busy == 0 && hak_bin_count(heap, bin) == class->tick_count;
     if (idle && hak_bin_count(heap, bin) > 0) {
         hak_flush(heap, bin, 0);
-        bins_reset(heap, bin, policy);
+        bin_reset(heap, bin, policy);
     }
     if (idle) current_drop(heap, bin);
     class->busy = 0;
@@ -417,7 +421,7 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
 static void outside_visit(struct hak_heap *heap, void *context) {
     uint32_t superslabs = heap->superslabs;
     bool *gave = context;
-    *gave |= hak_trim(heap) > 0 || heap->superslabs < superslabs;
+    *gave |= hak_trim_seized(heap) > 0 || heap->superslabs < superslabs;
 }
 
 static void tick_outside(uint32_t now, const struct hak_policy *policy) {
@@ -456,6 +460,20 @@ size_t hak_trim(struct hak_heap *heap) {
     uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         bytes += hak_heap_purge(each, now, 0);
+    return bytes;
+}
+
+size_t hak_trim_seized(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    size_t bytes = 0;
+    heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        if (hak_seize_is_awaited(heap)) return bytes;
+        bin_empty(heap, bin, policy);
+    }
+    hak_collect(heap);
+    for (struct hak_heap *each = heap; each != NULL && !hak_seize_is_awaited(heap); each = each->ruled)
+        bytes += hak_heap_purge(each, hak_os_now_ms(), 0);
     return bytes;
 }
 

@@ -151,6 +151,10 @@ static void visit_seized(struct hak_heap *heap, void *context) {
     give_back(heap, thread);
 }
 
+bool hak_seize_is_awaited(struct hak_heap *heap) {
+    return atomic_load_explicit(&thread_of(heap)->slow, memory_order_relaxed);
+}
+
 void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
                     void (*visit)(struct hak_heap *heap, void *context), void *context) {
     if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;

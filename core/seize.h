@@ -1,5 +1,5 @@
 /* Seizing: a thread takes another thread's heap for a while, to empty the bins of one that sleeps. The other thread is not
- * asked, and malloc and free pay one instruction each.
+ * asked, and malloc and free pay one instruction each (docs/decisions/0009-seizing.md).
  *
  *   HAK_THREAD.announced   mallocs - frees that the thread has begun
  *   heap->room[]           what a free may still push, by bin; malloc adds 1, free takes 1: the last that they write
@@ -49,6 +49,9 @@ void hak_seize_unregister(struct hak_heap *heap);
  * system has no membarrier(2). */
 void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
                     void (*visit)(struct hak_heap *heap, void *context), void *context);
+
+/* True if the thread of a heap that the caller visits waits for it. */
+bool hak_seize_is_awaited(struct hak_heap *heap);
 
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_parent(void);

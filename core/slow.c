@@ -36,12 +36,19 @@ static void trim_visit(struct hak_heap *heap, void *bytes) {
     *(size_t *)bytes += hak_trim(heap);
 }
 
-/* Gives all that is cached and idle back to the system; returns the bytes. */
+static void trim_seized_visit(struct hak_heap *heap, void *bytes) {
+    *(size_t *)bytes += hak_trim_seized(heap);
+}
+
+/* Gives all that is cached and idle back to the system; returns the bytes. The first pass sends blocks home, the second takes
+ * back what came there. */
 static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     size_t bytes = 0;
-    if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
-    hak_heap_each_idle(trim_visit, &bytes);
-    hak_seize_each(true, 0, 0, trim_visit, &bytes);
+    for (int pass = 0; pass < 2; pass++) {
+        if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
+        hak_heap_each_idle(trim_visit, &bytes);
+        hak_seize_each(true, 0, 0, trim_seized_visit, &bytes);
+    }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);
     bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
@@ -128,7 +135,7 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
     if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) hak_flush_full(heap, bin);
     hak_hook_free(user);
     hak_announce(-1u);
-    hak_bin_push(heap, HAK_BIN_HEADER(bin), user, hak_bin_room(heap, HAK_BIN_HEADER(bin)) - 1);
+    hak_bin_push(heap, HAK_BIN_HEADER(bin), user);
 }
 
 static void free_large(struct hak_heap *heap, void *user) {

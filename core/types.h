@@ -101,21 +101,13 @@ extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_
 /* Nor is what is written there while other threads keep away from it. */
 #define HAK_OWN_STORE(word, value) __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
 
-/* Such a word changes, after all that this thread wrote before. Without the instructions that the compiler would add for an
- * atomic variable; where tools must see each access, they may not be saved. */
+/* Such a word changes, after all that this thread wrote before. One instruction, where the compiler would take more for an
+ * atomic variable; where tools must see each access, it may not be. */
 HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
 #if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
     __asm__ volatile("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc", "memory");
 #else
     atomic_store_explicit(word, HAK_OWN_LOAD(word) + change, memory_order_release);
-#endif
-}
-
-HAK_INLINE void hak_word_store(_Atomic uint32_t *word, uint32_t value) {
-#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
-    __asm__ volatile("movl %1, %0" : "=m"(*word) : "r"(value) : "memory");
-#else
-    atomic_store_explicit(word, value, memory_order_release);
 #endif
 }
 

@@ -73,7 +73,7 @@ replays() {
 @test "weak memory, a preemption and a store that is held back: nothing is found" {
     explore --list >/dev/null
     quiet --memory weak --preemptions 1
-    quiet --memory tso --preemptions 1 free-free-collect owner-ends fork-child
+    quiet --memory tso --preemptions 1 free-free-collect owner-ends fork-child trim
 }
 
 @test "random walks and random priorities find nothing" {

@@ -1,8 +1,8 @@
 /* After a burst of 1 GiB of mixed blocks is freed, what is resident is within 5 % and 4 MiB of what was resident for
  * the live blocks alone: at once after malloc_trim(0), and soon after the purge delay while the program murmurs.
  *
- * usage: burst_of_a_gib trim|delay THREADS [freed-by-main]     the burst is of the main thread, or of so many that then
- * sleep; they free it before, or the main thread does while they sleep */
+ * usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]     the burst is of the main thread, or of so many that then
+ * sleep; they free it before, or the main thread does while they sleep, or each of them frees another's */
 #include "../process.h"
 #include "../threads/threads.h"
 
@@ -47,17 +47,22 @@ static void give(struct blocks all, size_t bytes) {
     munmap(all.block, bytes / 16 * sizeof(void *));
 }
 
-static bool freed_by_main;
+static bool freed_by_main, crossed;
 static struct blocks left[THREADS_MAX];
 static _Atomic size_t threads_left;
+static pthread_barrier_t taken;
 
 static void *burst(void *argument) {
     size_t threads = *(size_t *)argument, bytes = burst_bytes / threads;
     struct blocks all = take(bytes, 7);
-    if (freed_by_main)
-        left[threads_left++] = all;
-    else
+    if (freed_by_main || crossed) {
+        size_t own = threads_left++;
+        left[own] = all;
+        if (crossed) pthread_barrier_wait(&taken);
+        if (crossed) give(left[(own + 1) % threads], bytes);
+    } else {
         give(all, bytes);
+    }
     if (threads > 1) {
         pthread_barrier_wait(&over); /* the burst is over */
         pthread_barrier_wait(&over); /* the test is over */
@@ -73,8 +78,9 @@ static double now(void) {
 
 int main(int argc, char **argv) {
     test_needs_hakmem();
-    CHECK(argc == 3 || argc == 4, "usage: burst_of_a_gib trim|delay THREADS [freed-by-main]");
-    freed_by_main = argc == 4;
+    CHECK(argc == 3 || argc == 4, "usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]");
+    freed_by_main = argc == 4 && strcmp(argv[3], "freed-by-main") == 0;
+    crossed = argc == 4 && !freed_by_main;
     bool trim = strcmp(argv[1], "trim") == 0;
     size_t threads = (size_t)atoi(argv[2]);
     CHECK(threads >= 1 && threads <= THREADS_MAX, "%zu threads", threads);
@@ -85,6 +91,7 @@ int main(int argc, char **argv) {
     size_t before = process_resident(), most = before + before / 20 + 4 * MIB;
     pthread_t thread[THREADS_MAX];
     pthread_barrier_init(&over, NULL, (unsigned)threads + 1);
+    pthread_barrier_init(&taken, NULL, (unsigned)threads);
     for (size_t i = 0; threads > 1 && i < threads; i++)
         thread[i] = thread_start(burst, &threads);
     if (threads > 1) {
@@ -92,7 +99,7 @@ int main(int argc, char **argv) {
     } else {
         burst(&threads);
     }
-    for (size_t i = 0; i < threads_left; i++)
+    for (size_t i = 0; freed_by_main && i < threads_left; i++)
         give(left[i], burst_bytes / threads);
     double began = now();
     size_t at_once = process_resident(), after = at_once;
