@@ -39,9 +39,10 @@ struct hak_heap {
             struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
             uint32_t superslabs;           /* owned, open or not */
             struct hak_pool_arena arena;
-            struct hak_heap *ruled;     /* next heap that the same thread rules */
-            struct hak_heap *pool_next; /* next heap in the pool; its links are under the heaps' lock */
-            struct hak_heap *all_next;  /* next of all heaps that were ever made */
+            struct hak_heap *ruled;       /* next heap that the same thread rules */
+            struct hak_heap *pool_next;   /* next heap in the pool; its links are under the heaps' lock */
+            struct hak_heap *all_next;    /* next of all heaps that were ever made */
+            struct hak_heap *seized_next; /* next that is seized; under the seizers' lock */
             uint32_t slow_calls;
             uint32_t last_tick;  /* milliseconds */
             uint32_t trim_seen;  /* the last wish to trim that it followed */

@@ -81,36 +81,39 @@ void hak_seize_unregister(struct hak_heap *heap) {
 
 /* ---- the seizer's side; under the lock ----------------------------------------------------------------- */
 
+/* The heaps that are seized just now, through seized_next. */
 struct round {
-    uint32_t still_ms;
-    bool any, barrier;
-    void (*visit)(struct hak_heap *heap, void *context);
-    void *context;
+    struct hak_heap *seized;
 };
 
-static bool is_seized(const struct hak_thread *thread) {
-    return thread != NULL && atomic_load_explicit(&thread->heap, memory_order_relaxed) == &hak_heap_seized;
-}
-
-static void give_back(struct hak_heap *heap, struct hak_thread *thread) {
-    hak_hook_release(&thread->heap);
-    atomic_store_explicit(&thread->heap, heap, memory_order_release);
+/* The thread of a seized heap: it cannot end. */
+static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
+    return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }
 
 static void hide(struct hak_heap *heap, void *context) {
     struct round *round = context;
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD) return;
-    HAK_ASSERT(!is_seized(thread));
+    HAK_ASSERT(atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap);
+    /* release: as when it comes back; a thread that reads the one before this one has that order */
     atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
-                          memory_order_relaxed);
-    round->any = true;
+                          memory_order_release);
+    heap->seized_next = round->seized;
+    round->seized = heap;
+}
+
+static void give_back(struct hak_heap *heap) {
+    struct hak_thread *thread = thread_of_seized(heap);
+    hak_hook_release(&thread->heap);
+    atomic_store_explicit(&thread->heap, heap, memory_order_release);
 }
 
 /* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
  * announced; it is not in the bin's room before its last write to the heap. A slow path that began is in `slow`, and whoever
  * sees what it did since sees that: so it is read last. */
-static bool is_outside(struct hak_heap *heap, struct hak_thread *thread) {
+static bool is_outside(struct hak_heap *heap) {
+    struct hak_thread *thread = thread_of_seized(heap);
     uint32_t room = 0;
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         room += atomic_load_explicit(&heap->room[HAK_BIN_HEADER(bin)], memory_order_acquire);
@@ -132,40 +135,38 @@ static bool is_still(struct hak_heap *heap) {
     return still;
 }
 
-static void give_back_busy(struct hak_heap *heap, void *context) {
-    const struct round *round = context;
-    struct hak_thread *thread = thread_of(heap);
-    if (!is_seized(thread)) return;
-    if (!round->barrier || !is_outside(heap, thread) || (round->still_ms > 0 && !is_still(heap)))
-        give_back(heap, thread);
+/* Gives those back whose thread is at work, or was so lately. */
+static void give_back_busy(struct round *round, bool barrier, uint32_t still_ms) {
+    struct hak_heap **link = &round->seized;
+    while (*link != NULL) {
+        struct hak_heap *heap = *link;
+        if (barrier && is_outside(heap) && (still_ms == 0 || is_still(heap))) {
+            link = &heap->seized_next;
+        } else {
+            *link = heap->seized_next;
+            give_back(heap);
+        }
+    }
 }
 
-static void visit_seized(struct hak_heap *heap, void *context) {
-    const struct round *round = context;
-    struct hak_thread *thread = thread_of(heap);
-    if (!is_seized(thread)) return;
-    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-    round->visit(heap, round->context);
-    is_still(heap); /* what the visit did is nothing that happened */
-    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
-    give_back(heap, thread);
-}
-
-bool hak_seize_is_awaited(struct hak_heap *heap) {
-    return atomic_load_explicit(&thread_of(heap)->slow, memory_order_relaxed);
+bool hak_seize_is_awaited(const struct hak_heap *heap) {
+    return __atomic_load_n((const bool *)(uintptr_t)&thread_of_seized(heap)->slow, __ATOMIC_RELAXED);
 }
 
 void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
                     void (*visit)(struct hak_heap *heap, void *context), void *context) {
     if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;
     if (still_ms == 0 || now - seizing.last_look >= still_ms) {
-        struct round round = {.still_ms = still_ms, .visit = visit, .context = context};
+        struct round round = {NULL};
         if (still_ms > 0) seizing.last_look = now;
         hak_heap_each(hide, &round);
-        if (round.any) {
-            round.barrier = hak_os_barrier();
-            hak_heap_each(give_back_busy, &round);
-            hak_heap_each(visit_seized, &round);
+        if (round.seized != NULL) give_back_busy(&round, hak_os_barrier(), still_ms);
+        for (struct hak_heap *heap = round.seized; heap != NULL; heap = heap->seized_next) {
+            hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+            visit(heap, context);
+            is_still(heap); /* what the visit did is nothing that happened */
+            hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+            give_back(heap);
         }
     }
     hak_lock_drop(&seizing.lock);

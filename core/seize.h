@@ -51,7 +51,7 @@ void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
                     void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 /* True if the thread of a heap that the caller visits waits for it. */
-bool hak_seize_is_awaited(struct hak_heap *heap);
+bool hak_seize_is_awaited(const struct hak_heap *heap);
 
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_parent(void);
