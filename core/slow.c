@@ -145,8 +145,9 @@ static void free_large(struct hak_heap *heap, void *user) {
     if (hak_heap_is_real(heap)) hak_tick(heap);
 }
 
-static void free_slow(struct hak_heap *heap, void *user) {
-    if (user == NULL) return;
+/* Returns what is left to free: the block around an aligned pointer; else NULL. */
+static struct hak_block *free_slow(struct hak_heap *heap, void *user) {
+    if (user == NULL) return NULL;
     if (!hak_range_has(user)) hak_report_bad_pointer("free", user);
     unsigned bin = hak_bin_of_block(user);
     uint8_t header = hak_header_of(user);
@@ -161,15 +162,17 @@ static void free_slow(struct hak_heap *heap, void *user) {
         hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
         hak_header_set(block, HAK_BIN_HEADER(slab->bin));
         hak_hook_unaligned(block, user);
-        hak_fast_free(block);
+        return block;
     } else {
         hak_report_bad_pointer("free", user);
     }
+    return NULL;
 }
 
 void hak_free_slow(void *user) {
-    free_slow(hak_slow_enter(-1u), user);
+    struct hak_block *block = free_slow(hak_slow_enter(-1u), user);
     hak_slow_leave();
+    if (block != NULL) hak_fast_free(block); /* not before: its way out must not be that of the slow path */
     hak_hook_leave();
 }
 
