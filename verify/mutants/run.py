@@ -49,10 +49,11 @@ class Program:
     arguments: tuple = ()
     environment: tuple = ()
     seconds: int = 90
+    folder: str = "tests/"
 
     @property
     def built(self):
-        return (f"out/{self.variant}/tests/{self.program}",)
+        return (f"out/{self.variant}/{self.folder}{self.program}",)
 
     def run(self, copy):
         """What failed, in a few words; None if nothing did."""
@@ -113,6 +114,7 @@ TSAN_OPTIONS = (("TSAN_OPTIONS", "halt_on_error=1:exitcode=66"),)
 ORDER_STAGES = [
     Program("tsan-stress", "tsan", "stress_internal", ("2", "11"), TSAN_OPTIONS),
     Program("tsan", "tsan", "seeded_driver_internal", ("1", "mixed", "exits", "remote", "ring"), TSAN_OPTIONS),
+    Program("explore", "explore", "explore", ("--first", "--preemptions", "1"), folder=""),
 ]
 
 
