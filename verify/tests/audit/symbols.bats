@@ -214,16 +214,16 @@ C
 @test "a helper that ends, fails, talks nonsense or does not stop talking: addresses" {
     with_stand_in 'exit 0'
     with_stand_in 'kill -SEGV $$'
-    with_stand_in 'printf "nonsense\n\n" >&"$1"' 'sleep 20'
-    with_stand_in 'printf "#0 one\n#2 three\n\n" >&"$1"' 'sleep 20'
-    with_stand_in 'printf "#0 red \033[31m\n\n" >&"$1"' 'sleep 20'
-    with_stand_in 'printf "#0 cut off \0 here\n\n" >&"$1"' 'sleep 20'
+    with_stand_in 'printf "nonsense\n\n" >&"$1"' 'exec sleep 20'
+    with_stand_in 'printf "#0 one\n#2 three\n\n" >&"$1"' 'exec sleep 20'
+    with_stand_in 'printf "#0 red \033[31m\n\n" >&"$1"' 'exec sleep 20'
+    with_stand_in 'printf "#0 cut off \0 here\n\n" >&"$1"' 'exec sleep 20'
     with_stand_in 'while printf "#0 again\n" >&"$1"; do :; done'
 }
 
 @test "the helper inherits neither environment nor files, and is gone before the program" {
     printf '%s\n' '#!/bin/bash' 'env >environment' 'echo $$ >helper_pid' \
-        'read -r line <&"$1"' 'printf "%s\n" "$line" >asked' 'printf "#0 named\n\n" >&"$1"' 'sleep 20' >stand_in
+        'read -r line <&"$1"' 'printf "%s\n" "$line" >asked' 'printf "#0 named\n\n" >&"$1"' 'exec sleep 20' >stand_in
     chmod +x stand_in
     compiled leak.c -O0 -g
     reported 0 HAKMEM_AUDIT_SYMBOLIZER="$PWD/stand_in"
