@@ -10,6 +10,7 @@
 #   HAK_RECORD             1 only in record
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
+#   VARIANT_INCLUDE        a header before each file; optional
 #   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS, VARIANT_VERIFY_CFLAGS   for core/, fuzz/ and verify/ only; optional
 #   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
 #   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS); never any in release
@@ -76,7 +77,7 @@ DEFINES := $(foreach name,$(SWITCHES),-DHAK_$(name)=$($(name))) \
 
 LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-model=initial-exec \
               -fvisibility=hidden -fasynchronous-unwind-tables $(NO_BUILTIN) -pthread \
-              $(VARIANT_CFLAGS) $(CFLAGS)
+              $(VARIANT_CFLAGS) $(VARIANT_INCLUDE) $(CFLAGS)
 
 LIB_CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(LIB_CFLAGS))
 

@@ -1,4 +1,4 @@
-/* Included before each file of the variants fuzz, fuzzcov and explore: the thread that core/ works for may be a virtual one
+/* Included before each file of the fuzz variants and of explore: the thread that core/ works for may be a virtual one
  * (state.h). */
 #ifndef HAK_FUZZ_THREAD_H
 #define HAK_FUZZ_THREAD_H

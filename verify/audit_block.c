@@ -223,6 +223,12 @@ static size_t canary_window(size_t size, size_t room) {
     return room - size < ENDS_BYTES ? room - ENDS_BYTES : size;
 }
 
+/* The allocator chose the block for this size. */
+static void fits_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
+    if (HAK_UNLIKELY(size > room))
+        hak_audit_report("the requested size fits the block", size, room, slab, block);
+}
+
 static void canary_set(void *block, size_t size, size_t room) {
     if (HAK_ASAN)
         poison(block, size, room);
@@ -252,6 +258,7 @@ HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     struct hak_audit_block *record = record_of(slab, user);
     if (record == NULL) return;
     expect(record, HAK_AUDIT_IN_BIN, "state of an allocated block", slab, user);
+    fits_check(slab, user, size, room);
     if (HAK_UNLIKELY(record->thread != thread_mark()))
         hak_audit_report("an allocated block was in this thread's list", record->thread, thread_mark(), slab,
                          user);
@@ -298,6 +305,7 @@ static void block_resized(const struct hak_slab *slab, void *block, size_t size)
     if (record == NULL) return;
     size_t room = room_of(slab);
     expect(record, HAK_AUDIT_LIVE, "state of a resized block", slab, block);
+    fits_check(slab, block, size, room);
     canary_check(slab, block, record->size, room);
     unpoison(block, room);
     record->size = (uint32_t)size;

@@ -1,6 +1,5 @@
 #include "verify/explore/yields.h"
 
-struct hak_thread *fuzz_virtual_thread;
 void (*explore_step_hook)(struct explore_step *step);
 void (*explore_access_hook)(void *address, size_t size, bool is_write);
 

@@ -345,6 +345,10 @@ static void allocates_from_the_list_of_another(void) {
 
 /* ---- contents (level 2) ------------------------------------------------------------------------------- */
 
+static void resizes_beyond_its_room(void) {
+    hak_hook_resize(blocks[0], 48);
+}
+
 static void writes_behind(void) {
     ((char *)blocks[5])[SIZE] = 1;
 }
@@ -429,6 +433,7 @@ static const struct kind kinds[] = {
     KIND(resizes_freed_block_with_forged_header),
     KIND(frees_inside_of_a_block),
     KIND(allocates_from_the_list_of_another),
+    KIND(resizes_beyond_its_room),
     KIND(writes_behind),
     KIND(writes_behind_and_resizes),
     KIND(writes_behind_a_large_block),
