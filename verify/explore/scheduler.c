@@ -279,16 +279,19 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
     run.fibers[run.running].ranks &= ~(1u << lock->rank);
 }
 
-/* The virtual threads' memory barrier. */
+/* The memory barrier of all threads; of virtual ones it is a step, whatever the system has. */
 bool __wrap_hak_os_barrier_begin(void);
 bool __wrap_hak_os_barrier(void);
+bool __real_hak_os_barrier_begin(void);
+bool __real_hak_os_barrier(void);
 
 bool __wrap_hak_os_barrier_begin(void) {
-    return true;
+    return __real_hak_os_barrier_begin() || fuzz_virtual_thread != NULL;
 }
 
 bool __wrap_hak_os_barrier(void) {
     static int barrier;
+    if (run.running == EXPLORE_NOBODY) return __real_hak_os_barrier() || fuzz_virtual_thread != NULL;
     struct explore_step step = {
         .kind = EXPLORE_BARRIER, .address = &barrier, .size = sizeof barrier, .order = memory_order_seq_cst};
     step_begins(&step);
