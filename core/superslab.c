@@ -127,8 +127,7 @@ size_t hak_superslab_purge(struct hak_superslab *ss) {
     while (dirty != 0) {
         unsigned from = (unsigned)__builtin_ctz(dirty);
         uint32_t after = ~(dirty >> from);
-        unsigned count = after == 0 ? 32 - from : (unsigned)__builtin_ctz(after);
-        if (count > 32 - from) count = 32 - from;
+        unsigned count = after == 0 ? 32 : (unsigned)__builtin_ctz(after);
         char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << ss->unit_shift);
         uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
         HAK_ASSERT((mask & ~ss->free_mask) == 0);
