@@ -17,3 +17,7 @@ loads() {
 @test "dlclose before a thread that used the library ends" { loads dlclose_before_thread_exit; }
 
 @test "fork with another library's handlers that allocate" { proves fork_foreign_handlers_linked; }
+@test "the same on the debug build, which proves that each lock that is dropped is held" {
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=debug out/debug/tests/fork_foreign_handlers_linked >&2
+    HAK_OUT=$HAK_ROOT/out/debug proves fork_foreign_handlers_linked
+}
