@@ -59,5 +59,6 @@ both_names() {
     [ "$(cat "$BATS_TEST_TMPDIR/out")" = "ok: malloc_stats" ]
     grep -qx 'hakmem: live blocks up to 52 KiB: 4' "$BATS_TEST_TMPDIR/err"
     grep -qx 'hakmem: live large blocks: 1' "$BATS_TEST_TMPDIR/err"
+    [ "$(grep -cE '^hakmem: (tiny|mid|pool) blocks of [0-9]+: 1$' "$BATS_TEST_TMPDIR/err")" -eq 4 ]
     grep -qx 'hakmem: bytes asked for in these: 300000' "$BATS_TEST_TMPDIR/err"
 }

@@ -100,3 +100,11 @@ demands() {
     [[ $output =~ ^hakmem:\ free\(\):\ double\ free:\ pointer\ (0x[0-9a-f]+),\ block\ (0x[0-9a-f]+),\ size\ 47,\ tiny\ class\ 2,\ state\ free,\ owner\ thread\ [0-9]+$ ]]
     [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
 }
+
+@test "a fork's child is named by its own number" {
+    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/freed_twice_in_child"
+    printf '%s\n' "$output"
+    [ "$status" -eq 0 ] && [ "${#lines[@]}" -eq 2 ]
+    child=${lines[1]#ok: child }
+    [[ ${lines[0]} == "hakmem: free(): double free: "*", owner thread $child" ]]
+}
