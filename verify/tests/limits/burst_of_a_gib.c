@@ -6,7 +6,7 @@
 #include "../process.h"
 #include "../threads/threads.h"
 
-enum { THREADS_MAX = 8, DOUBLINGS = 16, SECONDS = 2 };
+enum { THREADS_MAX = 8, DOUBLINGS = 16, SECONDS = 8 };
 
 static const size_t live_bytes = 64 * MIB;
 static size_t burst_bytes = 1024 * MIB;
