@@ -1,6 +1,6 @@
 /* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
  *
- *   hak_thread --> heap: room[256]  by header byte: blocks that a free may still push
+ *   hak_thread   --> heap: room[256]  by header byte: blocks that a free may still push
  *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
  *                          home       what other threads touch
  *                          classes[]  current slab and partial slabs of each class

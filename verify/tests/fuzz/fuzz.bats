@@ -101,7 +101,7 @@ fuzzed() {
 
 # The flags that OSS-Fuzz sets for SANITIZER=address and the engine libFuzzer.
 @test "OSS-Fuzz's build script makes targets with seeds that run" {
-    export SRC=$BATS_TEST_TMPDIR/src WORK=$BATS_TEST_TMPDIR/work OUT=$BATS_TEST_TMPDIR/out
+    export SRC=$BATS_TEST_TMPDIR/src WORK=$BATS_TEST_TMPDIR/build OUT=$BATS_TEST_TMPDIR/out
     export CC=clang CXX=clang++ SANITIZER=address FUZZING_ENGINE=libfuzzer ARCHITECTURE=x86_64
     export LIB_FUZZING_ENGINE=-fsanitize=fuzzer
     export CFLAGS="-O1 -fno-omit-frame-pointer -gline-tables-only -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION \
