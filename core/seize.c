@@ -40,7 +40,6 @@ static void slow_begin(void) {
 struct hak_heap *hak_slow_enter(uint32_t change) {
     slow_begin();
     hak_announce(-change);
-    atomic_signal_fence(memory_order_seq_cst);
     struct hak_heap *heap;
     while ((heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire)) == &hak_heap_seized) {
         hak_lock_take(&seizing.lock); /* until it is back */

@@ -21,7 +21,6 @@
 HAK_INLINE struct hak_heap *hak_enter(uint32_t change) {
     hak_hook_enter();
     hak_word_add(&HAK_THREAD.announced, change);
-    atomic_signal_fence(memory_order_seq_cst);
     /* acquire: what a seizer did to the heap */
     struct hak_heap *heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire);
     hak_hook_acquire(&HAK_THREAD.heap);

@@ -101,13 +101,14 @@ extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_
 /* Nor is what is written there while other threads keep away from it. */
 #define HAK_OWN_STORE(word, value) __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
 
-/* Such a word changes, after all that this thread wrote before. One instruction, where the compiler would take more for an
- * atomic variable; where tools must see each access, it may not be. */
+/* Such a word changes, after all that this thread wrote before; the compiler moves nothing over that, either way. One
+ * instruction, where it would take more for an atomic variable; where tools must see each access, it may not be. */
 HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
 #if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
     __asm__ volatile("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc", "memory");
 #else
     atomic_store_explicit(word, HAK_OWN_LOAD(word) + change, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
 #endif
 }
 

@@ -108,3 +108,10 @@ demands() {
     child=${lines[1]#ok: child }
     [[ ${lines[0]} == "hakmem: free(): double free: "*", owner thread $child" ]]
 }
+
+@test "operator new has no memory and nobody to tell" {
+    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/new_without_runtime"
+    printf '%s\n' "$output"
+    [ "$status" -eq 134 ] && [ "${#lines[@]}" -eq 1 ]
+    [ "$output" = "hakmem: operator new(): no memory, and no C++ runtime to throw std::bad_alloc: size 9223372036854775807" ]
+}

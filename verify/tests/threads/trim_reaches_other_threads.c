@@ -14,6 +14,20 @@ enum { BLOCKS = 48000, KEPT_EVERY = 1500 }; /* of 1000 bytes; each SuperSlab kee
 
 static pthread_barrier_t step;
 
+/* After each kind of slow path the thread is outside of the allocator again. */
+static void take_each_way(void) {
+    mallinfo2();
+    CHECK(malloc(test_opaque((size_t)PTRDIFF_MAX)) == NULL, "more than there can be");
+    free(test_opaque_pointer(malloc(MIB)));
+    free(test_opaque_pointer(calloc(1, MIB)));
+    free(test_opaque_pointer(aligned_alloc(4096, 100)));
+    free(test_opaque_pointer(aligned_alloc(4096, MIB)));
+    char *block = malloc(100);
+    for (size_t size = 200; size <= 4 * MIB; size *= 2)
+        block = realloc(block, size);
+    free(realloc(block, 100));
+}
+
 static void *hold_free_memory(void *unused) {
     void **blocks = process_map(BLOCKS * sizeof *blocks);
     for (int round = 0; round < 2; round++) {
@@ -24,6 +38,7 @@ static void *hold_free_memory(void *unused) {
         }
         for (size_t i = 0; i < BLOCKS; i++)
             if (i % KEPT_EVERY != 0) free(blocks[i]), blocks[i] = NULL;
+        take_each_way();
         pthread_barrier_wait(&step); /* all is free now */
         pthread_barrier_wait(&step); /* there was a trim, or there was none */
         process_murmur();
