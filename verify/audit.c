@@ -109,17 +109,18 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const
                         uint32_t count) {
     const struct hak_places places = hak_slab_places(slab);
     const uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
-    const bool shadow = hak_audit_options.level >= 2;
+    struct hak_audit_block *const records = hak_audit_records_of(slab);
     const struct hak_block *const first = head;
     uint32_t found = 0, granule = 0; /* no block is in granule 0 */
     bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET;
     while (head != NULL && found < count) {
-        if (HAK_UNLIKELY(!hak_places_has(&places, head) || hak_header_of(head) != header ||
+        const uint64_t index = hak_places_index(&places, head);
+        if (HAK_UNLIKELY(index >= places.capacity || hak_header_of(head) != header ||
                          hak_granule_of((const char *)head - 1) != granule)) {
             check_moved(head, slab);
             granule = hak_granule_of((const char *)head - 1);
         }
-        if (shadow) hak_audit_block_moved(batch, slab, head);
+        if (records != NULL) hak_audit_block_moved(batch, &records[index], slab, head);
         head = head->next;
         found++;
     }
@@ -230,17 +231,21 @@ static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *b
 
 /* Proves each block of a bin's list; returns its length, or count + 1 if it is longer. */
 static uint32_t list_length(const struct hak_heap *heap, unsigned bin, uint32_t count) {
-    const bool shadow = hak_audit_options.level >= 2;
     const struct hak_slab *slab = NULL; /* of the block before: most often of the next one, too */
     struct hak_places places = {.capacity = 0};
+    struct hak_audit_block *records = NULL;
     uint32_t length = 0;
     for (const struct hak_block *block = hak_bin_first(heap, bin); block != NULL; block = block->next) {
-        if (HAK_UNLIKELY(!hak_places_has(&places, block))) {
+        uint64_t index = hak_places_index(&places, block);
+        if (HAK_UNLIKELY(index >= places.capacity)) {
             slab = listed_slab(block, bin);
             places = hak_slab_places(slab);
+            records = hak_audit_records_of(slab);
+            index = hak_places_index(&places, block);
+            equal("listed block is a block of its slab", index < places.capacity, true, slab, block);
         }
         equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
-        if (shadow) hak_audit_block_listed(slab, block);
+        if (records != NULL) hak_audit_block_listed(&records[index], slab, block);
         if (HAK_UNLIKELY(++length > count)) break;
     }
     return length;

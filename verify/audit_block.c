@@ -11,8 +11,7 @@
 #define FREE_FILL 0xdf
 /* How much of a block is filled and looked at: whole small blocks, and both ends of others. */
 #define ENDS_BYTES ((size_t)64)
-#define LINK_BYTES ((size_t)8)               /* at the beginning of a free block */
-#define ROOM_SMALL (ENDS_BYTES + LINK_BYTES) /* below it a block is no window long, behind the link */
+#define LINK_BYTES ((size_t)8) /* at the beginning of a free block */
 
 static _Atomic(struct hak_audit_block *) records; /* of each granule as many as it can have blocks */
 
@@ -26,13 +25,18 @@ bool hak_audit_blocks_open(void) {
     return true;
 }
 
-HAK_INLINE struct hak_audit_block *record_of(const struct hak_slab *slab, const void *block) {
+struct hak_audit_block *hak_audit_records_of(const struct hak_slab *slab) {
     struct hak_audit_block *first = atomic_load_explicit(&records, memory_order_acquire);
     if (HAK_UNLIKELY(hak_audit_options.level < 2 || first == NULL)) return NULL;
+    return &first[hak_slab_first_granule(slab) * GRANULE_RECORDS];
+}
+
+HAK_INLINE struct hak_audit_block *record_of(const struct hak_slab *slab, const void *block) {
+    struct hak_audit_block *first = hak_audit_records_of(slab);
+    if (HAK_UNLIKELY(first == NULL)) return NULL;
     struct hak_places places = hak_slab_places(slab);
     uint64_t index = hak_places_index(&places, block);
-    if (HAK_UNLIKELY(index >= places.capacity)) return NULL;
-    return &first[hak_slab_first_granule(slab) * GRANULE_RECORDS + index];
+    return HAK_LIKELY(index < places.capacity) ? &first[index] : NULL;
 }
 
 struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block) {
@@ -77,9 +81,8 @@ static void expect(const struct hak_audit_block *record, enum hak_audit_state st
     if (HAK_UNLIKELY(record->state != state)) hak_audit_report(what, record->state, state, slab, block);
 }
 
-void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block) {
-    struct hak_audit_block *record = record_of(slab, block);
-    if (record == NULL) return;
+void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record, const struct hak_slab *slab,
+                           const struct hak_block *block) {
     switch (batch) {
     case HAK_BATCH_TAKE:
         expect(record, HAK_AUDIT_IN_SLAB, "state of a block taken from the freelist", slab, block);
@@ -108,9 +111,9 @@ void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, co
     }
 }
 
-void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block) {
-    const struct hak_audit_block *record = record_of(slab, block);
-    if (record != NULL) expect(record, HAK_AUDIT_IN_BIN, "state of a listed block", slab, block);
+void hak_audit_block_listed(const struct hak_audit_block *record, const struct hak_slab *slab,
+                            const struct hak_block *block) {
+    expect(record, HAK_AUDIT_IN_BIN, "state of a listed block", slab, block);
 }
 
 void hak_audit_blocks_reset(const struct hak_slab *slab) {
@@ -133,7 +136,7 @@ static size_t room_of(const struct hak_slab *slab) {
     return hak_classes[slab->bin].stride - 1;
 }
 
-/* The bytes of small blocks, one by one. */
+/* Bytes one by one, where they are few or rarely looked at. */
 HAK_NOINLINE static void bytes_set(void *block, size_t from, size_t until, uint8_t value) {
     memset((char *)block + from, value, until - from);
 }
@@ -146,11 +149,21 @@ HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t u
     return from;
 }
 
-/* Other blocks are written and looked at in windows of ENDS_BYTES bytes, whatever the requested size: this runs on every
- * malloc and free, and a loop of each length would be guessed wrong each time. */
+/* All others are written and looked at in vectors and in windows of four, whatever the requested size: this runs on every
+ * malloc and free, and a loop of each length would be guessed wrong each time. A vector begins where the one at the block's end
+ * is a number of vectors away: then two of them are the same bytes or have none in common, and the processor need not put
+ * together from two stores what it loads. */
+#define VECTOR_BYTES ((size_t)16)
+#define FIRST_VECTOR (VECTOR_BYTES - 1) /* the end is a byte before a multiple of 16 */
+#define SMALL_ROOM                                                                                           \
+    (FIRST_VECTOR + 4 * VECTOR_BYTES) /* up to here four vectors have all but the first bytes */
 typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t vector_words __attribute__((vector_size(16)));
+typedef uint64_t word __attribute__((aligned(1), may_alias));
 _Static_assert(ENDS_BYTES == 4 * sizeof(vector), "a window is four vectors");
+_Static_assert(LINK_BYTES + sizeof(word) > FIRST_VECTOR, "a word has what is before the first vector");
+
+#define WORD_OF(value) ((value)*0x0101010101010101u)
 
 /* 0 below ENDS_BYTES, 0xff above: from ENDS_BYTES - n on they keep what begins at a window's byte n. */
 static const uint8_t keep_from[2 * ENDS_BYTES] = {[ENDS_BYTES... 2 * ENDS_BYTES - 1] = 0xff};
@@ -188,34 +201,73 @@ HAK_INLINE bool window_is_from(const void *block, size_t at, size_t from, uint8_
                     ((bytes[2] ^ value) & keep[2]) | ((bytes[3] ^ value) & keep[3]));
 }
 
+/* ---- freed memory: what is between the link and the end, or both ends of that */
+
+static word *word_behind_link(const void *block) {
+    return (word *)((uintptr_t)block + LINK_BYTES);
+}
+
+/* The vector that has `i` others behind it, or the first one. */
+static vector *small_vector(const void *block, size_t room, size_t i) {
+    size_t behind = (i + 1) * VECTOR_BYTES;
+    return (vector *)((uintptr_t)block + (room > FIRST_VECTOR + behind ? room - behind : FIRST_VECTOR));
+}
+
+HAK_INLINE void small_fill(void *block, size_t room) {
+    vector fill = (vector){0} + FREE_FILL;
+    *small_vector(block, room, 0) = *small_vector(block, room, 1) = *small_vector(block, room, 2) =
+        *small_vector(block, room, 3) = fill;
+}
+
+HAK_INLINE bool small_is_filled(const void *block, size_t room) {
+    return all_zero(
+        (*small_vector(block, room, 0) ^ FREE_FILL) | (*small_vector(block, room, 1) ^ FREE_FILL) |
+        (*small_vector(block, room, 2) ^ FREE_FILL) | (*small_vector(block, room, 3) ^ FREE_FILL));
+}
+
 static void free_fill(void *block, size_t room) {
     unpoison(block, LINK_BYTES); /* a small block's end was poisoned there */
     poison(block, LINK_BYTES, room);
     if (HAK_ASAN) return;
-    if (HAK_UNLIKELY(room < ROOM_SMALL)) {
+    if (HAK_UNLIKELY(room == FIRST_VECTOR)) {
         bytes_set(block, LINK_BYTES, room, FREE_FILL);
+        return;
+    }
+    *word_behind_link(block) = WORD_OF(FREE_FILL);
+    if (room <= SMALL_ROOM) {
+        small_fill(block, room);
     } else {
-        window_set(block, LINK_BYTES, FREE_FILL);
+        window_set(block, FIRST_VECTOR, FREE_FILL);
         window_set(block, room - ENDS_BYTES, FREE_FILL);
     }
 }
 
-HAK_COLD static void free_fill_broken(const struct hak_slab *slab, const void *block, size_t at,
-                                      size_t room) {
+HAK_COLD static void free_fill_broken(const struct hak_slab *slab, const void *block, size_t room) {
+    size_t at = bytes_differ(block, LINK_BYTES, room < SMALL_ROOM ? room : SMALL_ROOM, FREE_FILL);
+    if (at == SMALL_ROOM) at = bytes_differ(block, room - ENDS_BYTES, room, FREE_FILL);
     hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab, block);
 }
 
+HAK_INLINE bool is_filled(const void *block, size_t room) {
+    if (HAK_UNLIKELY(room == FIRST_VECTOR)) return bytes_differ(block, LINK_BYTES, room, FREE_FILL) == room;
+    if (HAK_UNLIKELY(*word_behind_link(block) != WORD_OF(FREE_FILL))) return false;
+    if (room <= SMALL_ROOM) return small_is_filled(block, room);
+    return window_is(block, FIRST_VECTOR, FREE_FILL) && window_is(block, room - ENDS_BYTES, FREE_FILL);
+}
+
 static void free_fill_check(const struct hak_slab *slab, const void *block, size_t room) {
-    if (HAK_UNLIKELY(room < ROOM_SMALL)) {
-        size_t at = bytes_differ(block, LINK_BYTES, room, FREE_FILL);
-        if (HAK_UNLIKELY(at < room)) free_fill_broken(slab, block, at, room);
-        return;
-    }
-    if (HAK_UNLIKELY(!window_is(block, LINK_BYTES, FREE_FILL)))
-        free_fill_broken(slab, block, bytes_differ(block, LINK_BYTES, ROOM_SMALL, FREE_FILL), room);
-    size_t last = room - ENDS_BYTES;
-    if (HAK_UNLIKELY(!window_is(block, last, FREE_FILL)))
-        free_fill_broken(slab, block, bytes_differ(block, last, room, FREE_FILL), room);
+    if (HAK_UNLIKELY(!is_filled(block, room))) free_fill_broken(slab, block, room);
+}
+
+/* ---- the canary: up to ENDS_BYTES bytes behind the requested size */
+
+/* Of a small block that was not chosen for a larger size: in the last vector. */
+HAK_INLINE bool canary_is_short(size_t size, size_t room) {
+    return HAK_LIKELY(room - size <= VECTOR_BYTES) && HAK_LIKELY(room != FIRST_VECTOR);
+}
+
+HAK_INLINE const vector *canary_keep(size_t size, size_t room) {
+    return (const vector *)&keep_from[ENDS_BYTES - VECTOR_BYTES + (room - size)];
 }
 
 /* Where the window begins that has what is behind the requested size, or the first of it. */
@@ -229,25 +281,36 @@ static void fits_check(const struct hak_slab *slab, const void *block, size_t si
         hak_audit_report("the requested size fits the block", size, room, slab, block);
 }
 
-static void canary_set(void *block, size_t size, size_t room) {
-    if (HAK_ASAN)
+HAK_INLINE void canary_set(void *block, size_t size, size_t room) {
+    if (HAK_ASAN) {
         poison(block, size, room);
-    else if (HAK_UNLIKELY(room < ENDS_BYTES))
-        bytes_set(block, size, room, CANARY);
-    else
+    } else if (room > SMALL_ROOM) {
         window_set_from(block, canary_window(size, room), size, CANARY);
+    } else if (canary_is_short(size, room)) {
+        vector *last = small_vector(block, room, 0);
+        *last ^= (*last ^ CANARY) & *canary_keep(size, room);
+    } else {
+        bytes_set(block, size, room, CANARY);
+    }
 }
 
-static void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
+HAK_COLD static void canary_broken(const struct hak_slab *slab, const void *block, size_t size, size_t at) {
+    hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
+                     slab, block);
+}
+
+HAK_INLINE void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
     if (HAK_ASAN) return; /* the write itself was reported */
-    if (HAK_LIKELY(room >= ENDS_BYTES) &&
-        HAK_LIKELY(window_is_from(block, canary_window(size, room), size, CANARY)))
-        return;
-    size_t end = room - size < ENDS_BYTES ? room : size + ENDS_BYTES;
+    size_t behind = room - size;
+    if (room > SMALL_ROOM) {
+        if (HAK_LIKELY(window_is_from(block, canary_window(size, room), size, CANARY))) return;
+    } else if (canary_is_short(size, room)) {
+        vector differ = *small_vector(block, room, 0) ^ CANARY;
+        if (HAK_LIKELY(all_zero(differ & *canary_keep(size, room)))) return;
+    }
+    size_t end = behind < ENDS_BYTES ? room : size + ENDS_BYTES;
     size_t at = bytes_differ(block, size, end, CANARY);
-    if (HAK_UNLIKELY(at < end))
-        hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
-                         slab, block);
+    if (HAK_UNLIKELY(at < end)) canary_broken(slab, block, size, at);
 }
 
 /* A block becomes live. `frame` is that of the hook. */

@@ -26,8 +26,10 @@ struct hak_audit_block {
 /* Address space for the records; false if there is none. */
 bool hak_audit_blocks_open(void);
 
-/* The record of one of the slab's blocks; NULL if `block` is no block's place, while there are no records, and below
- * level 2. */
+/* The records of the slab's blocks, by their number; NULL while there are none, and below level 2. */
+struct hak_audit_block *hak_audit_records_of(const struct hak_slab *slab);
+
+/* The record of one of the slab's blocks; NULL if `block` is no block's place, and as above. */
 struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block);
 
 /* The record of the large block at this address, or of the last one that was; NULL as above. It knows sites only: size and
@@ -35,10 +37,12 @@ struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const vo
 struct hak_audit_block *hak_audit_large_of(const void *user);
 
 /* A batch moves a block: its state must be the one that this batch starts from. */
-void hak_audit_block_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *block);
+void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record, const struct hak_slab *slab,
+                           const struct hak_block *block);
 
 /* A block that is in a bin's list must be known to be there. */
-void hak_audit_block_listed(const struct hak_slab *slab, const struct hak_block *block);
+void hak_audit_block_listed(const struct hak_audit_block *record, const struct hak_slab *slab,
+                            const struct hak_block *block);
 
 /* All blocks of the slab are uncarved from here on; none may be live or in a bin. */
 void hak_audit_blocks_reset(const struct hak_slab *slab);

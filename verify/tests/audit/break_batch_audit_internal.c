@@ -82,6 +82,14 @@ static void list_seen_with_other_class(void) {
     look_at_bin();
 }
 
+/* Its header is a byte of the live block around it. */
+static void list_seen_inside_of_a_block(void) {
+    struct hak_block *inside = (void *)((char *)blocks[0] + 16);
+    hak_header_set(inside, HAK_BIN_HEADER_FREE(slab_of(blocks[0])->bin));
+    list_links_block(inside);
+    look_at_bin();
+}
+
 static void list_holds_overwritten_header(void) {
     hak_header_set((*list_head())->next, 0x11);
     look_at_bin();
@@ -395,6 +403,7 @@ static const struct kind kinds[] = {
     KIND(count_of_bin_too_high),
     KIND(list_holds_other_class),
     KIND(list_seen_with_other_class),
+    KIND(list_seen_inside_of_a_block),
     KIND(list_holds_overwritten_header),
     KIND(list_flushed_with_overwritten_header),
     KIND(list_holds_block_of_freelist),
