@@ -294,7 +294,7 @@ $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 # Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
-             $(if $(has_scheduler),pthread_key_create hak_os_barrier_begin hak_os_barrier \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake) \
              $(addprefix hak_lock_,take drop try fork_begin fork_end))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(OUT)/obj/fuzz/fuzz_remote.o: LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)

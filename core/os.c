@@ -1,6 +1,8 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +121,20 @@ bool hak_os_barrier_begin(void) {
 
 bool hak_os_barrier(void) {
     return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
+    int saved = errno;
+    syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+    errno = saved;
+}
+
+void hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
+    futex(word, FUTEX_WAIT_PRIVATE, value);
+}
+
+void hak_os_wake(_Atomic uint32_t *word) {
+    futex(word, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
 int hak_os_thread_id(void) {

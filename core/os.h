@@ -45,6 +45,10 @@ uint32_t hak_os_now_ms(void);
 bool hak_os_barrier_begin(void);
 bool hak_os_barrier(void);
 
+/* Sleeps until another thread wakes those that wait for the word, unless it has another value already. May return early. */
+void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
+void hak_os_wake(_Atomic uint32_t *word);
+
 /* The kernel's number of the calling thread. */
 int hak_os_thread_id(void);
 

@@ -32,19 +32,29 @@ static uint32_t own_room(const struct hak_heap *heap) {
 
 /* Whoever sees what the slow path does to the heap sees that, too. */
 static void slow_begin(void) {
-    atomic_store_explicit(&HAK_THREAD.slow, true, memory_order_relaxed);
+    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
     hak_hook_release(&HAK_THREAD.slow);
     atomic_thread_fence(memory_order_release);
+}
+
+/* Dekker's algorithm again: the thread says that it waits, and then looks at the pointer; the seizer writes the pointer, and
+ * then looks whether anybody waits for it. */
+static HAK_NOINLINE struct hak_heap *own_heap_wait(void) {
+    struct hak_heap *heap;
+    do {
+        atomic_exchange_explicit(&HAK_THREAD.slow, HAK_SLOW_WAITS, memory_order_seq_cst);
+        heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_seq_cst);
+        if (heap == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
+    } while (heap == &hak_heap_seized);
+    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
+    return heap;
 }
 
 struct hak_heap *hak_slow_enter(uint32_t change) {
     slow_begin();
     hak_announce(-change);
-    struct hak_heap *heap;
-    while ((heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire)) == &hak_heap_seized) {
-        hak_lock_take(&seizing.lock); /* until it is back */
-        hak_lock_drop(&seizing.lock);
-    }
+    struct hak_heap *heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire);
+    if (HAK_UNLIKELY(heap == &hak_heap_seized)) heap = own_heap_wait();
     hak_hook_acquire(&HAK_THREAD.heap);
     return heap;
 }
@@ -59,7 +69,7 @@ void hak_slow_leave(void) {
     HAK_ASSERT(is_balanced(hak_thread_heap()));
     hak_hook_release(&HAK_THREAD.slow);
     /* release: a seizer sees all that was done to the heap */
-    atomic_store_explicit(&HAK_THREAD.slow, false, memory_order_release);
+    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);
 }
 
 void hak_seize_register(struct hak_heap *heap) {
@@ -83,6 +93,7 @@ void hak_seize_unregister(struct hak_heap *heap) {
 /* The heaps that are seized just now, through seized_next. */
 struct round {
     struct hak_heap *seized;
+    bool only_still; /* those that nothing happened to since the last look */
 };
 
 /* The thread of a seized heap: it cannot end. */
@@ -90,10 +101,22 @@ static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }
 
+/* True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
+ * no more than that may lose what its bins hold, which costs it a refill. */
+static bool is_still(struct hak_heap *heap) {
+    uint32_t moved = atomic_load_explicit(&heap->moved, memory_order_relaxed);
+    uint32_t announced = atomic_load_explicit(&thread_of_seized(heap)->announced, memory_order_relaxed);
+    bool still = heap->seen_moved == moved && heap->seen_announced == announced;
+    heap->seen_moved = moved;
+    heap->seen_announced = announced;
+    return still;
+}
+
+/* Threads that are at work keep their heaps all along. */
 static void hide(struct hak_heap *heap, void *context) {
     struct round *round = context;
     struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || thread == &HAK_THREAD) return;
+    if (thread == NULL || thread == &HAK_THREAD || (round->only_still && !is_still(heap))) return;
     HAK_ASSERT(atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap);
     /* release: as when it comes back; a thread that reads the one before this one has that order */
     atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
@@ -102,10 +125,16 @@ static void hide(struct hak_heap *heap, void *context) {
     round->seized = heap;
 }
 
+/* Its thread goes on, if it waits for that. It cannot end before the lock is dropped. */
 static void give_back(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of_seized(heap);
+    uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
-    atomic_store_explicit(&thread->heap, heap, memory_order_release);
+    atomic_exchange_explicit(&thread->heap, heap, memory_order_seq_cst);
+    if (atomic_load_explicit(&thread->slow, memory_order_seq_cst) == waits &&
+        atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
+                                                memory_order_relaxed))
+        hak_os_wake(&thread->slow);
 }
 
 /* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
@@ -118,28 +147,18 @@ static bool is_outside(struct hak_heap *heap) {
         room += atomic_load_explicit(&heap->room[HAK_BIN_HEADER(bin)], memory_order_acquire);
     room -= atomic_load_explicit(&heap->moved, memory_order_acquire);
     bool done = room == atomic_load_explicit(&thread->announced, memory_order_acquire);
-    bool slow = atomic_load_explicit(&thread->slow, memory_order_acquire);
+    uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_acquire);
     hak_hook_acquire(&thread->slow);
     hak_hook_acquire(&heap->room);
-    return done && !slow;
+    return done && slow == HAK_SLOW_NO;
 }
 
-/* True if nothing has happened to a seized heap since the last look. Malloc and free in turns leave no trace; a thread
- * that does no more than that may lose what its bins hold, which costs it a refill. */
-static bool is_still(struct hak_heap *heap) {
-    uint32_t room = own_room(heap);
-    bool still = heap->seen_calls == heap->slow_calls && heap->seen_room == room;
-    heap->seen_calls = heap->slow_calls;
-    heap->seen_room = room;
-    return still;
-}
-
-/* Gives those back whose thread is at work, or was so lately. */
-static void give_back_busy(struct round *round, bool barrier, uint32_t still_ms) {
+/* Gives those back whose thread is at work. */
+static void give_back_busy(struct round *round, bool barrier) {
     struct hak_heap **link = &round->seized;
     while (*link != NULL) {
         struct hak_heap *heap = *link;
-        if (barrier && is_outside(heap) && (still_ms == 0 || is_still(heap))) {
+        if (barrier && is_outside(heap)) {
             link = &heap->seized_next;
         } else {
             *link = heap->seized_next;
@@ -149,17 +168,17 @@ static void give_back_busy(struct round *round, bool barrier, uint32_t still_ms)
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
-    return __atomic_load_n((const bool *)(uintptr_t)&thread_of_seized(heap)->slow, __ATOMIC_RELAXED);
+    return HAK_OWN_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
 }
 
 void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
                     void (*visit)(struct hak_heap *heap, void *context), void *context) {
     if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;
     if (still_ms == 0 || now - seizing.last_look >= still_ms) {
-        struct round round = {NULL};
+        struct round round = {.seized = NULL, .only_still = still_ms > 0};
         if (still_ms > 0) seizing.last_look = now;
         hak_heap_each(hide, &round);
-        if (round.seized != NULL) give_back_busy(&round, hak_os_barrier(), still_ms);
+        if (round.seized != NULL) give_back_busy(&round, hak_os_barrier());
         for (struct hak_heap *heap = round.seized; heap != NULL; heap = heap->seized_next) {
             hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
             visit(heap, context);

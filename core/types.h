@@ -82,13 +82,19 @@ enum hak_kind {
     HAK_KIND_FREE_RUN   /* first or last granule of a run that nobody uses */
 };
 
+enum hak_slow {
+    HAK_SLOW_NO = 0, /* outside of the allocator, or on a fast path */
+    HAK_SLOW_PATH,
+    HAK_SLOW_WAITS /* for its heap, which is seized */
+};
+
 /* What malloc and free touch of their thread before all else. They announce here how they will change the room of a bin: so
  * the thread is at work on its heap's bins just when that has not happened yet, or when `slow` says so. While it is not,
  * another thread may seize the heap (seize.h). */
 struct hak_thread {
     _Atomic(struct hak_heap *) heap;
     _Atomic uint32_t announced; /* mallocs - frees */
-    _Atomic bool slow;          /* on a slow path */
+    _Atomic uint32_t slow;      /* enum hak_slow */
     void *books;                /* of a variant's own: verify/ */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));

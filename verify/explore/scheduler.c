@@ -27,8 +27,9 @@ struct fiber {
     void *fake_stack;
     void (*body)(void);
     const struct hak_lock *waits_for;
-    unsigned ranks; /* of the locks that it holds, a bit each */
-    bool there;     /* has a body, and has not ended */
+    const void *sleeps_on; /* a word, until somebody wakes who does */
+    unsigned ranks;        /* of the locks that it holds, a bit each */
+    bool there;            /* has a body, and has not ended */
 };
 
 static struct {
@@ -120,13 +121,15 @@ static unsigned *holder_of(const struct hak_lock *lock) {
 
 static bool could_run(unsigned number) {
     const struct fiber *fiber = &run.fibers[number];
-    return fiber->there && (fiber->waits_for == NULL || *holder_of(fiber->waits_for) == EXPLORE_NOBODY);
+    return fiber->there && fiber->sleeps_on == NULL &&
+           (fiber->waits_for == NULL || *holder_of(fiber->waits_for) == EXPLORE_NOBODY);
 }
 
 _Noreturn static void deadlock(void) {
     for (unsigned i = 0; i < EXPLORE_FIBERS; i++) {
         const struct fiber *fiber = &run.fibers[i];
         if (!fiber->there) continue;
+        if (fiber->sleeps_on != NULL) explore_fail("deadlock: thread %u sleeps, and nobody wakes it", i);
         unsigned holder = *holder_of(fiber->waits_for);
         explore_fail("deadlock: thread %u waits for the lock of rank %d, which %s thread %u holds", i,
                      (int)fiber->waits_for->rank, run.fibers[holder].there ? "the" : "the ended", holder);
@@ -277,6 +280,39 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
                   (int)lock->rank);
     *holder_of(lock) = EXPLORE_NOBODY;
     run.fibers[run.running].ranks &= ~(1u << lock->rank);
+}
+
+/* Sleep. The system looks at the word and puts the thread to sleep in one; neither orders anything else. */
+void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
+void __wrap_hak_os_wake(_Atomic uint32_t *word);
+void __real_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
+void __real_hak_os_wake(_Atomic uint32_t *word);
+
+void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
+    if (run.running == EXPLORE_NOBODY) {
+        __real_hak_os_wait(word, value);
+        return;
+    }
+    struct explore_step step = {
+        .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
+    step_begins(&step);
+    if (atomic_load_explicit(word, memory_order_relaxed) != value) return;
+    run.fibers[run.running].sleeps_on = word;
+    count_step();
+    choose(&step);
+    does(&step);
+}
+
+void __wrap_hak_os_wake(_Atomic uint32_t *word) {
+    if (run.running == EXPLORE_NOBODY) {
+        __real_hak_os_wake(word);
+        return;
+    }
+    struct explore_step step = {
+        .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
+    step_begins(&step);
+    for (unsigned i = 0; i < EXPLORE_FIBERS; i++)
+        if (run.fibers[i].sleeps_on == word) run.fibers[i].sleeps_on = NULL;
 }
 
 /* The memory barrier of all threads; of virtual ones it is a step, whatever the system has. */

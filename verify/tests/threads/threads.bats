@@ -34,3 +34,4 @@ load ../on_hakmem
         >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
     grep -qxE 'hakmem: p0 remote blocks [1-9][0-9]*' "$BATS_TEST_TMPDIR/err"
 }
+@test "a thread that wakes up waits for its own heap only" { proves woken_while_others_are_visited_internal; }
