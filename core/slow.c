@@ -145,9 +145,8 @@ static void free_large(struct hak_heap *heap, void *user) {
     if (hak_heap_is_real(heap)) hak_tick(heap);
 }
 
-/* Returns what is left to free: the block around an aligned pointer; else NULL. */
-static struct hak_block *free_slow(struct hak_heap *heap, void *user) {
-    if (user == NULL) return NULL;
+static void free_slow(struct hak_heap *heap, void *user) {
+    if (user == NULL) return;
     if (!hak_range_has(user)) hak_report_bad_pointer("free", user);
     unsigned bin = hak_bin_of_block(user);
     uint8_t header = hak_header_of(user);
@@ -155,24 +154,30 @@ static struct hak_block *free_slow(struct hak_heap *heap, void *user) {
         free_binned(heap, user, bin);
     } else if (header == HAK_HEADER_LARGE) {
         free_large(heap, user);
-    } else if (header == HAK_HEADER_ALIGNED) {
-        const struct hak_slab *slab;
-        struct hak_block *block = container_of(user, &slab);
-        if (block == NULL) hak_report_bad_pointer("free", user);
-        hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
-        hak_header_set(block, HAK_BIN_HEADER(slab->bin));
-        hak_hook_unaligned(block, user);
-        return block;
     } else {
         hak_report_bad_pointer("free", user);
     }
-    return NULL;
+}
+
+/* The block around an aligned pointer becomes an ordinary one. */
+static struct hak_block *unwrap(void *user) {
+    const struct hak_slab *slab;
+    struct hak_block *block = container_of(user, &slab);
+    if (block == NULL) hak_report_bad_pointer("free", user);
+    hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
+    hak_header_set(block, HAK_BIN_HEADER(slab->bin));
+    hak_hook_unaligned(block, user);
+    return block;
 }
 
 void hak_free_slow(void *user) {
-    struct hak_block *block = free_slow(hak_slow_enter(-1u), user);
-    hak_slow_leave();
-    if (block != NULL) hak_fast_free(block); /* not before: its way out must not be that of the slow path */
+    if (hak_range_has(user) && hak_header_of(user) == HAK_HEADER_ALIGNED) {
+        hak_announce(+1); /* the block around it will be */
+        hak_fast_free(unwrap(user));
+    } else {
+        free_slow(hak_slow_enter(-1u), user);
+        hak_slow_leave();
+    }
     hak_hook_leave();
 }
 
