@@ -81,10 +81,10 @@ const struct hak_os_table hak_os = {
 };
 
 size_t hak_os_page_size(void) {
-    static _Atomic size_t size; /* sysconf is not free, and its answer never changes */
+    static _Atomic size_t size; /* the answer never changes */
     size_t known = atomic_load_explicit(&size, memory_order_relaxed);
     if (known == 0) {
-        known = (size_t)sysconf(_SC_PAGESIZE);
+        known = getauxval(AT_PAGESZ); /* sysconf would touch 64 KiB more of libc */
         HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
         hak_hook_atomic(&size, sizeof size);
         atomic_store_explicit(&size, known, memory_order_relaxed);
