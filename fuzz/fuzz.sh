@@ -166,7 +166,7 @@ coverage() {
     for target in $(targets); do
         mapfile -t folders < <(inputs_of "$target")
         [ ${#folders[@]} -ne 0 ] || continue
-        LLVM_PROFILE_FILE=$folder/raw/$target.profraw "$bin/$target" -runs=0 "${folders[@]}" >"$folder/$target.log" 2>&1
+        LLVM_PROFILE_FILE=$folder/raw/$target-%m.profraw "$bin/$target" -runs=0 "${folders[@]}" >"$folder/$target.log" 2>&1
         [ "$target" = fuzz_log ] || objects+=(-object "$bin/$target") # nothing of core/ is in it
     done
     "llvm-profdata-$llvm" merge -o "$profile" "$folder"/raw/*.profraw

@@ -151,7 +151,7 @@ _Noreturn static void go_on_alone(void) {
         give(&op);
     }
     hak_malloc_trim(0);
-    _exit(0);
+    fuzz_child_ends(true);
 }
 
 /* Seldom: it takes longer than all else. */

@@ -350,7 +350,7 @@ static void op_fork(const struct fuzz_op *op) {
         struct hak_heap_check check;
         void *block = hak_malloc(profile->size(op->size) % 100000);
         hak_free(block);
-        _exit(block != NULL && hak_check_heap(&check) ? 0 : 1);
+        fuzz_child_ends(block != NULL && hak_check_heap(&check));
     }
     int status = 0;
     pid_t ended;

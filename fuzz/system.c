@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     bool kept; /* lines do not go to stderr */
@@ -75,4 +76,12 @@ _Noreturn void fuzz_fail(const char *format, ...) {
     fputc('\n', stderr);
     va_end(arguments);
     abort();
+}
+
+/* The coverage runtime's own, where it is linked. */
+int __llvm_profile_write_file(void) __attribute__((weak));
+
+_Noreturn void fuzz_child_ends(bool well) {
+    if (__llvm_profile_write_file != NULL && __llvm_profile_write_file() != 0) well = false;
+    _exit(well ? 0 : 1);
 }

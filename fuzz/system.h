@@ -19,4 +19,7 @@ _Noreturn void fuzz_fail(const char *format, ...) __attribute__((format(printf, 
 
 #define FUZZ_CHECK(cond, ...) ((void)((cond) || (fuzz_fail(__VA_ARGS__), 0)))
 
+/* Ends a fork's child. Where lines are counted, those that it reached count, too. */
+_Noreturn void fuzz_child_ends(bool well);
+
 #endif
