@@ -34,7 +34,7 @@ static void chain_insert(uint32_t first) {
     *bucket = first;
 }
 
-static void entry_remove(uint32_t first) {
+static void chain_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
     uint32_t *bucket = bucket_of(large->granules);
     HAK_CHECK(large->previous != 0 || *bucket == first);
@@ -43,6 +43,11 @@ static void entry_remove(uint32_t first) {
     else
         *bucket = large->next;
     if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
+}
+
+static void entry_remove(uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    chain_remove(first);
     if (large->newer != 0)
         hak_large_at(large->newer)->older = large->older;
     else
@@ -55,6 +60,17 @@ static void entry_remove(uint32_t first) {
     cache.entries--;
     bytes_add(-large_bytes(large));
     HAK_ASSERT((cache.entries == 0) == (hak_bigcache_bytes() == 0));
+}
+
+/* Takes the last granules out of a cached block that has more. The rest waits on, as long as it did. */
+static uint32_t entry_cut(uint32_t first, uint32_t granules) {
+    struct hak_large *large = hak_large_at(first);
+    HAK_CHECK(large->granules > granules);
+    chain_remove(first);
+    large->granules -= granules;
+    chain_insert(first);
+    bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
+    return first + large->granules;
 }
 
 /* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */
@@ -138,19 +154,42 @@ static uint32_t chain_find(uint32_t granules) {
     return entry;
 }
 
-uint32_t hak_bigcache_get(uint32_t granules) {
-    HAK_CHECK(granules > 0);
+#define FITS_TRIED 32
+
+/* The shortest of those that came last and have more granules than that; 0 if there is none. */
+static uint32_t fit_find(uint32_t granules) {
+    uint32_t found = 0, length = UINT32_MAX;
+    int tried = 0;
+    for (uint32_t entry = cache.newest; entry != 0 && tried < FITS_TRIED;
+         entry = hak_large_at(entry)->older) {
+        uint32_t there = hak_large_at(entry)->granules;
+        if (there > granules && there < length) {
+            found = entry;
+            length = there;
+        }
+        tried++;
+    }
+    return found;
+}
+
+uint32_t hak_bigcache_get(uint32_t *granules) {
+    HAK_CHECK(*granules > 0);
     if (hak_bigcache_bytes() == 0) return 0;
+    uint32_t got = 0, fit;
     hak_lock_take(&cache.lock);
-    uint32_t found = 0;
-    if (cache.entries > 0) {
-        found = chain_find(granules);
-        if (found == 0 && granules > 8) found = chain_find(hak_large_quantum(granules + 1));
-        if (found != 0) entry_remove(found);
+    uint32_t found = cache.entries > 0 ? chain_find(*granules) : 0;
+    if (found == 0 && cache.entries > 0 && *granules > 8)
+        found = chain_find(hak_large_quantum(*granules + 1));
+    if (found != 0) {
+        *granules = hak_large_at(found)->granules;
+        entry_remove(found);
+        hak_kind_set(found, HAK_KIND_NONE);
+        got = found;
+    } else if ((fit = fit_find(*granules)) != 0) {
+        got = entry_cut(fit, *granules);
     }
     hak_lock_drop(&cache.lock);
-    HAK_ASSERT(found == 0 || hak_large_at(found)->granules >= granules);
-    return found;
+    return got;
 }
 
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {

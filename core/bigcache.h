@@ -42,9 +42,9 @@ static inline uint32_t hak_large_quantum(uint32_t granules) {
  */
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now);
 
-/* The first granule of a cached block of exactly `granules`, or the next longer length; 0 if there is none.
- */
-uint32_t hak_bigcache_get(uint32_t granules);
+/* The first of *granules that a cached block had, or of a few more (*granules is their number then); 0 if none has so many.
+ * They belong to nobody now, and hold what was in them. */
+uint32_t hak_bigcache_get(uint32_t *granules);
 
 /* Evicts blocks that have waited at least so long; then the oldest until `keep` bytes are left. Returns the
  * bytes evicted. */

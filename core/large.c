@@ -58,12 +58,9 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
     size_t total = hak_round_up(room + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(granules_for(total));
-    uint32_t first = hak_bigcache_get(granules);
+    uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
-    if (recycled) {
-        granules = hak_large_at(first)->granules;
-        hak_kind_set(first, HAK_KIND_NONE);
-    } else {
+    if (!recycled) {
         first = hak_run_alloc(granules, 1);
         if (first == 0 && granules > granules_for(total))
             first = hak_run_alloc(granules = granules_for(total), 1);
