@@ -1,8 +1,9 @@
 /* BigCache: freed large blocks that keep their memory for a while.
  *
  * A hash table from length to the blocks of that length, chained through their slots; it grows with its
- * contents. Where there is none of a length, a longer one gives a piece of itself. Bounded in bytes: the block that has waited longest goes first. Blocks older than the purge delay
- * go at the next tick. Any thread; one lock. */
+ * contents. Where there is none of a length, a longer one gives a piece of itself. Bounded in bytes: the block
+ * that has waited longest goes first. Blocks older than the purge delay go at the next tick. Any thread; one
+ * lock. */
 #ifndef HAK_BIGCACHE_H
 #define HAK_BIGCACHE_H
 

@@ -43,12 +43,13 @@ struct hak_heap {
             struct hak_heap *pool_next;   /* next heap in the pool; its links are under the heaps' lock */
             struct hak_heap *all_next;    /* next of all heaps that were ever made */
             struct hak_heap *seized_next; /* next that is seized; under the seizers' lock */
-            uint32_t slow_calls;
-            uint32_t last_tick; /* milliseconds */
-            uint32_t trim_seen; /* the last wish to trim that it followed */
+            _Atomic uint32_t slow_calls;  /* written by its thread alone */
+            uint32_t last_tick;           /* milliseconds */
+            uint32_t trim_seen;           /* the last wish to trim that it followed */
             uint32_t
                 seen_moved; /* moved, and what its thread has announced, when a seizer looked at it last */
             uint32_t seen_announced;
+            uint32_t seen_calls;                 /* slow_calls then */
             _Atomic uint32_t moved;              /* sum of room = moved + what its thread has announced */
             _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
             _Atomic int thread_id;               /* of the last thread that used it, for messages */

@@ -447,7 +447,9 @@ static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *p
 void hak_tick(struct hak_heap *heap) {
     if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
         hak_trim(heap);
-    if (++heap->slow_calls % TICK_CALLS != 0) return;
+    uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
+    HAK_OWN_STORE(&heap->slow_calls, calls);
+    if (calls % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
     if (now - heap->last_tick >= policy->purge_delay_ms / 2) tick(heap, now, policy);

@@ -106,9 +106,11 @@ static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
 static bool is_still(struct hak_heap *heap) {
     uint32_t moved = atomic_load_explicit(&heap->moved, memory_order_relaxed);
     uint32_t announced = atomic_load_explicit(&thread_of_seized(heap)->announced, memory_order_relaxed);
-    bool still = heap->seen_moved == moved && heap->seen_announced == announced;
+    uint32_t calls = HAK_HINT_LOAD(&heap->slow_calls);
+    bool still = heap->seen_moved == moved && heap->seen_announced == announced && heap->seen_calls == calls;
     heap->seen_moved = moved;
     heap->seen_announced = announced;
+    heap->seen_calls = calls;
     return still;
 }
 
@@ -168,7 +170,7 @@ static void give_back_busy(struct round *round, bool barrier) {
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
-    return HAK_OWN_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
+    return HAK_HINT_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
 }
 
 void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,

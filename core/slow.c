@@ -159,13 +159,14 @@ static void free_slow(struct hak_heap *heap, void *user) {
     }
 }
 
-/* The block around an aligned pointer becomes an ordinary one. */
+/* The block around an aligned pointer becomes an ordinary one. If two threads do that at once, its header comes to be that of
+ * no live block, as with an ordinary block that two threads free at once. */
 static struct hak_block *unwrap(void *user) {
     const struct hak_slab *slab;
     struct hak_block *block = container_of(user, &slab);
     if (block == NULL) hak_report_bad_pointer("free", user);
     hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
-    hak_header_set(block, HAK_BIN_HEADER(slab->bin));
+    hak_header_set(block, hak_header_of(block) ^ HAK_HEADER_CONTAINER ^ HAK_BIN_HEADER(slab->bin));
     hak_hook_unaligned(block, user);
     return block;
 }

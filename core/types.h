@@ -107,6 +107,9 @@ extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_
 /* Nor is what is written there while other threads keep away from it. */
 #define HAK_OWN_STORE(word, value) __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
 
+/* A word that another thread may write just now: no more than a hint, and no step. */
+#define HAK_HINT_LOAD(word) __atomic_load_n((const uint32_t *)(uintptr_t)(word), __ATOMIC_RELAXED)
+
 /* Such a word changes, after all that this thread wrote before; the compiler moves nothing over that, either way. One
  * instruction, where it would take more for an atomic variable; where tools must see each access, it may not be. */
 HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {

@@ -28,6 +28,7 @@ struct fiber {
     void (*body)(void);
     const struct hak_lock *waits_for;
     const void *sleeps_on; /* a word, until somebody wakes who does */
+    bool interrupted;      /* its first sleep ended at once, as the system's may */
     unsigned ranks;        /* of the locks that it holds, a bit each */
     bool there;            /* has a body, and has not ended */
 };
@@ -296,8 +297,12 @@ void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
     struct explore_step step = {
         .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
     step_begins(&step);
-    if (atomic_load_explicit(word, memory_order_relaxed) != value) return;
-    run.fibers[run.running].sleeps_on = word;
+    struct fiber *fiber = &run.fibers[run.running];
+    if (atomic_load_explicit(word, memory_order_relaxed) != value || !fiber->interrupted) {
+        fiber->interrupted = true;
+        return;
+    }
+    fiber->sleeps_on = word;
     count_step();
     choose(&step);
     does(&step);

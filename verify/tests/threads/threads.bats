@@ -35,3 +35,4 @@ load ../on_hakmem
     grep -qxE 'hakmem: p0 remote blocks [1-9][0-9]*' "$BATS_TEST_TMPDIR/err"
 }
 @test "a thread that wakes up waits for its own heap only" { proves woken_while_others_are_visited_internal; }
+@test "a thread that works keeps its heap" { HAKMEM_PURGE_DELAY_MS=3600000 proves work_between_looks_internal; }
