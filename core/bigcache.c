@@ -173,23 +173,26 @@ static uint32_t fit_find(uint32_t granules) {
 }
 
 uint32_t hak_bigcache_get(uint32_t *granules) {
-    HAK_CHECK(*granules > 0);
+    const uint32_t wanted = *granules;
+    HAK_CHECK(wanted > 0);
     if (hak_bigcache_bytes() == 0) return 0;
-    uint32_t got = 0, fit;
+    uint32_t found = 0;
     hak_lock_take(&cache.lock);
-    uint32_t found = cache.entries > 0 ? chain_find(*granules) : 0;
-    if (found == 0 && cache.entries > 0 && *granules > 8)
-        found = chain_find(hak_large_quantum(*granules + 1));
-    if (found != 0) {
-        *granules = hak_large_at(found)->granules;
-        entry_remove(found);
-        hak_kind_set(found, HAK_KIND_NONE);
-        got = found;
-    } else if ((fit = fit_find(*granules)) != 0) {
-        got = entry_cut(fit, *granules);
+    if (cache.entries > 0) {
+        found = chain_find(wanted);
+        if (found == 0 && wanted > 8) found = chain_find(hak_large_quantum(wanted + 1));
+        if (found != 0) {
+            *granules = hak_large_at(found)->granules;
+            entry_remove(found);
+            hak_kind_set(found, HAK_KIND_NONE);
+        } else {
+            found = fit_find(wanted);
+            if (found != 0) found = entry_cut(found, wanted);
+        }
     }
     hak_lock_drop(&cache.lock);
-    return got;
+    HAK_ASSERT(found == 0 || *granules >= wanted);
+    return found;
 }
 
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {

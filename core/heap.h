@@ -1,6 +1,6 @@
 /* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
  *
- *   hak_thread   --> heap: room[256]  by header byte: blocks that a free may still push
+ *   hak_thread --> heap: room[256]  by header byte: blocks that a free may still push
  *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
  *                          home       what other threads touch
  *                          classes[]  current slab and partial slabs of each class
@@ -46,11 +46,9 @@ struct hak_heap {
             _Atomic uint32_t slow_calls;  /* written by its thread alone */
             uint32_t last_tick;           /* milliseconds */
             uint32_t trim_seen;           /* the last wish to trim that it followed */
-            uint32_t
-                seen_moved; /* moved, and what its thread has announced, when a seizer looked at it last */
-            uint32_t seen_announced;
-            uint32_t seen_calls;                 /* slow_calls then */
-            _Atomic uint32_t moved;              /* sum of room = moved + what its thread has announced */
+            uint32_t seen_calls;          /* slow_calls, and what its thread had announced, */
+            uint32_t seen_announced;      /* when a seizer looked at it last */
+            _Atomic uint32_t moved;       /* sum of room = moved + what its thread has announced */
             _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
             _Atomic int thread_id;               /* of the last thread that used it, for messages */
         };

@@ -85,7 +85,6 @@ size_t hak_os_page_size(void) {
     size_t known = atomic_load_explicit(&size, memory_order_relaxed);
     if (known == 0) {
         known = getauxval(AT_PAGESZ); /* sysconf touches 64 KiB more of libc */
-        if (known == 0) known = (size_t)sysconf(_SC_PAGESIZE);
         HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
         hak_hook_atomic(&size, sizeof size);
         atomic_store_explicit(&size, known, memory_order_relaxed);

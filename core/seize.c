@@ -102,15 +102,13 @@ static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
 }
 
 /* True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
- * no more than that may lose what its bins hold, which costs it a refill. */
+ * no more than that may lose what its bins hold, which costs it some refills. */
 static bool is_still(struct hak_heap *heap) {
-    uint32_t moved = atomic_load_explicit(&heap->moved, memory_order_relaxed);
-    uint32_t announced = atomic_load_explicit(&thread_of_seized(heap)->announced, memory_order_relaxed);
     uint32_t calls = HAK_HINT_LOAD(&heap->slow_calls);
-    bool still = heap->seen_moved == moved && heap->seen_announced == announced && heap->seen_calls == calls;
-    heap->seen_moved = moved;
-    heap->seen_announced = announced;
+    uint32_t announced = HAK_HINT_LOAD(&thread_of_seized(heap)->announced);
+    bool still = heap->seen_calls == calls && heap->seen_announced == announced;
     heap->seen_calls = calls;
+    heap->seen_announced = announced;
     return still;
 }
 
@@ -133,9 +131,8 @@ static void give_back(struct hak_heap *heap) {
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
     atomic_exchange_explicit(&thread->heap, heap, memory_order_seq_cst);
-    if (atomic_load_explicit(&thread->slow, memory_order_seq_cst) == waits &&
-        atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
-                                                memory_order_relaxed))
+    if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_seq_cst,
+                                                memory_order_seq_cst))
         hak_os_wake(&thread->slow);
 }
 
@@ -184,7 +181,6 @@ void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
         for (struct hak_heap *heap = round.seized; heap != NULL; heap = heap->seized_next) {
             hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
             visit(heap, context);
-            is_still(heap); /* what the visit did is nothing that happened */
             hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
             give_back(heap);
         }
