@@ -1,0 +1,216 @@
+/* Phases of the seeded driver: one thread. */
+#ifndef HAK_VERIFY_SEEDED_ONE_THREAD_H
+#define HAK_VERIFY_SEEDED_ONE_THREAD_H
+
+#include "driver.h"
+
+static void phase_single(void) {
+    static struct slot slots[SLOTS];
+    uint64_t random = seed;
+    for (int round = 0; round < 24000; round++) {
+        struct slot *slot = &slots[test_random_below(&random, SLOTS)];
+        size_t size = any_size(&random, SIZE_MAX);
+        switch (test_random_below(&random, 8)) {
+        case 0:
+            slot_give(slot);
+            slot_take_zeroed(slot, size);
+            break;
+        case 1:
+            slot_give(slot);
+            slot_take_aligned(slot, (size_t)16 << test_random_below(&random, 13), size);
+            break;
+        case 2:
+            if (slot->block != NULL) slot_resize(slot, size);
+            break;
+        default:
+            if (slot->block == NULL)
+                slot_take(slot, size);
+            else
+                slot_give(slot);
+        }
+        if (round % 4000 == 100) prove_running();
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        slot_give(&slots[i]);
+}
+
+/* Several slabs of one class filled and emptied, in several orders. */
+static void phase_batch(void) {
+    uint64_t random = seed;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        size_t size = hak_classes[bin].stride - 1;
+        size_t count = batch_count(bin, hak_tier_of_bin(bin) == HAK_TIER_POOL ? 1200 << 10 : 200 << 10);
+        for (int order = 0; order < 3; order++) {
+            for (size_t i = 0; i < count; i++)
+                slot_take(&batch[i], size);
+            for (size_t i = 0; i < count; i++) {
+                size_t other = test_random_below(&random, count);
+                if (order == 0) slot_give(&batch[i]);
+                if (order == 1) slot_give(&batch[count - 1 - i]);
+                if (order == 2) slot_give(&batch[other]);
+                if (order == 2 && i % 3 == 0 && batch[other].block == NULL) slot_take(&batch[other], size);
+            }
+            for (size_t i = 0; i < count; i++)
+                slot_give(&batch[i]);
+            if (bin % 4 == 0) prove_running();
+        }
+    }
+}
+
+/* Memory of one class is used again by others. */
+static void phase_recycle(void) {
+    static const unsigned bins[] = {4, 9, 40, 1, 15, 33, 20, 12, 42, 17, 2, 31, 47, 0};
+    for (size_t round = 0; round < 2 * TEST_COUNT(bins); round++) {
+        unsigned bin = bins[round % TEST_COUNT(bins)];
+        size_t count = batch_count(bin, 5 << 20);
+        for (size_t i = 0; i < count; i++)
+            slot_take(&batch[i], hak_classes[bin].stride - 1);
+        for (size_t i = 0; i < count; i++)
+            slot_give(&batch[i]);
+        if (round % 5 == 4) prove_running();
+        if (round % 5 == 1) hak_malloc_trim(0);
+    }
+}
+
+static void phase_zero(void) {
+    struct slot slot;
+    for (size_t size = 1; size < 6000000; size = size * 9 / 8 + 1)
+        for (int round = 0; round < 3; round++) {
+            slot_take(&slot, size);
+            slot_give(&slot);
+            slot_take_zeroed(&slot, size);
+            slot_give(&slot);
+        }
+}
+
+static void phase_resize(void) {
+    uint64_t random = seed;
+    struct slot slot, other;
+    slot_take(&slot, 1);
+    for (size_t size = 1; size < 24000000; size = size * 5 / 4 + 1)
+        slot_resize(&slot, size);
+    for (size_t size = 24000000; size > 1; size = size * 3 / 4)
+        slot_resize(&slot, size);
+    slot_give(&slot);
+    for (int round = 0; round < 40; round++) { /* blocks in the way: pages are moved */
+        slot_take_aligned(&slot, (size_t)16 << test_random_below(&random, 13), 200000);
+        slot_take(&other, 300000);
+        slot_resize(&slot, 700000 + test_random_below(&random, 2000000));
+        slot_resize(&other, 100000);
+        slot_give(&slot);
+        slot_give(&other);
+    }
+    for (int round = 0; round < 3000; round++) {
+        slot_take(&slot, any_size(&random, 100000));
+        slot_resize(&slot, any_size(&random, 100000));
+        slot_give(&slot);
+    }
+}
+
+static void phase_bigcache(void) {
+    struct slot slots[40] = {{0}};
+    uint64_t random = seed;
+    for (int round = 0; round < 3000; round++) {
+        struct slot *slot = &slots[test_random_below(&random, TEST_COUNT(slots))];
+        if (slot->block != NULL)
+            slot_give(slot);
+        else
+            slot_take(slot, 60000 + 65536 * test_random_below(&random, round % 16 == 0 ? 40 : 8));
+        if (round % 500 == 0) prove_running();
+    }
+    for (size_t i = 0; i < TEST_COUNT(slots); i++)
+        slot_give(&slots[i]);
+    prove_running();
+    EXPECT(hak_bigcache_bytes() > 0, "freed large blocks were not kept");
+    hak_mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    for (size_t i = 0; i < TEST_COUNT(slots); i++)
+        slot_take(&slots[i], 900000);
+    for (size_t i = 0; i < TEST_COUNT(slots); i++)
+        slot_give(&slots[i]);
+    EXPECT(hak_bigcache_bytes() <= 4 << 20, "%zu bytes are kept of at most 4 MiB", hak_bigcache_bytes());
+    hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
+}
+
+/* Caps an eighth of what they were; each bin is full when they come into force. */
+static const struct hak_policy *lower_policy(void) {
+    static struct hak_policy lower;
+    lower = *hak_policy();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        struct hak_bin_policy *bounds = &lower.bins[bin];
+        bounds->cap_max = bounds->cap_max < 16 ? 2 : bounds->cap_max / 8;
+        if (bounds->cap_min > bounds->cap_max) bounds->cap_min = bounds->cap_max;
+        if (bounds->batch_max > bounds->cap_max) bounds->batch_max = bounds->cap_max;
+        if (bounds->batch_min > bounds->batch_max) bounds->batch_min = bounds->batch_max;
+    }
+    return &lower;
+}
+
+#define POLICY_BLOCKS 8000
+static void fill_bins(void) {
+    static void *blocks[POLICY_BLOCKS];
+    static const size_t sizes[] = {40, 200, 1000, 3000, 9000};
+    for (size_t kind = 0; kind < TEST_COUNT(sizes); kind++) {
+        size_t count = POLICY_BLOCKS / (1 + sizes[kind] / 100);
+        for (size_t i = 0; i < count; i++) {
+            count_operation();
+            blocks[i] = hak_malloc(sizes[kind]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            count_operation();
+            hak_free(blocks[i]);
+        }
+    }
+}
+
+static void phase_policy(void) {
+    const struct hak_policy *before = hak_policy();
+    fill_bins();
+    hak_policy_replace(lower_policy());
+    fill_bins();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        EXPECT(hak_bin_count(hak_thread_heap(), bin) <= before->bins[bin].cap_max,
+               "a bin of class %u holds %u blocks", bin, hak_bin_count(hak_thread_heap(), bin));
+    prove_running();
+    hak_policy_replace(before);
+    fill_bins();
+}
+
+#define TRIM_BLOCKS 48000
+static void phase_trim(void) {
+    static void *blocks[TRIM_BLOCKS];
+    size_t before = resident_mb();
+    for (size_t i = 0; i < TRIM_BLOCKS; i++) {
+        count_operation();
+        blocks[i] = hak_malloc(1000);
+        EXPECT(blocks[i] != NULL, "1000 bytes refused");
+        memset(blocks[i], 7, 1000);
+    }
+    size_t full = resident_mb();
+    struct slot kept[20];
+    for (size_t i = 0; i < TEST_COUNT(kept); i++)
+        slot_take(&kept[i], 700);
+    for (size_t i = 0; i < TRIM_BLOCKS; i++)
+        hak_free(blocks[i]);
+    hak_malloc_trim(0);
+    size_t after = resident_mb();
+    for (size_t i = 0; i < TEST_COUNT(kept); i++)
+        slot_give(&kept[i]);
+    if (memory_is_ours())
+        EXPECT(full - after > (full - before) / 2, "%zu MiB, then %zu, after a trim %zu", before, full,
+               after);
+}
+
+/* Requests that no machine can serve. */
+static void phase_impossible(void) {
+    size_t half = test_opaque(SIZE_MAX / 2 + 2);
+    void *block = hak_malloc(100);
+    EXPECT(hak_malloc(test_opaque(SIZE_MAX)) == NULL, "malloc of everything");
+    EXPECT(hak_malloc(test_opaque(SIZE_MAX - 15)) == NULL, "malloc of nearly everything");
+    EXPECT(hak_calloc(half, 2) == NULL, "calloc of a product that overflows");
+    EXPECT(hak_reallocarray(block, half, 2) == NULL, "reallocarray of a product that overflows");
+    EXPECT(hak_aligned_alloc(64, test_opaque(SIZE_MAX - 30)) == NULL, "aligned_alloc of nearly everything");
+    EXPECT(hak_pvalloc(test_opaque(SIZE_MAX - 30)) == NULL, "pvalloc of nearly everything");
+    hak_free(block);
+}
+
+#endif

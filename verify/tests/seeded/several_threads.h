@@ -1,0 +1,206 @@
+/* Phases of the seeded driver: threads in step, and threads that race. */
+#ifndef HAK_VERIFY_SEEDED_SEVERAL_THREADS_H
+#define HAK_VERIFY_SEEDED_SEVERAL_THREADS_H
+
+#include "driver.h"
+
+/* ---- threads in step --------------------------------------------------------------------------------- */
+
+static pthread_barrier_t step;
+
+static void threads_run(void *(*body)(void *), uintptr_t count) {
+    pthread_t threads[4];
+    for (uintptr_t i = 0; i < count; i++)
+        EXPECT(pthread_create(&threads[i], NULL, body, (void *)i) == 0, "pthread_create");
+    for (uintptr_t i = 0; i < count; i++)
+        EXPECT(pthread_join(threads[i], NULL) == 0, "pthread_join");
+}
+
+static void step_wait(void) {
+    pthread_barrier_wait(&step);
+}
+
+static const unsigned remote_bins[] = {1, 0, 4, 9, 15, 36, 43, 16, 24, 2};
+#define REMOTE_ROUNDS (2 * TEST_COUNT(remote_bins))
+
+static size_t remote_count(size_t round) {
+    return batch_count(remote_bins[round % TEST_COUNT(remote_bins)], round % 2 == 0 ? 400 << 10 : 1500 << 10);
+}
+
+/* Thread 0 allocates, thread 1 frees; while both wait, the heap is proved. */
+static void *remote_body(void *number) {
+    uint64_t random = seed;
+    for (size_t round = 0; round < REMOTE_ROUNDS; round++) {
+        size_t count = remote_count(round);
+        size_t size = hak_classes[remote_bins[round % TEST_COUNT(remote_bins)]].stride - 1;
+        if (number == 0)
+            for (size_t i = 0; i < count; i++)
+                slot_take(&batch[i], size);
+        step_wait();
+        if (number != 0) {
+            for (size_t i = 0; i < count / 2 && round % 3 == 0; i++)
+                slot_give(&batch[test_random_below(&random, count)]);
+            for (size_t i = 0; i < count; i++)
+                slot_give(&batch[round % 3 == 1 ? count - 1 - i : i]);
+        }
+        step_wait();
+        if (number != 0 && round % 4 == 0) prove_running();
+        step_wait();
+    }
+    return NULL;
+}
+
+static void phase_remote(void) {
+    EXPECT(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
+    threads_run(remote_body, 2);
+    pthread_barrier_destroy(&step);
+}
+
+#define SHARE (BATCH_MOST / 4)
+/* Four threads, each frees what its neighbour allocated, and allocates anew. */
+static void *ring_body(void *number) {
+    size_t self = (size_t)(uintptr_t)number;
+    for (size_t round = 0; round < 12; round++) {
+        size_t mine = self * SHARE, theirs = (self + 1 + round % 3) % 4 * SHARE;
+        for (size_t i = 0; i < SHARE; i++)
+            slot_take(&batch[mine + i], 20 + 40 * (i % 5) + 16 * round);
+        step_wait();
+        for (size_t i = 0; i < SHARE; i++)
+            slot_give(&batch[theirs + i]);
+        step_wait();
+        if (self == 0) prove_running();
+        step_wait();
+    }
+    return NULL;
+}
+
+static void phase_ring(void) {
+    EXPECT(pthread_barrier_init(&step, NULL, 4) == 0, "barrier");
+    threads_run(ring_body, 4);
+    pthread_barrier_destroy(&step);
+}
+
+static pthread_key_t late_key;
+
+/* Runs after the thread's heap is gone. */
+static void late(void *value) {
+    struct slot slot;
+    hak_free(value);
+    for (size_t size = 20; size < 200000; size *= 7) {
+        slot_take(&slot, size);
+        slot_give(&slot);
+    }
+    for (size_t i = 0; i < 40; i++)
+        hak_free(hak_malloc(100));
+}
+
+#define LEFT 1500
+/* Leaves its blocks behind, and one to be freed after its end. */
+static void *leaver_body(void *number) {
+    struct slot *mine = &batch[(size_t)(uintptr_t)number * SHARE];
+    uint64_t random = seed + (uintptr_t)number;
+    for (size_t i = 0; i < LEFT; i++)
+        slot_take(&mine[i], any_size(&random, i % 64 == 0 ? 200000 : 900));
+    for (size_t i = 0; i < LEFT; i += 3)
+        slot_give(&mine[i]);
+    EXPECT(pthread_setspecific(late_key, hak_malloc(60)) == 0, "setspecific");
+    step_wait();
+    return NULL;
+}
+
+static void phase_exits(void) {
+    struct slot own[4000];
+    EXPECT(pthread_key_create(&late_key, late) == 0, "key");
+    EXPECT(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
+    for (size_t round = 0; round < 6; round++) {
+        threads_run(leaver_body, 2);
+        prove_running();
+        for (size_t i = 0; i < BATCH_MOST; i += 2) /* their heaps are in the pool */
+            slot_give(&batch[i]);
+        for (size_t i = 0; i < TEST_COUNT(own); i++) /* and are adopted for this */
+            slot_take(&own[i], 300 + i % 900);
+        prove_running();
+        for (size_t i = 0; i < BATCH_MOST; i++)
+            slot_give(&batch[i]);
+        for (size_t i = 0; i < TEST_COUNT(own); i++)
+            slot_give(&own[i]);
+        prove_running();
+    }
+    pthread_barrier_destroy(&step);
+    pthread_key_delete(late_key);
+}
+
+/* One thread allocates, the other only ever frees: memory stays bounded. */
+#define FREE_ONLY_BLOCKS 10000
+#define FREE_ONLY_ROUNDS 25
+static void *free_only_body(void *number) {
+    size_t early = 0;
+    for (size_t round = 0; round < FREE_ONLY_ROUNDS; round++) {
+        if (number == 0)
+            for (size_t i = 0; i < FREE_ONLY_BLOCKS; i++)
+                slot_take(&batch[i], 400);
+        step_wait();
+        if (number != 0)
+            for (size_t i = 0; i < FREE_ONLY_BLOCKS; i++)
+                slot_give(&batch[i]);
+        step_wait();
+        size_t now = number == 0 && memory_is_ours() ? resident_mb() : 0;
+        if (round == 4) early = now;
+        if (round > 4) EXPECT(now <= early + 24, "%zu MiB in round %zu, %zu in round 4", now, round, early);
+        step_wait();
+    }
+    return NULL;
+}
+
+static void phase_free_only(void) {
+    EXPECT(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
+    threads_run(free_only_body, 2);
+    pthread_barrier_destroy(&step);
+}
+
+/* ---- threads that race ------------------------------------------------------------------------------- */
+
+#define SHARED 512
+struct shared_block {
+    struct slot slot;
+};
+static _Atomic(struct shared_block *) shared[SHARED];
+
+static struct shared_block *shared_new(uint64_t *random) {
+    size_t size = sizeof(struct shared_block) + any_size(random, 70000);
+    struct shared_block *block = hak_malloc(size);
+    EXPECT(block != NULL, "%zu bytes refused", size);
+    block->slot = (struct slot){.block = (unsigned char *)(block + 1),
+                                .size = size - sizeof *block,
+                                .room = size - sizeof *block,
+                                .fill = fill_next()};
+    memset(block + 1, block->slot.fill, block->slot.room);
+    return block;
+}
+
+static void shared_end(struct shared_block *block) {
+    if (block == NULL) return;
+    slot_verify_bytes(&block->slot, block->slot.room);
+    hak_free(block);
+}
+
+static void *mixed_body(void *number) {
+    uint64_t random = seed * 4 + (uintptr_t)number;
+    for (int round = 0; round < 12000; round++) {
+        count_operation();
+        struct shared_block *mine = test_random_below(&random, 3) == 0 ? NULL : shared_new(&random);
+        shared_end(atomic_exchange(&shared[test_random_below(&random, SHARED)], mine));
+        if (round % 512 == 0) hak_mallopt(M_TRIM_THRESHOLD, (16 + round % 1024 / 512 * 16) << 20);
+    }
+    return NULL;
+}
+
+static void phase_mixed(void) {
+    for (int round = 0; round < 3; round++)
+        threads_run(mixed_body, 4);
+    for (size_t i = 0; i < SHARED; i++)
+        shared_end(atomic_exchange(&shared[i], NULL));
+    hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
+}
+
+#endif
