@@ -1,0 +1,240 @@
+/* Breaks the range: its figures, free runs, large blocks, the BigCache. */
+#ifndef HAK_VERIFY_BREAK_RANGE_H
+#define HAK_VERIFY_BREAK_RANGE_H
+
+#include "whole_heap.h"
+
+/* ---- figures that only their own file can write -------------------------------------------------------- */
+
+static uint32_t top_more, entries_more, no_ages;
+static size_t slots_less, records_less, bigcache_more, superslab_cache_more, blocks_more, mapped_more;
+
+#define WRAPPED(type, name)                                                                                  \
+    type __real_##name(void);                                                                                \
+    type __wrap_##name(void);                                                                                \
+    type __wrap_##name(void)
+
+WRAPPED(uint32_t, hak_range_top) {
+    return __real_hak_range_top() + top_more;
+}
+
+WRAPPED(struct hak_range_state, hak_range_state) {
+    struct hak_range_state state = __real_hak_range_state();
+    state.slots_committed -= slots_less;
+    state.records_committed -= records_less;
+    return state;
+}
+
+WRAPPED(struct hak_bigcache_state, hak_bigcache_state) {
+    struct hak_bigcache_state state = __real_hak_bigcache_state();
+    state.entries += entries_more;
+    if (no_ages) state.newest = state.oldest = 0;
+    return state;
+}
+
+WRAPPED(size_t, hak_bigcache_bytes) {
+    return __real_hak_bigcache_bytes() + bigcache_more;
+}
+
+WRAPPED(size_t, hak_superslab_cache_bytes) {
+    return __real_hak_superslab_cache_bytes() + superslab_cache_more;
+}
+
+WRAPPED(struct hak_large_stats, hak_large_stats) {
+    struct hak_large_stats stats = __real_hak_large_stats();
+    stats.live_blocks += blocks_more;
+    stats.mapped_bytes += mapped_more;
+    return stats;
+}
+
+static void top_beyond_memory(void) {
+    top_more = 1u << 20;
+}
+
+static void top_too_high(void) {
+    top_more = 1;
+}
+
+static void top_too_low(void) {
+    top_more = (uint32_t)-1;
+}
+
+static void slots_too_short(void) {
+    slots_less = 4096;
+}
+
+static void records_too_short(void) {
+    records_less = 4096;
+}
+
+static void limit_too_low(void) {
+    atomic_store(&hak_range_limit, atomic_load(&hak_range_limit) - 1);
+}
+
+static void no_memory_for_the_check(void) {
+    struct rlimit limit = {0, 0};
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
+}
+
+/* ---- free runs ----------------------------------------------------------------------------------------- */
+
+static struct hak_free_run *free_run(uint32_t granule) {
+    CHECK(hak_kind_of(granule) == HAK_KIND_FREE_RUN, "granule %u is of kind %d", granule,
+          hak_kind_of(granule));
+    return hak_slot_address(granule);
+}
+
+static uint32_t *run_list(uint32_t count) {
+    return (uint32_t *)(uintptr_t)&hak_range_state().lists[hak_run_list_of(count)];
+}
+
+static void run_list_bit_flip(uint32_t count) {
+    unsigned list = hak_run_list_of(count);
+    uint64_t *word = (uint64_t *)(uintptr_t)&hak_range_state().nonempty[list / 64];
+    *word ^= (uint64_t)1 << (list % 64);
+}
+
+static void run_with_wrong_first(void) {
+    free_run(run)->first++;
+}
+
+static void run_beyond_the_top(void) {
+    free_run(run)->count = 1u << 20;
+}
+
+static void run_with_wrong_last_slot(void) {
+    free_run(run + 4)->first++;
+}
+
+static void run_with_two_lengths(void) {
+    free_run(run + 4)->count++;
+}
+
+static void run_with_a_kind_inside(void) {
+    hak_kind_set(run + 2, HAK_KIND_CACHED);
+}
+
+static void runs_side_by_side(void) {
+    *free_run(run) = (struct hak_free_run){.first = run, .count = 1, .kind = HAK_KIND_FREE_RUN};
+    *(struct hak_free_run *)hak_slot_address(run + 1) =
+        (struct hak_free_run){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_RUN};
+    *free_run(run + 4) = (struct hak_free_run){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_RUN};
+}
+
+static void run_list_beyond_the_top(void) {
+    *run_list(5) = 1u << 20;
+}
+
+static void run_list_enters_a_slab(void) {
+    *run_list(5) = hak_slab_first_granule(full);
+}
+
+static void run_with_wrong_back_link(void) {
+    free_run(*run_list(5))->prev = run;
+}
+
+static void run_in_the_list_of_another_length(void) {
+    *run_list(60) = *run_list(5);
+    *run_list(5) = 0;
+    run_list_bit_flip(60);
+    run_list_bit_flip(5);
+}
+
+static void run_list_with_wrong_bit(void) {
+    run_list_bit_flip(60);
+}
+
+static void runs_lost(void) {
+    *run_list(5) = 0;
+    run_list_bit_flip(5);
+}
+
+/* ---- large blocks and the BigCache --------------------------------------------------------------------- */
+
+static struct hak_large *large_record(void) {
+    return (struct hak_large *)(uintptr_t)hak_large_find(large_block);
+}
+
+static void large_record_elsewhere(void) {
+    large_record()->user = (char *)large_block + HAK_GRANULE;
+}
+
+static void large_header_overwritten(void) {
+    hak_header_set(large_block, 0x11);
+}
+
+static void large_block_beyond_its_run(void) {
+    large_record()->size = LARGE(6);
+}
+
+static void large_block_lost(void) {
+    hak_kind_set(first_granule(large_block), HAK_KIND_NONE);
+}
+
+static void large_blocks_too_high(void) {
+    blocks_more = 1;
+}
+
+static void large_bytes_too_high(void) {
+    large_record()->size -= 100;
+}
+
+static void large_mapped_too_high(void) {
+    mapped_more = HAK_GRANULE;
+}
+
+static void cached_block_elsewhere(void) {
+    cached[0]->first++;
+}
+
+static uint32_t *bucket_of_two(void) {
+    return (uint32_t *)(uintptr_t)hak_bigcache_bucket(cached[0]->granules);
+}
+
+static void bucket_beyond_the_top(void) {
+    *bucket_of_two() = 1u << 20;
+}
+
+static void bucket_enters_a_slab(void) {
+    *bucket_of_two() = hak_slab_first_granule(full);
+}
+
+static void bucket_with_wrong_back_link(void) {
+    cached[1]->previous = cached[2]->first;
+}
+
+static void bucket_of_another_length(void) {
+    uint32_t other = 1;
+    while (*hak_bigcache_bucket(other) != 0)
+        other++;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(other) = *bucket_of_two();
+    *bucket_of_two() = 0;
+}
+
+static void bucket_lost(void) {
+    *bucket_of_two() = 0;
+}
+
+static void newer_link_wrong(void) {
+    cached[0]->newer = cached[2]->first;
+}
+
+static void age_list_cut(void) {
+    cached[1]->older = 0;
+}
+
+static void age_list_lost(void) {
+    no_ages = 1;
+}
+
+static void bigcache_counts_entry_twice(void) {
+    entries_more = 1;
+}
+
+static void bigcache_counts_bytes_twice(void) {
+    bigcache_more = (size_t)6 << HAK_GRANULE_SHIFT;
+}
+
+static void nothing(void) {}
+
+#endif

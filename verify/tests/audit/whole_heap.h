@@ -1,0 +1,74 @@
+/* A heap that has everything in it, to be broken. */
+#ifndef HAK_VERIFY_WHOLE_HEAP_H
+#define HAK_VERIFY_WHOLE_HEAP_H
+
+#include "by_hand.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "core/large.h"
+#include "verify/audit.h"
+#include "verify/hakmem_audit.h"
+
+#define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
+
+static struct hak_slab *full, *partial, *current, *pool_slab; /* full: also has a remote list */
+static struct hak_slab *other_full;                           /* has one, too, and was notified later */
+static void *large_block;                                     /* live */
+static struct hak_large *cached[3];                           /* two of one length, one of another */
+static uint32_t run;                                          /* the first of two free runs of 5 granules */
+static struct hak_heap *idle;                                 /* the heap of a thread that has ended */
+
+/* Leaves two SuperSlabs of 2 MiB and a pool chunk of 1 MiB in the cache. */
+static void *fill_superslab_cache(void *unused) {
+    (void)unused;
+    static void *some[60000];
+    for (size_t i = 0; i < TEST_COUNT(some); i++)
+        some[i] = hak_malloc(SIZE);
+    idle = hak_thread_heap();
+    for (size_t i = 0; i < TEST_COUNT(some); i++)
+        hak_free(some[i]);
+    return NULL;
+}
+
+static void *free_some(void *unused) {
+    (void)unused;
+    release(0, 100);
+    release(1400, 1410);
+    return NULL;
+}
+
+static uint32_t first_granule(const void *large) {
+    return hak_large_find(large)->first;
+}
+
+static void build(void) {
+    void *runs[4];
+    for (size_t i = 0; i < TEST_COUNT(runs); i++)
+        runs[i] = hak_malloc(LARGE(5));
+    run = first_granule(runs[0]);
+    hak_free(runs[0]);
+    hak_free(runs[2]);
+    hak_malloc_trim(0);
+    in_a_thread(fill_superslab_cache, NULL);
+    allocate(0, BLOCKS);
+    void *pool = hak_malloc(20000);
+    void *to_cache[3] = {hak_malloc(LARGE(6)), hak_malloc(LARGE(6)), hak_malloc(LARGE(7))};
+    hak_malloc(LARGE(40)); /* live; long enough for a SuperSlab's record to be in the middle of it */
+    hak_aligned_alloc(HAK_GRANULE * 4, LARGE(6));
+    large_block = runs[1];
+    for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
+        cached[i] = hak_large_at(first_granule(to_cache[i]));
+        hak_free(to_cache[i]);
+    }
+    full = slab_of(blocks[0]);
+    other_full = slab_of(blocks[1400]);
+    pool_slab = slab_of(pool);
+    current = hak_thread_heap()->classes[full->bin].current;
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (slab_of(blocks[i]) == current) hak_free(blocks[i]), blocks[i] = NULL;
+    in_a_thread(free_some, NULL);
+}
+
+#endif
