@@ -166,6 +166,7 @@ static void *large_move(struct hak_large *large, size_t size) {
         goto not_moved;
     }
     struct hak_large old = *large;
+    hak_hook_large_left(old.user);
     hak_hook_release(&large->kind);
     atomic_store_explicit(&large->kind, HAK_KIND_NONE, memory_order_release);
     count_live((size_t)-1, -old.size, -run_bytes(&old));

@@ -223,9 +223,10 @@ static void *alloc_again(void *user, size_t size) {
     if (realloc_stays(user, size, usable)) return user;
     if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
         size_t old_size = hak_large_find(user)->size;
-        hak_hook_large_resizing(user);
+        hak_hook_large_resizing(user, size);
         void *resized = hak_large_resize(user, size);
-        if (resized != NULL) hak_hook_large_resized(user, resized, old_size, size);
+        hak_hook_large_resized(user, resized != NULL ? resized : user, old_size,
+                               resized != NULL ? size : old_size);
         if (resized != NULL) return resized;
     }
     int saved = errno;

@@ -378,7 +378,11 @@ static void block_resized(const struct hak_slab *slab, void *block, size_t size)
 void hak_audit_resize(void *user, size_t size) {
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
-    if (HAK_VALGRIND) hak_valgrind_resized(user, user, hak_valgrind_usable(user, room), size, room);
+    if (HAK_VALGRIND) {
+        size_t old_size = hak_valgrind_usable(user, room);
+        hak_valgrind_resizing(user, old_size, size);
+        hak_valgrind_resized(user, user, old_size, size, room);
+    }
     block_resized(slab, user, size);
 }
 
@@ -406,7 +410,8 @@ static void large_guard(void *user, size_t size, const void *frame) {
 static bool large_check(void *user) {
     struct hak_audit_block *record = hak_audit_large_of(user);
     const struct hak_large *large = hak_large_find(user);
-    if (record == NULL || record->state != HAK_AUDIT_LIVE) return false;
+    if (record == NULL || (record->state != HAK_AUDIT_LIVE && record->alloc_site == 0)) return false;
+    expect(record, HAK_AUDIT_LIVE, "state of a large block", NULL, user);
     canary_check(NULL, user, large->size, hak_large_usable(large));
     unpoison(user, hak_large_usable(large));
     return true;
@@ -429,16 +434,25 @@ void hak_audit_large_ended(void *user) {
     if (large_check(user)) large_unguard(user, __builtin_frame_address(0));
 }
 
-void hak_audit_large_resizing(void *user) {
+void hak_audit_large_resizing(void *user, size_t size) {
+    if (HAK_VALGRIND) hak_valgrind_resizing(user, hak_large_find(user)->size, size);
     large_check(user);
 }
 
+void hak_audit_large_left(void *user) {
+    if (HAK_VALGRIND) hak_valgrind_ended(user);
+    struct hak_audit_block *record = hak_audit_large_of(user);
+    if (record != NULL && record->state == HAK_AUDIT_LIVE) large_unguard(user, __builtin_frame_address(0));
+}
+
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size) {
-    if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size, hak_large_usable(hak_large_find(user)));
-    struct hak_audit_block *record = hak_audit_large_of(old);
-    if (old != user && record != NULL && record->state == HAK_AUDIT_LIVE)
-        large_unguard(old, __builtin_frame_address(0));
-    large_guard(user, size, __builtin_frame_address(0));
+    size_t room = hak_large_usable(hak_large_find(user));
+    if (HAK_VALGRIND) hak_valgrind_resized(old, user, old_size, size, room);
+    const struct hak_audit_block *record = hak_audit_large_of(user);
+    if (size != old_size)
+        large_guard(user, size, __builtin_frame_address(0));
+    else if (record != NULL && record->state == HAK_AUDIT_LIVE)
+        canary_set(user, size, room);
 }
 
 /* The program's block is the inner one. */

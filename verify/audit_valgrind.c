@@ -34,17 +34,23 @@ void hak_valgrind_ended(void *user) {
     VALGRIND_FREELIKE_BLOCK(user, 0);
 }
 
-/* Memcheck keeps what it knew of the contents only where the block stays. */
+/* Memcheck keeps what it knew of the contents only where the block stays. A shorter block is told before another can have
+ * the rest, a longer one afterwards. */
+void hak_valgrind_resizing(void *user, size_t old_size, size_t size) {
+    if (size < old_size) VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
+}
+
 void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, size_t room) {
-    if (old == user) {
-        if (size > old_size) VALGRIND_HG_CLEAN_MEMORY((char *)user + old_size, size - old_size);
-        VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
-        VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
+    if (old != user) {
+        hak_valgrind_begun(user, size, room, false);
+        VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
         return;
     }
-    VALGRIND_FREELIKE_BLOCK(old, 0);
-    hak_valgrind_begun(user, size, room, false);
-    VALGRIND_MAKE_MEM_DEFINED(user, old_size < size ? old_size : size);
+    if (size > old_size) {
+        VALGRIND_HG_CLEAN_MEMORY((char *)user + old_size, size - old_size);
+        VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
+    }
+    VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
 }
 
 /* Memcheck knows how far the block goes even where the audit keeps no record of it. Errors are off meanwhile. */

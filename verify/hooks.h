@@ -69,11 +69,14 @@ static inline bool hak_audit_follows_blocks(void) {
  * valgrind build has them. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
-/* A large block began, all zero or not, or is about to end, or to be resized. */
+/* A large block began, all zero or not, or is about to end, or to be resized. The last two come before others can have any
+ * of its memory. */
 void hak_audit_large_begun(void *user, size_t size, bool zero);
 void hak_audit_large_ended(void *user);
-void hak_audit_large_resizing(void *user);
-/* It has a new size, and a new place if `old` is not `user`. */
+void hak_audit_large_resizing(void *user, size_t size);
+/* Its pages have moved: what is at `user` will be given back now. */
+void hak_audit_large_left(void *user);
+/* It has its new size, or the old one again; at a new place if `old`, which others may have by now, is not `user`. */
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
 /* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
 void hak_audit_aligned(void *block, void *user, size_t size);
@@ -124,8 +127,12 @@ HAK_INLINE void hak_hook_large_ended(void *user) {
     if (HAK_AUDIT) hak_audit_large_ended(user);
 }
 
-HAK_INLINE void hak_hook_large_resizing(void *user) {
-    if (HAK_AUDIT) hak_audit_large_resizing(user);
+HAK_INLINE void hak_hook_large_resizing(void *user, size_t size) {
+    if (HAK_AUDIT) hak_audit_large_resizing(user, size);
+}
+
+HAK_INLINE void hak_hook_large_left(void *user) {
+    if (HAK_AUDIT) hak_audit_large_left(user);
 }
 
 HAK_INLINE void hak_hook_large_resized(void *old, void *user, size_t old_size, size_t size) {

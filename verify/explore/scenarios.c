@@ -16,6 +16,7 @@
 #define MID_BIN    HAK_BIN_OF(MID, 15)
 #define MID_SIZE   ((size_t)7000)
 #define LARGE_SIZE ((size_t)100000)
+#define LONG_SIZE  ((size_t)200000) /* realloc moves its pages */
 
 /* ---- threads ----------------------------------------------------------------------------------------------- */
 
@@ -273,6 +274,27 @@ static void grow_large(void) {
     block_at(1)->start = NULL;
 }
 
+/* The pages go elsewhere: behind the block is another one. */
+static void move_large(void) {
+    block_at(0)->start = hak_realloc(block_at(0)->start, 3 * LONG_SIZE);
+    EXPLORE_CHECK(block_at(0)->start != NULL, "no memory for a longer block");
+    for (unsigned i = 0; i < BLOCK_ENDS; i++)
+        EXPLORE_CHECK(block_at(0)->start[i] == 1, "a moved block lost its contents");
+    hak_free(block_at(0)->start);
+    block_at(0)->start = NULL;
+}
+
+static void two_long_blocks(void) {
+    threads_have_heaps(2);
+    block_take(0, LONG_SIZE);
+    block_take(1, LONG_SIZE);
+}
+
+static void get_long(void) {
+    block_take(8, LONG_SIZE);
+    block_give(8);
+}
+
 static void free_large(void) {
     block_give(0);
     hak_bigcache_purge(hak_os_now_ms(), 0, 0);
@@ -446,6 +468,10 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a large block grows in place while others take and give granules",
      .begin = large_blocks,
      .bodies = {free_large, grow_large, get_large}},
+    {.name = "large-moves",
+     .text = "the pages of a large block move while another thread takes the place that it leaves",
+     .begin = two_long_blocks,
+     .bodies = {move_large, get_long}},
     {.name = "policy-replaced",
      .text = "the policy is replaced during refills and flushes",
      .begin = large_blocks,

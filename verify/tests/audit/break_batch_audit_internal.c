@@ -378,6 +378,12 @@ static void writes_behind_a_large_block_and_resizes(void) {
     hak_realloc(block, 300000);
 }
 
+static void ends_a_large_block_twice(void) {
+    char *block = hak_malloc(100000);
+    hak_audit_large_ended(block);
+    hak_free(block);
+}
+
 static void writes_behind_an_aligned_block(void) {
     char *block = hak_aligned_alloc(256, 100);
     block[100] = 1;
@@ -447,6 +453,7 @@ static const struct kind kinds[] = {
     KIND(writes_behind_and_resizes),
     KIND(writes_behind_a_large_block),
     KIND(writes_behind_a_large_block_and_resizes),
+    KIND(ends_a_large_block_twice),
     KIND(writes_behind_an_aligned_block),
     KIND(writes_after_free),
 };
