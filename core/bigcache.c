@@ -45,9 +45,16 @@ static void chain_remove(uint32_t first) {
     if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
 }
 
-static void entry_remove(uint32_t first) {
+/* Marks both ends of a cached run, for those that look for neighbours; and takes the marks off. */
+static void ends_set(uint32_t first, enum hak_kind kind) {
+    uint32_t last = first + hak_large_at(first)->granules - 1;
+    hak_large_at(first)->run = hak_large_at(last)->run = first;
+    hak_kind_set(first, kind);
+    hak_kind_set(last, kind);
+}
+
+static void age_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
-    chain_remove(first);
     if (large->newer != 0)
         hak_large_at(large->newer)->older = large->older;
     else
@@ -56,6 +63,46 @@ static void entry_remove(uint32_t first) {
         hak_large_at(large->older)->newer = large->newer;
     else
         cache.oldest = large->newer;
+}
+
+/* Puts an entry into the list by age, at the place of one that ceases to be. */
+static void age_replace(uint32_t old, uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    large->since = hak_large_at(old)->since;
+    large->newer = hak_large_at(old)->newer;
+    large->older = hak_large_at(old)->older;
+    if (large->newer != 0)
+        hak_large_at(large->newer)->older = first;
+    else
+        cache.newest = first;
+    if (large->older != 0)
+        hak_large_at(large->older)->newer = first;
+    else
+        cache.oldest = first;
+}
+
+static void entry_insert(uint32_t first, uint32_t now) {
+    struct hak_large *large = hak_large_at(first);
+    large->since = now;
+    large->newer = 0;
+    large->older = cache.newest;
+    if (cache.newest != 0)
+        hak_large_at(cache.newest)->newer = first;
+    else
+        cache.oldest = first;
+    cache.newest = first;
+    chain_insert(first);
+    ends_set(first, HAK_KIND_CACHED);
+    cache.entries++;
+    bytes_add(large_bytes(large));
+}
+
+static void entry_remove(uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED && large->run == first);
+    chain_remove(first);
+    age_remove(first);
+    ends_set(first, HAK_KIND_NONE);
     large->next = large->previous = large->newer = large->older = 0;
     cache.entries--;
     bytes_add(-large_bytes(large));
@@ -67,10 +114,39 @@ static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
     chain_remove(first);
+    ends_set(first, HAK_KIND_NONE);
     large->granules -= granules;
+    ends_set(first, HAK_KIND_CACHED);
     chain_insert(first);
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
     return first + large->granules;
+}
+
+/* Two neighbours become one entry, as old as the longer of them: what is used all the time does not keep a long one from
+ * being given back, nor is it given back for the sake of a short one. */
+static void entries_join(uint32_t first, uint32_t behind) {
+    struct hak_large *left = hak_large_at(first), *right = hak_large_at(behind);
+    HAK_CHECK(first + left->granules == behind && left->run == first && right->run == behind);
+    chain_remove(first);
+    chain_remove(behind);
+    ends_set(first, HAK_KIND_NONE);
+    ends_set(behind, HAK_KIND_NONE);
+    if (left->granules >= right->granules) {
+        age_remove(behind);
+    } else {
+        age_remove(first);
+        age_replace(behind, first);
+    }
+    left->granules += right->granules;
+    ends_set(first, HAK_KIND_CACHED);
+    chain_insert(first);
+    cache.entries--;
+}
+
+static void join_neighbours(uint32_t first) {
+    uint32_t behind = first + hak_large_at(first)->granules;
+    if (hak_granule_is_there(behind) && hak_kind_of(behind) == HAK_KIND_CACHED) entries_join(first, behind);
+    if (hak_kind_of(first - 1) == HAK_KIND_CACHED) entries_join(hak_large_at(first - 1)->run, first);
 }
 
 /* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */
@@ -87,24 +163,29 @@ static bool table_grow(void) {
     return true;
 }
 
-static void entry_release(uint32_t first) {
-    struct hak_large *large = hak_large_at(first);
-    HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED);
-    hak_kind_set(first, HAK_KIND_NONE);
-    hak_run_free(first, large->granules, false);
-}
-
-/* Unlinks the oldest entries that are too old, or too many for `keep` bytes; they are chained through `next`.
+/* Takes from the oldest entries what is too old, or too much for `keep` bytes; the pieces are chained through `next`.
  */
 static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
     uint32_t evicted = 0;
     while (cache.oldest != 0) {
-        uint32_t first = cache.oldest;
-        struct hak_large *large = hak_large_at(first);
-        if (!hak_is_older(large->since, now, older_than_ms) && hak_bigcache_bytes() <= keep) break;
-        entry_remove(first);
-        large->next = evicted;
-        evicted = first;
+        uint32_t piece = cache.oldest;
+        const struct hak_large *large = hak_large_at(piece);
+        size_t bytes = hak_bigcache_bytes();
+        if (hak_is_older(large->since, now, older_than_ms)) {
+            entry_remove(piece);
+        } else if (bytes <= keep) {
+            break;
+        } else {
+            uint32_t granules = hak_granules_for(bytes - keep);
+            if (granules < large->granules) {
+                piece = entry_cut(piece, granules);
+                hak_large_at(piece)->granules = granules;
+            } else {
+                entry_remove(piece);
+            }
+        }
+        hak_large_at(piece)->next = evicted;
+        evicted = piece;
     }
     return evicted;
 }
@@ -115,7 +196,7 @@ static size_t evicted_release(uint32_t evicted) {
         struct hak_large *large = hak_large_at(evicted);
         uint32_t next = large->next;
         bytes += large_bytes(large);
-        entry_release(evicted);
+        hak_run_free(evicted, large->granules, false);
         evicted = next;
     }
     return bytes;
@@ -123,24 +204,15 @@ static size_t evicted_release(uint32_t evicted) {
 
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
-    HAK_CHECK(large->first == first && hak_kind_of(first) == HAK_KIND_CACHED && !large->moved);
+    HAK_CHECK(large->first == first && !large->moved);
     uint32_t evicted;
     hak_lock_take(&cache.lock);
     if (large_bytes(large) > budget || !table_grow()) {
         large->next = 0;
         evicted = first;
     } else {
-        large->since = now;
-        chain_insert(first);
-        large->newer = 0;
-        large->older = cache.newest;
-        if (cache.newest != 0)
-            hak_large_at(cache.newest)->newer = first;
-        else
-            cache.oldest = first;
-        cache.newest = first;
-        cache.entries++;
-        bytes_add(large_bytes(large));
+        entry_insert(first, now);
+        join_neighbours(first);
         evicted = entries_evict(now, UINT32_MAX, budget);
     }
     hak_lock_drop(&cache.lock);
@@ -184,7 +256,6 @@ uint32_t hak_bigcache_get(uint32_t *granules) {
         if (found != 0) {
             *granules = hak_large_at(found)->granules;
             entry_remove(found);
-            hak_kind_set(found, HAK_KIND_NONE);
         } else {
             found = fit_find(wanted);
             if (found != 0) found = entry_cut(found, wanted);

@@ -1,9 +1,9 @@
 /* BigCache: freed large blocks that keep their memory for a while.
  *
  * A hash table from length to the blocks of that length, chained through their slots; it grows with its
- * contents. Where there is none of a length, a longer one gives a piece of itself. Bounded in bytes: the block
- * that has waited longest goes first. Blocks older than the purge delay go at the next tick. Any thread; one
- * lock. */
+ * contents. Where there is none of a length, a longer one gives a piece of itself; neighbours are joined.
+ * Bounded in bytes: what has waited longest goes first. Blocks older than the purge delay go at the next tick.
+ * Any thread; one lock. */
 #ifndef HAK_BIGCACHE_H
 #define HAK_BIGCACHE_H
 
@@ -21,8 +21,9 @@ struct hak_large {
     uint32_t newer;    /* cached: by age, 0 ends */
     uint32_t older;
     uint32_t since; /* cached: when it was freed, milliseconds */
+    uint32_t run;   /* cached: its first granule; in the slot of its last granule, too */
     uint8_t moved;  /* its mapping was moved here: see hak_os.renew */
-    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 7 * 4 - 2];
+    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2];
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");

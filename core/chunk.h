@@ -87,6 +87,16 @@ static inline void *hak_granule_address(uint32_t granule) {
     return (void *)(hak_range.start + ((uintptr_t)granule << HAK_GRANULE_SHIFT));
 }
 
+/* The granules that so many bytes need. */
+static inline uint32_t hak_granules_for(size_t bytes) {
+    return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
+}
+
+/* Whether there is memory for it, and for its slot. */
+static inline bool hak_granule_is_there(uint32_t granule) {
+    return hak_range_has(hak_granule_address(granule));
+}
+
 static inline void *hak_slot_address(uint32_t granule) {
     HAK_ASSERT(granule < hak_range.granules);
     return (void *)(hak_range.slots + (uintptr_t)granule * HAK_SLOT_SIZE);

@@ -10,10 +10,6 @@
 static _Atomic uint32_t moved_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes, lost_bytes;
 
-static uint32_t granules_for(size_t bytes) {
-    return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
-}
-
 static size_t run_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
 }
@@ -57,13 +53,13 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
     size_t room = size > 0 ? size : 1; /* a pointer behind the run's end could be behind the range's, too */
     size_t total = hak_round_up(room + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
-    uint32_t granules = hak_large_quantum(granules_for(total));
+    uint32_t granules = hak_large_quantum(hak_granules_for(total));
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
         first = hak_run_alloc(granules, 1);
-        if (first == 0 && granules > granules_for(total))
-            first = hak_run_alloc(granules = granules_for(total), 1);
+        if (first == 0 && granules > hak_granules_for(total))
+            first = hak_run_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
@@ -105,7 +101,6 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
         hak_run_free(first, record->granules, true);
         return true;
     }
-    hak_kind_set(first, HAK_KIND_CACHED);
     hak_bigcache_put(first, budget, now);
     return true;
 }
@@ -117,7 +112,7 @@ size_t hak_large_usable(const struct hak_large *large) {
 /* Cuts granules off the end that `size` bytes do not need, if they are many. */
 static void large_trim(struct hak_large *large, size_t size) {
     uint32_t need = hak_large_quantum(
-        granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
+        hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
     large->granules = need;
@@ -128,7 +123,7 @@ static void large_trim(struct hak_large *large, size_t size) {
 static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
-    uint32_t need = granules_for(bytes);
+    uint32_t need = hak_granules_for(bytes);
     uint32_t wanted = hak_large_quantum(need);
     HAK_ASSERT(need > large->granules);
     if (!hak_run_extend(large->first, large->granules, wanted - large->granules)) {
@@ -151,7 +146,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
-    uint32_t granules = hak_large_quantum(granules_for(total));
+    uint32_t granules = hak_large_quantum(hak_granules_for(total));
     HAK_CHECK((size_t)granules << HAK_GRANULE_SHIFT >= until - from);
     uint32_t first = hak_run_alloc(granules, 1);
     if (first == 0) goto not_moved;

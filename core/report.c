@@ -128,17 +128,34 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     end(&line, NULL);
 }
 
+static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t run) {
+    if (large->first < run || granule < large->first || granule - large->first >= large->granules)
+        return false;
+    return hak_range_has(large->user) &&
+           hak_header_of(large->user) == (HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
+}
+
+/* Of a cached run, which several freed blocks may have become: the one that was there. Its record and its header stay as they
+ * were until another block has the place. */
+static const struct hak_large *freed_around(uint32_t granule, uint32_t run) {
+    for (uint32_t at = granule; at > run; at--)
+        if (was_around(hak_large_at(at), granule, run)) return hak_large_at(at);
+    return hak_large_at(run);
+}
+
 /* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before.
  */
 static const struct hak_large *large_around(uint32_t granule) {
-    bool behind = hak_range_has(hak_granule_address(granule + 1)); /* else its slot may not be there */
+    bool behind = hak_granule_is_there(granule + 1);
     for (uint32_t at = granule + behind; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
         if (kind == HAK_KIND_NONE) continue;
         if (at > granule && kind != HAK_KIND_LARGE) continue; /* an aligned block's record may lie behind */
         if (kind != HAK_KIND_LARGE && kind != HAK_KIND_CACHED) return NULL;
         const struct hak_large *large = hak_large_at(at);
-        if (granule >= large->first && granule - large->first < large->granules) return large;
+        if (kind == HAK_KIND_CACHED) large = hak_large_at(large->run);
+        if (granule >= large->first && granule - large->first < large->granules)
+            return kind == HAK_KIND_CACHED ? freed_around(granule, large->first) : large;
         if (at <= granule) return NULL;
     }
     return NULL;

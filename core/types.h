@@ -78,7 +78,7 @@ enum hak_kind {
     HAK_KIND_SLAB,      /* first granule of a slab */
     HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
-    HAK_KIND_CACHED,    /* first granule of a freed large block in the BigCache */
+    HAK_KIND_CACHED,    /* first or last granule of freed large blocks in the BigCache */
     HAK_KIND_FREE_RUN   /* first or last granule of a run that nobody uses */
 };
 

@@ -55,8 +55,15 @@ static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t g
     const struct hak_large *large = hak_large_at(granule);
     tiling->cached++;
     tiling->cached_bytes += (size_t)large->granules << HAK_GRANULE_SHIFT;
-    if (!equal(check, "cached block begins where its slot says", large->first, granule, large)) return 1;
-    check_inside(check, granule, large->granules, 1);
+    if (!equal(check, "cached run begins where its slot says", large->run, granule, large)) return 1;
+    if (!at_most(check, "cached run ends below the top", (uint64_t)granule + large->granules, check->top,
+                 large))
+        return 1;
+    uint32_t last = granule + large->granules - 1;
+    equal(check, "cached run's last slot leads to its first", hak_large_at(last)->run, granule, large);
+    check_inside(check, granule, large->granules, large->granules > 1 ? 2 : 1);
+    equal(check, "cached run's neighbour is not cached",
+          last + 1 < check->top && hak_kind_of(last + 1) == HAK_KIND_CACHED, false, large);
     return large->granules;
 }
 

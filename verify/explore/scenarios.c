@@ -261,8 +261,10 @@ static void get_large(void) {
     block_take(9, LARGE_SIZE);
 }
 
+/* A part of what is there, and then the rest. */
 static void evict_large(void) {
-    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, LARGE_SIZE);
+    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
+    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 static void grow_large(void) {

@@ -382,6 +382,14 @@ static void cached_block_is_not_cached(void) {
     hak_malloc_trim(0);
 }
 
+static void joins_cached_run_with_wrong_end(void) {
+    make_large();
+    void *behind = hak_malloc(LARGE(5));
+    hak_free(large_block);
+    hak_large_at(record->first + 4)->run++;
+    hak_free(behind);
+}
+
 static void cached_block_of_another_length(void) {
     make_cached();
     record->granules = 4;
@@ -444,6 +452,7 @@ static const struct kind kinds[] = {
     KIND(cached_block_lost),
     KIND(cached_block_is_not_cached),
     KIND(cached_block_of_another_length),
+    KIND(joins_cached_run_with_wrong_end),
     KIND(bucket_leads_nowhere),
 };
 

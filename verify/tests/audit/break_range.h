@@ -183,8 +183,33 @@ static void large_mapped_too_high(void) {
     mapped_more = HAK_GRANULE;
 }
 
-static void cached_block_elsewhere(void) {
-    cached[0]->first++;
+static void cached_run_elsewhere(void) {
+    cached[0]->run++;
+}
+
+static void cached_run_beyond_the_top(void) {
+    cached[0]->granules = 1u << 20;
+}
+
+static void cached_run_with_wrong_last_slot(void) {
+    hak_large_at(cached[0]->run + cached[0]->granules - 1)->run = 0;
+}
+
+/* Its first granule becomes an entry of its own, behind the rest in the list by age. */
+static void cached_runs_side_by_side(void) {
+    struct hak_large *left = cached[2], *right = hak_large_at(left->run + 1);
+    *right = *left;
+    right->run = left->run + 1;
+    right->granules = left->granules - 1;
+    right->newer = left->run;
+    hak_large_at(left->older)->newer = right->run;
+    hak_large_at(right->run + right->granules - 1)->run = right->run;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(left->granules) = 0;
+    left->granules = 1;
+    left->older = right->run;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(1) = left->run;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(right->granules) = right->run;
+    entries_more = 1;
 }
 
 static uint32_t *bucket_of_two(void) {

@@ -54,7 +54,11 @@ static void build(void) {
     in_a_thread(fill_superslab_cache, NULL);
     allocate(0, BLOCKS);
     void *pool = hak_malloc(20000);
-    void *to_cache[3] = {hak_malloc(LARGE(6)), hak_malloc(LARGE(6)), hak_malloc(LARGE(7))};
+    void *to_cache[3];
+    for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
+        to_cache[i] = hak_malloc(LARGE(i == 2 ? 7 : 6));
+        hak_malloc(LARGE(8)); /* no neighbours */
+    }
     hak_malloc(LARGE(40)); /* live; long enough for a SuperSlab's record to be in the middle of it */
     hak_aligned_alloc(HAK_GRANULE * 4, LARGE(6));
     large_block = runs[1];

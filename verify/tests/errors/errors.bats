@@ -80,6 +80,7 @@ demands() {
 @test "free of a pointer to a block's end" { demands no_block interior_end; }
 @test "realloc of a pointer into a block" { demands no_block realloc_interior; }
 @test "free of a pointer into a freed block" { demands no_block interior_of_freed; }
+@test "free of a pointer into a freed block that was joined with others" { demands no_block interior_of_joined; }
 @test "free of memory that was never allocated" { demands no_block never_allocated; }
 
 @test "free of a block whose header is overwritten" { demands overwritten header_overwritten; }

@@ -61,6 +61,13 @@ static void interior_of_freed(void) {
     free(about(freed()) + 16);
 }
 
+static void interior_of_joined(void) { /* the BigCache has made one of three */
+    char *blocks[] = {take(), take(), take()};
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        free(blocks[i]);
+    free(about(test_opaque_pointer(blocks[1])) + target->size / 32 * 16);
+}
+
 static void never_allocated(void) { /* further on in the same slab, or far behind the large block */
     char *block = about(take());
     size_t stride = malloc_usable_size(block) + 1;
@@ -71,11 +78,11 @@ static void never_allocated(void) { /* further on in the same slab, or far behin
 }
 
 static const struct kind kinds[] = {
-    KIND(free_stack),        KIND(free_static),     KIND(free_mapping),
-    KIND(free_low_address),  KIND(realloc_mapping), KIND(usable_size_mapping),
-    KIND(misaligned_by_1),   KIND(misaligned_by_8), KIND(usable_size_misaligned),
-    KIND(interior_by_16),    KIND(interior_end),    KIND(realloc_interior),
-    KIND(interior_of_freed), KIND(never_allocated),
+    KIND(free_stack),        KIND(free_static),        KIND(free_mapping),
+    KIND(free_low_address),  KIND(realloc_mapping),    KIND(usable_size_mapping),
+    KIND(misaligned_by_1),   KIND(misaligned_by_8),    KIND(usable_size_misaligned),
+    KIND(interior_by_16),    KIND(interior_end),       KIND(realloc_interior),
+    KIND(interior_of_freed), KIND(interior_of_joined), KIND(never_allocated),
 };
 
 int main(int count, char **arguments) {

@@ -47,3 +47,4 @@ except MemoryError:
 @test "and, without a trim, within two seconds of four threads' bursts, which then sleep" { proves burst_of_a_gib delay 4; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
+@test "large blocks that are kept side by side become one" { proves cached_blocks_are_joined_internal; }
