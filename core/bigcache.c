@@ -202,10 +202,12 @@ static size_t evicted_release(uint32_t evicted) {
     return bytes;
 }
 
+#define EVICTED_SHARE 32u /* of the budget, when it is exceeded */
+
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->first == first && !large->moved);
-    uint32_t evicted;
+    uint32_t evicted = 0;
     hak_lock_take(&cache.lock);
     if (large_bytes(large) > budget || !table_grow()) {
         large->next = 0;
@@ -213,7 +215,8 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     } else {
         entry_insert(first, now);
         join_neighbours(first);
-        evicted = entries_evict(now, UINT32_MAX, budget);
+        if (hak_bigcache_bytes() > budget) /* and not again at the next block */
+            evicted = entries_evict(now, UINT32_MAX, budget - budget / EVICTED_SHARE);
     }
     hak_lock_drop(&cache.lock);
     evicted_release(evicted);

@@ -40,8 +40,7 @@ static inline uint32_t hak_large_quantum(uint32_t granules) {
     return (uint32_t)hak_round_up(granules, step);
 }
 
-/* Keeps a freed block, described by the slot of its first granule, and evicts old ones beyond `budget` bytes.
- */
+/* Keeps a freed block, described by the slot of its first granule. Above `budget` bytes the oldest go, and some more. */
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now);
 
 /* The first of *granules that a cached block had, or of a few more (*granules is their number then); 0 if none has so many.
