@@ -17,6 +17,7 @@ pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hakmem", "font.
 
 # Told apart without colour too, and one hue for us. A contrast of 3 or more with a white page and with a dark one.
 MARKERS = ["D", "o", "s", "^", "v", "P", "X", "*"]
+INK = "#7b7b7b"
 COLOURS = ["#d0373d", "#767676", "#1f7fc0", "#009e73", "#c77c00", "#9a55b8", "#3d92c9", "#a5691f"]
 
 
@@ -46,8 +47,8 @@ def ticks(least, most):
     return powers + [0.7, 1.4] if octaves < 4 else powers
 
 
-def grid_only(axis, colour="#e4e4e4"):
-    axis.grid(True, axis="both", color=colour, linewidth=0.7)
+def grid_only(axis):
+    axis.grid(True, axis="both", color=INK, alpha=0.25, linewidth=0.7)
     axis.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
@@ -130,7 +131,6 @@ def chart_of_growth(rows):
 
 SUMMARY_BASE = "mimalloc"
 SUMMARY_SUITES = ("micro", "threads", "memory", "large", "programs")
-INK, FAINT = "#767676", "#80808050"  # readable on a white page and on a dark one; the picture has no ground
 
 
 def summarise(rows):
@@ -163,12 +163,12 @@ def draw_summary(summary, source):
                 axis.plot([of[name][panel] for of in summary.values()], range(len(summary)), **style_of(number, name))
         for axis, title in zip(panels, ("throughput: right is faster", "peak memory: left is less")):
             logarithmic(axis, f"{title}, {SUMMARY_BASE} = 1", INK)
-            grid_only(axis, FAINT)
+            grid_only(axis)
         panels[0].set_yticks(range(len(summary)), list(summary))
         panels[0].set_ylim(len(summary) - 0.5, -0.5)
         legend(picture, panels[0], 0.6)
         picture.text(0.5, 0.33 / picture.get_figheight(), source, ha="center", fontsize=8.5)
-        picture.patch.set_visible(False)
+        picture.patch.set_visible(False)  # no ground: it stands on the page's own, white or dark
         for axis in panels:
             axis.patch.set_visible(False)
         return svg_of(picture)
