@@ -146,17 +146,17 @@ def available_gib():
 
 
 def select_rows(options):
-    """The rows to measure; says which others were named, and why they are not."""
-    rows, memory = [], available_gib()
+    """The rows to measure, and of the others that were named why they are not."""
+    rows, notes, memory = [], [], available_gib()
     for row in select(options.row):
         reason = left_out(row, options.scale, memory)
         if reason is None:
             rows.append(row)
         else:
-            print(f"{row.name}: {reason}, not measured")
+            notes.append(f"{row.name}: {reason}, not measured")
     if not rows:
-        raise LookupError("no row is left")
-    return rows
+        raise LookupError("\n".join(notes))
+    return rows, notes
 
 
 def measure_rows(rows, allocators, options):
@@ -219,7 +219,7 @@ def main():
         if options.chart:
             write_chart(*options.chart)
             return
-        rows = select_rows(options)
+        rows, notes = select_rows(options)
     except LookupError as error:
         sys.exit(str(error.args[0]))
 
@@ -228,6 +228,7 @@ def main():
             sys.exit(1)
     verified = verify(LIBRARY)
     allocators, peers = choose_allocators(options)
+    print("".join(note + "\n" for note in notes), end="")
     try:
         measure.prove(allocators)
     except measure.Failure as failure:
