@@ -79,7 +79,7 @@ ROWS = [
     make("large", "churn 64K-32M", "bench_large {} 16", 1000),
 
     *growth("MiB in the heap", "heap", ("heap 10 MiB", 10, 0, 0), ("heap 100 MiB", 100, 0, 0),
-            ("heap 1 GiB", 1 << 10, 0.1, 2), ("heap 10 GiB", 10 << 10, 1, 14)),
+            ("heap 1 GiB", 1 << 10, 0.1, 2), ("heap 10 GiB", 10 << 10, 1, 12)),
     *growth("live small blocks", "blocks", ("live blocks 1000", 1000, 0, 0), ("live blocks 100 000", 100_000, 0, 0),
             ("live blocks 1 000 000", 1_000_000, 0.1, 0), ("live blocks 10 000 000", 10_000_000, 1, 2)),
     *growth("threads that lived before", "threads", ("after threads 10", 10, 0, 0), ("after threads 1000", 1000, 0, 0),
