@@ -106,6 +106,13 @@ def chart(rows):
     return svg_of(picture)
 
 
+def in_short(amount):
+    for unit, factor in (("M", 1_000_000), ("k", 1000)):
+        if amount % factor == 0:
+            return f"{amount // factor} {unit}"
+    return str(amount)
+
+
 def chart_of_growth(rows):
     """The time of one operation over the amount, a part for each thing that grows: a flat line does not grow."""
     parts = curves(rows)
@@ -117,7 +124,7 @@ def chart_of_growth(rows):
                           yerr=errors(spread), **style_of(number, name, "solid"))
         axis.set_xscale("log", base=10)
         amounts = [row["amount"] for row in members]
-        axis.set_xticks(amounts, [f"{amount:,}".replace(",", "\u2009") for amount in amounts])
+        axis.set_xticks(amounts, [in_short(amount) for amount in amounts])
         axis.xaxis.set_minor_locator(ticker.NullLocator())
         axis.set_title(grows, fontsize=11)
         grid_only(axis)
