@@ -9,9 +9,9 @@
 enum {
     KIB = 1 << 10,
     MIB = 1 << 20,
-    HEAP_HOLE =
-        128 * KIB,     /* after every second MiB: a slab's place within a SuperSlab, and parts of two more */
-    BLOCKS_HOLE = 128, /* blocks, after every 1024 */
+    HEAP_HOLE = 128 * KIB, /* after every second MiB; a slab, and parts of two more */
+    BLOCKS_HOLES = 64,
+    BLOCKS_HOLE = 128, /* blocks */
     BLOCKS_LEAST = 16,
     BLOCKS_SIZES = 49,
     AT_ONCE = 256, /* threads, with as many heaps */
@@ -76,11 +76,15 @@ static void hold_heap(uint64_t mib, struct bench_rng *rng) {
     holes_make(&holes);
 }
 
+/* As many free places at every amount, or caches would miss more often the more places there are. */
 static void hold_blocks(uint64_t amount, struct bench_rng *rng) {
-    struct holes holes = holes_begin((amount / 1024 + 1) * BLOCKS_HOLE);
-    for (uint64_t i = 1; i <= amount; i++) {
-        block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
-        for (uint32_t hole = 0; i % 1024 == 0 && hole < BLOCKS_HOLE; hole++) {
+    struct holes holes = holes_begin(BLOCKS_HOLES * BLOCKS_HOLE);
+    for (uint64_t part = 0; part < BLOCKS_HOLES; part++) {
+        uint64_t from = amount * part / BLOCKS_HOLES, to = amount * (part + 1) / BLOCKS_HOLES;
+        for (uint64_t i = from; i < to; i++) {
+            block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
+        }
+        for (uint32_t hole = 0; hole < BLOCKS_HOLE; hole++) {
             holes.blocks[holes.count++] = block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
         }
     }
