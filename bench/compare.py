@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True  # the folder holds sources only
 # pylint: disable=wrong-import-position
 import measure  # noqa: E402
 import report  # noqa: E402
-from rows import ROWS, SUITES, select  # noqa: E402
+from rows import ROWS, SUITES, left_out, select  # noqa: E402
 
 ROOT = measure.ROOT
 LIBRARY = os.path.join(ROOT, "out", "release", "libhakmem.so")
@@ -128,6 +128,8 @@ def parse():
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     parser.add_argument("--audit", action="store_true", help="measure the audit, levels 1 and 2, against release")
     parser.add_argument("--markdown", metavar="FILE.json", help="print the tables of such a result and end")
+    parser.add_argument("--chart", metavar=("FILE.json", "OUT.svg"), nargs=2,
+                        help="draw such a result's means for README.md, print them in words and end")
     options = parser.parse_args()
     options.rounds = options.rounds if options.rounds is not None else 3 if options.quick else 5
     options.scale = options.scale if options.scale is not None else 0.2 if options.quick else 1.0
@@ -136,6 +138,25 @@ def parse():
     if not 0 < options.scale <= 100:
         parser.error("--scale must be above 0 and at most 100")
     return options
+
+
+def available_gib():
+    with open("/proc/meminfo", encoding="utf-8") as meminfo:
+        return int(re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read(), re.M).group(1)) / (1 << 20)
+
+
+def select_rows(options):
+    """The rows to measure, and of the others that were named why they are not."""
+    rows, notes, memory = [], [], available_gib()
+    for row in select(options.row):
+        reason = left_out(row, options.scale, memory)
+        if reason is None:
+            rows.append(row)
+        else:
+            notes.append(f"{row.name}: {reason}, not measured")
+    if not rows:
+        raise LookupError("\n".join(notes))
+    return rows, notes
 
 
 def measure_rows(rows, allocators, options):
@@ -170,11 +191,24 @@ def write(results):
     print(f"\nwritten: {os.path.relpath(base, ROOT)}.json and .html")
 
 
+def read(path):
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def write_chart(source, path):
+    from charts import summary_file  # pylint: disable=import-outside-toplevel; as in write
+
+    picture, words = summary_file(read(source))
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(picture)
+    print(words)
+
+
 def main():
     options = parse()
     if options.markdown:
-        with open(options.markdown, encoding="utf-8") as stream:
-            report.print_markdown(json.load(stream))
+        report.print_markdown(read(options.markdown))
         return
     if options.list:
         for suite in SUITES:
@@ -182,7 +216,10 @@ def main():
             print("\n".join(f"  {row.name}" for row in ROWS if row.suite == suite))
         return
     try:
-        rows = select(options.row)
+        if options.chart:
+            write_chart(*options.chart)
+            return
+        rows, notes = select_rows(options)
     except LookupError as error:
         sys.exit(str(error.args[0]))
 
@@ -191,6 +228,7 @@ def main():
             sys.exit(1)
     verified = verify(LIBRARY)
     allocators, peers = choose_allocators(options)
+    print("".join(note + "\n" for note in notes), end="")
     try:
         measure.prove(allocators)
     except measure.Failure as failure:
@@ -199,6 +237,7 @@ def main():
     if results:
         means = report.means(results)
         report.print_means(means)
+        report.print_growth(results)
         write({
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release(),

@@ -148,6 +148,8 @@ def measure(row, allocators, rounds, scale, ran):
         shutil.rmtree(inputs)
     result = {"suite": row.suite, "name": row.name, "unit": row.unit, "command": [row.program, *row.command(scale)],
               "allocators": {name: summarise(figures) for name, figures in runs.items()}}
+    if row.grows:
+        result |= {"grows": row.grows, "amount": row.amount}
     ours = result["allocators"]["hakmem"]["median"]
     for figures in result["allocators"].values():
         # Above 1: hakmem is faster than this one.

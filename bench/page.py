@@ -1,23 +1,9 @@
 """The results as one HTML page that loads nothing: charts as SVG in the page itself, and all figures in tables."""
 
 import html
-import io
-import math
 
-import matplotlib
-
-matplotlib.use("svg")
-# pylint: disable=wrong-import-position
-from matplotlib import pyplot, ticker  # noqa: E402
-
-from report import figure, peers_of, speed_over_best  # noqa: E402
-
-# Text stays text, and equal results give equal pages.
-pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hakmem", "font.family": "sans-serif", "font.size": 10})
-
-# Told apart without colour too, and one hue for us.
-MARKERS = ["D", "o", "s", "^", "v", "P", "X", "*"]
-COLOURS = ["#c1272d", "#1b1b1b", "#0072b2", "#009e73", "#e69f00", "#7b3294", "#56b4e9", "#8c510a"]
+from charts import chart, chart_of_growth
+from report import CROWD, FEW, crowd, curves, figure, growth, nanoseconds, peers_of, speed_over_best
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -28,72 +14,6 @@ th:first-child, td:first-child { text-align: left; white-space: normal; } tr.fir
 .behind { color: #c1272d; font-weight: bold; } .ahead { color: #1a7f37; font-weight: bold; }
 code { background: #f3f3f3; padding: 0 3px; }
 """
-
-
-def svg_of(picture):
-    """The chart as an element of the page: without the prolog that only a file of its own has."""
-    stream = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    picture.savefig(stream, format="svg", bbox_inches="tight", metadata=nothing)
-    pyplot.close(picture)
-    text = stream.getvalue()
-    return text[text.index("<svg"):]
-
-
-def relative_time(row, name):
-    """(median, least, most) of the time that this allocator needs, HAKMEM's median being 1."""
-    of, ours = row["allocators"][name], row["allocators"]["hakmem"]["median"]
-    if row["unit"] == "s":
-        return of["median"] / ours, of["min"] / ours, of["max"] / ours
-    return ours / of["median"], ours / of["max"], ours / of["min"]
-
-
-def ticks(least, most):
-    """Powers of two, every second or third one where they are many; also some between 1/2 and 2 where they are few."""
-    octaves = math.log2(most / least)
-    step = math.ceil(octaves / 7)
-    powers = [2.0 ** (step * number) for number in range(-12, 13)]
-    return powers + [0.7, 1.4] if octaves < 4 else powers
-
-
-def logarithmic(axis, title):
-    axis.set_xscale("log", base=2)
-    least, most = axis.get_xlim()
-    least, most = min(least, 0.65), max(most, 1.5)
-    axis.set_xlim(least, most)
-    axis.xaxis.set_major_locator(ticker.FixedLocator(ticks(least, most)))
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
-    axis.xaxis.set_minor_locator(ticker.NullLocator())
-    axis.axvline(1, color=COLOURS[0], linewidth=1)
-    axis.grid(True, axis="both", color="#e4e4e4", linewidth=0.7)
-    axis.set_axisbelow(True)
-    axis.set_title(title, fontsize=11)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    axis.tick_params(length=0)
-
-
-def chart(rows):
-    """Time and peak memory side by side, a line for each row: who is right of 1 needs more than HAKMEM."""
-    names = list(rows[0]["allocators"])
-    picture, (times, peaks) = pyplot.subplots(1, 2, sharey=True, figsize=(11.5, 1.4 + 0.36 * len(rows)))
-    for number, name in enumerate(names):
-        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 7,
-                 "linestyle": "none", "label": name, "zorder": 5 if number == 0 else 3}
-        spread = [relative_time(row, name) for row in rows]
-        times.errorbar([middle for middle, _, _ in spread], range(len(rows)), elinewidth=1, **style,
-                       xerr=[[middle - least for middle, least, _ in spread],
-                             [most - middle for middle, _, most in spread]])
-        peaks.plot([row["allocators"][name]["peak_kib"] / row["allocators"]["hakmem"]["peak_kib"] for row in rows],
-                   range(len(rows)), **style)
-    logarithmic(times, "time, HAKMEM = 1 (median; line: fastest to slowest run)")
-    logarithmic(peaks, "peak resident memory, HAKMEM = 1")
-    times.set_yticks(range(len(rows)), [row["name"] for row in rows])
-    times.set_ylim(len(rows) - 0.5, -0.5)
-    handles, labels = times.get_legend_handles_labels()
-    picture.legend(handles, labels, loc="lower center", ncol=len(names), frameon=False, bbox_to_anchor=(0.5, -0.01))
-    picture.tight_layout(rect=(0, 0.55 / picture.get_figheight(), 1, 1))
-    return svg_of(picture)
 
 
 def cell(value, better_above):
@@ -132,6 +52,35 @@ def table_of_rows(rows):
     return "".join(text) + "</table>"
 
 
+def table_of_growth(rows):
+    text = []
+    for grows, members in curves(rows).items():
+        factors = growth(members)
+        text.append(f"<table><tr><th>ns per operation, by {html.escape(grows)}</th>"
+                    + "".join(f"<th>{row['amount']}</th>" for row in members) + "<th>largest ÷ smallest</th></tr>")
+        text += [f"<tr><td>{html.escape(name)}</td>"
+                 + "".join(f"<td>{nanoseconds(row, name)[0]:.2f}</td>" for row in members)
+                 + f"<td>{factors[name]:.2f}</td></tr>" for name in factors]
+        text.append("</table>")
+    return "".join(text)
+
+
+def crowd_in_words(rows):
+    ratios = crowd(rows)
+    if not ratios:
+        return ""
+    of = ", ".join(f"{html.escape(name)} <b>{ratio:.2f}</b>" for name, ratio in ratios.items())
+    return f"<p>Throughput of <i>{CROWD}</i> divided by that of <i>{FEW}</i>: {of}.</p>"
+
+
+def suite_in_page(suite, rows):
+    if curves(rows):
+        drawn = [chart_of_growth(rows), table_of_growth(rows)]
+    else:
+        drawn = [chart(rows), crowd_in_words(rows)]
+    return [f"<h2>{suite}</h2>", *drawn, "<details><summary>figures</summary>", table_of_rows(rows), "</details>"]
+
+
 def page(results):
     rows = results["rows"]
     machine = results["machine"]
@@ -157,7 +106,5 @@ def page(results):
         failed = html.escape(", ".join(results["failed"]))
         parts.append(f"<p class=behind>Without figures, for an allocator failed: {failed}.</p>")
     for suite in dict.fromkeys(row["suite"] for row in rows):
-        members = [row for row in rows if row["suite"] == suite]
-        parts += [f"<h2>{suite}</h2>", chart(members), "<details><summary>figures</summary>",
-                  table_of_rows(members), "</details>"]
+        parts += suite_in_page(suite, [row for row in rows if row["suite"] == suite])
     return "\n".join(parts) + "\n</html>\n"

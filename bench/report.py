@@ -1,4 +1,4 @@
-"""What a run of the benchmark says: a table for each row, geometric means, the tables of docs/performance.md."""
+"""What a run of the benchmark says: a table for each row, means, growth, the tables of docs/performance.md."""
 
 import statistics
 
@@ -38,6 +38,52 @@ def means(rows):
     return result
 
 
+def relative(rows, base):
+    """{allocator: (speed, peak memory)}, geometric means over the rows relative to those of `base`."""
+    def speed(row, name):
+        over = row["allocators"][name]["median"] / row["allocators"][base]["median"]
+        return over if row["unit"] == "ops/s" else 1 / over
+
+    def peak(row, name):
+        return row["allocators"][name]["peak_kib"] / row["allocators"][base]["peak_kib"]
+
+    return {name: tuple(statistics.geometric_mean(of(row, name) for row in rows) for of in (speed, peak))
+            for name in rows[0]["allocators"]}
+
+
+def curves(rows):
+    """{what grows: its rows, by amount} of the rows about growth."""
+    result = {}
+    for row in rows:
+        if "grows" in row:
+            result.setdefault(row["grows"], []).append(row)
+    return {grows: sorted(members, key=lambda row: row["amount"]) for grows, members in result.items()}
+
+
+def nanoseconds(row, name):
+    """(median, least, most) of the time of one operation."""
+    of = row["allocators"][name]
+    return 1e9 / of["median"], 1e9 / of["max"], 1e9 / of["min"]
+
+
+def growth(members):
+    """{allocator: the time of one operation at the largest amount, divided by that at the smallest}."""
+    return {name: nanoseconds(members[-1], name)[0] / nanoseconds(members[0], name)[0]
+            for name in members[0]["allocators"]}
+
+
+# The same work by as many threads as there are cores, and by many more.
+CROWD, FEW = "mixed 64 threads", "mixed 2 threads"
+
+
+def crowd(rows):
+    """{allocator: the throughput of CROWD divided by that of FEW}; empty without both."""
+    named = {row["name"]: row["allocators"] for row in rows}
+    if CROWD not in named or FEW not in named:
+        return {}
+    return {name: of["median"] / named[FEW][name]["median"] for name, of in named[CROWD].items()}
+
+
 def print_row(row):
     unit = row["unit"]
     print(f"\n{row['name']}    ({' '.join(row['command'])})")
@@ -57,39 +103,72 @@ def print_means(all_means):
             print(f"    {name:16} speed {of['speed'][name]:6.2f}   peak memory {of['peak'][name]:6.2f}")
 
 
+def print_growth(rows):
+    for grows, members in curves(rows).items():
+        first, last = members[0]["amount"], members[-1]["amount"]
+        print(f"\nNanoseconds per operation, {first} to {last} {grows}")
+        for name, factor in growth(members).items():
+            line = " ".join(f"{nanoseconds(row, name)[0]:8.2f}" for row in members)
+            print(f"  {name:10} {line}   growth {factor:.2f}")
+    if crowd(rows):
+        print(f"\nThroughput of '{CROWD}' divided by that of '{FEW}'")
+        for name, ratio in crowd(rows).items():
+            print(f"  {name:10} {ratio:.2f}")
+
+
+def print_table(head, lines):
+    print("| " + " | ".join(head) + " |")
+    print("|---" * len(head) + "|")
+    for line in lines:
+        print("| " + " | ".join(line) + " |")
+
+
+def markdown_speed(row, name):
+    of = row["allocators"][name]
+    if row["unit"] == "s":
+        return f"{of['median']:.2f} s ({of['min']:.2f}–{of['max']:.2f})"
+    digits = 3 if of["median"] < 1e6 else 1
+    return (f"{of['median'] / 1e6:.{digits}f} "
+            f"({of['min'] / 1e6:.{digits - 1}f}–{of['max'] / 1e6:.{digits - 1}f})")
+
+
+def markdown_peak(row, name):
+    of = row["allocators"][name]
+    return f"{of['peak_kib'] / 1024:.1f}, {of['minor_faults'] / 1000:.1f}, {of['mappings']}"
+
+
+def markdown_growth(members, names):
+    """A line for each amount, and one that divides the last by the first."""
+    for row in members:
+        times = [nanoseconds(row, name) for name in names]
+        yield [row["name"], *(f"{median:.1f} ({least:.1f}–{most:.1f})" for median, least, most in times)]
+    factors = growth(members)
+    yield [f"{members[-1]['name']} ÷ {members[0]['name']}", *(f"{factors[name]:.2f}" for name in names)]
+
+
 def print_markdown(results):
     """The tables of docs/performance.md."""
     rows = results["rows"]
     names = list(rows[0]["allocators"])
-    print("| row | " + " | ".join(names) + " | ÷ fastest peer |")
-    print("|---" * (len(names) + 2) + "|")
-    for row in rows:
-        cells = []
-        for name in names:
-            of, digits = row["allocators"][name], 1
-            if row["unit"] == "s":
-                cells.append(f"{of['median']:.2f} s ({of['min']:.2f}–{of['max']:.2f})")
-                continue
-            if of["median"] < 1e6:
-                digits = 3
-            cells.append(f"{of['median'] / 1e6:.{digits}f} "
-                         f"({of['min'] / 1e6:.{digits - 1}f}–{of['max'] / 1e6:.{digits - 1}f})")
-        print(f"| {row['name']} | " + " | ".join(cells) + f" | {speed_over_best(row):.2f} |")
+    flat = [row for row in rows if "grows" not in row]
+    if flat:
+        lines = [[row["name"], *(markdown_speed(row, name) for name in names), f"{speed_over_best(row):.2f}"]
+                 for row in flat]
+        if crowd(flat):
+            lines.append([f"{CROWD} ÷ {FEW}", *(f"{ratio:.2f}" for ratio in crowd(flat).values()), ""])
+        print_table(["row", *names, "÷ fastest peer"], lines)
+    if curves(rows):
+        print("\nNanoseconds per operation, median (fastest–slowest round), and the largest amount's divided by the "
+              "smallest's:\n")
+        print_table(["row", *names],
+                    [line for members in curves(rows).values() for line in markdown_growth(members, names)])
     print("\nPeak resident MiB of the rows that use more than 10 MiB with any allocator, page faults (thousand), "
           "kernel mappings:\n")
-    print("| row | " + " | ".join(names) + " |")
-    print("|---" * (len(names) + 1) + "|")
-    for row in rows:
-        of = row["allocators"]
-        if max(of[name]["peak_kib"] for name in names) > 10 * 1024:
-            print(f"| {row['name']} | " + " | ".join(
-                f"{of[name]['peak_kib'] / 1024:.1f}, {of[name]['minor_faults'] / 1000:.1f}, {of[name]['mappings']}"
-                for name in names) + " |")
+    print_table(["row", *names], [[row["name"], *(markdown_peak(row, name) for name in names)] for row in rows
+                                  if max(row["allocators"][name]["peak_kib"] for name in names) > 10 * 1024])
     print()
     table = means(rows)
     columns = list(table["all"]["speed"])
-    print("| geometric means: speed, peak memory | " + " | ".join(columns) + " |")
-    print("|---" * (len(columns) + 1) + "|")
-    for suite, of in table.items():
-        print(f"| {suite} | " + " | ".join(f"{of['speed'][name]:.2f}, {of['peak'][name]:.2f}" for name in columns)
-              + " |")
+    print_table(["geometric means: speed, peak memory", *columns],
+                [[suite, *(f"{of['speed'][name]:.2f}, {of['peak'][name]:.2f}" for name in columns)]
+                 for suite, of in table.items()])

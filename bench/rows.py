@@ -11,6 +11,10 @@ class Row:
     arguments: tuple = ()  # "{}" stands for the amount of work
     work: int = 0  # of the full suite; 0: there is no "{}"
     least: int = 1  # less work makes no sense
+    grows: str = ""  # what there is more of from row to row, in a suite about growth,
+    amount: int = 0  # and how much of it here
+    from_scale: float = 0  # a smaller run leaves it out: what it builds up first takes longer than what it measures
+    memory_gib: int = 0  # that it needs, if that is much
 
     @property
     def unit(self):
@@ -22,9 +26,16 @@ class Row:
         return [str(argument).replace("{}", str(work)) for argument in self.arguments]
 
 
-def make(suite, name, line, work=0, least=1):
+def make(suite, name, line, work=0, least=1, **more):
     program, *arguments = line.split()
-    return Row(suite, name, program, tuple(arguments), work, least)
+    return Row(suite, name, program, tuple(arguments), work, least, **more)
+
+
+def growth(grows, kind, *steps):
+    """The same work beside more and more: steps of (name, amount, from_scale, memory_gib)."""
+    return [make("scale", name, f"bench_scale {kind} {amount} {{}}", 200, grows=grows, amount=amount,
+                 from_scale=from_scale, memory_gib=memory_gib)
+            for name, amount, from_scale, memory_gib in steps]
 
 
 ROWS = [
@@ -67,6 +78,13 @@ ROWS = [
     make("large", "realloc to 16M", "bench_realloc {} 8 16777216", 1500),
     make("large", "churn 64K-32M", "bench_large {} 16", 1000),
 
+    *growth("MiB in the heap", "heap", ("heap 10 MiB", 10, 0, 0), ("heap 100 MiB", 100, 0, 0),
+            ("heap 1 GiB", 1 << 10, 0.1, 2), ("heap 10 GiB", 10 << 10, 1, 12)),
+    *growth("live small blocks", "blocks", ("live blocks 1000", 1000, 0, 0), ("live blocks 100 000", 100_000, 0, 0),
+            ("live blocks 1 000 000", 1_000_000, 0.1, 0), ("live blocks 10 000 000", 10_000_000, 1, 2)),
+    *growth("threads that lived before", "threads", ("after threads 10", 10, 0, 0), ("after threads 1000", 1000, 0, 0),
+            ("after threads 10 000", 10_000, 0.1, 0), ("after threads 100 000", 100_000, 1, 0)),
+
     *(make("programs", name, f"{name} {{}}", 100)
       for name in ("redis", "sqlite3", "cpython", "gcc", "clang", "node", "z3")),
 ]
@@ -83,3 +101,12 @@ def select(wanted):
         if not any(matches(row, word) for row in ROWS):
             raise LookupError(f"no suite and no row begins with '{word}'; --list shows them")
     return [row for row in ROWS if not wanted or any(matches(row, word) for word in wanted)]
+
+
+def left_out(row, scale, available_gib):
+    """Why a run of this scale does not have the row; None if it has it."""
+    if scale < row.from_scale:
+        return f"only from --scale {row.from_scale:g} on"
+    if available_gib < row.memory_gib:
+        return f"needs {row.memory_gib} GiB of memory, there are {available_gib:.1f}"
+    return None

@@ -5,7 +5,7 @@ setup_file() {
     bats_require_minimum_version 1.5.0
     # Every row once, on two allocators, with next to no work.
     local rows=()
-    [ "${HAK_TEST_QUICK:-0}" = 0 ] || rows=(micro prodcons pipeline all_to_all mixed short memory large)
+    [ "${HAK_TEST_QUICK:-0}" = 0 ] || rows=(micro prodcons pipeline all_to_all mixed short memory large live)
     export SAID=$BATS_FILE_TMPDIR/said RESULT=$BATS_FILE_TMPDIR/result.json PAGE=$BATS_FILE_TMPDIR/result.html
     "$HAK_ROOT/build.sh" bench --scale 0.002 --rounds 1 --against system "${rows[@]}" >"$SAID" 2>"$SAID.progress" || {
         grep -v '^#' "$SAID.progress" >&2 # the rows that failed; where the others were is of no use
@@ -40,10 +40,14 @@ bench() { run --separate-stderr "$HAK_ROOT/build.sh" bench --scale 0.002 --round
 @test "every row gives every figure for both allocators" {
     "$HAK_ROOT/bench/compare.py" --list | sed -n 's/^  //p' >listed
     [ "$(wc -l <listed)" -ge 50 ]
-    RESULT=$RESULT QUICK=${HAK_TEST_QUICK:-0} python3 - <<'PY'
-import json, os
+    SAID=$SAID RESULT=$RESULT QUICK=${HAK_TEST_QUICK:-0} python3 - <<'PY'
+import json, os, re
 result = json.load(open(os.environ["RESULT"]))
+left_out = re.findall(r"^(.*): only from --scale [\d.]+ on, not measured$", open(os.environ["SAID"]).read(), re.M)
+assert "live blocks 10 000 000" in left_out, left_out
 listed = [line.rstrip("\n") for line in open("listed")]
+assert set(left_out) < set(listed), left_out
+listed = [name for name in listed if name not in left_out]
 names = [row["name"] for row in result["rows"]]
 wanted = listed if os.environ["QUICK"] == "0" else [name for name in listed if name in names]
 assert names == wanted and len(names) >= 40, (names, listed)
@@ -53,6 +57,7 @@ assert any("variant   release" in line for line in result["hakmem"]), result["ha
 for row in result["rows"]:
     assert set(row["allocators"]) == {"hakmem", "system"}, row
     assert row["unit"] == ("s" if row["suite"] == "programs" else "ops/s"), row
+    assert ("grows" in row) == ("amount" in row) == (row["suite"] == "scale"), row
     for of in row["allocators"].values():
         assert len(of["runs"]) == 1 and of["runs"][0] == of["median"] == of["min"] == of["max"] > 0, row
         assert of["peak_kib"] > 500 and of["minor_faults"] > 20 and of["hakmem_ratio"] > 0, row
@@ -81,6 +86,9 @@ PY
     [ "${HAK_TEST_QUICK:-0}" = 0 ] || suites=$((suites - 1))
     [ "$(grep -c '^<svg' "$PAGE")" -eq "$suites" ]
     grep -q 'random_mixed ws=8192</text>' "$PAGE"
+    grep -q '>live small blocks</text>' "$PAGE"
+    grep -q '<th>ns per operation, by live small blocks</th><th>1000</th><th>100000</th><th>largest ÷ smallest</th>' "$PAGE"
+    grep -qE '^<p>Throughput of <i>mixed 64 threads</i> divided by that of <i>mixed 2 threads</i>: hakmem <b>[0-9.]+</b>, ' "$PAGE"
 }
 
 @test "a page that loads something is seen" {
@@ -98,6 +106,9 @@ PY
     [ "${lines[0]}" = "| row | hakmem | system | ÷ fastest peer |" ]
     [[ ${lines[2]} =~ ^\|\ random_mixed\ ws=64\ \|\ [0-9.]+\ \([0-9–.]+\)\ \|\ [0-9.]+\ \([0-9–.]+\)\ \|\ [0-9.]+\ \|$ ]]
     [ "$(grep -c '^| fragmentation |' <<<"$output")" -eq 2 ]
+    grep -qE '^\| mixed 64 threads ÷ mixed 2 threads \| [0-9.]+ \| [0-9.]+ \|  \|$' <<<"$output"
+    grep -qE '^\| live blocks 1000 \| [0-9.]+ \([0-9.]+–[0-9.]+\) \|' <<<"$output"
+    grep -qE '^\| live blocks 100 000 ÷ live blocks 1000 \| [0-9.]+ \| [0-9.]+ \|$' <<<"$output"
     [[ ${lines[-1]} =~ ^\|\ all\ \|\ [0-9.]+,\ [0-9.]+\ \|\ [0-9.]+,\ [0-9.]+\ \|$ ]]
 }
 
@@ -206,6 +217,98 @@ means = report.means([row('ops/s', hakmem=(8, 100, 1), a=(4, 200, 2), b=(8, 400,
 print(means['all'] == means['micro'], {name: round(value, 6) for name, value in means['all']['speed'].items()},
       {name: round(value, 6) for name, value in means['all']['peak'].items()})"
     [ "$output" = "True {'a': 4.0, 'b': 3.0, 'best of each row': 2.828427} {'a': 1.0, 'b': 0.5, 'best of each row': 1.0}" ]
+}
+
+# made_rows: Python that makes rows of a suite of growth, out of order, and the two of a crowd
+made_rows() {
+    cat <<'PY'
+import json, report, rows
+def row(suite, name, a, b, **more):
+    return {"suite": suite, "name": name, "unit": "ops/s", "command": [name], "allocators": {
+        allocator: {"median": speed, "min": speed / 2, "max": speed * 2, "peak_kib": 20480, "minor_faults": 1000,
+                    "mappings": 9, "hakmem_ratio": a / speed} for allocator, speed in (("hakmem", a), ("mimalloc", b))}} | more
+made = [row("scale", "many", 5e7, 1e7, grows="blocks", amount=1000), row("scale", "few", 1e8, 1e8, grows="blocks", amount=10),
+        row("scale", "middle", 1e8, 5e7, grows="blocks", amount=100),
+        row("threads", "mixed 64 threads", 9e6, 4e6), row("threads", "mixed 2 threads", 1e7, 1e7)]
+PY
+}
+
+@test "growth is the largest amount's time divided by the smallest's, and a crowd is compared with few" {
+    run -0 in_bench "$(made_rows)
+print(report.growth(report.curves(made)['blocks']), report.crowd(made), report.crowd(made[:4]))
+report.print_markdown({'rows': made})"
+    [ "${lines[0]}" = "{'hakmem': 2.0, 'mimalloc': 10.0} {'hakmem': 0.9, 'mimalloc': 0.4} {}" ]
+    [ "$(sed -n '2,/^Peak/p' <<<"$output")" = "| row | hakmem | mimalloc | ÷ fastest peer |
+|---|---|---|---|
+| mixed 64 threads | 9.0 (4–18) | 4.0 (2–8) | 2.25 |
+| mixed 2 threads | 10.0 (5–20) | 10.0 (5–20) | 1.00 |
+| mixed 64 threads ÷ mixed 2 threads | 0.90 | 0.40 |  |
+
+Nanoseconds per operation, median (fastest–slowest round), and the largest amount's divided by the smallest's:
+
+| row | hakmem | mimalloc |
+|---|---|---|
+| few | 10.0 (5.0–20.0) | 10.0 (5.0–20.0) |
+| middle | 10.0 (5.0–20.0) | 20.0 (10.0–40.0) |
+| many | 20.0 (10.0–40.0) | 100.0 (50.0–200.0) |
+| many ÷ few | 2.00 | 10.00 |
+
+Peak resident MiB of the rows that use more than 10 MiB with any allocator, page faults (thousand), kernel mappings:" ]
+}
+
+@test "a row that builds up more than it measures, or needs more memory than there is, is left out and told" {
+    run -0 in_bench "
+import rows
+big = next(row for row in rows.ROWS if row.name == 'heap 10 GiB')
+print(rows.left_out(big, 0.2, 100), rows.left_out(big, 1, 11.96), rows.left_out(big, 1, 12), sep='\n')"
+    [ "$output" = "only from --scale 1 on
+needs 12 GiB of memory, there are 12.0
+None" ]
+    bench "heap 10 GiB"
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "heap 10 GiB: only from --scale 1 on, not measured" ]
+}
+
+@test "bench_scale holds what it says, and does the same work beside it" {
+    local program=$HAK_ROOT/out/release/bench_scale_system what live
+    stat() { sed -n "s/^hakmem: $1: //p" "$what"; }
+    for what in 'heap 300' 'blocks 200000' 'threads 1000'; do
+        # shellcheck disable=SC2086 # two words
+        HAKMEM_STATS=1 LD_PRELOAD=$HAK_ROOT/out/release/libhakmem.so "$program" $what 1 >"$what" 2>&1
+        # Large blocks beyond what the BigCache keeps, or no run would ever be given back.
+        [ "$(stat 'peak of that')" -gt $((128 << 20)) ]
+    done
+    what='heap 300' && [ "$(stat 'bytes of these' | sed -n 2p)" -gt $((300 << 20)) ]
+    what='blocks 200000' && live=$(stat 'live blocks up to 52 KiB')
+    [ "$live" -ge 200000 ] && [ "$live" -lt 202000 ]
+    what='threads 1000' && [ "$(stat 'thread heaps made')" -ge 200 ]
+    live=$(stat 'live blocks up to 52 KiB')
+    [ "$live" -ge 4000 ] && [ "$live" -lt 6000 ]
+    run -0 sed -n 's/^Time = .* s for //p' 'heap 300' 'blocks 200000' 'threads 1000'
+    [ "${#lines[@]}" -eq 3 ]
+    [ "${lines[0]}" = "${lines[1]}" ] && [ "${lines[0]}" = "${lines[2]}" ]
+}
+
+@test "--chart draws the means relative to mimalloc, says them in words, and is readable on white and on black" {
+    run -0 in_bench "$(made_rows)
+for of in made: # as many allocators as there are colours
+    of['allocators'] |= {name: of['allocators']['mimalloc'] for name in 'abcdef'}
+json.dump({'rows': made, 'scale': 0.5, 'rounds': 3, 'date': '2026-01-02T03', 'machine': {'cores': 2}}, open('made.json', 'w'))"
+    run -0 "$HAK_ROOT/bench/compare.py" --chart made.json made.svg
+    others="mimalloc 1.00, a 1.00, b 1.00, c 1.00, d 1.00, e 1.00, f 1.00"
+    [ "$output" = "Throughput relative to mimalloc, geometric means. threads: hakmem 1.50, $others. Peak memory relative to mimalloc, geometric means. threads: hakmem 1.00, $others." ]
+    python3 "$HAK_ROOT/verify/tests/bench/check_page.py" made.svg
+    SAID=$output python3 "$HAK_ROOT/verify/tests/bench/check_picture.py" made.svg
+    grep -q 'geometric means of 2 rows, 3 rounds, 0.5 of the full work; 2 cores, 2026-01-02</text>' made.svg
+    sed 's/#7b7b7b/#222222/' made.svg >dark.svg
+    SAID=$output run -1 python3 "$HAK_ROOT/verify/tests/bench/check_picture.py" dark.svg
+    [[ $output == *"#222222: contrast "* ]]
+}
+
+@test "--chart of a result without mimalloc is refused" {
+    run -1 --separate-stderr "$HAK_ROOT/bench/compare.py" --chart "$RESULT" out.svg
+    [ "$stderr" = "no figures of mimalloc in the suites micro, threads, memory, large, programs" ]
+    [ ! -e out.svg ]
 }
 
 @test "bench_sizes asks for the sizes that were recorded" {
