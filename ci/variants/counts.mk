@@ -1,0 +1,12 @@
+# counts: what threads do to each other's cache lines, counted (verify/counts/): each step and plain access of core/ is told, as
+# to the explorer, by real threads; needs clang.
+CC := clang
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 0
+HAK_VALGRIND := 0
+VARIANT_CFLAGS := -O1 -g
+VARIANT_LDFLAGS :=
+VARIANT_CORE_CFLAGS := $(STEPS_ARE_TOLD) $(ACCESSES_ARE_TOLD)
+VARIANT_SRCS := verify/explore/yields.c verify/explore/accesses.c
