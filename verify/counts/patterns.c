@@ -262,12 +262,14 @@ const struct pattern patterns[] = {
     ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,
         12, 0.1, 12, 12),
     ROW("all-to-all-16", "the same", 16, 50000, all_to_all_64, 40, 0.1, 40, 50),
+    ROW("all-to-all-62", "the same", 62, 16384, all_to_all_64, 200, 0.5, 200, 250),
     ROW("all-to-all-4-mixed", "the same, 16-1039 bytes", 4, 200000, all_to_all_mixed, 80, 0.1, 80, 80),
     ROW("all-to-all-16-mixed", "the same", 16, 50000, all_to_all_mixed, 200, 0.2, 200, 220),
+    ROW("all-to-all-62-mixed", "the same", 62, 16384, all_to_all_mixed, 1000, 0.5, 1000, 1200),
     ROW("realloc", "blocks that grow by halves from 16 bytes to a MiB", 4, 20000, grow, 4000, 1000, 4500,
         3000),
     ROW("large", "8 random slots, 64 KiB to a MiB", 4, 10000, large, 11100, 2100, 20000, 10000),
-    ROW("short-threads", "threads that live for about 100 blocks", 4, 20000, lives, 250, 125, 450, 300),
+    ROW("short-threads", "threads that live for about 100 blocks", 4, 20000, lives, 250, 125, 600, 400),
 };
 const size_t pattern_count = sizeof patterns / sizeof patterns[0];
 
