@@ -121,6 +121,8 @@ static void count_step(const struct explore_step *step, enum tally_part part) {
         place_of(own->places, step->word, part)->changes++;
     } else if (step->kind == EXPLORE_STORE) {
         tally->stores++;
+        /* the way in; the way out is a release */
+        tally->slow_paths += step->address == &hak_thread.slow && step->order == memory_order_relaxed;
     } else if (step->kind == EXPLORE_TAKE) {
         tally->takes++;
         place_of(own->places, step->word, part)->takes++;
@@ -277,6 +279,7 @@ void tally_print_places(uint64_t units) {
     static struct place sum[PLACES];
     size_t count = places_sum(sum);
     double thousands = (double)units / 1000;
+    printf("    slow paths %.3f\n", (double)tally_sum().slow_paths / thousands);
     qsort(sum, count, sizeof *sum, by_weight);
     for (size_t i = 0; i < count; i++)
         printf("    %-10s %-36s %9.3f changes %9.3f takes %9.3f writes %9.3f reads\n",

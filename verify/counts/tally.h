@@ -24,6 +24,7 @@ struct tally {
     uint64_t changes;                                 /* atomic read-modify-writes, failed ones too */
     uint64_t exchanges;                               /* sequentially consistent stores: x86's xchg */
     uint64_t stores;                                  /* other atomic stores */
+    uint64_t slow_paths;                              /* entered */
     uint64_t takes;                                   /* locks taken; tried, too */
     uint64_t system_calls;                            /* for memory */
     uint64_t barriers;                                /* of all threads: membarrier(2) */
@@ -58,7 +59,7 @@ static inline uint64_t tally_locked(const struct tally *tally) {
 /* Lines that had to come, blocks' apart. */
 uint64_t tally_shared(const uint64_t counts[TALLY_PARTS]);
 
-/* A line for each word or part that was changed in one or that a line had to come for: per thousand units. */
+/* How many slow paths there were, and a line for each word or part that was changed in one or that a line had to come for: per thousand units. */
 void tally_print_places(uint64_t units);
 
 /* From here on every few steps another thread gets the processor: two processors do not interleave as many would. */

@@ -48,6 +48,10 @@ over() {
         [ "$(figure local-pairs $column)" = 0.000 ]
     done
     [ "$(figure local-pairs 3)" -eq 400000 ]
+    run -0 ./build.sh counts local-pairs local-slabs --places
+    printf '%s\n' "$output"
+    # There were none; and there are where slabs change hands.
+    [ "$(awk '$1 == "slow" { printf "%d ", ($3 > 5) }' <<<"$output")" = "0 1 " ]
 }
 
 @test "a block freed by another thread costs a sixteenth of a shared-line write and of a locked instruction, at most" {
