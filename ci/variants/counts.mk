@@ -1,5 +1,5 @@
-# counts: what threads do to each other's cache lines, counted (verify/counts/): each step and plain access of core/ is told, as
-# to the explorer, by real threads; needs clang.
+# counts: the real allocator with each step and plain access told, to count the cache lines that move; needs clang.
+# What is told is what the explorer gets, here from real threads (verify/counts/).
 CC := clang
 HAK_DEBUG := 0
 HAK_AUDIT := 0
