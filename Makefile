@@ -48,6 +48,10 @@ HAK_RECORD := 0
 CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
+# Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
+STEPS_ARE_TOLD := -include verify/explore/yields.h
+ACCESSES_ARE_TOLD := -fsanitize=thread \
+                     $(addprefix -mllvm -tsan-instrument-,atomics=0 func-entry-exit=0 memintrinsics=0)
 include ci/variants/$(VARIANT).mk
 
 $(foreach name,$(SWITCHES) BUILD_RELEASE_DEFAULT HAKMEM_FORCE_LIBC_ALLOC_BUILD $(CONSTANTS),\
@@ -135,6 +139,9 @@ FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard 
 # The explorer, in its variant only: core/'s steps are told by yields.c and accesses.c, which the library has.
 EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
                    $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
+
+# What threads do to shared cache lines, in its variant only, told as to the explorer.
+COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_faults.c $(wildcard verify/counts/*.c))
 
 # Finds the names in the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -315,6 +322,11 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork $(VARIANT_LDFLAGS) -static-libgcc
+
+$(OUT)/counts: $(COUNTS_PARTS) $(OUT)/libhakmem.a
+	$(call say,LD)
+	$(Q)$(CC) -pthread -o $@ $^ $(addprefix -Wl$(COMMA)--wrap=,pthread_atfork hak_lock_take hak_lock_try hak_lock_drop \
+	    hak_os_barrier) $(VARIANT_LDFLAGS)
 
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)

@@ -41,6 +41,9 @@ usage: ./build.sh COMMAND
   explore [SCENARIO...]   every interleaving of a few threads on core/'s own code, up to 2 preemptions, and what goes wrong
                           in one; `explore --list` names the scenarios, `explore --help` tells of random walks, weak
                           memory and the replay of one schedule
+  counts [PATTERN...] [--places]
+                          counts what threads do to each other's cache lines: locks, atomic operations and lines that move, by
+                          pattern; fails if one is over its budget; `counts --list` names the patterns
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
                           does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
                           --variant record -- PROGRAM` records one
@@ -259,6 +262,11 @@ explore)
     "$root/ci/install.sh" build explore
     build explore "out/explore/explore"
     exec "$root/out/explore/explore" "$@"
+    ;;
+counts)
+    "$root/ci/install.sh" build counts
+    build counts "out/counts/counts"
+    exec "$root/out/counts/counts" "$@"
     ;;
 mutants)
     "$root/ci/install.sh" build test golden seeded mutants

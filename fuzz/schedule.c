@@ -106,7 +106,7 @@ static void run_thread(void) {
         op_run(&ops[op]);
         threads[thread].op = NONE;
         tell_busy();
-        explore_yield(EXPLORE_SYSTEM, &between, sizeof between, memory_order_relaxed);
+        explore_yield(EXPLORE_SYSTEM, NULL, &between, sizeof between, memory_order_relaxed);
     }
 }
 

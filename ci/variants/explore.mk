@@ -9,7 +9,5 @@ HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer
 VARIANT_LDFLAGS :=
 VARIANT_INCLUDE := -include fuzz/thread.h
-# The calls for plain accesses are ThreadSanitizer's, and go to accesses.c.
-VARIANT_CORE_CFLAGS := -include fuzz/sections.h -include verify/explore/yields.h -fsanitize=thread \
-    $(addprefix -mllvm -tsan-instrument-,atomics=0 func-entry-exit=0 memintrinsics=0)
+VARIANT_CORE_CFLAGS := -include fuzz/sections.h $(STEPS_ARE_TOLD) $(ACCESSES_ARE_TOLD)
 VARIANT_SRCS := $(AUDIT_SRCS) verify/explore/yields.c fuzz/thread.c verify/explore/accesses.c

@@ -12,7 +12,7 @@ VARIANT_INCLUDE := -include fuzz/thread.h
 # Comparisons of the allocator say nothing to the fuzzer, and tracing them costs more than all else; the audit is not what
 # is to be covered.
 VARIANT_FUZZ_CFLAGS := -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp
-VARIANT_CORE_CFLAGS := $(VARIANT_FUZZ_CFLAGS) -include fuzz/sections.h -include verify/explore/yields.h
+VARIANT_CORE_CFLAGS := $(VARIANT_FUZZ_CFLAGS) -include fuzz/sections.h $(STEPS_ARE_TOLD)
 # The audit looks at the whole heap after each batch: half of an input's time.
 VARIANT_VERIFY_CFLAGS := -O2 -fno-sanitize=address,undefined
 VARIANT_SRCS := $(AUDIT_SRCS) verify/explore/yields.c fuzz/thread.c

@@ -13,7 +13,7 @@ static bool reserved_is_free;
 
 /* One word for all calls: what the system does for two of them may depend on their order. */
 static void system_step(void) {
-    explore_yield(EXPLORE_SYSTEM, &original, sizeof original, memory_order_seq_cst);
+    explore_yield(EXPLORE_SYSTEM, NULL, &original, sizeof original, memory_order_seq_cst);
 }
 
 static void *step_reserve(size_t bytes) {

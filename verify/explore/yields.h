@@ -1,5 +1,5 @@
-/* Included before each file of core/ in the variants explore and fuzz (clang only): each of its atomic operations first
- * tells explore_yield what it is about to do. The operation itself stays what it was. */
+/* Included before each file of core/ in the variants explore, fuzz and counts (clang only): each of its atomic operations
+ * first tells explore_yield what it is about to do. The operation itself stays what it was. */
 #ifndef HAK_EXPLORE_YIELDS_H
 #define HAK_EXPLORE_YIELDS_H
 
@@ -20,6 +20,7 @@ enum explore_kind {
 /* What a thread is about to do. */
 struct explore_step {
     enum explore_kind kind;
+    const char *word; /* as core/ writes it, such as &slab->remote; NULL: no word of core/ */
     const volatile void *address;
     size_t size;
     int order;            /* memory_order_* */
@@ -27,16 +28,17 @@ struct explore_step {
     const void *expected; /* NULL: no compare-exchange */
 };
 
-/* Called before each step while a schedule runs (scheduler.h), and by core/'s plain accesses in the variant explore. Both
- * are NULL otherwise. */
+/* Called before each step while a schedule runs (scheduler.h), and by core/'s plain accesses in the variant explore; in the
+ * variant counts both by several threads at once (verify/counts/tally.h). NULL otherwise. */
 extern void (*explore_step_hook)(struct explore_step *step);
 extern void (*explore_access_hook)(void *address, size_t size, bool is_write);
 
-void explore_yield(enum explore_kind kind, const volatile void *address, size_t size, int order);
-void explore_yield_compare(const volatile void *address, size_t size, const void *expected, int order,
-                           int failure);
+void explore_yield(enum explore_kind kind, const char *word, const volatile void *address, size_t size,
+                   int order);
+void explore_yield_compare(const char *word, const volatile void *address, size_t size, const void *expected,
+                           int order, int failure);
 
-#define EXPLORE_YIELD(kind, object, order) explore_yield((kind), (object), sizeof *(object), (order))
+#define EXPLORE_YIELD(kind, object, order) explore_yield((kind), #object, (object), sizeof *(object), (order))
 
 #undef atomic_load_explicit
 #define atomic_load_explicit(object, order)                                                                  \
@@ -60,7 +62,7 @@ void explore_yield_compare(const volatile void *address, size_t size, const void
 
 #undef atomic_compare_exchange_strong_explicit
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure)                   \
-    (explore_yield_compare((object), sizeof *(object), (expected), (success), (failure)),                    \
+    (explore_yield_compare(#object, (object), sizeof *(object), (expected), (success), (failure)),           \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
 /* Strong: whether a weak one fails must not be left to chance. */

@@ -1,0 +1,12 @@
+# counts: the real allocator with each step and plain access told, to count the cache lines that move; needs clang.
+# What is told is what the explorer gets, here from real threads (verify/counts/).
+CC := clang
+HAK_DEBUG := 0
+HAK_AUDIT := 0
+HAK_LIBC_NAMES := 0
+HAK_ASAN := 0
+HAK_VALGRIND := 0
+VARIANT_CFLAGS := -O1 -g
+VARIANT_LDFLAGS :=
+VARIANT_CORE_CFLAGS := $(STEPS_ARE_TOLD) $(ACCESSES_ARE_TOLD)
+VARIANT_SRCS := verify/explore/yields.c verify/explore/accesses.c
