@@ -90,7 +90,7 @@ static struct hak_heap *pool_take_rich(void) {
 
 static void pool_put(struct hak_heap *heap) {
     hak_home_set_ruler(&heap->home, NULL);
-    heap->ruled = NULL;
+    heap->ruled = heap->ruled_near = NULL;
     hak_lock_take(&heaps.lock);
     heap->pool_next = heaps.pool;
     heaps.pool = heap;
@@ -208,6 +208,7 @@ struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
 
 void hak_heap_release_ruled(struct hak_heap *heap) {
     struct hak_heap **link = &heap->ruled;
+    heap->ruled_near = NULL;
     while (*link != NULL) {
         struct hak_heap *ruled = *link;
         HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));

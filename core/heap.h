@@ -40,6 +40,7 @@ struct hak_heap {
             uint32_t superslabs;           /* owned, open or not */
             struct hak_pool_arena arena;
             struct hak_heap *ruled;       /* next heap that the same thread rules */
+            struct hak_heap *ruled_near;  /* of those the one to look at next; NULL: the first */
             struct hak_heap *pool_next;   /* next heap in the pool; its links are under the heaps' lock */
             struct hak_heap *all_next;    /* next of all heaps that were ever made */
             struct hak_heap *seized_next; /* next that is seized; under the seizers' lock */

@@ -110,38 +110,89 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
     if (slab->state == HAK_SLAB_FULL) hak_heap_partial_push(home_heap, slab);
 }
 
+static void collect_home(struct hak_heap *heap, const struct hak_policy *policy) {
+    struct hak_slab *slab = hak_home_take_notified(&heap->home);
+    while (slab != NULL) {
+        struct hak_slab *next = slab->notify_next; /* read first: a collected slab may cease to exist */
+        HAK_CHECK(slab->home == &heap->home);
+        collect_slab(heap, slab, policy);
+        slab = next;
+    }
+}
+
 void hak_collect(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
         HAK_ASSERT(hak_home_ruled_by(&each->home, heap));
-        struct hak_slab *slab = hak_home_take_notified(&each->home);
-        while (slab != NULL) {
-            struct hak_slab *next = slab->notify_next; /* read first: a collected slab may cease to exist */
-            HAK_CHECK(slab->home == &each->home);
-            collect_slab(each, slab, policy);
-            slab = next;
-        }
+        collect_home(each, policy);
     }
 }
 
 /* ---- refill ------------------------------------------------------------------------------------------ */
 
-static struct hak_slab *partial_pop(struct hak_heap *heap, unsigned bin) {
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
-        struct hak_slab *slab = each->classes[bin].partial;
-        if (slab == NULL) continue;
-        hak_heap_partial_remove(each, slab);
-        return slab;
-    }
-    return NULL;
+static struct hak_slab *partial_take(struct hak_heap *heap, unsigned bin) {
+    struct hak_slab *slab = heap->classes[bin].partial;
+    if (slab != NULL) hak_heap_partial_remove(heap, slab);
+    return slab;
 }
 
-static struct hak_slab *new_slab(struct hak_heap *heap, unsigned bin) {
+#define RULED_NEAR 8u /* ruled heaps looked at for each slab, in turn: a thread may rule hundreds */
+
+/* A slab with free blocks, or else a new one, in the thread's own heap or in one of the next few that it rules. */
+static struct hak_slab *near_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    struct hak_heap *first = heap->ruled_near != NULL ? heap->ruled_near : heap->ruled;
+    struct hak_heap *each = heap, *next = first;
+    for (unsigned tried = 0; each != NULL && tried <= RULED_NEAR; tried++) {
+        HAK_ASSERT(hak_home_ruled_by(&each->home, heap));
+        if (!policy->p0_no_drain) collect_home(each, policy);
+        struct hak_slab *slab = partial_take(each, bin);
+        if (slab != NULL) return slab;
+        each = next;
+        if (next != NULL) next = next->ruled;
+    }
+    heap->ruled_near = each;
+    struct hak_slab *slab = hak_heap_new_slab(heap, bin);
+    for (next = first; slab == NULL && next != each; next = next->ruled)
+        slab = hak_heap_new_slab(next, bin);
+    return slab;
+}
+
+static struct hak_slab *slab_of(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    collect_home(heap, policy);
+    struct hak_slab *slab = partial_take(heap, bin);
+    return slab != NULL ? slab : hak_heap_new_slab(heap, bin);
+}
+
+/* Of a heap that the thread comes to rule; a few at a time. */
+static struct hak_slab *adopted_slab(struct hak_heap *heap, unsigned bin, uint32_t most,
+                                     const struct hak_policy *policy) {
+    struct hak_slab *slab = NULL;
+    for (uint32_t tried = 0; slab == NULL && tried < most; tried++) {
+        struct hak_heap *adopted = hak_heap_adopt(heap);
+        if (adopted == NULL) return NULL;
+        slab = slab_of(adopted, bin, policy);
+    }
+    return slab;
+}
+
+/* There is no more memory: of any heap that the thread rules, or can come to rule. */
+HAK_COLD static struct hak_slab *far_slab(struct hak_heap *heap, unsigned bin,
+                                          const struct hak_policy *policy) {
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
-        struct hak_slab *slab = hak_heap_new_slab(each, bin);
+        struct hak_slab *slab = slab_of(each, bin, policy);
         if (slab != NULL) return slab;
     }
-    return NULL;
+    return adopted_slab(heap, bin, UINT32_MAX, policy);
+}
+
+static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    struct hak_slab *slab = near_slab(heap, bin, policy);
+    if (slab != NULL) return slab;
+    hak_heap_release_ruled(heap);
+    slab = adopted_slab(heap, bin, RULED_NEAR, policy);
+    if (slab == NULL)
+        slab = hak_heap_grow(heap, bin) ? hak_heap_new_slab(heap, bin) : far_slab(heap, bin, policy);
+    return slab;
 }
 
 /* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it
@@ -153,21 +204,7 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
         class->current->state = HAK_SLAB_FULL;
         class->current = NULL;
     }
-    if (!policy->p0_no_drain) hak_collect(heap);
-    struct hak_slab *slab = partial_pop(heap, bin);
-    if (slab == NULL) slab = new_slab(heap, bin);
-    if (slab == NULL && policy->p0_no_drain) {
-        hak_collect(heap);
-        slab = partial_pop(heap, bin);
-        if (slab == NULL) slab = new_slab(heap, bin);
-    }
-    if (slab == NULL) hak_heap_release_ruled(heap);
-    while (slab == NULL && hak_heap_adopt(heap) != NULL) {
-        hak_collect(heap);
-        slab = partial_pop(heap, bin);
-        if (slab == NULL) slab = new_slab(heap, bin);
-    }
-    if (slab == NULL && hak_heap_grow(heap, bin)) slab = new_slab(heap, bin);
+    struct hak_slab *slab = find_slab(heap, bin, policy);
     if (slab == NULL) return false;
     slab->state = HAK_SLAB_CURRENT;
     class->current = slab;

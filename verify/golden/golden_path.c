@@ -80,6 +80,36 @@ static void remote_end(pthread_t thread) {
     pthread_join(thread, NULL);
 }
 
+/* As many threads as that have heaps at once and leave a block in each; the main thread then takes them all over, for none
+ * has room for a pool block. */
+enum { HEAPS = 200 };
+
+static pthread_barrier_t all_have_heaps;
+
+static void *leave_block(void *unused) {
+    if (malloc(64) == NULL) fail("no block");
+    pthread_barrier_wait(&all_have_heaps);
+    return unused;
+}
+
+static void rule_heaps(void) {
+    static pthread_t threads[HEAPS];
+    pthread_barrier_init(&all_have_heaps, NULL, HEAPS);
+    for (int i = 0; i < HEAPS; i++)
+        if (pthread_create(&threads[i], NULL, leave_block, NULL) != 0) fail("no thread");
+    for (int i = 0; i < HEAPS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 100; i++)
+        if (malloc(40000) == NULL) fail("no block");
+}
+
+static void many_ruling(size_t size) {
+    static int rules;
+    if (!rules) rule_heaps();
+    rules = 1;
+    many(size);
+}
+
 static const struct path {
     const char *name;
     void (*round)(size_t size);
@@ -96,6 +126,8 @@ static const struct path {
     {"pair-40000", pair, 40000},
     {"pair-100KiB", pair, 102400},
     {"refill-flush-64", many, 64},
+    {"refill-flush-6000", many, 6000},
+    {"refill-flush-6000-of-200-heaps", many_ruling, 6000},
     {"remote-64", remote, 64},
     {"realloc-same-class", realloc_within_class, 1000},
     {"calloc-100", calloc_pair, 100},
