@@ -11,9 +11,7 @@ struct area {
 
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
-_Atomic uintptr_t hak_range_base = HAK_RANGE_NONE;
-_Atomic uint64_t hak_range_limit;
-struct hak_range hak_range;
+struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
 static struct {
     struct hak_lock lock;
@@ -120,7 +118,7 @@ static bool heap_commit(uint32_t granules) {
     }
     HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
     kinds_begin(before, range.heap.committed >> HAK_GRANULE_SHIFT);
-    atomic_store_explicit(&hak_range_limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
+    atomic_store_explicit(&hak_range.limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
     return true;
 }
 
@@ -147,13 +145,13 @@ bool hak_range_init(void) {
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
     range.top = 1;
-    hak_hook_atomic(&hak_range_limit, sizeof hak_range_limit);
+    hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
-    hak_hook_atomic(&hak_range_base, sizeof hak_range_base);
+    hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     /* before there is a limit */
-    atomic_store_explicit(&hak_range_base, start + HAK_GRANULE, memory_order_relaxed);
+    atomic_store_explicit(&hak_range.base, start + HAK_GRANULE, memory_order_relaxed);
     if (!heap_commit(2)) {
-        atomic_store_explicit(&hak_range_base, HAK_RANGE_NONE, memory_order_relaxed);
+        atomic_store_explicit(&hak_range.base, HAK_RANGE_NONE, memory_order_relaxed);
         range.slots.committed = range.records.committed = range.heap.committed = 0;
         hak_os.release(reserved, bytes);
         return false;

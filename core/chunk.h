@@ -1,7 +1,7 @@
 /* The reserved range: one stretch of address space that holds every block, with the slot table before it.
  *
  *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ... ]
- *                                                       ^ start    ^ hak_range_base
+ *                                                       ^ start    ^ hak_range.base
  *
  * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
  * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
@@ -20,45 +20,44 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
  * before the other. */
 #define HAK_RANGE_NONE ((uintptr_t)1 << 63)
 
-/* Read on every malloc and free, each as an operand of one instruction. */
-extern HAK_HIDDEN _Atomic uintptr_t
-    hak_range_base; /* address of granule 1; HAK_RANGE_NONE until there is a range */
-extern HAK_HIDDEN _Atomic uint64_t
-    hak_range_limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
-
+/* The first two are read on every malloc and free, each as an operand of one instruction. In this cache line nothing else is
+ * written once there is a range. */
 struct hak_range {
-    uintptr_t start;   /* address of granule 0 */
-    uintptr_t slots;   /* address of granule 0's slot */
-    uint32_t granules; /* reserved */
+    _Alignas(64) _Atomic uintptr_t base; /* address of granule 1; HAK_RANGE_NONE until there is a range */
+    _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
+    uintptr_t start;        /* address of granule 0 */
+    uintptr_t slots;        /* address of granule 0's slot */
+    uint32_t granules;      /* reserved */
 };
+_Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
 extern HAK_HIDDEN struct hak_range hak_range;
 
-/* ptr - hak_range_base, and offset < hak_range_limit, which other threads raise. An aligned load is atomic on x86-64, also
+/* ptr - hak_range.base, and offset < hak_range.limit, which other threads raise. An aligned load is atomic on x86-64, also
  * as an operand of a subtraction or comparison, which the compiler would not use for an atomic variable. */
 #if defined(__x86_64__)
 HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
     uintptr_t distance = (uintptr_t)ptr;
-    __asm__("subq %1, %0" : "+r"(distance) : "m"(hak_range_base) : "cc");
+    __asm__("subq %1, %0" : "+r"(distance) : "m"(hak_range.base) : "cc");
     return distance;
 }
 
 HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
     bool below;
-    __asm__("cmpq %2, %1" : "=@ccb"(below) : "r"(offset), "m"(hak_range_limit));
+    __asm__("cmpq %2, %1" : "=@ccb"(below) : "r"(offset), "m"(hak_range.limit));
     return below;
 }
 #else
 HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
-    return (uintptr_t)ptr - atomic_load_explicit(&hak_range_base, memory_order_relaxed);
+    return (uintptr_t)ptr - atomic_load_explicit(&hak_range.base, memory_order_relaxed);
 }
 
 HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
-    return offset < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+    return offset < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
 }
 #endif
 
 /* For a pointer into the range that is 16-byte aligned: its distance from base in units of 16. Anything else
- * gives a number that is not below hak_range_limit, for the low bits become the high ones. */
+ * gives a number that is not below hak_range.limit, for the low bits become the high ones. */
 HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
     uint64_t offset = hak_range_distance(ptr);
     return offset >> 4 | offset << 60;
@@ -76,7 +75,7 @@ static inline struct hak_block *hak_block_next(const struct hak_block *block) {
 }
 
 static inline bool hak_range_is_there(void) {
-    return atomic_load_explicit(&hak_range_base, memory_order_relaxed) != HAK_RANGE_NONE;
+    return atomic_load_explicit(&hak_range.base, memory_order_relaxed) != HAK_RANGE_NONE;
 }
 
 static inline uint32_t hak_granule_of(const void *ptr) {

@@ -117,8 +117,8 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr, co
 
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
     struct hak_text line;
-    uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
-    uintptr_t base = atomic_load_explicit(&hak_range_base, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
+    uintptr_t base = atomic_load_explicit(&hak_range.base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", not in hakmem's range ");
@@ -181,7 +181,7 @@ _Noreturn static void report_misaligned(const char *operation, const void *ptr, 
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     uintptr_t address = (uintptr_t)ptr;
-    uint64_t bytes = atomic_load_explicit(&hak_range_limit, memory_order_relaxed) << 4;
+    uint64_t bytes = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
     if (!hak_range_is_there() || hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     const struct hak_slab *slab = hak_slab_find(ptr);
@@ -204,7 +204,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
         uintptr_t offset = hak_range_distance(block);
-        bool inside = offset >> 4 < atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+        bool inside = offset >> 4 < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
         hak_text_add(&line, inside ? ", misaligned" : ", not in hakmem's range");
         block = NULL;
     } else {

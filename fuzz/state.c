@@ -135,7 +135,7 @@ static void restore(const struct saved *saved) {
 }
 
 static size_t committed(void) {
-    return (atomic_load(&hak_range_limit) << 4) + HAK_GRANULE;
+    return (atomic_load(&hak_range.limit) << 4) + HAK_GRANULE;
 }
 
 static size_t records_bytes(size_t bytes) {

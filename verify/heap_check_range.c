@@ -16,7 +16,7 @@ struct tiling {
 
 bool hak_check_bounds(struct check *check) {
     struct hak_range_state state = hak_range_state();
-    uint64_t limit = atomic_load_explicit(&hak_range_limit, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
     size_t granules = state.committed >> HAK_GRANULE_SHIFT;
     equal(check, "the range's limit = what is committed", limit, (state.committed - HAK_GRANULE) >> 4, NULL);
     size_t faults = check->result->faults;

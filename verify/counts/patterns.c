@@ -256,7 +256,7 @@ const struct pattern patterns[] = {
      .rounds = 1048576,
      .purge_delay_ms = 100,
      .work = idle,
-     .budget = {6000, 1500, 45000, 45000}},
+     .budget = {6000, 4000, 90000, 90000}},
     ROW("one-way-64", "one thread allocates, another frees", 2, 500000, one_way_64, 8, 0.1, 8, 8),
     ROW("one-way-1000", "the same", 2, 200000, one_way_1000, SIXTEENTH, 0.1, SIXTEENTH, SIXTEENTH),
     ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,
@@ -264,11 +264,11 @@ const struct pattern patterns[] = {
     ROW("all-to-all-16", "the same", 16, 50000, all_to_all_64, 40, 0.1, 40, 50),
     ROW("all-to-all-62", "the same", 62, 16384, all_to_all_64, 200, 0.5, 200, 250),
     ROW("all-to-all-4-mixed", "the same, 16-1039 bytes", 4, 200000, all_to_all_mixed, 80, 0.1, 80, 80),
-    ROW("all-to-all-16-mixed", "the same", 16, 50000, all_to_all_mixed, 200, 0.2, 200, 220),
+    ROW("all-to-all-16-mixed", "the same", 16, 50000, all_to_all_mixed, 250, 0.2, 300, 400),
     ROW("all-to-all-62-mixed", "the same", 62, 16384, all_to_all_mixed, 1000, 0.5, 1000, 1200),
     ROW("realloc", "blocks that grow by halves from 16 bytes to a MiB", 4, 20000, grow, 4000, 1000, 4500,
         3000),
-    ROW("large", "8 random slots, 64 KiB to a MiB", 4, 10000, large, 11100, 2100, 20000, 10000),
+    ROW("large", "8 random slots, 64 KiB to a MiB", 4, 10000, large, 11100, 2100, 40000, 30000),
     ROW("short-threads", "threads that live for about 100 blocks", 4, 20000, lives, 250, 125, 600, 400),
 };
 const size_t pattern_count = sizeof patterns / sizeof patterns[0];

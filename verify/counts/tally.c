@@ -214,8 +214,8 @@ void tally_add_blocks(uint64_t blocks) {
 
 void tally_call(void) {
     if (own == NULL) return;
-    access_part("hak_range_base", TALLY_STATIC, (uintptr_t)&hak_range_base, false);
-    access_part("hak_range_limit", TALLY_STATIC, (uintptr_t)&hak_range_limit, false);
+    access_part("hak_range.base", TALLY_STATIC, (uintptr_t)&hak_range.base, false);
+    access_part("hak_range.limit", TALLY_STATIC, (uintptr_t)&hak_range.limit, false);
 }
 
 void tally_touch(const void *block, size_t bytes) {

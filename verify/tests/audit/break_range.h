@@ -68,7 +68,7 @@ static void records_too_short(void) {
 }
 
 static void limit_too_low(void) {
-    atomic_store(&hak_range_limit, atomic_load(&hak_range_limit) - 1);
+    atomic_store(&hak_range.limit, atomic_load(&hak_range.limit) - 1);
 }
 
 static void no_memory_for_the_check(void) {

@@ -24,15 +24,15 @@ static void interior(void) {
 }
 
 static void range_end(void) {
-    uint64_t limit = atomic_load(&hak_range_limit);
-    hak_free((char *)hak_range_base + (limit << 4) - 16);
+    uint64_t limit = atomic_load(&hak_range.limit);
+    hak_free((char *)hak_range.base + (limit << 4) - 16);
 }
 
 /* The message has the range that this line has. */
 static void outside(void) {
     hak_free(hak_malloc(100000));
-    uintptr_t base = atomic_load(&hak_range_base);
-    printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range_limit) << 4)));
+    uintptr_t base = atomic_load(&hak_range.base);
+    printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range.limit) << 4)));
     fflush(stdout);
     hak_free((void *)(uintptr_t)16);
 }

@@ -5,7 +5,7 @@
 #include "several_threads.h"
 
 static size_t more_than_there_is(void) {
-    return (size_t)(atomic_load(&hak_range_limit) << 4) + ((size_t)64 << 20);
+    return (size_t)(atomic_load(&hak_range.limit) << 4) + ((size_t)64 << 20);
 }
 
 static void out_of_memory(size_t first, bool for_ever) {
@@ -122,11 +122,11 @@ static void free_large_twice(void) {
 
 static void free_uncommitted(void) {
     quietly();
-    uint64_t limit = atomic_load(&hak_range_limit);
+    uint64_t limit = atomic_load(&hak_range.limit);
     hak_os_faults_begin(0, true);
     hak_free(hak_malloc((limit << 4) + ((size_t)1 << 31)));
     hak_os_faults_end();
-    hak_free(test_opaque_pointer((char *)hak_range_base + (limit << 4) + ((size_t)1 << 30)));
+    hak_free(test_opaque_pointer((char *)hak_range.base + (limit << 4) + ((size_t)1 << 30)));
 }
 
 /* Errors of the program are named before the program dies. */
