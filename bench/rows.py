@@ -62,6 +62,7 @@ ROWS = [
     make("threads", "all_to_all 16 threads", "bench_all_to_all 16 {}", 400_000),
     make("threads", "mixed 2 threads", "bench_mid_large_mt 2 {} 2048 42 16 1039", 16_000_000),
     make("threads", "mixed 64 threads", "bench_mid_large_mt 64 {} 2048 42 16 1039", 500_000),
+    make("threads", "mixed 64 threads, as many blocks", "bench_mid_large_mt 64 {} 64 42 16 1039", 500_000),
     make("threads", "short threads", "bench_short_threads {} 2 200 0", 8000, least=4),
     make("threads", "short threads, blocks outlive them", "bench_short_threads {} 2 200 16", 10_000, least=4),
 

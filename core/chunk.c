@@ -165,7 +165,10 @@ static void run_insert(uint32_t first, uint32_t count) {
     unsigned bin = hak_run_list_of(count);
     uint32_t next = range.lists[bin];
     struct hak_free_run *run = run_at(first);
-    *run = (struct hak_free_run){.first = first, .count = count, .next = next};
+    run->first = first; /* not the kind, which others may look at */
+    run->count = count;
+    run->next = next;
+    run->prev = 0;
     if (next != 0) run_at(next)->prev = first;
     range.lists[bin] = first;
     range.nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);

@@ -115,6 +115,7 @@ static struct hak_heap *heap_obtain(void) {
 
 struct hak_heap *hak_heap_begin_thread(void) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_none);
+    if (hak_os_thread_ends()) return (struct hak_heap *)(uintptr_t)&hak_heap_gone;
     struct hak_heap *heap = heap_obtain();
     if (heap == NULL) return NULL;
     hak_hook_atomic(&HAK_THREAD, sizeof HAK_THREAD);

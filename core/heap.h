@@ -154,7 +154,8 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
     return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
 }
 
-/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory. */
+/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone: the thread's end is too far
+ * for that. */
 struct hak_heap *hak_heap_begin_thread(void);
 
 /* A heap for one operation of a thread that has none any more, and its return. */

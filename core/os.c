@@ -1,6 +1,7 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -139,6 +140,16 @@ void hak_os_wake(_Atomic uint32_t *word) {
 
 int hak_os_thread_id(void) {
     return (int)syscall(SYS_gettid);
+}
+
+#define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
+
+bool hak_os_thread_ends(void) {
+    uint64_t blocked = 0;
+    int saved = errno;
+    bool is_known = syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &blocked, sizeof blocked) == 0;
+    errno = saved;
+    return is_known && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
 
 bool hak_os_is_secure(void) {

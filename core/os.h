@@ -52,6 +52,11 @@ void hak_os_wake(_Atomic uint32_t *word);
 /* The kernel's number of the calling thread. */
 int hak_os_thread_id(void);
 
+/* True if the calling thread is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
+ * has blocked all signals then, also the one of its own that pthread_sigmask(3) never blocks. False where that is not
+ * known. */
+bool hak_os_thread_ends(void);
+
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
 

@@ -57,11 +57,9 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
 
 /* Allocation of any kind by a thread in any state. */
 static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool zero) {
+    if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     bool borrowed = heap == &hak_heap_gone;
-    if (borrowed)
-        heap = hak_heap_borrow();
-    else if (heap == &hak_heap_none)
-        heap = hak_heap_begin_thread();
+    if (borrowed) heap = hak_heap_borrow();
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, zero);

@@ -16,12 +16,12 @@ static const struct phase {
     const char *name;
     void (*run)(void);
 } phases[] = {
-    {"single", phase_single},       {"batch", phase_batch},   {"recycle", phase_recycle},
-    {"zero", phase_zero},           {"resize", phase_resize}, {"bigcache", phase_bigcache},
-    {"policy", phase_policy},       {"trim", phase_trim},     {"impossible", phase_impossible},
-    {"remote", phase_remote},       {"ring", phase_ring},     {"exits", phase_exits},
-    {"free_only", phase_free_only}, {"mixed", phase_mixed},   {"no_memory", phase_no_memory},
-    {"errors", phase_errors},       {"fork", phase_fork},
+    {"single", phase_single},       {"batch", phase_batch},         {"recycle", phase_recycle},
+    {"zero", phase_zero},           {"resize", phase_resize},       {"bigcache", phase_bigcache},
+    {"policy", phase_policy},       {"trim", phase_trim},           {"impossible", phase_impossible},
+    {"remote", phase_remote},       {"ring", phase_ring},           {"exits", phase_exits},
+    {"silent", phase_silent},       {"free_only", phase_free_only}, {"mixed", phase_mixed},
+    {"no_memory", phase_no_memory}, {"errors", phase_errors},       {"fork", phase_fork},
 };
 
 static void *warm_body(void *unused) {

@@ -130,6 +130,32 @@ static void phase_exits(void) {
     pthread_key_delete(late_key);
 }
 
+#define SILENT 24
+static _Atomic int silent_round;
+
+static void *silent_body(void *round) {
+    while (atomic_load(&silent_round) <= (int)(intptr_t)round)
+        usleep(100);
+    return NULL;
+}
+
+/* Threads that never allocate; when the last of their destructors has run, they free what libc had for others' stacks. */
+static void phase_silent(void) {
+    pthread_attr_t detached;
+    pthread_t thread;
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, (size_t)8 << 20); /* libc keeps five */
+    for (intptr_t round = 0; round < 3; round++) {
+        for (int i = 0; i < SILENT; i++)
+            EXPECT(pthread_create(&thread, &detached, silent_body, (void *)round) == 0, "pthread_create");
+        atomic_fetch_add(&silent_round, 1);
+        usleep(20000); /* they end */
+        hak_malloc_trim(0);
+    }
+    pthread_attr_destroy(&detached);
+}
+
 /* One thread allocates, the other only ever frees: memory stays bounded. */
 #define FREE_ONLY_BLOCKS 10000
 #define FREE_ONLY_ROUNDS 25
