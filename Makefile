@@ -321,7 +321,8 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
 
 $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
 	$(call say,LD)
-	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork $(VARIANT_LDFLAGS) -static-libgcc
+	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork -Wl,--wrap=hak_os_thread_ends $(VARIANT_LDFLAGS) \
+	    -static-libgcc
 
 $(OUT)/counts: $(COUNTS_PARTS) $(OUT)/libhakmem.a
 	$(call say,LD)

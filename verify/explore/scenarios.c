@@ -162,6 +162,30 @@ static void thread_ends(void) {
     fuzz_thread_teardown();
 }
 
+/* The thread that is in the last part of its end, where no destructor runs any more. */
+static const struct hak_thread *in_last_part;
+
+bool __wrap_hak_os_thread_ends(void);
+
+bool __wrap_hak_os_thread_ends(void) {
+    return in_last_part == &HAK_THREAD;
+}
+
+/* Thread 2 has never allocated. */
+static void silent_thread(void) {
+    threads_have_heaps(2);
+    in_last_part = NULL;
+    block_take(0, POOL_SIZE);
+    block_take(1, POOL_SIZE);
+}
+
+/* Its memory becomes another thread's, who has no heap yet. */
+static void free_and_vanish(void) {
+    in_last_part = &HAK_THREAD;
+    block_give(0);
+    hak_thread_heap_set(&hak_heap_none);
+}
+
 static void end_and_free_first_two(void) {
     fuzz_thread_teardown();
     block_give(0);
@@ -486,6 +510,10 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a thread trims the heaps of ended threads while a new one wants a heap and another frees",
      .begin = thread_1_left,
      .bodies = {trim_idle, thread_begins, free_first_two}},
+    {.name = "ends-unseen",
+     .text = "a thread that never allocated frees in the last part of its end while another trims",
+     .begin = silent_thread,
+     .bodies = {trim, NULL, free_and_vanish}},
     {.name = "realloc",
      .text = "a thread moves another's block while its owner collects",
      .begin = full_slab,
