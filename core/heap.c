@@ -209,13 +209,13 @@ struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
 
 void hak_heap_release_ruled(struct hak_heap *heap) {
     struct hak_heap **link = &heap->ruled;
-    heap->ruled_near = NULL;
     while (*link != NULL) {
         struct hak_heap *ruled = *link;
         HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
         release_empty(ruled);
         if (ruled->superslabs == 0) {
             *link = ruled->ruled;
+            if (heap->ruled_near == ruled) heap->ruled_near = ruled->ruled;
             pool_put(ruled);
         } else {
             link = &ruled->ruled;

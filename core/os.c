@@ -1,10 +1,10 @@
 #include "core/os.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -144,8 +144,10 @@ int hak_os_thread_id(void) {
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
 
+/* The first thread may have inherited what is blocked, and does not end so. */
 bool hak_os_thread_ends(void) {
     uint64_t blocked = 0;
+    if (hak_os_thread_id() == getpid()) return false;
     int saved = errno;
     bool is_known = syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &blocked, sizeof blocked) == 0;
     errno = saved;

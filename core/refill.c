@@ -175,24 +175,25 @@ static struct hak_slab *adopted_slab(struct hak_heap *heap, unsigned bin, uint32
     return slab;
 }
 
-/* There is no more memory: of any heap that the thread rules, or can come to rule. */
-HAK_COLD static struct hak_slab *far_slab(struct hak_heap *heap, unsigned bin,
-                                          const struct hak_policy *policy) {
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
-        struct hak_slab *slab = slab_of(each, bin, policy);
-        if (slab != NULL) return slab;
-    }
-    return adopted_slab(heap, bin, UINT32_MAX, policy);
+/* Of any heap that the thread rules. */
+HAK_COLD static struct hak_slab *ruled_slab(struct hak_heap *heap, unsigned bin,
+                                            const struct hak_policy *policy) {
+    struct hak_slab *slab = NULL;
+    for (struct hak_heap *each = heap; each != NULL && slab == NULL; each = each->ruled)
+        slab = slab_of(each, bin, policy);
+    return slab;
 }
 
 static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_slab *slab = near_slab(heap, bin, policy);
+    if (slab == NULL && policy->p0_no_drain) slab = ruled_slab(heap, bin, policy);
     if (slab != NULL) return slab;
     hak_heap_release_ruled(heap);
     slab = adopted_slab(heap, bin, RULED_NEAR, policy);
-    if (slab == NULL)
-        slab = hak_heap_grow(heap, bin) ? hak_heap_new_slab(heap, bin) : far_slab(heap, bin, policy);
-    return slab;
+    if (slab != NULL) return slab;
+    if (hak_heap_grow(heap, bin)) return hak_heap_new_slab(heap, bin);
+    slab = ruled_slab(heap, bin, policy); /* there is no more memory */
+    return slab != NULL ? slab : adopted_slab(heap, bin, UINT32_MAX, policy);
 }
 
 /* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it

@@ -131,12 +131,12 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
 static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t run) {
     if (large->first < run || granule < large->first || granule - large->first >= large->granules)
         return false;
-    return hak_range_has(large->user) &&
-           hak_header_of(large->user) == (HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
+    const void *user = *(const void *const volatile *)&large->user; /* once: it may change */
+    return hak_range_has(user) && hak_header_of(user) == (HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
 }
 
-/* Of a cached run, which several freed blocks may have become: the one that was there. Its record and its header stay as they
- * were until another block has the place. */
+/* Of a cached run, which several freed blocks may have become: the one that was there. Its record and its header are mostly as
+ * they were; where another block had the place since and left both, that is not known. */
 static const struct hak_large *freed_around(uint32_t granule, uint32_t run) {
     for (uint32_t at = granule; at > run; at--)
         if (was_around(hak_large_at(at), granule, run)) return hak_large_at(at);
@@ -153,7 +153,11 @@ static const struct hak_large *large_around(uint32_t granule) {
         if (at > granule && kind != HAK_KIND_LARGE) continue; /* an aligned block's record may lie behind */
         if (kind != HAK_KIND_LARGE && kind != HAK_KIND_CACHED) return NULL;
         const struct hak_large *large = hak_large_at(at);
-        if (kind == HAK_KIND_CACHED) large = hak_large_at(large->run);
+        if (kind == HAK_KIND_CACHED) {
+            uint32_t run = HAK_HINT_LOAD(&large->run); /* another thread may have it by now */
+            if (run == 0 || run > at) return NULL;
+            large = hak_large_at(run);
+        }
         if (granule >= large->first && granule - large->first < large->granules)
             return kind == HAK_KIND_CACHED ? freed_around(granule, large->first) : large;
         if (at <= granule) return NULL;

@@ -71,8 +71,7 @@ static inline void hak_header_flip(void *user) {
     ((uint8_t *)user)[-1] ^= HAK_HEADER_LIVE_BIT;
 }
 
-/* What a granule is, in its slot. Only the first granule of a large block or free run has a kind of its own.
- */
+/* What a granule is, in its slot. Of a large block, a free or a cached run only the granules that describe it have a kind. */
 enum hak_kind {
     HAK_KIND_NONE = 0,
     HAK_KIND_SLAB,      /* first granule of a slab */
