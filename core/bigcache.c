@@ -65,12 +65,9 @@ static void age_remove(uint32_t first) {
         cache.oldest = large->newer;
 }
 
-/* Puts an entry into the list by age, at the place of one that ceases to be. */
-static void age_replace(uint32_t old, uint32_t first) {
+/* Puts an entry into the list by age, between those that it names. */
+static void age_link(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
-    large->since = hak_large_at(old)->since;
-    large->newer = hak_large_at(old)->newer;
-    large->older = hak_large_at(old)->older;
     if (large->newer != 0)
         hak_large_at(large->newer)->older = first;
     else
@@ -81,16 +78,21 @@ static void age_replace(uint32_t old, uint32_t first) {
         cache.oldest = first;
 }
 
+/* At the place of one that ceases to be. */
+static void age_replace(uint32_t old, uint32_t first) {
+    struct hak_large *large = hak_large_at(first);
+    large->since = hak_large_at(old)->since;
+    large->newer = hak_large_at(old)->newer;
+    large->older = hak_large_at(old)->older;
+    age_link(first);
+}
+
 static void entry_insert(uint32_t first, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
     large->since = now;
     large->newer = 0;
     large->older = cache.newest;
-    if (cache.newest != 0)
-        hak_large_at(cache.newest)->newer = first;
-    else
-        cache.oldest = first;
-    cache.newest = first;
+    age_link(first);
     chain_insert(first);
     ends_set(first, HAK_KIND_CACHED);
     cache.entries++;
@@ -163,27 +165,27 @@ static bool table_grow(void) {
     return true;
 }
 
+/* The oldest entry, or as many of its last granules as that. */
+static uint32_t oldest_take(uint32_t granules) {
+    uint32_t piece = cache.oldest;
+    if (hak_large_at(piece)->granules > granules) {
+        piece = entry_cut(piece, granules);
+        hak_large_at(piece)->granules = granules;
+    } else {
+        entry_remove(piece);
+    }
+    return piece;
+}
+
 /* Takes from the oldest entries what is too old, or too much for `keep` bytes; the pieces are chained through `next`.
  */
 static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
     uint32_t evicted = 0;
     while (cache.oldest != 0) {
-        uint32_t piece = cache.oldest;
-        const struct hak_large *large = hak_large_at(piece);
         size_t bytes = hak_bigcache_bytes();
-        if (hak_is_older(large->since, now, older_than_ms)) {
-            entry_remove(piece);
-        } else if (bytes <= keep) {
-            break;
-        } else {
-            uint32_t granules = hak_granules_for(bytes - keep);
-            if (granules < large->granules) {
-                piece = entry_cut(piece, granules);
-                hak_large_at(piece)->granules = granules;
-            } else {
-                entry_remove(piece);
-            }
-        }
+        bool is_old = hak_is_older(hak_large_at(cache.oldest)->since, now, older_than_ms);
+        if (!is_old && bytes <= keep) break;
+        uint32_t piece = oldest_take(is_old ? UINT32_MAX : hak_granules_for(bytes - keep));
         hak_large_at(piece)->next = evicted;
         evicted = piece;
     }

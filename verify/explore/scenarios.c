@@ -291,23 +291,23 @@ static void evict_large(void) {
     hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
-static void grow_large(void) {
-    block_at(1)->start = hak_realloc(block_at(1)->start, 3 * LARGE_SIZE);
-    EXPLORE_CHECK(block_at(1)->start != NULL, "no memory for a longer block");
+/* A block gets another size, keeps its contents and is freed. */
+static void resize_and_free(unsigned number, size_t size) {
+    unsigned char *start = hak_realloc(block_at(number)->start, size);
+    EXPLORE_CHECK(start != NULL, "no memory for a longer block");
     for (unsigned i = 0; i < BLOCK_ENDS; i++)
-        EXPLORE_CHECK(block_at(1)->start[i] == 2, "a longer block lost its contents");
-    hak_free(block_at(1)->start);
-    block_at(1)->start = NULL;
+        EXPLORE_CHECK(start[i] == number + 1, "a longer block lost its contents");
+    hak_free(start);
+    block_at(number)->start = NULL;
+}
+
+static void grow_large(void) {
+    resize_and_free(1, 3 * LARGE_SIZE);
 }
 
 /* The pages go elsewhere: behind the block is another one. */
 static void move_large(void) {
-    block_at(0)->start = hak_realloc(block_at(0)->start, 3 * LONG_SIZE);
-    EXPLORE_CHECK(block_at(0)->start != NULL, "no memory for a longer block");
-    for (unsigned i = 0; i < BLOCK_ENDS; i++)
-        EXPLORE_CHECK(block_at(0)->start[i] == 1, "a moved block lost its contents");
-    hak_free(block_at(0)->start);
-    block_at(0)->start = NULL;
+    resize_and_free(0, 3 * LONG_SIZE);
 }
 
 static void two_long_blocks(void) {

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What threads do to each other's cache lines: each pattern keeps its budget, and what is planted is over it.
 
+load ../planted
+
 setup() {
     bats_require_minimum_version 1.5.0
     cd "$HAK_ROOT"
@@ -9,15 +11,6 @@ setup() {
 
 # figure PATTERN COLUMN: per thousand blocks, from what was printed last
 figure() { awk -v name="$1" -v column="$2" '$1 == name { print $column }' <<<"$output"; }
-
-# planted NAME: a copy of the tree, in the current folder from here on; the caller changes it and calls built
-planted() {
-    local copy=$BATS_TEST_TMPDIR/$1
-    mkdir -p "$copy/out"
-    cp -a "$HAK_ROOT"/{Makefile,ci,core,verify,fuzz,bench} "$copy"
-    cp -a "$HAK_ROOT/out/counts" "$copy/out"
-    cd "$copy"
-}
 
 # built FILE: counts is built anew from the file of core/ that was changed
 built() {
@@ -81,7 +74,7 @@ over() {
 
 @test "seen: one compare-exchange a block" {
     ./build.sh counts --list >/dev/null
-    planted block_by_block
+    planted counts block_by_block
     sed -i 's/if (run->slab != NULL && run->slab != slab) {/if (run->slab != NULL) {/' core/refill.c
     built core/refill.c
     over one-way-64 'instructions with lock prefix'
@@ -89,7 +82,7 @@ over() {
 
 @test "seen: a counter of all threads in malloc" {
     ./build.sh counts --list >/dev/null
-    planted counter
+    planted counts counter
     sed -i 's/^HAK_INLINE void \*hak_fast_malloc.*/static _Atomic size_t planted;\n&\n    atomic_fetch_add_explicit(\&planted, 1, memory_order_relaxed);/' core/fast.h
     built core/fast.h
     over local-pairs 'instructions with lock prefix'
@@ -99,7 +92,7 @@ over() {
 
 @test "seen: words of two threads on one line" {
     ./build.sh counts --list >/dev/null
-    planted false_sharing
+    planted counts false_sharing
     # Nothing is changed in one, and no word is shared: each thread writes its own, plainly.
     sed -i 's/^HAK_INLINE void hak_fast_free.*/static unsigned planted[16];\n&\n    planted[(uintptr_t)\&hak_thread >> 12 \& 15]++;/' core/fast.h
     built core/fast.h

@@ -2,6 +2,7 @@
 # The explorer: it is quiet on this tree, in time; what is planted is found, told in few words, and replays.
 
 load ../on_hakmem
+load ../planted
 
 setup() {
     bats_require_minimum_version 1.5.0
@@ -10,15 +11,6 @@ setup() {
 }
 
 explore() { ./build.sh explore "$@"; }
-
-# planted NAME: a copy of the tree, in the current folder from here on; the caller changes it and calls built
-planted() {
-    local copy=$BATS_TEST_TMPDIR/$1
-    mkdir -p "$copy/out"
-    cp -a "$HAK_ROOT"/{Makefile,ci,core,verify,fuzz,bench} "$copy"
-    cp -a "$HAK_ROOT/out/explore" "$copy/out"
-    cd "$copy"
-}
 
 built() { make -s VARIANT=explore out/explore/explore; }
 
@@ -83,7 +75,7 @@ replays() {
 }
 
 @test "a link that is written after its block was published is a race; without the detector, only a late store shows it" {
-    planted late_link
+    planted explore late_link
     seeded 43
     built
     finds "explore: race: " --first
@@ -96,7 +88,7 @@ replays() {
 
 # On x86 a compare-exchange is a barrier, whatever its order.
 @test "a push, and a notification, that releases nothing is found where memory is weak" {
-    planted weak_push
+    planted explore weak_push
     relaxed 'slab->remote' acq_rel
     built
     quiet --no-races --preemptions 1 --memory tso trim-idle
@@ -110,7 +102,7 @@ replays() {
 }
 
 @test "a collect that acquires nothing is a race" {
-    planted relaxed_collect
+    planted explore relaxed_collect
     seeded 44
     built
     finds "explore: race: " --first --preemptions 0
@@ -118,7 +110,7 @@ replays() {
 }
 
 @test "a finding has the fewest preemptions, replays, and is found by chance, too" {
-    planted reset_too_early
+    planted explore reset_too_early
     seeded 51b
     built
     finds "hakmem: audit: broken: " free-free-collect
@@ -132,7 +124,7 @@ replays() {
 }
 
 @test "a deadlock and a lock that nobody drops are told" {
-    planted deadlock
+    planted explore deadlock
     seeded 55
     sed -i 's/^    hak_range_fork_prepare();$/    (void)0;/; s/^    hak_range_fork_parent();$/    (void)0;/' core/api.c
     built
@@ -141,7 +133,7 @@ replays() {
 }
 
 @test "a thread that spins is told" {
-    planted livelock
+    planted explore livelock
     sed -i '/^static inline void hak_home_notify/,/do {/ s/    do {/    while (atomic_load_explicit(\&home->notified, memory_order_relaxed) == old)\n        continue;\n&/' core/remote.h
     built
     finds "explore: livelock: " notify-collect --preemptions 0
