@@ -8,6 +8,7 @@
 /* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
 #define CAP_MAX_BYTES      (256u << 10)
 #define CAP_MAX_BYTES_POOL (1u << 20)
+#define CAP_OWN_BYTES      (64u << 10)
 #define CAP_MAX_BLOCKS     4096u
 #define CAP_MIN_BYTES      (8u << 10)
 #define CAP_MIN_BLOCKS     64u
@@ -24,6 +25,8 @@
         .cap_min = CLAMP(CAP_MIN_BYTES / (stride), 4, CAP_MIN_BLOCKS),                                       \
         .cap_max =                                                                                           \
             CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
+        .cap_own =                                                                                           \
+            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_OWN_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
         .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                               \
         .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                               \
     },

@@ -266,15 +266,20 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
 
 /* Blocks of one slab on their way home, in the order in which they were freed. */
 struct run {
-    struct hak_slab *slab; /* NULL: empty */
+    struct hak_slab *slab;
     struct hak_block *head, *tail;
     uint32_t count;
 };
 
-#define OPEN_RUNS                                                                                            \
-    32u /* power of two; runs of several slabs are gathered at once, so that one CAS carries many */
+#define RUNS 64u /* the bits of `open` */
 
-static void send_home(struct run *run, const struct hak_policy *policy) {
+/* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
+struct runs {
+    uint64_t open; /* a bit a run; what is not open has no meaning */
+    struct run run[RUNS];
+};
+
+static void send_home(const struct run *run, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
     hak_hook_batch(HAK_BATCH_SEND, slab, run->head, run->count);
     if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
@@ -285,27 +290,60 @@ static void send_home(struct run *run, const struct hak_policy *policy) {
         hak_text_add_number(&line, run->count);
         hak_text_print(&line);
     }
-    run->slab = NULL;
 }
 
-static void put_own(struct hak_heap *heap, struct run *run, uint32_t *now, const struct hak_policy *policy) {
+static void put_own(const struct run *run, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
-    struct hak_heap *owner = hak_heap_of_home(slab->home);
-    HAK_ASSERT(hak_home_ruled_by(slab->home, heap));
-    (void)heap;
-    struct counters before = counters_of(slab);
+    struct counters before = {0};
+    if (HAK_UNLIKELY(policy->p0_log)) before = counters_of(slab);
     hak_slab_put(slab, run->head, run->tail, run->count);
     used_shown_add(slab, -run->count);
     hak_hook_batch(HAK_BATCH_PUT, slab, run->head, run->count);
     if (HAK_UNLIKELY(policy->p0_log)) log_batch("flush", slab, run->count, before);
-    run->slab = NULL;
+    struct hak_heap *owner = hak_heap_of_home(slab->home);
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
-        if (*now == 0) *now = hak_os_now_ms();
-        hak_heap_drop_slab(owner, slab, *now);
+        hak_heap_drop_slab(owner, slab, hak_os_now_ms());
     } else if (slab->state == HAK_SLAB_FULL) {
         hak_heap_partial_push(owner, slab);
     }
+}
+
+static void run_end(struct hak_heap *heap, const struct run *run, const struct hak_policy *policy) {
+    HAK_ASSERT(run->count > 0);
+    if (hak_home_ruled_by(run->slab->home, heap))
+        put_own(run, policy);
+    else
+        send_home(run, policy);
+}
+
+static inline void run_add(struct run *run, struct hak_block *block) {
+    block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
+    run->head = block;
+    run->count++;
+}
+
+/* Adds a block to the run of its slab, and returns that run. One of another slab that is in its place ends. */
+static struct run *runs_add(struct runs *runs, struct hak_heap *heap, struct hak_slab *slab,
+                            struct hak_block *block, const struct hak_policy *policy) {
+    const unsigned place = hak_slab_first_granule(slab) % RUNS;
+    struct run *run = &runs->run[place];
+    if ((runs->open >> place & 1) != 0) {
+        if (run->slab == slab) {
+            run_add(run, block);
+            return run;
+        }
+        run_end(heap, run, policy);
+    }
+    runs->open |= (uint64_t)1 << place;
+    /* The block's link stays: whoever comes back to it walks on, until he has seen too many. */
+    *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
+    return run;
+}
+
+static void runs_end(struct runs *runs, struct hak_heap *heap, const struct hak_policy *policy) {
+    for (; runs->open != 0; runs->open &= runs->open - 1)
+        run_end(heap, &runs->run[__builtin_ctzll(runs->open)], policy);
 }
 
 /* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
@@ -317,58 +355,46 @@ static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned
     hak_report_bad_list("free", block, bin);
 }
 
-static void run_add(struct run *run, struct hak_slab *slab, struct hak_block *block) {
-    if (run->slab ==
-        NULL) { /* its link stays: whoever comes back to it walks on, until he has seen too many */
-        *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
-        return;
-    }
-    block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
-    run->head = block;
-    run->count++;
-}
-
-void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
+uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     const struct hak_policy *policy = hak_policy();
     const uint32_t count = hak_bin_count(heap, bin);
-    struct run remote[OPEN_RUNS] = {{0}};
-    struct run own = {0}, *run = &own;
-    struct hak_slab *slab = NULL; /* of the last block: most often of the next one, too */
+    struct runs runs;
+    runs.open = 0;
+    /* Of the last block; most often of the next one, too. The slab stays while that block is in a run. */
+    struct hak_slab *slab = NULL;
     struct hak_places places = {.capacity = 0};
+    bool own = false;
+    struct run *run = NULL; /* NULL: not looked for yet */
     struct hak_block *kept_head = NULL, **kept_link = &kept_head;
-    uint32_t kept = 0, seen = 0, now = 0;
+    uint32_t kept = 0, others = 0, seen = 0;
     for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL; block = next, seen++) {
         if (!hak_places_has(&places, block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin)) {
             slab = list_block_slab(block, bin);
             places = hak_slab_places(slab);
-            run = hak_home_ruled_by(slab->home, heap)
-                      ? &own
-                      : &remote[((uintptr_t)slab / HAK_SLOT_SIZE) % OPEN_RUNS];
+            own = hak_home_ruled_by(slab->home, heap);
+            run = NULL;
         }
         next = block->next;
         if (HAK_UNLIKELY(seen == count)) hak_report_bad_list("free", block, bin); /* a circle */
-        if (run == &own && kept < keep) {
+        if (own && kept < keep) {
             *kept_link = block;
             kept_link = &block->next;
             kept++;
             continue;
         }
-        if (run->slab != NULL && run->slab != slab) {
-            if (run == &own)
-                put_own(heap, run, &now, policy);
-            else
-                send_home(run, policy);
-        }
-        run_add(run, slab, block);
+        others += !own;
+        if (HAK_LIKELY(run != NULL))
+            run_add(run, block);
+        else
+            run = runs_add(&runs, heap, slab, block, policy);
     }
     HAK_CHECK(seen == count);
     *kept_link = NULL;
     hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].cap);
-    if (own.slab != NULL) put_own(heap, &own, &now, policy);
-    for (unsigned i = 0; i < OPEN_RUNS; i++)
-        if (remote[i].slab != NULL) send_home(&remote[i], policy);
+    runs_end(&runs, heap, policy);
     atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
     hak_hook_bin(heap, bin);
+    return others;
 }
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
@@ -376,9 +402,11 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_ASSERT(hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0);
     hak_tick(heap);
-    hak_flush(heap, bin, min_u32(class->cap, bounds->cap_max) / 2); /* another policy may have set cap */
-    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
-                min_u32(class->cap * 2, bounds->cap_max));
+    uint32_t cap = min_u32(class->cap, bounds->cap_max); /* another policy may have set it */
+    uint32_t most = hak_flush(heap, bin, cap / 2) > 0 ? bounds->cap_max : bounds->cap_own;
+    HAK_ASSERT(most <= bounds->cap_max);
+    if (cap < most) cap = min_u32(2 * cap, most);
+    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin), cap);
     class->busy++;
 }
 
@@ -468,7 +496,7 @@ static void tick_outside(uint32_t now, const struct hak_policy *policy) {
     if (gave) hak_superslab_cache_purge(hak_os_now_ms(), 0);
 }
 
-static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
+HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         bin_tick(heap, bin, policy);

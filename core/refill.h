@@ -8,8 +8,8 @@
 bool hak_refill(struct hak_heap *heap, unsigned bin);
 
 /* Sends all blocks of other heaps home and the heap's own ones, but for the `keep` most recent, to their
- * slabs. */
-void hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
+ * slabs. The result is how many went home to others. */
+uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
 
 /* What a free does that finds its bin full: a flush, and a larger cap for a busy bin. */
 void hak_flush_full(struct hak_heap *heap, unsigned bin);

@@ -44,7 +44,8 @@ _Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot"
 _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
 
 struct hak_superslab {
-    struct hak_home *home;
+    struct hak_home *home;             /* NULL in the cache */
+    struct hak_home *former;           /* in the cache: the one that gave it up */
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this unit size, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;

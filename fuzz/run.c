@@ -406,6 +406,7 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     unsigned cap_max = LARGER(2, (1u + header->bins % 4) << (header->bins / 16 % 3));
     unsigned batch = SMALLER(cap_max, 1u + header->bins / 4 % 4);
     struct hak_bin_policy tiny = {.cap_min = (uint16_t)(1 + header->bins % 4),
+                                  .cap_own = (uint16_t)(cap_max / 2),
                                   .cap_max = (uint16_t)cap_max,
                                   .batch_min = (uint16_t)batch,
                                   .batch_max = (uint16_t)SMALLER(cap_max, batch << (header->bins / 64))};

@@ -69,12 +69,11 @@ static void mixed(struct worker *worker, uint32_t rounds) {
     mixed_of(worker, rounds, PATTERN_SLOTS, mixed_size);
 }
 
-/* All of one size, then all of another: slabs are taken and given back, and SuperSlabs. */
-static void waves(struct worker *worker, uint32_t rounds) {
-    static const size_t sizes[] = {64, 1000, 256, 500};
+/* As many blocks as there are slots, then none, of one of these sizes after the other. */
+static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes, uint32_t size_count) {
     for (uint32_t i = 0; i < rounds; i += PATTERN_SLOTS) {
         for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
-            worker->slots[slot] = block_new(sizes[i / PATTERN_SLOTS % 4]);
+            worker->slots[slot] = block_new(sizes[i / PATTERN_SLOTS % size_count]);
         for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++) {
             block_free(worker->slots[slot]);
             worker->slots[slot] = NULL;
@@ -82,10 +81,18 @@ static void waves(struct worker *worker, uint32_t rounds) {
     }
 }
 
-/* Two threads work, the others have left blocks in their bins and sleep. */
+/* Slabs are taken and given back, and SuperSlabs. */
+static void waves(struct worker *worker, uint32_t rounds) {
+    static const size_t sizes[] = {64, 1000, 256, 500};
+    waves_of(worker, rounds, sizes, sizeof sizes / sizeof *sizes);
+}
+
+/* Two threads take and give back slabs of one SuperSlab, which takes no lock; the others have left blocks in their bins and
+ * sleep. */
 static void idle(struct worker *worker, uint32_t rounds) {
+    static const size_t size = 64;
     if (worker->number < IDLE_WORKERS)
-        waves(worker, rounds);
+        waves_of(worker, rounds, &size, 1);
     else
         mixed_of(worker, 200, 256, mixed_size);
 }
@@ -248,15 +255,15 @@ static void all_to_all_mixed(struct worker *worker, uint32_t rounds) {
 const struct pattern patterns[] = {
     ROW("local-pairs", "malloc and free in turns, 16-1039 bytes", 4, 100000, pairs, 0, 0, 0, 0),
     ROW("local-mixed", "8192 random slots, 16-1039 bytes", 4, 200000, mixed, 0.01, 0.01, 0.01, 0.01),
-    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 2.5, 0.5),
+    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 1.5, 0.5),
     {.name = "idle",
-     .text = "local-slabs on 2 threads, 14 sleep; by looks at their heaps",
+     .text = "8192 blocks of one size on 2 threads, 14 sleep; by looks at their heaps",
      .threads = IDLE_WORKERS + IDLE_SLEEPERS,
      .sleepers = IDLE_SLEEPERS,
      .rounds = 1048576,
      .purge_delay_ms = 100,
      .work = idle,
-     .budget = {6000, 4000, 90000, 90000}},
+     .budget = {3500, 600, 30000, 30000}},
     ROW("one-way-64", "one thread allocates, another frees", 2, 500000, one_way_64, 8, 0.1, 8, 8),
     ROW("one-way-1000", "the same", 2, 200000, one_way_1000, SIXTEENTH, 0.1, SIXTEENTH, SIXTEENTH),
     ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,

@@ -23,14 +23,15 @@ static const struct hak_policy *tiny_policy(bool untouched) {
     static struct hak_policy outside; /* for those who use it before there is a range */
     struct hak_policy *policy = untouched ? &outside : hak_metadata_alloc(sizeof *policy);
     EXPLORE_CHECK(policy != NULL, "no memory for a policy");
-    return policy_with(policy,
-                       (struct hak_bin_policy){.cap_min = 2, .cap_max = 4, .batch_min = 1, .batch_max = 1});
+    return policy_with(policy, (struct hak_bin_policy){
+                                   .cap_min = 2, .cap_own = 4, .cap_max = 4, .batch_min = 1, .batch_max = 1});
 }
 
 const struct hak_policy *explore_policy_roomy(void) {
     static struct hak_policy policy;
     return policy_with(
-        &policy, (struct hak_bin_policy){.cap_min = 2048, .cap_max = 2048, .batch_min = 64, .batch_max = 64});
+        &policy, (struct hak_bin_policy){
+                     .cap_min = 2048, .cap_own = 2048, .cap_max = 2048, .batch_min = 64, .batch_max = 64});
 }
 
 /* ---- a run ------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,14 @@ static void many(size_t size) {
         free(blocks[i]);
 }
 
+/* The same, but neighbours in the list of freed blocks are of different slabs. */
+static void scattered(size_t size) {
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(size);
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i * 1117 % BLOCKS]);
+}
+
 static void realloc_within_class(size_t size) {
     static void *block;
     for (size_t i = 0; i < BLOCKS; i++)
@@ -128,6 +136,8 @@ static const struct path {
     {"refill-flush-64", many, 64},
     {"refill-flush-6000", many, 6000},
     {"refill-flush-6000-of-200-heaps", many_ruling, 6000},
+    {"scattered-64", scattered, 64},
+    {"scattered-1000", scattered, 1000},
     {"remote-64", remote, 64},
     {"realloc-same-class", realloc_within_class, 1000},
     {"calloc-100", calloc_pair, 100},

@@ -321,6 +321,14 @@ static void releases_a_heap_of_nobody(void) {
     hak_heap_release_ruled(adopted());
 }
 
+static void own_cap_above_the_highest(void) {
+    static struct hak_policy wrong;
+    wrong = *hak_policy();
+    wrong.bins[first->bin].cap_own = UINT16_MAX;
+    hak_policy_replace(&wrong);
+    release(0, BLOCKS);
+}
+
 /* ---- the range and the BigCache ------------------------------------------------------------------------ */
 
 #define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
@@ -445,6 +453,7 @@ static const struct kind kinds[] = {
     KIND(pooled_heap_is_ruled),
     KIND(collects_for_a_heap_of_nobody),
     KIND(releases_a_heap_of_nobody),
+    KIND(own_cap_above_the_highest),
     KIND(joins_run_with_wrong_first),
     KIND(extends_into_run_with_wrong_first),
     KIND(frees_beyond_the_top),

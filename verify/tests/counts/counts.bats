@@ -75,7 +75,7 @@ over() {
 @test "seen: one compare-exchange a block" {
     ./build.sh counts --list >/dev/null
     planted counts block_by_block
-    sed -i 's/if (run->slab != NULL && run->slab != slab) {/if (run->slab != NULL) {/' core/refill.c
+    sed -i -e 's/if (HAK_LIKELY(run != NULL))/if (false)/' -e 's/if (run->slab == slab) {/if (false) {/' core/refill.c
     built core/refill.c
     over one-way-64 'instructions with lock prefix'
 }

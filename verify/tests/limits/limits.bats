@@ -46,6 +46,7 @@ except MemoryError:
 @test "and than before their bursts, of which each frees another's" { proves burst_of_a_gib trim 4 crossed; }
 @test "and, without a trim, within two seconds of four threads' bursts, which then sleep" { proves burst_of_a_gib delay 4; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
+@test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
 @test "large blocks that are kept side by side become one" { proves cached_blocks_are_joined_internal; }
 @test "without draining on the way, what others freed is used before there is another SuperSlab" {

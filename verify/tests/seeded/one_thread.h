@@ -139,6 +139,7 @@ static const struct hak_policy *lower_policy(void) {
         struct hak_bin_policy *bounds = &lower.bins[bin];
         bounds->cap_max = bounds->cap_max < 16 ? 2 : bounds->cap_max / 8;
         if (bounds->cap_min > bounds->cap_max) bounds->cap_min = bounds->cap_max;
+        if (bounds->cap_own > bounds->cap_max) bounds->cap_own = bounds->cap_max;
         if (bounds->batch_max > bounds->cap_max) bounds->batch_max = bounds->cap_max;
         if (bounds->batch_min > bounds->batch_max) bounds->batch_min = bounds->batch_max;
     }
