@@ -19,7 +19,7 @@
 /* The slow part of a bin. */
 struct hak_heap_class {
     struct hak_slab *current;     /* of this heap or of one that it rules */
-    struct hak_slab *partial;     /* list, most recently freed first */
+    struct hak_slab *partial;     /* list, most recently flushed first */
     uint32_t cap;                 /* blocks that the bin may hold; count = cap - room */
     uint32_t batch;               /* blocks of the next carve */
     uint32_t tick_count;          /* the bin's count at the last tick */

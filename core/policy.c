@@ -8,7 +8,8 @@
 /* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
 #define CAP_MAX_BYTES      (256u << 10)
 #define CAP_MAX_BYTES_POOL (1u << 20)
-#define CAP_OWN_BYTES      (64u << 10)
+#define CAP_OWN_BYTES      (128u << 10)
+#define CAP_OWN_BLOCKS     2048u
 #define CAP_MAX_BLOCKS     4096u
 #define CAP_MIN_BYTES      (8u << 10)
 #define CAP_MIN_BLOCKS     64u
@@ -26,7 +27,7 @@
         .cap_max =                                                                                           \
             CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
         .cap_own =                                                                                           \
-            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_OWN_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
+            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_OWN_BYTES) / (stride), 16, CAP_OWN_BLOCKS),     \
         .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                               \
         .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                               \
     },
@@ -45,8 +46,15 @@ const struct hak_policy *hak_policy(void) {
     return policy;
 }
 
+static bool bounds_hold(const struct hak_bin_policy *bounds) {
+    return bounds->cap_max >= 2 && bounds->cap_min > 0 && bounds->cap_min <= bounds->cap_max &&
+           bounds->cap_own > 0 && bounds->cap_own <= bounds->cap_max && bounds->batch_max <= bounds->cap_max;
+}
+
 void hak_policy_replace(const struct hak_policy *policy) {
     HAK_CHECK(policy->arena_mb_init > 0 && policy->arena_mb_max > 0);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        HAK_CHECK(bounds_hold(&policy->bins[bin]));
     hak_hook_atomic(&current, sizeof current);
     hak_hook_release(&current);
     atomic_store_explicit(&current, policy, memory_order_release);

@@ -33,10 +33,10 @@
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;
 
-/* How much a bin may hold and how much it fetches. It begins at the least and doubles while it is busy: to cap_max where
- * blocks go home to others, for they go in larger lots then, to cap_own <= cap_max where the thread has back its own, while
- * caches still hold them. A bin holds at least a batch: batch_max <= cap_max; and refill takes half of cap_max from a
- * freelist: 2 <= cap_max. */
+/* How much a bin may hold and how much it fetches. It begins at the least and doubles with each flush: to cap_max where many
+ * blocks go home to others, for they go in larger lots then; to cap_own <= cap_max where nearly all are the thread's own, which
+ * go back while caches still hold them. A refill makes room for twice what it brought, up to cap_max: the next flush takes that
+ * back. A bin holds at least a batch: batch_max <= cap_max; and refill takes half of cap_max from a freelist: 2 <= cap_max. */
 struct hak_bin_policy {
     uint16_t cap_min, cap_own, cap_max; /* blocks in the TLS SLL */
     uint16_t batch_min, batch_max;      /* blocks of one carve */

@@ -269,6 +269,7 @@ struct run {
     struct hak_slab *slab;
     struct hak_block *head, *tail;
     uint32_t count;
+    bool own;
 };
 
 #define RUNS 64u /* the bits of `open` */
@@ -276,6 +277,7 @@ struct run {
 /* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
 struct runs {
     uint64_t open; /* a bit a run; what is not open has no meaning */
+    uint32_t now;  /* milliseconds; 0: not asked yet */
     struct run run[RUNS];
 };
 
@@ -292,7 +294,7 @@ static void send_home(const struct run *run, const struct hak_policy *policy) {
     }
 }
 
-static void put_own(const struct run *run, const struct hak_policy *policy) {
+static void put_own(const struct run *run, uint32_t *now, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
     struct counters before = {0};
     if (HAK_UNLIKELY(policy->p0_log)) before = counters_of(slab);
@@ -303,16 +305,17 @@ static void put_own(const struct run *run, const struct hak_policy *policy) {
     struct hak_heap *owner = hak_heap_of_home(slab->home);
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
-        hak_heap_drop_slab(owner, slab, hak_os_now_ms());
+        if (*now == 0) *now = hak_os_now_ms();
+        hak_heap_drop_slab(owner, slab, *now);
     } else if (slab->state == HAK_SLAB_FULL) {
         hak_heap_partial_push(owner, slab);
     }
 }
 
-static void run_end(struct hak_heap *heap, const struct run *run, const struct hak_policy *policy) {
+static void run_end(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
     HAK_ASSERT(run->count > 0);
-    if (hak_home_ruled_by(run->slab->home, heap))
-        put_own(run, policy);
+    if (run->own)
+        put_own(run, &runs->now, policy);
     else
         send_home(run, policy);
 }
@@ -324,26 +327,27 @@ static inline void run_add(struct run *run, struct hak_block *block) {
 }
 
 /* Adds a block to the run of its slab, and returns that run. One of another slab that is in its place ends. */
-static struct run *runs_add(struct runs *runs, struct hak_heap *heap, struct hak_slab *slab,
-                            struct hak_block *block, const struct hak_policy *policy) {
-    const unsigned place = hak_slab_first_granule(slab) % RUNS;
+static struct run *runs_add(struct runs *runs, struct hak_slab *slab, bool own, struct hak_block *block,
+                            const struct hak_policy *policy) {
+    /* neighbours of one length have places side by side */
+    const unsigned place = (hak_slab_first_granule(slab) >> hak_log2(slab->granules)) % RUNS;
     struct run *run = &runs->run[place];
     if ((runs->open >> place & 1) != 0) {
         if (run->slab == slab) {
             run_add(run, block);
             return run;
         }
-        run_end(heap, run, policy);
+        run_end(runs, run, policy);
     }
     runs->open |= (uint64_t)1 << place;
-    /* The block's link stays: whoever comes back to it walks on, until he has seen too many. */
-    *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1};
+    /* The block's link stays: a circle that comes back to it while the run is open walks on, until it has seen too many. */
+    *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
     return run;
 }
 
-static void runs_end(struct runs *runs, struct hak_heap *heap, const struct hak_policy *policy) {
+static void runs_end(struct runs *runs, const struct hak_policy *policy) {
     for (; runs->open != 0; runs->open &= runs->open - 1)
-        run_end(heap, &runs->run[__builtin_ctzll(runs->open)], policy);
+        run_end(runs, &runs->run[__builtin_ctzll(runs->open)], policy);
 }
 
 /* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
@@ -360,7 +364,8 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     const uint32_t count = hak_bin_count(heap, bin);
     struct runs runs;
     runs.open = 0;
-    /* Of the last block; most often of the next one, too. The slab stays while that block is in a run. */
+    runs.now = 0;
+    /* Of the last block; most often of the next one, too. The slab stays while that block is in a run, or is kept. */
     struct hak_slab *slab = NULL;
     struct hak_places places = {.capacity = 0};
     bool own = false;
@@ -386,27 +391,29 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
         if (HAK_LIKELY(run != NULL))
             run_add(run, block);
         else
-            run = runs_add(&runs, heap, slab, block, policy);
+            run = runs_add(&runs, slab, own, block, policy);
     }
     HAK_CHECK(seen == count);
     *kept_link = NULL;
     hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].cap);
-    runs_end(&runs, heap, policy);
+    runs_end(&runs, policy);
     atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
     hak_hook_bin(heap, bin);
     return others;
 }
+
+#define LARGE_LOTS_FROM 4u /* one block in so many goes home to others */
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_ASSERT(hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0);
     hak_tick(heap);
-    uint32_t cap = min_u32(class->cap, bounds->cap_max); /* another policy may have set it */
-    uint32_t most = hak_flush(heap, bin, cap / 2) > 0 ? bounds->cap_max : bounds->cap_own;
-    HAK_ASSERT(most <= bounds->cap_max);
-    if (cap < most) cap = min_u32(2 * cap, most);
-    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin), cap);
+    const uint32_t count = class->cap; /* which another policy may have set */
+    uint32_t others = hak_flush(heap, bin, min_u32(count, bounds->cap_own) / 2);
+    uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->cap_max : bounds->cap_own;
+    HAK_ASSERT(hak_bin_count(heap, bin) < most);
+    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin), min_u32(2 * count, most));
     class->busy++;
 }
 
@@ -496,6 +503,7 @@ static void tick_outside(uint32_t now, const struct hak_policy *policy) {
     if (gave) hak_superslab_cache_purge(hak_os_now_ms(), 0);
 }
 
+/* Rare: inlined, it makes each slow path save more registers. */
 HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
     for (unsigned bin = 0; bin < HAK_BINS; bin++)

@@ -86,10 +86,14 @@ static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
     return first;
 }
 
-/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself.
- */
+/* Any thread. The heap whose thread works for this home just now; NULL: none. */
+static inline struct hak_heap *hak_home_ruler(const struct hak_home *home) {
+    return atomic_load_explicit(&home->ruler, memory_order_relaxed);
+}
+
+/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself. */
 static inline bool hak_home_ruled_by(const struct hak_home *home, const struct hak_heap *heap) {
-    return atomic_load_explicit(&home->ruler, memory_order_relaxed) == heap;
+    return hak_home_ruler(home) == heap;
 }
 
 static inline void hak_home_set_ruler(struct hak_home *home, struct hak_heap *heap) {

@@ -30,20 +30,23 @@ static void cache_unlink(struct hak_superslab *ss) {
     cache.bytes -= hak_superslab_bytes(ss);
 }
 
-#define FORMER_TRIED 16 /* SuperSlabs looked at for one that the same heap gave up */
+#define FORMER_TRIED 16 /* SuperSlabs looked at for one that the same thread gave up */
 
-/* One that was `home`'s before, for the lines of its blocks may still be in that thread's caches; or else the most recent. */
-static struct hak_superslab *cache_take(const struct hak_home *home, unsigned shift) {
-    struct hak_superslab *ss = cache.lists[shift];
-    for (int tried = 0; ss != NULL && ss->former != home; tried++)
-        ss = tried < FORMER_TRIED ? ss->next : NULL;
-    if (ss == NULL) ss = cache.lists[shift];
-    if (ss != NULL) cache_unlink(ss);
-    return ss;
+/* One that the thread with this heap gave up, for lines of its blocks may still be in that thread's caches; or else the most
+ * recent. */
+static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned shift) {
+    struct hak_superslab *found = cache.lists[shift], *ss = found;
+    for (int tried = 0; tried < FORMER_TRIED && ss != NULL; tried++, ss = ss->next) {
+        if (ss->former != ruler) continue;
+        found = ss;
+        break;
+    }
+    if (found != NULL) cache_unlink(found);
+    return found;
 }
 
 /* All of the geometry is set anew on each acquisition: a cached SuperSlab keeps nothing of its former life
- * but its place and the knowledge which of its bytes are zero. */
+ * but its place, who gave it up, and the knowledge which of its bytes are zero. */
 static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsigned shift, bool pool,
                            bool dirty) {
     unsigned unit_shift = HAK_GRANULE_SHIFT;
@@ -65,7 +68,7 @@ static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsi
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift >= HAK_ARENA_SHIFT_MIN && shift <= HAK_ARENA_SHIFT_MAX);
     hak_lock_take(&cache.lock);
-    struct hak_superslab *ss = cache_take(home, shift);
+    struct hak_superslab *ss = cache_take(hak_home_ruler(home), shift);
     hak_lock_drop(&cache.lock);
     bool dirty = ss != NULL && ss->dirty_mask != 0;
     if (ss == NULL) {
@@ -92,7 +95,7 @@ static void superslab_release(struct hak_superslab *ss) {
 
 void hak_superslab_retire(struct hak_superslab *ss) {
     HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
-    ss->former = ss->home;
+    ss->former = hak_home_ruler(ss->home);
     ss->home = NULL;
     hak_lock_take(&cache.lock);
     bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;

@@ -15,6 +15,7 @@
 #include "core/size_class.h"
 
 struct hak_superslab;
+struct hak_heap;
 
 /* Where a slab stands in its heap. */
 enum hak_slab_state {
@@ -45,7 +46,7 @@ _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot
 
 struct hak_superslab {
     struct hak_home *home;             /* NULL in the cache */
-    struct hak_home *former;           /* in the cache: the one that gave it up */
+    const struct hak_heap *former;     /* in the cache: whose thread gave it up */
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this unit size, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;

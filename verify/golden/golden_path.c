@@ -31,7 +31,7 @@ static void many(size_t size) {
         free(blocks[i]);
 }
 
-/* The same, but neighbours in the list of freed blocks are of different slabs. */
+/* The same, but neighbours in the list of freed blocks are most often of different slabs. */
 static void scattered(size_t size) {
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = malloc(size);

@@ -43,8 +43,9 @@ static void release(size_t from, size_t until) {
 
 /* Frees some blocks and puts what the bin holds back onto their slabs' freelists. */
 TEST_UNUSED static void release_to_slabs(size_t from, size_t until) {
+    unsigned bin = slab_of(blocks[from])->bin;
     release(from, until);
-    hak_flush(hak_thread_heap(), slab_of(blocks[from])->bin, 0);
+    hak_flush(hak_thread_heap(), bin, 0);
 }
 
 /* Allocates enough that refills happen, frees all so that flushes happen. */

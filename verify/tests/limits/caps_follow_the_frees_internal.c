@@ -1,5 +1,5 @@
 /* A thread that frees its own blocks gives them back while they are in its caches: what it keeps is bounded more tightly than
- * what a thread gathers for others. */
+ * what a thread gathers for others, also when it has freed others' before. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -10,37 +10,54 @@
 #define BLOCKS 40000
 
 static void *blocks[BLOCKS];
+static size_t block_count;
 static unsigned bin;
-static uint32_t cap_after;
 
-static void *free_all(void *unused) {
-    for (size_t i = 0; i < BLOCKS; i++)
-        hak_free(blocks[i]);
-    cap_after = hak_thread_heap()->classes[bin].cap;
-    return unused;
+static uint32_t cap(void) {
+    return hak_thread_heap()->classes[bin].cap;
 }
 
-static void allocate_all(size_t size) {
-    for (size_t i = 0; i < BLOCKS; i++)
-        CHECK((blocks[i] = hak_malloc(size)) != NULL, "no block");
+static void *allocate_all(void *size) {
+    for (size_t i = 0; i < block_count; i++)
+        CHECK((blocks[i] = hak_malloc(*(size_t *)size)) != NULL, "no block");
+    return NULL;
+}
+
+static void free_all(void) {
+    for (size_t i = 0; i < block_count; i++)
+        hak_free(blocks[i]);
+}
+
+static void own(size_t size) {
+    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    for (int round = 0; round < 3; round++) {
+        allocate_all(&size);
+        free_all();
+        CHECK(cap() <= bounds->cap_own, "own blocks of %zu raised the cap to %u of %u", size, cap(),
+              bounds->cap_own);
+    }
+}
+
+static void others(size_t size) {
+    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, allocate_all, &size) == 0, "no thread");
+    pthread_join(thread, NULL);
+    free_all();
+    CHECK(cap() == bounds->cap_max, "another's blocks of %zu raised the cap to %u of %u", size, cap(),
+          bounds->cap_max);
 }
 
 int main(void) {
-    const size_t size = test_opaque(64);
-    bin = hak_bin_of_size(size);
-    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
-    CHECK(bounds->cap_own < bounds->cap_max / 2, "caps of %u and %u blocks", bounds->cap_own,
-          bounds->cap_max);
-    for (int round = 0; round < 3; round++) {
-        allocate_all(size);
-        free_all(NULL);
-        /* a refill makes room for twice what it brought, at most a slab's */
-        CHECK(cap_after <= bounds->cap_max / 2, "own blocks raised the cap to %u", cap_after);
+    static const size_t sizes[] = {64, 4096};
+    for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
+        const size_t size = test_opaque(sizes[i]);
+        block_count = BLOCKS * sizes[0] / size;
+        bin = hak_bin_of_size(size);
+        CHECK(hak_policy()->bins[bin].cap_own <= hak_policy()->bins[bin].cap_max / 2, "size %zu", size);
+        own(size);
+        others(size);
+        own(size);
     }
-    pthread_t thread;
-    allocate_all(size);
-    CHECK(pthread_create(&thread, NULL, free_all, NULL) == 0 && pthread_join(thread, NULL) == 0, "thread");
-    CHECK(cap_after == bounds->cap_max, "%d blocks of another's raised the cap to %u of %u", BLOCKS,
-          cap_after, bounds->cap_max);
-    return test_ok("%u blocks of another's", cap_after);
+    return test_ok("lists of own blocks are short");
 }
