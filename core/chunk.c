@@ -122,6 +122,17 @@ static bool heap_commit(uint32_t granules) {
     return true;
 }
 
+/* So much of the range has no huge pages. Where the system gives them to all, each SuperSlab that a thread touches would be
+ * 2 MiB resident at once; a large heap gains speed by that, a small one only size. */
+#define SMALL_PAGES_BYTES ((size_t)256 << 20)
+
+/* Fresh mappings know nothing of it. No loss if the system refuses. */
+static void small_pages(uintptr_t start, size_t bytes) {
+    uintptr_t end = range.heap.start + SMALL_PAGES_BYTES;
+    if (start >= end) return;
+    hak_os.huge_pages((void *)start, bytes < end - start ? bytes : end - start, false);
+}
+
 bool hak_range_init(void) {
     HAK_CHECK(!hak_range_is_there());
     size_t heap = reservation_choose();
@@ -141,6 +152,7 @@ bool hak_range_init(void) {
     area_set(&range.metadata, &cursor, start - cursor);
     HAK_CHECK(cursor == start);
     range.heap = (struct area){.start = start, .reserved = heap, .committed = 0};
+    small_pages(start, heap);
     hak_range.start = start;
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
@@ -282,6 +294,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = renew ? hak_os.renew(start, bytes) : hak_os.purge(start, bytes);
+    if (zero && renew && hak_range_may_move()) small_pages((uintptr_t)start, bytes);
     if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
     if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */
     hak_lock_take(&range.lock);

@@ -45,6 +45,10 @@ except MemoryError:
 }
 @test "and than before their bursts, of which each frees another's" { proves burst_of_a_gib trim 4 crossed; }
 @test "and, without a trim, within two seconds of four threads' bursts, which then sleep" { proves burst_of_a_gib delay 4; }
+@test "the first memory is in small pages, wherever the kernel has huge ones" {
+    [ -e /sys/kernel/mm/transparent_hugepage ] || skip "the kernel has no huge pages"
+    proves first_memory_has_small_pages_internal
+}
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }

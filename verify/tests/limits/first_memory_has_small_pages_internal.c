@@ -1,0 +1,77 @@
+/* Where the system gives huge pages to all memory, a small program does not hold 2 MiB for each SuperSlab that it touches: the
+ * first memory of the range asks for none, also where blocks were moved and given back. What lies behind is left as it is. */
+#define TEST_LINKED
+#include "../test.h"
+
+#include <sys/mman.h>
+
+#include "core/chunk.h"
+
+#define SMALL_PAGES_BYTES ((size_t)256 << 20)
+
+/* Whether the mapping with this address has a flag of two letters. */
+static bool has_flag(const void *address, const char *flag) {
+    char line[4096];
+    bool inside = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps != NULL, "no /proc/self/smaps");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, until;
+        if (sscanf(line, "%lx-%lx ", &from, &until) == 2)
+            inside = (uintptr_t)address >= from && (uintptr_t)address < until;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            break;
+    }
+    fclose(maps);
+    CHECK(inside, "no mapping of %p", address);
+    return strstr(line, flag) != NULL;
+}
+
+static size_t mappings(void) {
+    char line[4096];
+    size_t count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps != NULL, "no /proc/self/maps");
+    while (fgets(line, sizeof line, maps) != NULL)
+        count += strchr(line, '\n') != NULL;
+    fclose(maps);
+    return count;
+}
+
+/* Blocks whose pages were moved: they grew where others stood in their way. */
+static void move_and_give_back(void) {
+    static void *blocks[8];
+    int moved = 0;
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++) {
+        blocks[i] = hak_malloc(1 << 20);
+        CHECK(blocks[i] != NULL, "no block");
+        memset(blocks[i], 1, 1 << 20);
+    }
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++) {
+        void *before = blocks[i];
+        blocks[i] = hak_realloc(blocks[i], 4 << 20);
+        CHECK(blocks[i] != NULL, "no longer block");
+        moved += blocks[i] != before;
+    }
+    CHECK(moved > 0, "no block moved");
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        hak_free(blocks[i]);
+}
+
+int main(void) {
+    char *block = hak_malloc(test_opaque(100));
+    CHECK(block != NULL && has_flag(block, " nh"), "the first block may be in a huge page");
+    move_and_give_back();
+    hak_malloc_trim(0);
+    size_t few = mappings();
+    for (int i = 0; i < 20; i++)
+        move_and_give_back();
+    hak_malloc_trim(0);
+    CHECK(mappings() <= few + 2, "%zu mappings where there were %zu", mappings(), few);
+    for (size_t i = 1; i < SMALL_PAGES_BYTES >> HAK_GRANULE_SHIFT; i += 8)
+        CHECK(has_flag(hak_granule_address((uint32_t)i), " nh"), "granule %zu may be in a huge page", i);
+    char *large = hak_malloc(2 * SMALL_PAGES_BYTES);
+    CHECK(large != NULL && !has_flag(large + 2 * SMALL_PAGES_BYTES - 1, " nh"),
+          "a large heap has no huge pages");
+    return test_ok("small pages first");
+}
