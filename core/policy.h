@@ -28,7 +28,8 @@
     X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                                        \
       "most that is kept of freed large blocks")                                                             \
     X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \
-      "transparent huge pages: 0 none in the first 256 MiB, then as the kernel is set; 1 ask for them; 2 ask for none")                      \
+      "transparent huge pages: 0 none in the first 256 MiB, then as the kernel is set; 1 ask for them; 2 "   \
+      "ask for none")                                                                                        \
     X(stats, "STATS", "0 or 1", 0, 0, 1, "1: print statistics on stderr when the program ends")
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;
