@@ -59,7 +59,7 @@ copy_with_list_tests() {
     run mutants --stages audit2,release --only \
         "$(id_of hak_slab_take 'drop: slab->used = ')" \
         "$(id_of hak_slab_carve 'operator: hak_superslab_of(slab)->active += count;')" \
-        "$(id_of hak_flush 'operator: if (run == &own && kept < keep) {: <')" \
+        "$(id_of hak_flush 'operator: if (own && kept < keep) {: <')" \
         "$(id_of hak_lock_try 'drop: if (HAK_DEBUG)')"
     verdicts_are 0 "killed 3, survived 0, harmless 0, equivalent 1, unbuildable 0: 100.0 % of 3 killed"
 }
