@@ -49,6 +49,7 @@ except MemoryError:
     [ -e /sys/kernel/mm/transparent_hugepage ] || skip "the kernel has no huge pages"
     proves first_memory_has_small_pages_internal
 }
+@test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
