@@ -38,10 +38,10 @@ static size_t mappings(void) {
     return count;
 }
 
-/* Blocks whose pages were moved: they grew where others stood in their way. */
-static void move_and_give_back(void) {
+/* Blocks whose pages were moved: they grew where others stood in their way. The result is where one of them was. */
+static char *move_and_give_back(void) {
     static void *blocks[8];
-    int moved = 0;
+    char *moved = NULL;
     for (size_t i = 0; i < TEST_COUNT(blocks); i++) {
         blocks[i] = hak_malloc(1 << 20);
         CHECK(blocks[i] != NULL, "no block");
@@ -51,11 +51,12 @@ static void move_and_give_back(void) {
         void *before = blocks[i];
         blocks[i] = hak_realloc(blocks[i], 4 << 20);
         CHECK(blocks[i] != NULL, "no longer block");
-        moved += blocks[i] != before;
+        if (blocks[i] != before) moved = blocks[i];
     }
-    CHECK(moved > 0, "no block moved");
+    CHECK(moved != NULL, "no block moved");
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         hak_free(blocks[i]);
+    return moved;
 }
 
 int main(void) {
@@ -70,8 +71,12 @@ int main(void) {
     CHECK(mappings() <= few + 2, "%zu mappings where there were %zu", mappings(), few);
     for (size_t i = 1; i < SMALL_PAGES_BYTES >> HAK_GRANULE_SHIFT; i += 8)
         CHECK(has_flag(hak_granule_address((uint32_t)i), " nh"), "granule %zu may be in a huge page", i);
-    char *large = hak_malloc(2 * SMALL_PAGES_BYTES);
-    CHECK(large != NULL && !has_flag(large + 2 * SMALL_PAGES_BYTES - 1, " nh"),
-          "a large heap has no huge pages");
+    char *behind = (char *)hak_granule_address(0) + SMALL_PAGES_BYTES, *last = block;
+    while (last < behind)
+        CHECK((last = hak_malloc(4 << 20)) != NULL, "no block");
+    CHECK(!has_flag(last + (4 << 20) - 1, " nh"), "a large heap has no huge pages");
+    last = move_and_give_back();
+    hak_malloc_trim(0);
+    CHECK(last >= behind && !has_flag(last, " nh"), "where a block was moved in a large heap there are none");
     return test_ok("small pages first");
 }
