@@ -276,8 +276,9 @@ struct run {
 
 /* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
 struct runs {
-    uint64_t open; /* a bit a run; what is not open has no meaning */
-    uint32_t now;  /* milliseconds; 0: not asked yet */
+    uint64_t open;               /* a bit a run; what is not open has no meaning */
+    uint32_t now;                /* milliseconds; 0: not asked yet */
+    const struct hak_heap *heap; /* whose bin is flushed */
     struct run run[RUNS];
 };
 
@@ -313,7 +314,7 @@ static void put_own(const struct run *run, uint32_t *now, const struct hak_polic
 }
 
 static void run_end(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
-    HAK_ASSERT(run->count > 0);
+    HAK_ASSERT(run->count > 0 && run->own == hak_home_ruled_by(run->slab->home, runs->heap));
     if (run->own)
         put_own(run, &runs->now, policy);
     else
@@ -365,6 +366,7 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     struct runs runs;
     runs.open = 0;
     runs.now = 0;
+    runs.heap = heap;
     /* Of the last block; most often of the next one, too. The slab stays while that block is in a run, or is kept. */
     struct hak_slab *slab = NULL;
     struct hak_places places = {.capacity = 0};
