@@ -294,6 +294,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = renew ? hak_os.renew(start, bytes) : hak_os.purge(start, bytes);
+    /* not where an option has advised otherwise */
     if (zero && renew && hak_range_may_move()) small_pages((uintptr_t)start, bytes);
     if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
     if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */

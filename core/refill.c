@@ -295,8 +295,9 @@ static void send_home(const struct run *run, const struct hak_policy *policy) {
     }
 }
 
-static void put_own(const struct run *run, uint32_t *now, const struct hak_policy *policy) {
+static void put_own(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
     struct hak_slab *slab = run->slab;
+    HAK_ASSERT(hak_home_ruled_by(slab->home, runs->heap));
     struct counters before = {0};
     if (HAK_UNLIKELY(policy->p0_log)) before = counters_of(slab);
     hak_slab_put(slab, run->head, run->tail, run->count);
@@ -306,17 +307,17 @@ static void put_own(const struct run *run, uint32_t *now, const struct hak_polic
     struct hak_heap *owner = hak_heap_of_home(slab->home);
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
-        if (*now == 0) *now = hak_os_now_ms();
-        hak_heap_drop_slab(owner, slab, *now);
+        if (runs->now == 0) runs->now = hak_os_now_ms();
+        hak_heap_drop_slab(owner, slab, runs->now);
     } else if (slab->state == HAK_SLAB_FULL) {
         hak_heap_partial_push(owner, slab);
     }
 }
 
 static void run_end(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
-    HAK_ASSERT(run->count > 0 && run->own == hak_home_ruled_by(run->slab->home, runs->heap));
+    HAK_ASSERT(run->count > 0);
     if (run->own)
-        put_own(run, &runs->now, policy);
+        put_own(runs, run, policy);
     else
         send_home(run, policy);
 }

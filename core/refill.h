@@ -11,7 +11,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin);
  * slabs. The result is how many went home to others. */
 uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
 
-/* What a free does that finds its bin full: a flush, and a larger cap for a busy bin. */
+/* What a free does that finds its bin full: a flush, and the cap that suits what was flushed. */
 void hak_flush_full(struct hak_heap *heap, unsigned bin);
 
 /* Empties all bins, gives up the current slabs, collects: the heap holds nothing that it need not. */

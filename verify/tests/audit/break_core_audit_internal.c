@@ -326,7 +326,6 @@ static void own_cap_above_the_highest(void) {
     wrong = *hak_policy();
     wrong.bins[first->bin].cap_own = UINT16_MAX;
     hak_policy_replace(&wrong);
-    release(0, BLOCKS);
 }
 
 /* ---- the range and the BigCache ------------------------------------------------------------------------ */

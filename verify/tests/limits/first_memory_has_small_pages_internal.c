@@ -3,8 +3,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include <sys/mman.h>
-
+#include "../process.h"
 #include "core/chunk.h"
 
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
@@ -25,17 +24,6 @@ static bool has_flag(const void *address, const char *flag) {
     fclose(maps);
     CHECK(inside, "no mapping of %p", address);
     return strstr(line, flag) != NULL;
-}
-
-static size_t mappings(void) {
-    char line[4096];
-    size_t count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps != NULL, "no /proc/self/maps");
-    while (fgets(line, sizeof line, maps) != NULL)
-        count += strchr(line, '\n') != NULL;
-    fclose(maps);
-    return count;
 }
 
 /* Blocks whose pages were moved: they grew where others stood in their way. The result is where one of them was. */
@@ -64,11 +52,11 @@ int main(void) {
     CHECK(block != NULL && has_flag(block, " nh"), "the first block may be in a huge page");
     move_and_give_back();
     hak_malloc_trim(0);
-    size_t few = mappings();
+    size_t few = process_mappings();
     for (int i = 0; i < 20; i++)
         move_and_give_back();
     hak_malloc_trim(0);
-    CHECK(mappings() <= few + 2, "%zu mappings where there were %zu", mappings(), few);
+    CHECK(process_mappings() <= few + 2, "%zu mappings where there were %zu", process_mappings(), few);
     for (size_t i = 1; i < SMALL_PAGES_BYTES >> HAK_GRANULE_SHIFT; i += 8)
         CHECK(has_flag(hak_granule_address((uint32_t)i), " nh"), "granule %zu may be in a huge page", i);
     char *behind = (char *)hak_granule_address(0) + SMALL_PAGES_BYTES, *last = block;
