@@ -272,11 +272,16 @@ struct run {
     bool own;
 };
 
-#define RUNS 64u /* the bits of `open` */
+#define SETS_LOG2 4
+#define WAYS      4u /* runs in a set */
+#define ALL_TAKEN ((1u << WAYS) - 1)
+#define RUNS      (WAYS << SETS_LOG2)
+/* 2^32 by the golden ratio: as multiples of it, neighbours and what lies powers of two apart get different sets. */
+#define SPREAD 0x9e3779b1u
 
 /* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
 struct runs {
-    uint64_t open;               /* a bit a run; what is not open has no meaning */
+    uint64_t open;               /* a bit a run, a set's first ones; what is not open has no meaning */
     uint32_t now;                /* milliseconds; 0: not asked yet */
     const struct hak_heap *heap; /* whose bin is flushed */
     struct run run[RUNS];
@@ -328,20 +333,22 @@ static inline void run_add(struct run *run, struct hak_block *block) {
     run->count++;
 }
 
-/* Adds a block to the run of its slab, and returns that run. One of another slab that is in its place ends. */
+/* Adds a block to the run of its slab, and returns that run. If all places of its set are taken, the last one's ends. */
 static struct run *runs_add(struct runs *runs, struct hak_slab *slab, bool own, struct hak_block *block,
                             const struct hak_policy *policy) {
-    /* neighbours of one length have places side by side */
-    const unsigned place = (hak_slab_first_granule(slab) >> hak_log2(slab->granules)) % RUNS;
-    struct run *run = &runs->run[place];
-    if ((runs->open >> place & 1) != 0) {
+    const unsigned set = hak_slab_first_granule(slab) * SPREAD >> (32 - SETS_LOG2);
+    const unsigned taken = runs->open >> set * WAYS & ALL_TAKEN;
+    struct run *run = &runs->run[set * WAYS];
+    HAK_ASSERT((taken & (taken + 1)) == 0);
+    for (unsigned left = taken; left != 0; left >>= 1, run++)
         if (run->slab == slab) {
             run_add(run, block);
             return run;
         }
-        run_end(runs, run, policy);
-    }
-    runs->open |= (uint64_t)1 << place;
+    if (taken == ALL_TAKEN)
+        run_end(runs, --run, policy);
+    else
+        runs->open |= (uint64_t)(taken + 1) << set * WAYS;
     /* The block's link stays: a circle that comes back to it while the run is open walks on, until it has seen too many. */
     *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
     return run;

@@ -1,5 +1,5 @@
-/* Blocks freed in such an order that, at the flush, each block's run takes the place of the last one's, which ends in the middle
- * of the walk; the thread's own and another's in turn, until their slabs are empty and their SuperSlabs given up. */
+/* Blocks freed in such an order that a flush meets more slabs than it has places for runs, so that most runs end in the middle
+ * of the walk; the thread's own and another's mixed, until their slabs are empty and their SuperSlabs given up. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -8,9 +8,10 @@
 #include "core/heap.h"
 #include "core/refill.h"
 
-#define BLOCKS 24000 /* half of them another thread's; 12 MiB each */
-#define SIZE   1000
-#define PLACES 64 /* of runs in a flush; slabs so many granules apart have the same one */
+#define BLOCKS   24000 /* half of them another thread's; 12 MiB each */
+#define SIZE     1000
+#define PLACES   64   /* of runs in a flush */
+#define GRANULES 4096 /* in which all blocks lie */
 
 static uint64_t *blocks[BLOCKS];
 
@@ -31,14 +32,27 @@ static uint32_t granule(const uint64_t *block) {
     return hak_granule_of((const char *)block - 1);
 }
 
-/* By place, then by position in the slab, then by slab: neighbours have one place and lie in different slabs. */
-static int by_place(const void *left, const void *right) {
+/* By position in the slab, so that each slab's next block comes after one of each other slab; neighbours are of several heaps. */
+static int by_position(const void *left, const void *right) {
     const uint64_t *a = *(uint64_t *const *)left, *b = *(uint64_t *const *)right;
-    uint64_t of_a[] = {granule(a) % PLACES, (uintptr_t)a % HAK_GRANULE, granule(a)};
-    uint64_t of_b[] = {granule(b) % PLACES, (uintptr_t)b % HAK_GRANULE, granule(b)};
+    uint64_t of_a[] = {(uintptr_t)a % HAK_GRANULE, granule(a) % 8, granule(a)};
+    uint64_t of_b[] = {(uintptr_t)b % HAK_GRANULE, granule(b) % 8, granule(b)};
     for (size_t i = 0; i < TEST_COUNT(of_a); i++)
         if (of_a[i] != of_b[i]) return of_a[i] < of_b[i] ? -1 : 1;
     return 0;
+}
+
+/* Blocks with so many of other slabs since the last one of their own that its run cannot be there still, or none is. */
+static size_t apart(void) {
+    static size_t last[GRANULES]; /* index + 1 */
+    memset(last, 0, sizeof last);
+    size_t count = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        uint32_t place = granule(blocks[i]) % GRANULES;
+        count += i >= last[place] + 2 * PLACES;
+        last[place] = i + 1;
+    }
+    return count;
 }
 
 int main(void) {
@@ -49,12 +63,9 @@ int main(void) {
         pthread_join(thread, NULL);
         for (size_t i = 0; i < BLOCKS; i++)
             CHECK(blocks[i][0] == i && blocks[i][SIZE / sizeof **blocks - 1] == i, "block %zu is another", i);
-        qsort(blocks, BLOCKS, sizeof *blocks, by_place);
-        size_t collide = 0;
-        for (size_t i = 1; i < BLOCKS; i++)
-            collide += granule(blocks[i]) != granule(blocks[i - 1]) &&
-                       granule(blocks[i]) % PLACES == granule(blocks[i - 1]) % PLACES;
-        CHECK(collide > BLOCKS / 2, "only %zu of %d blocks collide", collide, BLOCKS);
+        qsort(blocks, BLOCKS, sizeof *blocks, by_position);
+        CHECK(apart() > BLOCKS * 9 / 10, "only %zu of %d blocks are far from the last one of their slab",
+              apart(), BLOCKS);
         for (size_t i = 0; i < BLOCKS; i++)
             hak_free(blocks[i]);
         hak_flush_all(hak_thread_heap());
