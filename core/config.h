@@ -14,18 +14,14 @@
 #error "the build defines each flag of `make print-flags`"
 #endif
 
-/* Granule: the unit of address space; a slab, an arena chunk and a large block begin at one. */
+/* Granule: the unit of address space; a slab and a large block begin at one. */
 #define HAK_GRANULE_SHIFT 16
 #define HAK_GRANULE       ((size_t)1 << HAK_GRANULE_SHIFT)
 
-/* SuperSlab of tiny and mid slabs: 32 units of one granule. Pool chunks have bigger units. */
-#define HAK_SUPERSLAB_SHIFT 21
-#define HAK_UNITS_MAX       32u
-#define HAK_ARENA_SHIFT_MIN 20 /* the smallest pool chunk, 1 MiB */
-#define HAK_ARENA_SHIFT_MAX 26 /* the largest, 64 MiB */
-#define HAK_ARENA_UNITS_LOG                                                                                  \
-    18 /* a pool slab is at least 256 KiB, so that 52 KiB blocks waste little of it                          \
-        */
+/* SuperSlab: 32 units of one granule, or half as many where a thread's pool arena begins. */
+#define HAK_SUPERSLAB_SHIFT     21
+#define HAK_SUPERSLAB_SHIFT_MIN 20
+#define HAK_UNITS_MAX           32u
 
 /* The reserved range: tried from the largest down, halving. 16 x the machine's memory, within these. */
 #define HAK_RANGE_MAX_SHIFT 43 /* 8 TiB */

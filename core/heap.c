@@ -127,7 +127,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
-    if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.chunks == 0)
+    if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.mib == 0)
         hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
     return heap;
 }
@@ -151,13 +151,14 @@ static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
 
 static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
     open_remove(heap, ss);
-    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.chunks > 0));
+    uint32_t mib = (uint32_t)(hak_superslab_bytes(ss) >> 20);
+    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.mib >= mib));
     heap->superslabs--;
-    if (ss->pool) heap->arena.chunks--;
+    if (ss->pool) heap->arena.mib -= mib;
     hak_superslab_retire(ss);
 }
 
-/* Gives up SuperSlabs in which there is no slab, such as the pool chunk that every heap begins with. */
+/* Gives up SuperSlabs in which there is no slab, such as the pool arena's first that every heap begins with. */
 static void release_empty(struct hak_heap *heap) {
     for (unsigned pool = 0; pool < 2; pool++) {
         struct hak_superslab *next;
@@ -246,11 +247,10 @@ void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
     slab->state = HAK_SLAB_FULL;
 }
 
-struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
-    bool pool = hak_tier_of_bin(bin) == HAK_TIER_POOL;
-    struct hak_superslab *ss = heap->open[pool];
+static struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
+    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL];
     for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = ss->next) {
-        struct hak_slab *slab = hak_slab_create(ss, bin);
+        struct hak_slab *slab = hak_slab_create(ss, bin, dirty ? ss->dirty_mask : ss->free_mask);
         if (slab == NULL) continue;
         if (ss->free_mask == 0) open_remove(heap, ss);
         return slab;
@@ -258,22 +258,36 @@ struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
     return NULL;
 }
 
-bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
-    const struct hak_policy *policy = hak_policy();
-    bool pool = hak_tier_of_bin(bin) == HAK_TIER_POOL;
-    unsigned shift = HAK_SUPERSLAB_SHIFT;
-    if (pool)
-        shift = hak_pool_arena_shift(&heap->arena, policy->arena_mb_init, policy->arena_mb_max,
-                                     policy->arena_levels);
+struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
+    /* Units that hold memory first: they cost no page fault. */
+    struct hak_slab *slab = slab_in_units(heap, bin, true);
+    return slab != NULL ? slab : slab_in_units(heap, bin, false);
+}
+
+static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
     struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
-    /* A large chunk may not be had where a small one still is. */
-    while (ss == NULL && pool && shift > HAK_ARENA_SHIFT_MIN)
-        ss = hak_superslab_acquire(&heap->home, --shift, pool);
-    if (ss == NULL) return false;
+    if (ss == NULL) return NULL;
     heap->superslabs++;
-    if (pool) heap->arena.chunks++;
+    if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
     open_push(heap, ss);
+    return ss;
+}
+
+static bool arena_grow(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    uint32_t mib =
+        hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max, policy->arena_levels);
+    struct hak_superslab *ss = NULL;
+    HAK_ASSERT(hak_is_power_of_two(mib));
+    if (mib > 1) ss = grow_by(heap, true, HAK_SUPERSLAB_SHIFT);
+    if (ss == NULL) return grow_by(heap, true, HAK_SUPERSLAB_SHIFT_MIN) != NULL;
+    if (ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
     return true;
+}
+
+bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
+    if (hak_tier_of_bin(bin) == HAK_TIER_POOL) return arena_grow(heap);
+    return grow_by(heap, false, HAK_SUPERSLAB_SHIFT) != NULL;
 }
 
 void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now) {

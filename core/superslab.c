@@ -8,7 +8,7 @@
 /* SuperSlabs without an owner, by size; most recently retired first. */
 static struct {
     struct hak_lock lock;
-    struct hak_superslab *lists[HAK_ARENA_SHIFT_MAX + 1];
+    struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes;
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
 
@@ -49,13 +49,10 @@ static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned s
  * but its place, who gave it up, and the knowledge which of its bytes are zero. */
 static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsigned shift, bool pool,
                            bool dirty) {
-    unsigned unit_shift = HAK_GRANULE_SHIFT;
-    if (pool) unit_shift = shift > HAK_ARENA_UNITS_LOG + 5 ? shift - 5 : HAK_ARENA_UNITS_LOG;
-    HAK_CHECK(shift > unit_shift && (1u << (shift - unit_shift)) <= HAK_UNITS_MAX);
     ss->home = home;
     ss->next = ss->prev = NULL;
-    ss->unit_shift = (uint8_t)unit_shift;
-    ss->units = 1u << (shift - unit_shift);
+    ss->units = 1u << (shift - HAK_GRANULE_SHIFT);
+    HAK_CHECK(ss->units <= HAK_UNITS_MAX);
     ss->all_mask = ss->units == 32 ? UINT32_MAX : (1u << ss->units) - 1;
     ss->free_mask = ss->all_mask;
     ss->dirty_mask = dirty ? ss->all_mask : 0;
@@ -65,22 +62,26 @@ static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsi
     atomic_store_explicit(&ss->in_use, 1, memory_order_release);
 }
 
+/* A record for `shift` bytes of the range, which nothing describes yet. */
+static struct hak_superslab *superslab_begin(unsigned shift) {
+    uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
+    uint32_t first = hak_run_alloc(granules, granules);
+    if (first == 0) return NULL;
+    struct hak_superslab *ss = hak_superslab_record(first);
+    HAK_CHECK(!ss->in_use);
+    ss->first = first;
+    hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
+    return ss;
+}
+
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
-    HAK_CHECK(shift >= HAK_ARENA_SHIFT_MIN && shift <= HAK_ARENA_SHIFT_MAX);
+    HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
     hak_lock_take(&cache.lock);
     struct hak_superslab *ss = cache_take(hak_home_ruler(home), shift);
     hak_lock_drop(&cache.lock);
     bool dirty = ss != NULL && ss->dirty_mask != 0;
-    if (ss == NULL) {
-        uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-        uint32_t align = 1u << (HAK_SUPERSLAB_SHIFT - HAK_GRANULE_SHIFT);
-        uint32_t first = hak_run_alloc(granules, granules < align ? granules : align);
-        if (first == 0) return NULL;
-        ss = hak_superslab_record(first);
-        HAK_CHECK(!ss->in_use);
-        ss->first = first;
-        hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
-    }
+    if (ss == NULL) ss = superslab_begin(shift);
+    if (ss == NULL) return NULL;
     superslab_init(ss, home, shift, pool, dirty);
     return ss;
 }
@@ -93,10 +94,7 @@ static void superslab_release(struct hak_superslab *ss) {
     hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
 }
 
-void hak_superslab_retire(struct hak_superslab *ss) {
-    HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
-    ss->former = hak_home_ruler(ss->home);
-    ss->home = NULL;
+static void cache_put(struct hak_superslab *ss) {
     hak_lock_take(&cache.lock);
     bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;
     if (keep) {
@@ -111,10 +109,32 @@ void hak_superslab_retire(struct hak_superslab *ss) {
     if (!keep) superslab_release(ss);
 }
 
+void hak_superslab_stock(uint32_t count) {
+    hak_lock_take(&cache.lock);
+    bool empty = cache.lists[HAK_SUPERSLAB_SHIFT] == NULL;
+    hak_lock_drop(&cache.lock);
+    uint32_t now = hak_os_now_ms();
+    for (; empty && count > 0; count--) {
+        struct hak_superslab *ss = superslab_begin(HAK_SUPERSLAB_SHIFT);
+        if (ss == NULL) return;
+        superslab_init(ss, NULL, HAK_SUPERSLAB_SHIFT, true, false);
+        ss->former = NULL;
+        ss->since = now;
+        cache_put(ss);
+    }
+}
+
+void hak_superslab_retire(struct hak_superslab *ss) {
+    HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
+    ss->former = hak_home_ruler(ss->home);
+    ss->home = NULL;
+    cache_put(ss);
+}
+
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     struct hak_superslab *old = NULL;
     hak_lock_take(&cache.lock);
-    for (unsigned shift = 0; shift <= HAK_ARENA_SHIFT_MAX; shift++) {
+    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         struct hak_superslab *next;
         for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
             next = ss->next;
@@ -143,12 +163,12 @@ size_t hak_superslab_purge(struct hak_superslab *ss) {
         unsigned from = (unsigned)__builtin_ctz(dirty);
         uint32_t after = ~(dirty >> from);
         unsigned count = after == 0 ? 32 : (unsigned)__builtin_ctz(after);
-        char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << ss->unit_shift);
+        char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << HAK_GRANULE_SHIFT);
         uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
         HAK_ASSERT((mask & ~ss->free_mask) == 0);
-        if (hak_os.purge(start, (size_t)count << ss->unit_shift)) {
+        if (hak_os.purge(start, (size_t)count << HAK_GRANULE_SHIFT)) {
             ss->dirty_mask &= ~mask;
-            bytes += (size_t)count << ss->unit_shift;
+            bytes += (size_t)count << HAK_GRANULE_SHIFT;
         }
         dirty &= ~mask;
     }
@@ -165,18 +185,14 @@ static int units_find(uint32_t free_mask, uint32_t count) {
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
 
-struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin) {
-    const struct hak_class *class = &hak_classes[bin];
+struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units) {
+    uint32_t granules = hak_classes[bin].units;
     HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
-    /* Units that hold memory first: they cost no page fault. */
-    int unit = units_find(ss->free_mask & ss->dirty_mask, class->units);
-    if (unit < 0) unit = units_find(ss->free_mask, class->units);
+    int unit = units_find(units, granules);
     if (unit < 0) return NULL;
-    uint32_t mask = ((class->units == 32 ? 0 : 1u << class->units) - 1) << unit;
-    uint32_t granules_a_unit = 1u << (ss->unit_shift - HAK_GRANULE_SHIFT);
-    uint32_t granules = class->units * granules_a_unit;
-    uint32_t first = ss->first + (uint32_t)unit * granules_a_unit;
-    HAK_CHECK((ss->free_mask & mask) == mask && granules <= UINT8_MAX);
+    uint32_t mask = ((1u << granules) - 1) << unit;
+    uint32_t first = ss->first + (uint32_t)unit;
+    HAK_CHECK((ss->free_mask & mask) == mask);
     ss->free_mask &= ~mask;
     ss->dirty_mask &= ~mask;
     HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
@@ -208,8 +224,7 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     HAK_CHECK(slab->used == 0 && hak_remote_count(slab) == 0);
     hak_hook_event(HAK_EVENT_SLAB_DESTROYED, slab);
-    uint32_t count = hak_classes[slab->bin].units;
-    uint32_t mask = ((count == 32 ? 0 : 1u << count) - 1) << slab->unit;
+    uint32_t mask = ((1u << slab->granules) - 1) << slab->unit;
     HAK_CHECK((ss->free_mask & mask) == 0);
     uint32_t first = hak_slab_first_granule(slab);
     for (uint32_t i = 0; i < slab->granules; i++)
@@ -285,7 +300,7 @@ void hak_slab_reset(struct hak_slab *slab) {
 }
 
 const struct hak_superslab *hak_superslab_cache_first(unsigned shift) {
-    HAK_CHECK(shift <= HAK_ARENA_SHIFT_MAX);
+    HAK_CHECK(shift <= HAK_SUPERSLAB_SHIFT);
     return cache.lists[shift];
 }
 

@@ -1,6 +1,6 @@
 /* Slabs and the SuperSlabs that hold them.
  *
- * A SuperSlab is up to 32 units of equal size. A unit is free or belongs to a slab; a slab takes one or more
+ * A SuperSlab is 32 units of a granule, or 16. A unit is free or belongs to a slab; a slab takes one or more
  * units and is cut into blocks of one class. All of this is out of line: slabs lie in the slot table,
  * SuperSlabs in a table of their own, so neither an overflow nor a wild write of the program is likely to
  * reach them.
@@ -38,7 +38,7 @@ struct hak_slab {
     uint8_t state;        /* enum hak_slab_state */
     uint8_t back;         /* granules back to the slab's first one; 0 in the first */
     uint8_t unit;         /* its first unit in the SuperSlab */
-    uint8_t granules;     /* of the whole slab; a slab has at most 64 (4 MiB) */
+    uint8_t granules;     /* of the whole slab: its units */
     _Atomic uint8_t kind; /* enum hak_kind */
 };
 _Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot");
@@ -47,7 +47,7 @@ _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot
 struct hak_superslab {
     struct hak_home *home;             /* NULL in the cache */
     const struct hak_heap *former;     /* in the cache: whose thread gave it up */
-    struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this unit size, or the cache's */
+    struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;
     uint32_t all_mask;      /* a bit a unit */
@@ -55,14 +55,13 @@ struct hak_superslab {
     uint32_t dirty_mask;    /* free units that may hold memory; the others read as zero */
     uint32_t active;        /* sum of used over its slabs */
     uint32_t since;         /* time at which it last got a dirty free unit, milliseconds */
-    uint8_t unit_shift;     /* log2 of a unit's bytes */
-    uint8_t pool;           /* 1: units for the pool tier */
+    uint8_t pool;           /* 1: of its heap's pool arena */
     _Atomic uint8_t in_use; /* 1: owned by a heap or in the cache; 0: the record is unused */
 };
 _Static_assert(sizeof(struct hak_superslab) <= HAK_SUPERSLAB_RECORD, "a SuperSlab fits its record");
 
 static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
-    return (size_t)ss->units << ss->unit_shift;
+    return (size_t)ss->units << HAK_GRANULE_SHIFT;
 }
 
 /* Any thread: whether the rest of the record means anything. */
@@ -145,12 +144,15 @@ static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
  */
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
 
+/* Puts `count` SuperSlabs without memory from the range into the cache, if it is empty: whoever needs one takes it from there. */
+void hak_superslab_stock(uint32_t count);
+
 /* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill.
  */
 void hak_superslab_retire(struct hak_superslab *ss);
 
-/* A slab of `bin` in free units of `ss`; NULL if there is no room of that shape. */
-struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin);
+/* A slab of `bin` in units of `ss` out of `units`, which are free; NULL if there is no room of that shape. */
+struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units);
 
 /* Returns an empty slab's units. Its blocks, wherever they were linked, cease to exist. */
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now);

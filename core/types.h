@@ -4,7 +4,7 @@
  *   block     what one malloc returns ("user"), with its header byte at user - 1
  *   stride    distance of two blocks of one class; it serves requests up to stride - 1 bytes
  *   slab      a run of granules cut into blocks of one class
- *   SuperSlab 32 or fewer units of equal size, each free or in a slab; owned by one heap
+ *   SuperSlab 32 units of 64 KiB, or 16, each free or in a slab; owned by one heap
  *   home      the part of a heap that other threads touch
  *   bin       a heap's TLS SLL of one class: the fast path
  *

@@ -140,14 +140,14 @@ static void each_superslab(struct check *check, void (*visit)(const struct hak_s
 /* What the SuperSlab table says of a heap. */
 struct owned {
     const struct hak_home *home;
-    uint32_t superslabs, chunks, open[2];
+    uint32_t superslabs, arena_mib, open[2];
 };
 
 static void add_owned(const struct hak_superslab *ss, void *context) {
     struct owned *owned = context;
     if (ss->home != owned->home) return;
     owned->superslabs++;
-    if (ss->pool) owned->chunks++;
+    if (ss->pool) owned->arena_mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
     if (ss->free_mask != 0) owned->open[ss->pool]++;
 }
 
@@ -169,7 +169,7 @@ static void check_owned(struct hak_heap *heap, void *context) {
     struct owned owned = {.home = &heap->home};
     each_superslab(check, add_owned, &owned);
     equal(check, "SuperSlabs of a heap", heap->superslabs, owned.superslabs, heap);
-    equal(check, "pool chunks of a heap", heap->arena.chunks, owned.chunks, heap);
+    equal(check, "MiB of a heap's pool arena", heap->arena.mib, owned.arena_mib, heap);
     for (unsigned pool = 0; pool < 2; pool++)
         equal(check, "open SuperSlabs = SuperSlabs with free units", check_open(check, heap, pool),
               owned.open[pool], heap);
@@ -219,12 +219,11 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
     struct check *check = context;
     size_t record = (size_t)((const char *)ss - (const char *)hak_superslab_record(0)) / HAK_SUPERSLAB_RECORD;
     if (!equal(check, "SuperSlab's record is that of its first granule", ss->first, record * 16, ss)) return;
-    uint32_t granules_a_unit = 1u << (ss->unit_shift - HAK_GRANULE_SHIFT);
     uint32_t taken = 0;
     uint64_t used = 0;
     check->result->superslabs++;
     for (uint32_t unit = 0; unit < ss->units; unit++) {
-        uint32_t granule = ss->first + unit * granules_a_unit;
+        uint32_t granule = ss->first + unit;
         const struct hak_slab *slab = hak_slot_address(granule);
         if ((taken >> unit & 1) == 0 && hak_kind_of(granule) != HAK_KIND_SLAB)
             equal(check, "kind of a unit in no slab", hak_kind_of(granule), HAK_KIND_NONE, slab);
@@ -232,7 +231,7 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
         uint32_t units = hak_classes[slab->bin].units;
         equal(check, "slab's SuperSlab", slab->superslab_first, ss->first, slab);
         equal(check, "slab's unit", slab->unit, unit, slab);
-        equal(check, "slab's granules", slab->granules, units * granules_a_unit, slab);
+        equal(check, "slab's granules", slab->granules, units, slab);
         equal(check, "slab's home = SuperSlab's home", slab->home == ss->home, true, slab);
         for (uint32_t i = 0; i < units; i++)
             taken |= 1u << (unit + i);

@@ -190,7 +190,7 @@ static void check_bigcache(struct check *check, const struct tiling *tiling) {
 static void check_superslab_cache(struct check *check, uint32_t superslabs) {
     uint32_t cached = 0;
     size_t bytes = 0;
-    for (unsigned shift = 0; shift <= HAK_ARENA_SHIFT_MAX; shift++) {
+    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         const struct hak_superslab *last = NULL;
         for (const struct hak_superslab *ss = hak_superslab_cache_first(shift); ss != NULL; ss = ss->next) {
             if (!equal(check, "cached SuperSlab's back link", ss->prev == last, true, ss)) break;

@@ -263,7 +263,7 @@ static void drops_more_superslabs_than_it_has(void) {
 
 static void cached_superslab_in_use(void) {
     in_a_thread(leave_a_block, NULL); /* its pool chunk is in the cache */
-    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_ARENA_SHIFT_MIN))->active = 1;
+    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_SUPERSLAB_SHIFT_MIN))->active = 1;
     hak_malloc_trim(0);
 }
 

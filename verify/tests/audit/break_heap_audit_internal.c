@@ -56,7 +56,7 @@ static const struct kind kinds[] = {
     KIND(notification_elsewhere),
     KIND(superslab_with_another_record),
     KIND(superslabs_too_high),
-    KIND(chunks_too_high),
+    KIND(arena_too_large),
     KIND(open_superslab_lost),
     KIND(open_superslab_with_wrong_back_link),
     KIND(open_superslab_of_nobody),

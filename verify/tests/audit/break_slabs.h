@@ -217,8 +217,8 @@ static void superslabs_too_high(void) {
     hak_thread_heap()->superslabs++;
 }
 
-static void chunks_too_high(void) {
-    hak_thread_heap()->arena.chunks++;
+static void arena_too_large(void) {
+    hak_thread_heap()->arena.mib++;
 }
 
 static void open_superslab_lost(void) {
@@ -264,7 +264,7 @@ static void cached_superslab_with_wrong_back_link(void) {
 }
 
 static void cached_superslab_of_another_size(void) {
-    struct hak_superslab *last = cached_superslab(HAK_ARENA_SHIFT_MIN);
+    struct hak_superslab *last = cached_superslab(HAK_SUPERSLAB_SHIFT_MIN);
     last->next = cached_superslab(HAK_SUPERSLAB_SHIFT);
     last->next->prev = last;
 }
@@ -289,7 +289,7 @@ static void record_of_no_superslab(void) {
             large = hak_large_at(at - 1);
         struct hak_superslab *ss = hak_superslab_record(granule);
         if (large->kind != HAK_KIND_LARGE || large->first + large->granules < granule + 16) continue;
-        *ss = *cached_superslab(HAK_ARENA_SHIFT_MIN);
+        *ss = *cached_superslab(HAK_SUPERSLAB_SHIFT_MIN);
         ss->first = granule;
         return;
     }

@@ -49,6 +49,9 @@ except MemoryError:
     [ -e /sys/kernel/mm/transparent_hugepage ] || skip "the kernel has no huge pages"
     proves first_memory_has_small_pages_internal
 }
+@test "what blocks of one size held serves those of another, before it is purged" {
+    HAKMEM_PURGE_DELAY_MS=3600000 proves freed_memory_serves_other_sizes
+}
 @test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
