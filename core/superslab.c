@@ -62,7 +62,7 @@ static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsi
     atomic_store_explicit(&ss->in_use, 1, memory_order_release);
 }
 
-/* A record for `shift` bytes of the range, which nothing describes yet. */
+/* Of 1 << shift bytes of the range; without contents yet. */
 static struct hak_superslab *superslab_begin(unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
     uint32_t first = hak_run_alloc(granules, granules);
@@ -94,7 +94,8 @@ static void superslab_release(struct hak_superslab *ss) {
     hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
 }
 
-static void cache_put(struct hak_superslab *ss) {
+/* False: the cache has its fill, and the range has it back. */
+static bool cache_put(struct hak_superslab *ss) {
     hak_lock_take(&cache.lock);
     bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;
     if (keep) {
@@ -107,6 +108,7 @@ static void cache_put(struct hak_superslab *ss) {
     }
     hak_lock_drop(&cache.lock);
     if (!keep) superslab_release(ss);
+    return keep;
 }
 
 void hak_superslab_stock(uint32_t count) {
@@ -120,7 +122,7 @@ void hak_superslab_stock(uint32_t count) {
         superslab_init(ss, NULL, HAK_SUPERSLAB_SHIFT, true, false);
         ss->former = NULL;
         ss->since = now;
-        cache_put(ss);
+        if (!cache_put(ss)) return;
     }
 }
 
