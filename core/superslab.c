@@ -12,9 +12,8 @@ static struct {
     size_t bytes;
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
 
-/* Beyond this the oldest memory is not worth its keep: a new SuperSlab costs one page fault a page, no more.
- */
-#define CACHE_MAX_BYTES ((size_t)32 << 20)
+/* Beyond this what is given up goes back to the range at once: a burst of more is rare, and costs a page fault a page again. */
+#define CACHE_MAX_BYTES ((size_t)64 << 20)
 
 static unsigned superslab_shift(const struct hak_superslab *ss) {
     return hak_log2(hak_superslab_bytes(ss));

@@ -40,7 +40,7 @@ int main(void) {
     CHECK(acquire(home) == own[1], "not the most recent one of its own");
     CHECK(acquire(home) == own[0], "not the last one of its own");
     CHECK(acquire(home) == others, "not the one that is left");
-    /* Behind as many others as the cache holds. */
+    /* Behind as many others as are looked at. */
     struct hak_superslab *many[15];
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         many[i] = acquire(other_home);
