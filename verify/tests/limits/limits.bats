@@ -52,6 +52,7 @@ except MemoryError:
 @test "what blocks of one size held serves those of another, before it is purged" {
     HAKMEM_PURGE_DELAY_MS=3600000 proves freed_memory_serves_other_sizes
 }
+@test "chunks of the pool arena double, as options say" { proves pool_arena_grows_internal; }
 @test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }

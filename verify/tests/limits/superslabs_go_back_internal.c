@@ -50,6 +50,21 @@ int main(void) {
         hak_superslab_retire(many[i]);
     CHECK(hak_superslab_cache_bytes() == 16u << HAK_SUPERSLAB_SHIFT, "the cache did not take all");
     CHECK(acquire(home) == own[0], "%zu others hide it", TEST_COUNT(many));
+    /* New ones are put into the empty cache only, and no more than it holds. */
+    const size_t one = (size_t)1 << HAK_SUPERSLAB_SHIFT;
+    hak_superslab_stock(1);
+    CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: it was not empty",
+          hak_superslab_cache_bytes());
+    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_stock(3);
+    CHECK(hak_superslab_cache_bytes() == 3 * one, "%zu bytes: three were to come",
+          hak_superslab_cache_bytes());
+    struct hak_superslab *stocked = acquire(home);
+    CHECK(stocked->dirty_mask == 0, "a new SuperSlab has dirty units");
+    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_stock(100);
+    CHECK(hak_superslab_cache_bytes() == 32 * one, "%zu bytes, more or less than it holds",
+          hak_superslab_cache_bytes());
     pthread_barrier_wait(&barrier);
     pthread_join(thread, NULL);
     return test_ok("SuperSlabs go back to who gave them up");
