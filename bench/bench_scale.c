@@ -160,7 +160,7 @@ static const struct burst bursts[] = {{64, 1, 2 * MIB},
                                       {1000, 1, 2 * MIB},
                                       {3000, 1, 2 * MIB},
                                       {6000, 1, 2 * MIB},
-                                      {24 * KIB, 24 * KIB, 40 * MIB},
+                                      {24 * KIB, 24 * KIB, 80 * MIB},
                                       {64 * KIB, 960 * KIB, 160 * MIB}};
 enum { BURSTS = sizeof bursts / sizeof bursts[0] };
 

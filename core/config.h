@@ -18,7 +18,7 @@
 #define HAK_GRANULE_SHIFT 16
 #define HAK_GRANULE       ((size_t)1 << HAK_GRANULE_SHIFT)
 
-/* SuperSlab: 32 units of one granule, or half as many where a thread's pool arena begins. */
+/* SuperSlab: 32 units of one granule, or half as many, as most pool arenas begin. */
 #define HAK_SUPERSLAB_SHIFT     21
 #define HAK_SUPERSLAB_SHIFT_MIN 20
 #define HAK_UNITS_MAX           32u

@@ -266,6 +266,9 @@ struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
 
 static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
     struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
+    /* One size may not be had where the other still is. */
+    if (ss == NULL)
+        ss = hak_superslab_acquire(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
     if (ss == NULL) return NULL;
     heap->superslabs++;
     if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
@@ -277,11 +280,10 @@ static bool arena_grow(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     uint32_t mib =
         hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max, policy->arena_levels);
-    struct hak_superslab *ss = NULL;
     HAK_ASSERT(hak_is_power_of_two(mib));
-    if (mib > 1) ss = grow_by(heap, true, HAK_SUPERSLAB_SHIFT);
-    if (ss == NULL) return grow_by(heap, true, HAK_SUPERSLAB_SHIFT_MIN) != NULL;
-    if (ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
+    struct hak_superslab *ss = grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
+    if (ss == NULL) return false;
+    if (mib > 2 && ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
     return true;
 }
 

@@ -1,9 +1,9 @@
 /* Pool TLS arena: where a heap's next pool slabs come from.
  *
- * A heap's pool blocks (8-52 KiB) are cut from chunks that only its thread carves. The first chunk is small,
- * for most threads need few such blocks; each further one doubles, up to a limit, so that a thread that needs
- * many asks the system seldom. A chunk is one or more SuperSlabs, of which the heap owns those that it uses: refill,
- * flush, remote frees and release are the same code as for every other slab. */
+ * A heap's pool blocks (8-52 KiB) are cut from SuperSlabs of its own, which it asks the range for in chunks. The
+ * first chunk is small, for most threads need few such blocks; each further one doubles, up to a limit. Of a chunk
+ * the heap owns the SuperSlab that it needs; others wait in the cache for whoever needs one. Refill, flush, remote
+ * frees and release are the same code as for every other slab. */
 #ifndef HAK_POOL_ARENA_H
 #define HAK_POOL_ARENA_H
 

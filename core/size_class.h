@@ -8,7 +8,7 @@
 #include "core/types.h"
 
 /* X(tier, index in its tier, previous stride of the size order, stride, units of a slab).
- * Mid slabs of two units keep what is left over at their end below 3 %. */
+ * Mid slabs of two units keep what is left over at their end below 3 %, pool slabs of four below 20 %. */
 #define HAK_CLASS_TABLE(X)                                                                                   \
     X(TINY, 0, 0, 16, 1)                                                                                     \
     X(TINY, 1, 16, 32, 1)                                                                                    \

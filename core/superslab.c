@@ -12,6 +12,9 @@ static struct {
     size_t bytes;
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
 
+/* What is stocked leaves room for what is given up. */
+#define STOCK_MAX_BYTES ((size_t)16 << 20)
+
 /* Beyond this what is given up goes back to the range at once: a burst of more is rare, and costs a page fault a page again. */
 #define CACHE_MAX_BYTES ((size_t)64 << 20)
 
@@ -44,44 +47,51 @@ static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned s
     return found;
 }
 
-/* All of the geometry is set anew on each acquisition: a cached SuperSlab keeps nothing of its former life
- * but its place, who gave it up, and the knowledge which of its bytes are zero. */
-static void superslab_init(struct hak_superslab *ss, struct hak_home *home, unsigned shift, bool pool,
-                           bool dirty) {
+/* Of 1 << shift bytes of the range. */
+static struct hak_superslab *superslab_begin(unsigned shift) {
+    uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
+    uint32_t first = hak_run_alloc(granules, granules);
+    if (first == 0) return NULL;
+    struct hak_superslab *ss = hak_superslab_record(first);
+    HAK_CHECK(!ss->in_use && granules <= HAK_UNITS_MAX);
+    ss->first = first;
+    ss->units = granules;
+    ss->all_mask = granules == 32 ? UINT32_MAX : (1u << granules) - 1;
+    ss->free_mask = ss->all_mask;
+    ss->dirty_mask = 0;
+    ss->former = NULL;
+    hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
+    return ss;
+}
+
+/* A new one, or one of the cache, which keeps nothing of its former life but its place, who gave it up, and the knowledge
+ * which of its bytes are zero. */
+static void superslab_init(struct hak_superslab *ss, struct hak_home *home, bool pool) {
+    HAK_ASSERT(ss->free_mask == ss->all_mask && (ss->dirty_mask & ~ss->all_mask) == 0);
     ss->home = home;
     ss->next = ss->prev = NULL;
-    ss->units = 1u << (shift - HAK_GRANULE_SHIFT);
-    HAK_CHECK(ss->units <= HAK_UNITS_MAX);
-    ss->all_mask = ss->units == 32 ? UINT32_MAX : (1u << ss->units) - 1;
-    ss->free_mask = ss->all_mask;
-    ss->dirty_mask = dirty ? ss->all_mask : 0;
     ss->active = 0;
     ss->pool = pool;
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 1, memory_order_release);
 }
 
-/* Of 1 << shift bytes of the range; without contents yet. */
-static struct hak_superslab *superslab_begin(unsigned shift) {
-    uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t first = hak_run_alloc(granules, granules);
-    if (first == 0) return NULL;
-    struct hak_superslab *ss = hak_superslab_record(first);
-    HAK_CHECK(!ss->in_use);
-    ss->first = first;
-    hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
-    return ss;
+/* Where there is none of this size, a smaller one that holds memory. One that does not is what each thread's pool begins with. */
+static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned shift) {
+    const struct hak_superslab *smaller = cache.lists[HAK_SUPERSLAB_SHIFT_MIN];
+    struct hak_superslab *ss = cache_take(ruler, shift);
+    if (ss != NULL || smaller == NULL || smaller->dirty_mask == 0) return ss;
+    return cache_take(ruler, HAK_SUPERSLAB_SHIFT_MIN);
 }
 
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
     hak_lock_take(&cache.lock);
-    struct hak_superslab *ss = cache_take(hak_home_ruler(home), shift);
+    struct hak_superslab *ss = cache_get(hak_home_ruler(home), shift);
     hak_lock_drop(&cache.lock);
-    bool dirty = ss != NULL && ss->dirty_mask != 0;
     if (ss == NULL) ss = superslab_begin(shift);
     if (ss == NULL) return NULL;
-    superslab_init(ss, home, shift, pool, dirty);
+    superslab_init(ss, home, pool);
     return ss;
 }
 
@@ -93,8 +103,7 @@ static void superslab_release(struct hak_superslab *ss) {
     hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
 }
 
-/* False: the cache has its fill, and the range has it back. */
-static bool cache_put(struct hak_superslab *ss) {
+static void cache_put(struct hak_superslab *ss) {
     hak_lock_take(&cache.lock);
     bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;
     if (keep) {
@@ -107,21 +116,25 @@ static bool cache_put(struct hak_superslab *ss) {
     }
     hak_lock_drop(&cache.lock);
     if (!keep) superslab_release(ss);
-    return keep;
+}
+
+/* Not where there are some that hold memory: they come first. */
+static bool stock_is_wanted(void) {
+    hak_lock_take(&cache.lock);
+    const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
+    bool wanted = cache.bytes < STOCK_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
+    hak_lock_drop(&cache.lock);
+    return wanted;
 }
 
 void hak_superslab_stock(uint32_t count) {
-    hak_lock_take(&cache.lock);
-    bool empty = cache.lists[HAK_SUPERSLAB_SHIFT] == NULL;
-    hak_lock_drop(&cache.lock);
     uint32_t now = hak_os_now_ms();
-    for (; empty && count > 0; count--) {
+    for (; count > 0 && stock_is_wanted(); count--) {
         struct hak_superslab *ss = superslab_begin(HAK_SUPERSLAB_SHIFT);
         if (ss == NULL) return;
-        superslab_init(ss, NULL, HAK_SUPERSLAB_SHIFT, true, false);
-        ss->former = NULL;
+        superslab_init(ss, NULL, true);
         ss->since = now;
-        if (!cache_put(ss)) return;
+        cache_put(ss);
     }
 }
 

@@ -140,11 +140,12 @@ static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
     return hak_places_has(&places, ptr);
 }
 
-/* A SuperSlab for `home` with 1 << shift bytes: from the cache or the range; all units free. NULL: no memory.
- */
+/* A SuperSlab for `home`, all units free: from the cache, of 1 << shift bytes or, if it holds memory, of less; or of 1 << shift
+ * bytes from the range. NULL: no memory. */
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
 
-/* Puts `count` SuperSlabs without memory from the range into the cache, if it is empty: whoever needs one takes it from there. */
+/* Puts up to `count` SuperSlabs without memory from the range into the cache, for whoever needs one; not many, and not where
+ * there are some that hold memory. */
 void hak_superslab_stock(uint32_t count);
 
 /* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill.

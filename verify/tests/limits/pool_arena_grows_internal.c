@@ -1,5 +1,4 @@
-/* Chunks of the pool arena double as it grows, as often and as far as the options say, and begin anew with an arena that has
- * become empty. */
+/* Chunks of the pool arena double as it grows, as often and as far as the options say. */
 #define TEST_LINKED
 #include "../test.h"
 

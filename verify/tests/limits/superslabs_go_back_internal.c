@@ -50,10 +50,10 @@ int main(void) {
         hak_superslab_retire(many[i]);
     CHECK(hak_superslab_cache_bytes() == 16u << HAK_SUPERSLAB_SHIFT, "the cache did not take all");
     CHECK(acquire(home) == own[0], "%zu others hide it", TEST_COUNT(many));
-    /* New ones are put into the empty cache only, and no more than it holds. */
+    /* New ones are put where there are few, and not before any that hold memory. */
     const size_t one = (size_t)1 << HAK_SUPERSLAB_SHIFT;
     hak_superslab_stock(1);
-    CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: it was not empty",
+    CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: there were enough",
           hak_superslab_cache_bytes());
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     hak_superslab_stock(3);
@@ -63,8 +63,23 @@ int main(void) {
     CHECK(stocked->dirty_mask == 0, "a new SuperSlab has dirty units");
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     hak_superslab_stock(100);
-    CHECK(hak_superslab_cache_bytes() == 32 * one, "%zu bytes, more or less than it holds",
+    CHECK(hak_superslab_cache_bytes() == 8 * one, "%zu bytes, more or less than it stocks",
           hak_superslab_cache_bytes());
+    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    stocked->dirty_mask = 4;
+    hak_superslab_retire(stocked);
+    hak_superslab_stock(1);
+    CHECK(hak_superslab_cache_bytes() == one, "%zu bytes: one holds memory", hak_superslab_cache_bytes());
+    CHECK(acquire(home) == stocked && stocked->dirty_mask == 4, "which unit is dirty is forgotten");
+    /* A small one serves where there is no other and it holds memory. */
+    struct hak_superslab *small = hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true);
+    CHECK(small != NULL && hak_superslab_bytes(small) == one / 2, "no small SuperSlab");
+    hak_superslab_retire(small);
+    CHECK(acquire(home) != small, "a small one that holds nothing");
+    CHECK(hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true) == small, "the small one has gone");
+    small->dirty_mask = 1;
+    hak_superslab_retire(small);
+    CHECK(acquire(home) == small, "not the small one that holds memory");
     pthread_barrier_wait(&barrier);
     pthread_join(thread, NULL);
     return test_ok("SuperSlabs go back to who gave them up");
