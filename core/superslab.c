@@ -5,18 +5,22 @@
 #include "core/remote.h"
 #include "verify/hooks.h"
 
-/* SuperSlabs without an owner, by size; most recently retired first. */
-static struct {
-    struct hak_lock lock;
-    struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
-    size_t bytes;
-} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE)};
+/* What the cache may hold at first. A burst of more is rare, and what a program frees before it sleeps is not to stay. */
+#define CACHE_MIN_BYTES ((size_t)64 << 20)
 
 /* What is stocked leaves room for what is given up. */
 #define STOCK_MAX_BYTES ((size_t)16 << 20)
 
-/* Beyond this what is given up goes back to the range at once: a burst of more is rare, and costs a page fault a page again. */
-#define CACHE_MAX_BYTES ((size_t)64 << 20)
+/* SuperSlabs without an owner, by size; most recently retired first. What does not fit goes back to the range at once, and
+ * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room; what gets
+ * old in the cache, less. */
+static struct {
+    struct hak_lock lock;
+    struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
+    size_t bytes, most;
+    size_t missed;         /* went back to the range, and was not asked for again */
+    uint32_t missed_since; /* when the last of it went */
+} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE), .most = CACHE_MIN_BYTES};
 
 static unsigned superslab_shift(const struct hak_superslab *ss) {
     return hak_log2(hak_superslab_bytes(ss));
@@ -84,10 +88,18 @@ static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned sh
     return cache_take(ruler, HAK_SUPERSLAB_SHIFT_MIN);
 }
 
+/* A SuperSlab was asked for that the cache has not. */
+static void cache_missed(size_t bytes) {
+    if (bytes > cache.missed) bytes = cache.missed;
+    cache.missed -= bytes;
+    cache.most += bytes;
+}
+
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
     hak_lock_take(&cache.lock);
     struct hak_superslab *ss = cache_get(hak_home_ruler(home), shift);
+    if (ss == NULL) cache_missed((size_t)1 << shift);
     hak_lock_drop(&cache.lock);
     if (ss == NULL) ss = superslab_begin(shift);
     if (ss == NULL) return NULL;
@@ -105,14 +117,18 @@ static void superslab_release(struct hak_superslab *ss) {
 
 static void cache_put(struct hak_superslab *ss) {
     hak_lock_take(&cache.lock);
-    bool keep = cache.bytes + hak_superslab_bytes(ss) <= CACHE_MAX_BYTES;
+    size_t bytes = hak_superslab_bytes(ss);
+    bool keep = cache.bytes + bytes <= cache.most;
     if (keep) {
         struct hak_superslab **list = &cache.lists[superslab_shift(ss)];
         ss->prev = NULL;
         ss->next = *list;
         if (*list != NULL) (*list)->prev = ss;
         *list = ss;
-        cache.bytes += hak_superslab_bytes(ss);
+        cache.bytes += bytes;
+    } else {
+        cache.missed += bytes;
+        cache.missed_since = ss->since;
     }
     hak_lock_drop(&cache.lock);
     if (!keep) superslab_release(ss);
@@ -147,6 +163,7 @@ void hak_superslab_retire(struct hak_superslab *ss) {
 
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     struct hak_superslab *old = NULL;
+    size_t bytes = 0;
     hak_lock_take(&cache.lock);
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         struct hak_superslab *next;
@@ -154,15 +171,18 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
             next = ss->next;
             if (!hak_is_older(ss->since, now, older_than_ms)) continue;
             cache_unlink(ss);
+            bytes += hak_superslab_bytes(ss);
             ss->next = old;
             old = ss;
         }
     }
+    size_t more = cache.most - CACHE_MIN_BYTES;
+    cache.most -= bytes < more ? bytes : more;
+    if (hak_is_older(cache.missed_since, now, older_than_ms)) cache.missed = 0;
+    HAK_ASSERT(cache.most >= CACHE_MIN_BYTES && cache.bytes <= cache.most);
     hak_lock_drop(&cache.lock);
-    size_t bytes = 0;
     while (old != NULL) {
         struct hak_superslab *next = old->next;
-        bytes += hak_superslab_bytes(old);
         superslab_release(old);
         old = next;
     }

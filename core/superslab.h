@@ -148,8 +148,8 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
  * there are some that hold memory. */
 void hak_superslab_stock(uint32_t count);
 
-/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill.
- */
+/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. That is 64 MiB at
+ * first; what went to the range and is asked for again before it would have been purged is added to it. */
 void hak_superslab_retire(struct hak_superslab *ss);
 
 /* A slab of `bin` in units of `ss` out of `units`, which are free; NULL if there is no room of that shape. */
@@ -179,6 +179,8 @@ void hak_slab_reset(struct hak_slab *slab);
 size_t hak_superslab_cache_bytes(void);
 /* The first one of 1 << shift bytes; for checks, while no other thread is in an allocation function. */
 const struct hak_superslab *hak_superslab_cache_first(unsigned shift);
+/* Gives those to the range that have been there for so long; returns their bytes, and takes as many off what the cache's fill is
+ * above 64 MiB. */
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
 void hak_superslab_cache_fork_prepare(void);
 void hak_superslab_cache_fork_parent(void);

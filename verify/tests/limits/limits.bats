@@ -54,6 +54,7 @@ except MemoryError:
 }
 @test "chunks of the pool arena double, as options say" { proves pool_arena_grows_internal; }
 @test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
+@test "the cache of SuperSlabs grows by what is soon asked for again" { proves superslab_cache_grows_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
