@@ -124,6 +124,21 @@ static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     return first + large->granules;
 }
 
+/* The same of its first granules. */
+static void entry_cut_front(uint32_t first, uint32_t granules) {
+    struct hak_large *large = hak_large_at(first);
+    HAK_CHECK(large->granules > granules);
+    uint32_t rest = first + granules;
+    chain_remove(first);
+    ends_set(first, HAK_KIND_NONE);
+    hak_large_at(rest)->granules = large->granules - granules;
+    age_replace(first, rest);
+    ends_set(rest, HAK_KIND_CACHED);
+    chain_insert(rest);
+    large->next = large->previous = large->newer = large->older = 0;
+    bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
+}
+
 /* Two neighbours become one entry, as old as the longer of them: what is used all the time does not keep a long one from
  * being given back, nor is it given back for the sake of a short one. */
 static void entries_join(uint32_t first, uint32_t behind) {
@@ -249,6 +264,13 @@ static uint32_t fit_find(uint32_t granules) {
     return found;
 }
 
+/* One that is taken whole, for it has exactly so many granules or the next more. */
+static uint32_t whole_find(uint32_t granules) {
+    uint32_t found = chain_find(granules);
+    if (found == 0 && granules > 8) found = chain_find(hak_large_quantum(granules + 1));
+    return found;
+}
+
 uint32_t hak_bigcache_get(uint32_t *granules) {
     const uint32_t wanted = *granules;
     HAK_CHECK(wanted > 0);
@@ -256,8 +278,7 @@ uint32_t hak_bigcache_get(uint32_t *granules) {
     uint32_t found = 0;
     hak_lock_take(&cache.lock);
     if (cache.entries > 0) {
-        found = chain_find(wanted);
-        if (found == 0 && wanted > 8) found = chain_find(hak_large_quantum(wanted + 1));
+        found = whole_find(wanted);
         if (found != 0) {
             *granules = hak_large_at(found)->granules;
             entry_remove(found);
@@ -268,6 +289,29 @@ uint32_t hak_bigcache_get(uint32_t *granules) {
     }
     hak_lock_drop(&cache.lock);
     HAK_ASSERT(found == 0 || *granules >= wanted);
+    return found;
+}
+
+bool hak_bigcache_has(uint32_t granules) {
+    if (hak_bigcache_bytes() == 0) return false;
+    hak_lock_take(&cache.lock);
+    bool has = cache.entries > 0 && (whole_find(granules) != 0 || fit_find(granules) != 0);
+    hak_lock_drop(&cache.lock);
+    return has;
+}
+
+bool hak_bigcache_get_at(uint32_t first, uint32_t granules) {
+    HAK_CHECK(first > 0 && granules > 0);
+    if (hak_bigcache_bytes() == 0) return false;
+    hak_lock_take(&cache.lock);
+    bool found = hak_granule_is_there(first) && hak_kind_of(first) == HAK_KIND_CACHED &&
+                 hak_large_at(first)->granules >= granules;
+    HAK_CHECK(!found || hak_large_at(first)->run == first);
+    if (found && hak_large_at(first)->granules > granules)
+        entry_cut_front(first, granules);
+    else if (found)
+        entry_remove(first);
+    hak_lock_drop(&cache.lock);
     return found;
 }
 

@@ -47,6 +47,13 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now);
  * They belong to nobody now, and hold what was in them. */
 uint32_t hak_bigcache_get(uint32_t *granules);
 
+/* True if that would find some. */
+bool hak_bigcache_has(uint32_t granules);
+
+/* Takes the granules [first, first + granules), where a cached block with at least so many begins; false if none does. `first` - 1
+ * is no cached block's. */
+bool hak_bigcache_get_at(uint32_t first, uint32_t granules);
+
 /* Evicts blocks that have waited at least so long; then the oldest until `keep` bytes are left. Returns the
  * bytes evicted. */
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep);

@@ -120,15 +120,21 @@ static void large_trim(struct hak_large *large, size_t size) {
     hak_run_free(large->first + need, spare, large->moved);
 }
 
+/* By what is free behind it, or cached. */
+static bool run_extend(const struct hak_large *large, uint32_t more) {
+    return hak_run_extend(large->first, large->granules, more) ||
+           hak_bigcache_get_at(large->first + large->granules, more);
+}
+
 static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
     uint32_t need = hak_granules_for(bytes);
     uint32_t wanted = hak_large_quantum(need);
     HAK_ASSERT(need > large->granules);
-    if (!hak_run_extend(large->first, large->granules, wanted - large->granules)) {
+    if (!run_extend(large, wanted - large->granules)) {
         wanted = need;
-        if (!hak_run_extend(large->first, large->granules, wanted - large->granules)) return false;
+        if (!run_extend(large, wanted - large->granules)) return false;
     }
     count_live(0, 0, (size_t)(wanted - large->granules) << HAK_GRANULE_SHIFT);
     large->granules = wanted;
@@ -143,6 +149,8 @@ static void *large_move(struct hak_large *large, size_t size) {
     size_t offset = (uintptr_t)large->user - from;
     /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
     if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
+    /* A copy into memory that is there costs no more than the page faults of the part that is new. */
+    if (hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)))) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
