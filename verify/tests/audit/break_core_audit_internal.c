@@ -397,6 +397,15 @@ static void joins_cached_run_with_wrong_end(void) {
     hak_free(behind);
 }
 
+static void grows_into_cached_run_with_wrong_end(void) {
+    make_large();
+    void *behind = hak_malloc(LARGE(5));
+    uint32_t behind_first = hak_large_find(behind)->first;
+    hak_free(behind);
+    hak_large_at(behind_first)->run++;
+    hak_realloc(large_block, LARGE(7));
+}
+
 static void cached_block_of_another_length(void) {
     make_cached();
     record->granules = 4;
@@ -461,6 +470,7 @@ static const struct kind kinds[] = {
     KIND(cached_block_is_not_cached),
     KIND(cached_block_of_another_length),
     KIND(joins_cached_run_with_wrong_end),
+    KIND(grows_into_cached_run_with_wrong_end),
     KIND(bucket_leads_nowhere),
 };
 
