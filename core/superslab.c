@@ -88,7 +88,7 @@ static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned sh
     return cache_take(ruler, HAK_SUPERSLAB_SHIFT_MIN);
 }
 
-/* A SuperSlab was asked for that the cache has not. */
+/* So much comes from the range, for the cache has it not. */
 static void cache_missed(size_t bytes) {
     if (bytes > cache.missed) bytes = cache.missed;
     cache.missed -= bytes;
@@ -135,23 +135,24 @@ static void cache_put(struct hak_superslab *ss) {
 }
 
 /* Not where there are some that hold memory: they come first. */
-static bool stock_is_wanted(void) {
+static bool stock_one(uint32_t now) {
     hak_lock_take(&cache.lock);
     const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
     bool wanted = cache.bytes < STOCK_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
+    if (wanted) cache_missed((size_t)1 << HAK_SUPERSLAB_SHIFT);
     hak_lock_drop(&cache.lock);
-    return wanted;
+    struct hak_superslab *ss = wanted ? superslab_begin(HAK_SUPERSLAB_SHIFT) : NULL;
+    if (ss == NULL) return false;
+    superslab_init(ss, NULL, true);
+    ss->since = now;
+    cache_put(ss);
+    return true;
 }
 
 void hak_superslab_stock(uint32_t count) {
     uint32_t now = hak_os_now_ms();
-    for (; count > 0 && stock_is_wanted(); count--) {
-        struct hak_superslab *ss = superslab_begin(HAK_SUPERSLAB_SHIFT);
-        if (ss == NULL) return;
-        superslab_init(ss, NULL, true);
-        ss->since = now;
-        cache_put(ss);
-    }
+    while (count > 0 && stock_one(now))
+        count--;
 }
 
 void hak_superslab_retire(struct hak_superslab *ss) {
