@@ -5,6 +5,8 @@
 #include "verify/hooks.h"
 
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
+#define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */
+#define COPY_NEW_SHARE 4u                  /* of what is there must be new */
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
 static _Atomic uint32_t moved_blocks;
@@ -141,6 +143,15 @@ static bool large_extend(struct hak_large *large, size_t size) {
     return true;
 }
 
+/* Where the new part is large enough, a copy into a cached run costs less than that part's page faults, if the run's pages are there
+ * as they mostly are. */
+static bool copy_is_better(const struct hak_large *large, size_t size) {
+    size_t usable = hak_large_usable(large);
+    HAK_ASSERT(size > usable);
+    if (size > COPY_MAX_BYTES || size - usable < usable / COPY_NEW_SHARE) return false;
+    return hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
+}
+
 /* Moves the pages that hold header and contents to the start of a new run. */
 static void *large_move(struct hak_large *large, size_t size) {
     size_t page = hak_os_page_size();
@@ -149,8 +160,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     size_t offset = (uintptr_t)large->user - from;
     /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
     if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
-    /* A copy into memory that is there costs no more than the page faults of the part that is new. */
-    if (hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)))) return NULL;
+    if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;

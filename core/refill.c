@@ -523,6 +523,7 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct 
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         hak_heap_purge(each, now, policy->purge_delay_ms);
     hak_superslab_cache_purge(now, policy->purge_delay_ms);
+    hak_superslab_cache_age(now, policy->purge_delay_ms);
     hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
     tick_idle(now, policy);
     tick_outside(now, policy);

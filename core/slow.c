@@ -51,6 +51,7 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);
+    hak_superslab_cache_age(now, 0);
     bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
     return bytes;
 }

@@ -8,18 +8,23 @@
 /* What the cache may hold at first. A burst of more is rare, and what a program frees before it sleeps is not to stay. */
 #define CACHE_MIN_BYTES ((size_t)64 << 20)
 
+/* And at last, whatever is asked for. */
+#define CACHE_MAX_BYTES ((size_t)512 << 20)
+
 /* What is stocked leaves room for what is given up. */
 #define STOCK_MAX_BYTES ((size_t)16 << 20)
 
 /* SuperSlabs without an owner, by size; most recently retired first. What does not fit goes back to the range at once, and
- * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room; what gets
- * old in the cache, less. */
+ * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room, for as
+ * long as that is used: see hak_superslab_cache_age(). */
 static struct {
     struct hak_lock lock;
     struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes, most;
-    size_t missed;         /* went back to the range, and was not asked for again */
-    uint32_t missed_since; /* when the last of it went */
+    /* Since the last hak_superslab_cache_age(): */
+    uint32_t aged;
+    size_t fullest; /* so much was here, or was earned */
+    size_t missed;  /* so much went back to the range, and was not asked for again */
 } cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE), .most = CACHE_MIN_BYTES};
 
 static unsigned superslab_shift(const struct hak_superslab *ss) {
@@ -51,6 +56,16 @@ static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned s
     return found;
 }
 
+/* So much came from the range, for the cache had it not. */
+static void cache_missed(size_t bytes) {
+    hak_lock_take(&cache.lock);
+    if (bytes > cache.missed) bytes = cache.missed;
+    cache.missed -= bytes;
+    cache.most += bytes < CACHE_MAX_BYTES - cache.most ? bytes : CACHE_MAX_BYTES - cache.most;
+    if (cache.most > cache.fullest && bytes > 0) cache.fullest = cache.most;
+    hak_lock_drop(&cache.lock);
+}
+
 /* Of 1 << shift bytes of the range. */
 static struct hak_superslab *superslab_begin(unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
@@ -64,6 +79,7 @@ static struct hak_superslab *superslab_begin(unsigned shift) {
     ss->free_mask = ss->all_mask;
     ss->dirty_mask = 0;
     ss->former = NULL;
+    cache_missed(hak_superslab_bytes(ss));
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     return ss;
 }
@@ -88,18 +104,10 @@ static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned sh
     return cache_take(ruler, HAK_SUPERSLAB_SHIFT_MIN);
 }
 
-/* So much comes from the range, for the cache has it not. */
-static void cache_missed(size_t bytes) {
-    if (bytes > cache.missed) bytes = cache.missed;
-    cache.missed -= bytes;
-    cache.most += bytes;
-}
-
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
     hak_lock_take(&cache.lock);
     struct hak_superslab *ss = cache_get(hak_home_ruler(home), shift);
-    if (ss == NULL) cache_missed((size_t)1 << shift);
     hak_lock_drop(&cache.lock);
     if (ss == NULL) ss = superslab_begin(shift);
     if (ss == NULL) return NULL;
@@ -126,33 +134,32 @@ static void cache_put(struct hak_superslab *ss) {
         if (*list != NULL) (*list)->prev = ss;
         *list = ss;
         cache.bytes += bytes;
+        if (cache.bytes > cache.fullest) cache.fullest = cache.bytes;
     } else {
         cache.missed += bytes;
-        cache.missed_since = ss->since;
     }
     hak_lock_drop(&cache.lock);
     if (!keep) superslab_release(ss);
 }
 
 /* Not where there are some that hold memory: they come first. */
-static bool stock_one(uint32_t now) {
+static bool stock_is_wanted(void) {
     hak_lock_take(&cache.lock);
     const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
     bool wanted = cache.bytes < STOCK_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
-    if (wanted) cache_missed((size_t)1 << HAK_SUPERSLAB_SHIFT);
     hak_lock_drop(&cache.lock);
-    struct hak_superslab *ss = wanted ? superslab_begin(HAK_SUPERSLAB_SHIFT) : NULL;
-    if (ss == NULL) return false;
-    superslab_init(ss, NULL, true);
-    ss->since = now;
-    cache_put(ss);
-    return true;
+    return wanted;
 }
 
 void hak_superslab_stock(uint32_t count) {
     uint32_t now = hak_os_now_ms();
-    while (count > 0 && stock_one(now))
-        count--;
+    for (; count > 0 && stock_is_wanted(); count--) {
+        struct hak_superslab *ss = superslab_begin(HAK_SUPERSLAB_SHIFT);
+        if (ss == NULL) return;
+        superslab_init(ss, NULL, true);
+        ss->since = now;
+        cache_put(ss);
+    }
 }
 
 void hak_superslab_retire(struct hak_superslab *ss) {
@@ -164,7 +171,6 @@ void hak_superslab_retire(struct hak_superslab *ss) {
 
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     struct hak_superslab *old = NULL;
-    size_t bytes = 0;
     hak_lock_take(&cache.lock);
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         struct hak_superslab *next;
@@ -172,22 +178,33 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
             next = ss->next;
             if (!hak_is_older(ss->since, now, older_than_ms)) continue;
             cache_unlink(ss);
-            bytes += hak_superslab_bytes(ss);
             ss->next = old;
             old = ss;
         }
     }
-    size_t more = cache.most - CACHE_MIN_BYTES;
-    cache.most -= bytes < more ? bytes : more;
-    if (hak_is_older(cache.missed_since, now, older_than_ms)) cache.missed = 0;
-    HAK_ASSERT(cache.most >= CACHE_MIN_BYTES && cache.bytes <= cache.most);
     hak_lock_drop(&cache.lock);
+    size_t bytes = 0;
     while (old != NULL) {
         struct hak_superslab *next = old->next;
+        bytes += hak_superslab_bytes(old);
         superslab_release(old);
         old = next;
     }
     return bytes;
+}
+
+void hak_superslab_cache_age(uint32_t now, uint32_t span_ms) {
+    hak_lock_take(&cache.lock);
+    HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
+    if (span_ms == 0) cache.fullest = cache.bytes;
+    if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
+        cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
+        cache.fullest = cache.bytes;
+        cache.missed = 0;
+        cache.aged = now;
+    }
+    HAK_CHECK(cache.bytes <= cache.most && cache.most >= CACHE_MIN_BYTES);
+    hak_lock_drop(&cache.lock);
 }
 
 size_t hak_superslab_purge(struct hak_superslab *ss) {
@@ -337,6 +354,13 @@ void hak_slab_reset(struct hak_slab *slab) {
 const struct hak_superslab *hak_superslab_cache_first(unsigned shift) {
     HAK_CHECK(shift <= HAK_SUPERSLAB_SHIFT);
     return cache.lists[shift];
+}
+
+size_t hak_superslab_cache_most(void) {
+    hak_lock_take(&cache.lock);
+    size_t most = cache.most;
+    hak_lock_drop(&cache.lock);
+    return most;
 }
 
 size_t hak_superslab_cache_bytes(void) {

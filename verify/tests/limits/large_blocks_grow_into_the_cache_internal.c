@@ -1,5 +1,5 @@
 /* A large block grows into the kept block behind it, as far as it must; the rest of that one waits on, as long as it did. Where
- * one that is kept elsewhere has room, the contents are to be copied into it; only else the pages move. */
+ * one that is kept elsewhere has room and much is new, the contents are to be copied into it; only else the pages move. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -18,20 +18,35 @@ static void kept(uint32_t entries, uint32_t granules, const char *when) {
           hak_bigcache_state().entries, granules, entries);
 }
 
-static char *take(size_t size) {
-    char *block = hak_large_alloc(size, 16, false);
-    CHECK(block != NULL, "no block of %zu bytes", size);
-    memset(block, 7, size);
-    return block;
+static void fill(char *block, size_t size, size_t salt) {
+    for (size_t at = 0; at < size; at++)
+        block[at] = (char)((at * 31 >> 3) + salt * 57);
 }
 
-static void give(char *block, uint32_t now) {
-    CHECK(hak_large_free(block, BUDGET, now), "%p is no large block", (void *)block);
+static void is_filled(const char *block, size_t size, size_t salt, const char *when) {
+    for (size_t at = 0; at < size; at++)
+        CHECK(block[at] == (char)((at * 31 >> 3) + salt * 57), "%s: byte %zu has changed", when, at);
 }
 
 /* A block of so many granules: its header takes a byte of the first 16. */
 static size_t size_of(uint32_t granules) {
     return granules * HAK_GRANULE - HAK_ALIGNMENT;
+}
+
+/* Blocks one behind the other, each with its own contents. */
+static void take_all(char **blocks, const uint32_t *granules, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = hak_large_alloc(size_of(granules[i]), 16, false);
+        CHECK(blocks[i] != NULL, "no block of %u granules", granules[i]);
+        CHECK(i == 0 || hak_large_find(blocks[i])->first ==
+                            hak_large_find(blocks[i - 1])->first + granules[i - 1],
+              "block %zu is not behind the one before", i);
+        fill(blocks[i], size_of(granules[i]), i);
+    }
+}
+
+static void give(char *block, uint32_t now) {
+    CHECK(hak_large_free(block, BUDGET, now), "%p is no large block", (void *)block);
 }
 
 static void grow(char *block, uint32_t granules) {
@@ -40,36 +55,75 @@ static void grow(char *block, uint32_t granules) {
           hak_large_find(block)->granules, granules);
 }
 
-enum { PAIR, PAIR_BEHIND, GROWING, BEHIND, WALL, ELSEWHERE, END, BLOCKS };
-static const uint32_t granules_of[BLOCKS] = {16, 16, 16, 64, 16, 64, 16};
-
-int main(void) {
+/* The rest of what is cut keeps its place among older and younger ones. */
+static void it_grows_into_what_is_behind(void) {
+    enum { PAIR, PAIR_BEHIND, OLD, WALL, GROWING, BEHIND, WALL_TOO, YOUNG, END, BLOCKS };
+    static const uint32_t granules[BLOCKS] = {16, 16, 24, 16, 16, 64, 16, 32, 16};
     char *blocks[BLOCKS];
-    hak_malloc_trim(0);
-    for (int i = 0; i < BLOCKS; i++) {
-        blocks[i] = take(size_of(granules_of[i]));
-        CHECK(i == 0 || hak_large_find(blocks[i])->first ==
-                            hak_large_find(blocks[i - 1])->first + granules_of[i - 1],
-              "block %d is not behind the one before", i);
-    }
+    take_all(blocks, granules, BLOCKS);
     give(blocks[PAIR_BEHIND], 0);
     grow(blocks[PAIR], 32);
     kept(0, 0, "all of the neighbour");
+    give(blocks[OLD], 900);
     give(blocks[BEHIND], 1000);
+    give(blocks[YOUNG], 1100);
     grow(blocks[GROWING], 32);
-    kept(1, 48, "a part of it");
-    hak_bigcache_purge(1999, 1000, SIZE_MAX);
+    kept(3, 24 + 48 + 32, "a part of it");
     grow(blocks[GROWING], 40);
-    kept(1, 40, "a part of what is left");
+    kept(3, 24 + 40 + 32, "a part of what is left");
+    hak_bigcache_purge(1999, 1000, SIZE_MAX);
+    kept(2, 40 + 32, "the oldest has gone");
     hak_bigcache_purge(2000, 1000, SIZE_MAX);
-    kept(0, 0, "the rest is as old as the whole would be");
-    give(blocks[ELSEWHERE], 3000);
-    CHECK(hak_large_resize(blocks[PAIR], size_of(56)) == NULL, "moved, though there is room to copy into");
-    for (size_t at = 0; at < size_of(16); at++)
-        CHECK(blocks[PAIR][at] == 7, "byte %zu has changed", at);
-    CHECK(hak_realloc(blocks[PAIR], size_of(56)) != NULL, "not copied");
+    kept(1, 32, "the rest is as old as the whole would be");
+    hak_bigcache_purge(2100, 1000, SIZE_MAX);
+    kept(0, 0, "the youngest");
+    is_filled(blocks[PAIR], size_of(16), PAIR, "grown by all");
+    is_filled(blocks[GROWING], size_of(16), GROWING, "grown by a part");
+}
+
+/* A length is rounded up where there is room for that. */
+static void it_takes_what_is_there(void) {
+    enum { GROWING, BEHIND, WALL, BLOCKS };
+    static const uint32_t granules[BLOCKS] = {16, 18, 16};
+    char *blocks[BLOCKS];
+    CHECK(hak_large_quantum(33) == 36, "33 granules are rounded up to %u", hak_large_quantum(33));
+    take_all(blocks, granules, BLOCKS);
+    give(blocks[BEHIND], 0);
+    grow(blocks[GROWING], 33);
+    kept(1, 1, "no more than it must");
+    CHECK(hak_large_resize(blocks[GROWING], size_of(35)) != blocks[GROWING], "grown into a live block");
+    is_filled(blocks[WALL], size_of(16), WALL, "behind it");
+}
+
+/* Where much is new, into what is kept; else the pages move. */
+static void it_is_copied_into_what_is_kept(void) {
+    enum { MOVING, WALL, COPIED, WALL_TOO, KEPT, END, BLOCKS };
+    static const uint32_t granules[BLOCKS] = {40, 16, 32, 16, 64, 16};
+    char *blocks[BLOCKS];
+    take_all(blocks, granules, BLOCKS);
+    give(blocks[KEPT], 3000);
+    CHECK(hak_large_resize(blocks[COPIED], size_of(56)) == NULL, "moved, though there is room to copy into");
+    is_filled(blocks[COPIED], size_of(32), COPIED, "not moved");
+    char *copy = hak_realloc(blocks[COPIED], size_of(56));
+    CHECK(copy != NULL && copy != blocks[COPIED], "not copied");
+    is_filled(copy, size_of(32), COPIED, "copied");
     kept(2, 64 - 56 + 32, "it was copied into what was kept");
-    CHECK(hak_large_resize(blocks[GROWING], size_of(88)) != NULL, "what is kept is too short: not moved");
-    kept(2, 64 - 56 + 32, "nothing of it was taken");
+    give(copy, 3100);
+    char *moved = hak_large_resize(blocks[MOVING], size_of(48));
+    CHECK(moved != NULL && moved != blocks[MOVING], "a fifth is new: not moved");
+    is_filled(moved, size_of(40), MOVING, "moved");
+    kept(2, 64 + 32, "nothing of it was taken");
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2, "which?");
+    hak_malloc_trim(0);
+    kept(0, 0, "at the beginning");
+    if (strcmp(argv[1], "behind") == 0)
+        it_grows_into_what_is_behind();
+    else if (strcmp(argv[1], "rounded") == 0)
+        it_takes_what_is_there();
+    else
+        it_is_copied_into_what_is_kept();
     return test_ok("large blocks grow into what is kept, or are copied there");
 }

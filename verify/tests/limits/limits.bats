@@ -58,7 +58,11 @@ except MemoryError:
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
-@test "a large block grows into the kept one behind it" { proves large_blocks_grow_into_the_cache_internal; }
+@test "a large block grows into the kept one behind it" { proves large_blocks_grow_into_the_cache_internal behind; }
+
+@test "a large block grows by no more than is kept behind it" { proves large_blocks_grow_into_the_cache_internal rounded; }
+
+@test "a large block is copied into a kept one if much is new" { proves large_blocks_grow_into_the_cache_internal copied; }
 @test "large blocks that are kept side by side become one" { proves cached_blocks_are_joined_internal; }
 @test "without draining on the way, what others freed is used before there is another SuperSlab" {
     HAKMEM_TINY_P0_NO_DRAIN=1 HAKMEM_PURGE_DELAY_MS=3600000 proves no_drain_drains_before_growth_internal
