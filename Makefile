@@ -291,7 +291,7 @@ test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \
 
 # The heap check is told wrong figures there, and a report comes back.
 $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wrap=hak_,range_top range_state \
-    bigcache_state bigcache_bytes superslab_cache_bytes large_stats)
+    bigcache_state bigcache_bytes superslab_cache_bytes superslab_cache_most large_stats)
 $(OUT)/tests/each_byte_audit_internal: TEST_LIBS += -Wl,--wrap=hak_audit_report
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)

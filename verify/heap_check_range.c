@@ -203,6 +203,7 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
     }
     equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs, NULL);
     equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
+    equal(check, "the SuperSlab cache's fill is above that", hak_superslab_cache_most() >= bytes, true, NULL);
     equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs, check->result->superslabs,
           NULL);
 }

@@ -321,6 +321,34 @@ static void get_long(void) {
     block_give(8);
 }
 
+/* Behind a block is a cached one, and behind that a third. */
+static void large_blocks_around_cached(void) {
+    threads_have_heaps(3);
+    for (unsigned slot = 0; slot < 3; slot++)
+        block_take(slot, LARGE_SIZE);
+    block_give(1);
+}
+
+/* By a part of what is cached behind it. */
+static void grow_into_cached(void) {
+    resize_and_free(0, LARGE_SIZE + HAK_GRANULE);
+}
+
+static void free_third(void) {
+    block_give(2);
+}
+
+/* There is a cached one that is as long as the first is to be. */
+static void long_blocks_beside_cached(void) {
+    two_long_blocks();
+    block_take(2, 3 * LONG_SIZE);
+    block_give(2);
+}
+
+static void get_longer(void) {
+    block_take(8, 3 * LONG_SIZE);
+}
+
 static void free_large(void) {
     block_give(0);
     hak_bigcache_purge(hak_os_now_ms(), 0, 0);
@@ -498,6 +526,14 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "the pages of a large block move while another thread takes the place that it leaves",
      .begin = two_long_blocks,
      .bodies = {move_large, get_long}},
+    {.name = "large-grows-into-cached",
+     .text = "a large block grows into the cached one behind it, which others evict and lengthen",
+     .begin = large_blocks_around_cached,
+     .bodies = {grow_into_cached, evict_large, free_third}},
+    {.name = "large-copied",
+     .text = "a large block is to be copied into a cached one that another thread takes",
+     .begin = long_blocks_beside_cached,
+     .bodies = {move_large, get_longer}},
     {.name = "policy-replaced",
      .text = "the policy is replaced during refills and flushes",
      .begin = large_blocks,

@@ -71,6 +71,7 @@ static const struct kind kinds[] = {
     KIND(cached_superslab_with_a_home),
     KIND(cached_superslab_lost),
     KIND(superslab_cache_counts_twice),
+    KIND(superslab_cache_above_its_fill),
     KIND(record_of_no_superslab),
     KIND(run_with_wrong_first),
     KIND(run_beyond_the_top),

@@ -7,7 +7,8 @@
 /* ---- figures that only their own file can write -------------------------------------------------------- */
 
 static uint32_t top_more, entries_more, no_ages;
-static size_t slots_less, records_less, bigcache_more, superslab_cache_more, blocks_more, mapped_more;
+static size_t slots_less, records_less, bigcache_more, superslab_cache_more, superslab_cache_less,
+    blocks_more, mapped_more;
 
 #define WRAPPED(type, name)                                                                                  \
     type __real_##name(void);                                                                                \
@@ -38,6 +39,10 @@ WRAPPED(size_t, hak_bigcache_bytes) {
 
 WRAPPED(size_t, hak_superslab_cache_bytes) {
     return __real_hak_superslab_cache_bytes() + superslab_cache_more;
+}
+
+WRAPPED(size_t, hak_superslab_cache_most) {
+    return __real_hak_superslab_cache_most() - superslab_cache_less;
 }
 
 WRAPPED(struct hak_large_stats, hak_large_stats) {

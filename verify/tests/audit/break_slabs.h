@@ -277,6 +277,10 @@ static void cached_superslab_lost(void) {
     cached_superslab(HAK_SUPERSLAB_SHIFT)->next = NULL;
 }
 
+static void superslab_cache_above_its_fill(void) {
+    superslab_cache_less = hak_superslab_cache_most() - 1;
+}
+
 static void superslab_cache_counts_twice(void) {
     superslab_cache_more = (size_t)1 << HAK_SUPERSLAB_SHIFT;
 }

@@ -38,8 +38,8 @@ static void take_all(char **blocks, const uint32_t *granules, size_t count) {
     for (size_t i = 0; i < count; i++) {
         blocks[i] = hak_large_alloc(size_of(granules[i]), 16, false);
         CHECK(blocks[i] != NULL, "no block of %u granules", granules[i]);
-        CHECK(i == 0 || hak_large_find(blocks[i])->first ==
-                            hak_large_find(blocks[i - 1])->first + granules[i - 1],
+        CHECK(i == 0 ||
+                  hak_large_find(blocks[i])->first == hak_large_find(blocks[i - 1])->first + granules[i - 1],
               "block %zu is not behind the one before", i);
         fill(blocks[i], size_of(granules[i]), i);
     }

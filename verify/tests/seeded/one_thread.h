@@ -112,10 +112,13 @@ static void phase_bigcache(void) {
     uint64_t random = seed;
     for (int round = 0; round < 3000; round++) {
         struct slot *slot = &slots[test_random_below(&random, TEST_COUNT(slots))];
-        if (slot->block != NULL)
-            slot_give(slot);
+        size_t size = 60000 + 65536 * test_random_below(&random, round % 16 == 0 ? 40 : 8);
+        if (slot->block == NULL)
+            slot_take(slot, size);
+        else if (round % 3 == 0)
+            slot_resize(slot, size);
         else
-            slot_take(slot, 60000 + 65536 * test_random_below(&random, round % 16 == 0 ? 40 : 8));
+            slot_give(slot);
         if (round % 500 == 0) prove_running();
     }
     for (size_t i = 0; i < TEST_COUNT(slots); i++)
