@@ -18,7 +18,7 @@ const struct hak_large *hak_large_find(const void *user);
 size_t hak_large_usable(const struct hak_large *large);
 
 /* Makes the block `size` bytes long where it is, or moves its pages without copying; returns its pointer.
- * NULL if neither can be done (copying may still be possible): the block is as before. */
+ * NULL if neither can be done, or if a copy into a cached run is the better thing: the block is as before. */
 void *hak_large_resize(void *user, size_t size);
 
 struct hak_large_stats {
