@@ -306,14 +306,11 @@ bool hak_bigcache_get_at(uint32_t first, uint32_t granules) {
     hak_lock_take(&cache.lock);
     bool found = hak_granule_is_there(first) && hak_kind_of(first) == HAK_KIND_CACHED &&
                  hak_large_at(first)->granules >= granules;
-    if (found) {
-        uint32_t there = hak_large_at(first)->granules;
-        HAK_CHECK(hak_large_at(first)->run == first && there >= granules);
-        if (there > granules)
-            entry_cut_front(first, granules);
-        else
-            entry_remove(first);
-    }
+    HAK_CHECK(!found || hak_large_at(first)->run == first);
+    if (found && hak_large_at(first)->granules > granules)
+        entry_cut_front(first, granules);
+    else if (found)
+        entry_remove(first);
     hak_lock_drop(&cache.lock);
     return found;
 }

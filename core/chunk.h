@@ -155,11 +155,14 @@ struct hak_range_state hak_range_state(void);
 /* First granule that was never used. */
 uint32_t hak_range_top(void);
 
-/* True if `since`, a time of hak_os_now_ms, is at least so long ago. Another thread may have taken it after `now`; such a
- * time is not old. */
+/* Another thread's time may be later than one's own, but not by more than that: 17 minutes. */
+#define HAK_TIMES_APART ((uint32_t)1 << 20)
+
+/* True if `since`, a time of hak_os_now_ms, is at least so long ago, an hour or so at most; nothing is UINT32_MAX old. Another
+ * thread may have taken it after `now`; such a time is not old. The clock wraps each 49 days. */
 static inline bool hak_is_older(uint32_t since, uint32_t now, uint32_t milliseconds) {
-    int32_t age = (int32_t)(now - since);
-    return age >= 0 && (uint32_t)age >= milliseconds;
+    uint32_t age = now - since;
+    return age >= milliseconds && age <= UINT32_MAX - HAK_TIMES_APART;
 }
 
 /* The table record of the SuperSlab that begins at a granule (a multiple of 16); zero at first. */

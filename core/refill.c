@@ -502,15 +502,13 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
 /* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
  * they give up has been idle for long enough already. */
 static void outside_visit(struct hak_heap *heap, void *context) {
+    (void)context;
     uint32_t superslabs = heap->superslabs;
-    bool *gave = context;
-    *gave |= hak_trim_seized(heap) > 0 || heap->superslabs < superslabs;
+    if (hak_trim_seized(heap) > 0 || heap->superslabs < superslabs) hak_superslab_cache_purge_of(heap);
 }
 
 static void tick_outside(uint32_t now, const struct hak_policy *policy) {
-    bool gave = false;
-    hak_seize_each(false, now, policy->purge_delay_ms / 2 + 1, outside_visit, &gave);
-    if (gave) hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_seize_each(false, now, policy->purge_delay_ms / 2 + 1, outside_visit, NULL);
 }
 
 /* Rare: inlined, it makes each slow path save more registers. */

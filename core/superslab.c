@@ -9,7 +9,7 @@
 #define CACHE_MIN_BYTES ((size_t)64 << 20)
 
 /* And at last, whatever is asked for. */
-#define CACHE_MAX_BYTES ((size_t)512 << 20)
+#define CACHE_MAX_BYTES ((size_t)256 << 20)
 
 /* What is stocked leaves room for what is given up. */
 #define STOCK_MAX_BYTES ((size_t)16 << 20)
@@ -169,14 +169,16 @@ void hak_superslab_retire(struct hak_superslab *ss) {
     cache_put(ss);
 }
 
-size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
+/* Those that were there for so long, or those of one heap. */
+static size_t cache_purge(const struct hak_heap *former, uint32_t now, uint32_t older_than_ms) {
     struct hak_superslab *old = NULL;
     hak_lock_take(&cache.lock);
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         struct hak_superslab *next;
         for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
             next = ss->next;
-            if (!hak_is_older(ss->since, now, older_than_ms)) continue;
+            if (former != NULL ? ss->former != former : !hak_is_older(ss->since, now, older_than_ms))
+                continue;
             cache_unlink(ss);
             ss->next = old;
             old = ss;
@@ -193,10 +195,20 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     return bytes;
 }
 
+size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
+    return cache_purge(NULL, now, older_than_ms);
+}
+
+size_t hak_superslab_cache_purge_of(const struct hak_heap *former) {
+    HAK_CHECK(former != NULL);
+    return cache_purge(former, 0, 0);
+}
+
 void hak_superslab_cache_age(uint32_t now, uint32_t span_ms) {
     hak_lock_take(&cache.lock);
     HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
-    if (span_ms == 0) cache.fullest = cache.bytes;
+    if (span_ms == 0 || hak_is_older(cache.aged, now, 2 * span_ms))
+        cache.fullest = cache.bytes; /* that is over, too */
     if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
         cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
         cache.fullest = cache.bytes;

@@ -149,7 +149,7 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
 void hak_superslab_stock(uint32_t count);
 
 /* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. That is 64 MiB at
- * first; what went to the range and is soon asked for again is added to it, up to 512 MiB. */
+ * first; what went to the range and is soon asked for again is added to it, up to 256 MiB. */
 void hak_superslab_retire(struct hak_superslab *ss);
 
 /* A slab of `bin` in units of `ss` out of `units`, which are free; NULL if there is no room of that shape. */
@@ -183,9 +183,11 @@ const struct hak_superslab *hak_superslab_cache_first(unsigned shift);
 size_t hak_superslab_cache_most(void);
 /* Gives those to the range that have been there for so long; returns their bytes. */
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
-/* If the last such call is that long ago: the cache's fill becomes the most that it held since then, or was allowed anew, and at
- * least 64 MiB; and what went to the range before is forgotten. So what was earned lasts for two such spans after its last use;
- * with a span of 0 it is over. */
+/* Those that the thread with this heap gave up, instead. */
+size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
+/* If this was last done that long ago: the cache's fill becomes the most that it held since then, or was allowed anew, and at
+ * least 64 MiB; and what went to the range before is forgotten. So what was earned lasts for one or two such spans after its last
+ * use. If it was done twice as long ago, or with a span of 0, what it held in between does not count. */
 void hak_superslab_cache_age(uint32_t now, uint32_t span_ms);
 void hak_superslab_cache_fork_prepare(void);
 void hak_superslab_cache_fork_parent(void);

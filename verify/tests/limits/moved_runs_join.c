@@ -10,6 +10,7 @@ int main(void) {
     test_needs_hakmem();
     static void *kept[ROUNDS][2];
     free(malloc(4 << 20));
+    malloc_trim(0); /* or blocks would be copied into it */
     size_t before = process_mappings(), moved = 0;
     for (size_t i = 0; i < ROUNDS; i++) {
         char *block = malloc(1 << 20);

@@ -107,6 +107,20 @@ static void phase_resize(void) {
     }
 }
 
+/* Whatever time it is, which wraps each 49 days. */
+static void phase_clock(void) {
+    const uint32_t hour = 3600000, month = 30u * 24 * 3600000;
+    uint64_t random = seed;
+    for (int round = 0; round < 1000; round++) {
+        uint32_t now = (uint32_t)test_random(&random);
+        EXPECT(hak_is_older(now, now, 0) && !hak_is_older(now, now, 1), "now, at %u", now);
+        EXPECT(!hak_is_older(now + 1, now, 0), "a time to come is old at %u", now);
+        EXPECT(hak_is_older(now - hour, now, hour) && !hak_is_older(now - hour + 1, now, hour),
+               "an hour, at %u", now);
+        EXPECT(hak_is_older(now - month, now, hour), "a month is no hour at %u", now);
+    }
+}
+
 static void phase_bigcache(void) {
     struct slot slots[40] = {{0}};
     uint64_t random = seed;
