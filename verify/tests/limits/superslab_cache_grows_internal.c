@@ -172,32 +172,29 @@ static void the_machine_is_up_for_long(void) {
     }
 }
 
-/* Where a program meets all this. */
-static void a_program_has_bursts(void) {
-    static char *blocks[(96u << 20) / 32000];
-    for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < TEST_COUNT(blocks); i++)
-            blocks[i] = hak_malloc(test_opaque(32000));
-        for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+static void blocks_come_and_go(int rounds, size_t count, size_t size) {
+    static char *blocks[3000];
+    CHECK(count <= TEST_COUNT(blocks), "%zu are too many", count);
+    for (int round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < count; i++)
+            blocks[i] = hak_malloc(test_opaque(size));
+        for (size_t i = 0; i < count; i++)
             hak_free(blocks[i]);
     }
+}
+
+/* Where a program meets all this: bursts of 92 MiB. */
+static void a_program_has_bursts(void) {
+    blocks_come_and_go(3, 3000, 32000);
     CHECK(hak_superslab_cache_most() > MOST, "nothing was earned");
     hak_malloc_trim(0);
     CHECK(hak_superslab_cache_most() == MOST, "%zu bytes after a trim", hak_superslab_cache_most());
-    for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < TEST_COUNT(blocks); i++)
-            blocks[i] = hak_malloc(test_opaque(32000));
-        for (size_t i = 0; i < TEST_COUNT(blocks); i++)
-            hak_free(blocks[i]);
-    }
+    blocks_come_and_go(3, 3000, 32000);
     CHECK(hak_superslab_cache_most() > MOST, "nothing was earned again");
     uint32_t began = hak_os_now_ms();
     while (hak_superslab_cache_most() > MOST) {
         CHECK(hak_os_now_ms() - began < 5000, "%zu bytes five seconds later", hak_superslab_cache_most());
-        for (size_t i = 0; i < 1000; i++)
-            blocks[i] = hak_malloc(test_opaque(1000));
-        for (size_t i = 0; i < 1000; i++)
-            hak_free(blocks[i]);
+        blocks_come_and_go(1, 1000, 1000);
     }
 }
 
