@@ -181,46 +181,63 @@ void hak_free_slow(void *user) {
     hak_hook_leave();
 }
 
-static size_t usable_size(const char *operation, const void *user) {
-    if (!hak_range_has(user)) hak_report_bad_pointer(operation, user);
-    uint8_t header = hak_header_of(user);
-    const struct hak_slab *slab;
+/* The bin of a live block, proved by its slab; not below HAK_BINS if `user` is none. */
+static inline unsigned bin_of_live(const void *user) {
+    if (!hak_range_has(user)) return HAK_BINS;
+    unsigned bin = (uint8_t)(hak_header_of(user) - HAK_BIN_FIRST);
+    const struct hak_slab *slab = hak_slab_find(user);
+    return slab != NULL && slab->bin == bin && hak_slab_owns(slab, user) ? bin : HAK_BINS;
+}
+
+/* By the header alone: who copies so many bytes need not wait for the slab's slot. */
+static inline size_t usable_in_bin(unsigned bin, const struct hak_block *block, const void *user) {
+    size_t room = hak_classes[bin].stride - 1 - (size_t)((const char *)user - (const char *)block);
+    return hak_hook_usable(block, user, room);
+}
+
+/* Of any live block but a bin's. */
+static size_t usable_beyond_bins(const char *operation, const void *user) {
+    uint8_t header = hak_range_has(user) ? hak_header_of(user) : 0;
     if (header == HAK_HEADER_LARGE) {
         const struct hak_large *large = hak_large_find(user);
         if (large != NULL) return hak_hook_usable(user, user, hak_large_usable(large));
     } else if (header == HAK_HEADER_ALIGNED) {
+        const struct hak_slab *slab;
         const struct hak_block *block = container_of(user, &slab);
-        if (block != NULL)
-            return hak_hook_usable(block, user,
-                                   hak_classes[slab->bin].stride - 1 -
-                                       (size_t)((const char *)user - (const char *)block));
-    } else if (hak_bin_of_block(user) < HAK_BINS) {
-        slab = hak_slab_find(user);
-        if (slab != NULL && header == HAK_BIN_HEADER(slab->bin) && hak_slab_owns(slab, user))
-            return hak_hook_usable(user, user, hak_classes[slab->bin].stride - 1);
+        if (block != NULL) return usable_in_bin(slab->bin, block, user);
     }
     hak_report_bad_pointer(operation, user);
 }
 
 size_t hak_usable_size(const char *operation, const void *user) {
     hak_hook_enter();
-    size_t usable = usable_size(operation, user);
+    unsigned bin = bin_of_live(user);
+    size_t usable = bin < HAK_BINS ? usable_in_bin(bin, user, user) : usable_beyond_bins(operation, user);
     hak_hook_leave();
     return usable;
 }
 
-/* True if the block may stay as it is: it has exactly the class that malloc(size) would give. */
-static bool realloc_stays(void *user, size_t size, size_t usable) {
-    if (hak_header_of(user) == HAK_HEADER_ALIGNED) return size <= usable && size >= usable / 2;
-    if (size > HAK_BINNED_MAX || hak_bin_of_block(user) != hak_bin_of_size(size)) return false;
-    hak_hook_resize(user, size);
-    return true;
+/* The contents go to a new block. If there is no memory, NULL; but a smaller one stays where it is. */
+static HAK_NOINLINE void *alloc_and_move(void *user, size_t size, size_t usable) {
+    const bool shrinks = size <= usable;
+    const int saved = shrinks ? errno : 0;
+    void *new = hak_fast_malloc(size);
+    if (new != NULL) {
+        memcpy(new, user, shrinks ? size : usable);
+        hak_fast_free(user);
+    } else if (shrinks) {
+        errno = saved;
+        if (hak_bin_of_block(user) < HAK_BINS) hak_hook_resize(user, size);
+        new = user;
+    }
+    return new;
 }
 
-static void *alloc_again(void *user, size_t size) {
-    size_t usable = hak_usable_size("realloc", user);
-    if (realloc_stays(user, size, usable)) return user;
-    if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
+static HAK_NOINLINE void *alloc_again_beyond_bins(void *user, size_t size) {
+    size_t usable = usable_beyond_bins("realloc", user);
+    if (hak_header_of(user) == HAK_HEADER_ALIGNED) {
+        if (size <= usable && size >= usable / 2) return user;
+    } else if (size > HAK_BINNED_MAX) {
         size_t old_size = hak_large_find(user)->size;
         hak_hook_large_resizing(user, size);
         void *resized = hak_large_resize(user, size);
@@ -228,17 +245,18 @@ static void *alloc_again(void *user, size_t size) {
                                resized != NULL ? size : old_size);
         if (resized != NULL) return resized;
     }
-    int saved = errno;
-    void *new = hak_fast_malloc(size);
-    if (new == NULL && size > usable) return NULL;
-    if (new == NULL) { /* no memory for a smaller block: the one there is will do */
-        errno = saved;
-        if (hak_bin_of_block(user) < HAK_BINS) hak_hook_resize(user, size);
-        return user;
-    }
-    memcpy(new, user, size < usable ? size : usable);
-    hak_fast_free(user);
-    return new;
+    return alloc_and_move(user, size, usable);
+}
+
+static inline void *alloc_again(void *user, size_t size) {
+    unsigned bin = bin_of_live(user);
+    if (bin >= HAK_BINS) return alloc_again_beyond_bins(user, size);
+    size_t usable = usable_in_bin(bin, user, user);
+    /* A block always has exactly the class that malloc(size) would give. */
+    bool stays = size <= HAK_BINNED_MAX && bin == hak_bin_of_size(size);
+    if (!stays) return alloc_and_move(user, size, usable);
+    hak_hook_resize(user, size);
+    return user;
 }
 
 void *hak_alloc_again(void *user, size_t size) {
