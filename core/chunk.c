@@ -289,6 +289,19 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     return done;
 }
 
+/* What is free has a slot at either end; those between, of a gigabyte a megabyte, go back with it. [from, until) came to the free
+ * granules [first, end) just now. Under the lock. */
+static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t until) {
+    const size_t page = hak_os_page_size() / HAK_SLOT_SIZE; /* in slots */
+    HAK_ASSERT(first <= from && from < until && until <= end);
+    size_t least = hak_round_up(first + 1, page), most = (end - 1) & ~(page - 1);
+    /* those of what was freed, and of its neighbours' ends */
+    size_t low = (from - 1) & ~(page - 1), high = hak_round_up(until + 1, page);
+    if (low < least) low = least;
+    if (high > most) high = most;
+    if (low < high) hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
+}
+
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     void *start = hak_granule_address(first);
@@ -298,6 +311,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     if (zero && renew && hak_range_may_move()) small_pages((uintptr_t)start, bytes);
     if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
     if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */
+    const uint32_t from = first, until = first + count;
     hak_lock_take(&range.lock);
     HAK_CHECK(first + count <= range.top);
     if (hak_kind_of(first - 1) == HAK_KIND_FREE_RUN) {
@@ -311,10 +325,13 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
         run_remove(first + count);
         count += more;
     }
-    if (first + count == range.top)
+    if (first + count == range.top) {
         range.top = first;
-    else
+        slots_purge(first, (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT), from, until);
+    } else {
         run_insert(first, count);
+        slots_purge(first, first + count, from, until);
+    }
     hak_lock_drop(&range.lock);
 }
 

@@ -305,8 +305,7 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
     size_t bytes = 0;
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
-            if ((ss->dirty_mask & ss->free_mask) != 0 && hak_is_older(ss->since, now, older_than_ms))
-                bytes += hak_superslab_purge(ss);
+            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms);
     return bytes;
 }
 

@@ -472,17 +472,34 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin) {
 
 /* ---- trim -------------------------------------------------------------------------------------------- */
 
-/* A bin that nobody used since the last tick holds memory for nothing. */
+/* A bin that no batch came to or left since the last tick: nobody used it, or the program goes round in a few blocks, which may
+ * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. If all of them are in use
+ * just now, they go when they are free. */
+static bool stood_flush(struct hak_heap *heap, unsigned bin) {
+    HAK_ASSERT(heap->classes[bin].busy == 0);
+    if (hak_bin_count(heap, bin) == 0) return false;
+    hak_flush(heap, bin, 0);
+    return true;
+}
+
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
-    bool idle = class->busy == 0 && hak_bin_count(heap, bin) == class->tick_count;
-    if (idle && hak_bin_count(heap, bin) > 0) {
-        hak_flush(heap, bin, 0);
-        bin_reset(heap, bin, policy);
-    }
+    const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;
+    const bool flushed = stood && stood_flush(heap, bin);
+    if (stood && !flushed && atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
+        heap->stood |= (uint64_t)1 << bin;
+    if (idle && flushed) bin_reset(heap, bin, policy);
     if (idle) current_drop(heap, bin);
     class->busy = 0;
     class->tick_count = hak_bin_count(heap, bin);
+}
+
+/* Between two ticks. */
+static void bins_stood(struct hak_heap *heap) {
+    for (uint64_t left = heap->stood; left != 0; left &= left - 1) {
+        unsigned bin = (unsigned)__builtin_ctzll(left);
+        if (heap->classes[bin].busy > 0 || stood_flush(heap, bin)) heap->stood &= ~((uint64_t)1 << bin);
+    }
 }
 
 #define IDLE_A_TICK 4 /* heaps without a thread that one tick looks after */
@@ -535,7 +552,10 @@ void hak_tick(struct hak_heap *heap) {
     if (calls % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
-    if (now - heap->last_tick >= policy->purge_delay_ms / 2) tick(heap, now, policy);
+    if (now - heap->last_tick >= policy->purge_delay_ms / 2)
+        tick(heap, now, policy);
+    else if (heap->stood != 0)
+        bins_stood(heap);
 }
 
 size_t hak_trim(struct hak_heap *heap) {

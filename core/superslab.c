@@ -77,7 +77,7 @@ static struct hak_superslab *superslab_begin(unsigned shift) {
     ss->units = granules;
     ss->all_mask = granules == 32 ? UINT32_MAX : (1u << granules) - 1;
     ss->free_mask = ss->all_mask;
-    ss->dirty_mask = 0;
+    ss->dirty_mask = ss->waits_mask = 0;
     ss->former = NULL;
     cache_missed(hak_superslab_bytes(ss));
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
@@ -219,9 +219,22 @@ void hak_superslab_cache_age(uint32_t now, uint32_t span_ms) {
     hak_lock_drop(&cache.lock);
 }
 
-size_t hak_superslab_purge(struct hak_superslab *ss) {
+/* All that are dirty, if none came lately. Where slabs come and go, one always did: then those that have waited since the look
+ * before. */
+static uint32_t old_units(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms) {
+    HAK_ASSERT((ss->waits_mask & ~ss->dirty_mask) == 0);
+    if (hak_is_older(ss->since, now, older_than_ms)) return ss->dirty_mask;
+    if (!hak_is_older(ss->looked, now, older_than_ms)) return 0;
+    uint32_t old = ss->waits_mask;
+    ss->waits_mask = ss->dirty_mask;
+    ss->looked = now;
+    return old;
+}
+
+size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms) {
     uint32_t dirty = ss->dirty_mask & ss->free_mask;
     HAK_ASSERT(dirty == ss->dirty_mask); /* dirty units are free */
+    dirty &= old_units(ss, now, older_than_ms);
     size_t bytes = 0;
     while (dirty != 0) {
         unsigned from = (unsigned)__builtin_ctz(dirty);
@@ -232,6 +245,7 @@ size_t hak_superslab_purge(struct hak_superslab *ss) {
         HAK_ASSERT((mask & ~ss->free_mask) == 0);
         if (hak_os.purge(start, (size_t)count << HAK_GRANULE_SHIFT)) {
             ss->dirty_mask &= ~mask;
+            ss->waits_mask &= ~mask;
             bytes += (size_t)count << HAK_GRANULE_SHIFT;
         }
         dirty &= ~mask;
@@ -259,6 +273,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     HAK_CHECK((ss->free_mask & mask) == mask);
     ss->free_mask &= ~mask;
     ss->dirty_mask &= ~mask;
+    ss->waits_mask &= ~mask;
     HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
     struct hak_slab *slab = hak_slot_address(first);
     HAK_ASSERT(hak_kind_of(first) == HAK_KIND_NONE);

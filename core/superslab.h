@@ -50,12 +50,14 @@ struct hak_superslab {
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;
-    uint32_t all_mask;      /* a bit a unit */
-    uint32_t free_mask;     /* units in no slab */
-    uint32_t dirty_mask;    /* free units that may hold memory; the others read as zero */
-    uint32_t active;        /* sum of used over its slabs */
-    uint32_t since;         /* time at which it last got a dirty free unit, milliseconds */
-    uint8_t pool;           /* 1: of its heap's pool arena */
+    uint32_t all_mask;   /* a bit a unit */
+    uint32_t free_mask;  /* units in no slab */
+    uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
+    uint32_t active;     /* sum of used over its slabs */
+    uint32_t since;      /* time at which it last got a dirty unit, milliseconds */
+    uint32_t waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
+    uint32_t looked;     /* time of that, milliseconds */
+    uint8_t pool;        /* 1: of its heap's pool arena */
     _Atomic uint8_t in_use; /* 1: owned by a heap or in the cache; 0: the record is unused */
 };
 _Static_assert(sizeof(struct hak_superslab) <= HAK_SUPERSLAB_RECORD, "a SuperSlab fits its record");
@@ -158,8 +160,8 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
 /* Returns an empty slab's units. Its blocks, wherever they were linked, cease to exist. */
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
 
-/* Bytes that the free units of `ss` held and no longer do. */
-size_t hak_superslab_purge(struct hak_superslab *ss);
+/* Gives back what free units of `ss` have held for so long; for twice as long at most, if it is asked each such time. Bytes. */
+size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms);
 
 /* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all
  * of them. */

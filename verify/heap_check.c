@@ -240,6 +240,7 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
     equal(check, "active = sum of used", ss->active, used, ss);
     equal(check, "free_mask = units in no slab", ss->free_mask, ss->all_mask & ~taken, ss);
     equal(check, "dirty units are free", ss->dirty_mask & ~ss->free_mask, 0, ss);
+    equal(check, "units that wait are dirty", ss->waits_mask & ~ss->dirty_mask, 0, ss);
 }
 
 static void each_slab(struct check *check, void (*visit)(struct check *, const struct hak_slab *)) {

@@ -233,7 +233,12 @@ static void new_slab_over_another_kind(void) {
 
 static void purge_of_dirty_used_unit(void) {
     superslab()->dirty_mask |= 1;
-    hak_superslab_purge(superslab());
+    hak_superslab_purge(superslab(), 0, 0);
+}
+
+static void purge_of_used_unit_that_waits(void) {
+    superslab()->waits_mask |= 1;
+    hak_superslab_purge(superslab(), 0, 0);
 }
 
 static void *end_with_active_too_high(void *unused) {
@@ -451,6 +456,7 @@ static const struct kind kinds[] = {
     KIND(new_slab_beside_dirty_unit),
     KIND(new_slab_over_another_kind),
     KIND(purge_of_dirty_used_unit),
+    KIND(purge_of_used_unit_that_waits),
     KIND(retires_with_active_too_high),
     KIND(drops_more_superslabs_than_it_has),
     KIND(cached_superslab_in_use),

@@ -65,6 +65,7 @@ static const struct kind kinds[] = {
     KIND(active_too_high),
     KIND(free_unit_lost),
     KIND(used_unit_is_dirty),
+    KIND(used_unit_waits),
     KIND(free_unit_with_a_kind),
     KIND(cached_superslab_with_wrong_back_link),
     KIND(cached_superslab_of_another_size),

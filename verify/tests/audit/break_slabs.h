@@ -254,6 +254,10 @@ static void used_unit_is_dirty(void) {
     superslab()->dirty_mask |= 1;
 }
 
+static void used_unit_waits(void) {
+    superslab()->waits_mask |= 1;
+}
+
 static void free_unit_with_a_kind(void) {
     unsigned unit = (unsigned)__builtin_ctz(superslab()->free_mask);
     hak_kind_set(superslab()->first + unit, HAK_KIND_LARGE);

@@ -1,11 +1,12 @@
 /* A thread that goes on with other sizes does not keep the blocks of those that it no longer uses: the bin's blocks go back
- * to their slab, and the slab's memory to the system. */
+ * to their slab, and the slab's memory to the system. Nor does one that goes round in a few blocks, which may lie in as many slabs,
+ * keep these for ever: if they are in use whenever it is looked, they go back as soon as they are free. */
 #define TEST_LINKED
 #include "../test.h"
 
 #include "core/heap.h"
 
-#define BLOCKS 20
+#define BLOCKS 6 /* less than the smallest cap for them */
 
 /* Fills and empties bins, so that slow paths are taken. */
 static void use_small_blocks(void) {
@@ -16,14 +17,42 @@ static void use_small_blocks(void) {
         hak_free(blocks[i]);
 }
 
-int main(void) {
-    void *blocks[BLOCKS];
-    const size_t size = test_opaque(1500);
-    unsigned bin = hak_bin_of_size(size);
+static void take(void **blocks, size_t size) {
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = hak_malloc(size);
+}
+
+static void give(void **blocks) {
     for (size_t i = 0; i < BLOCKS; i++)
         hak_free(blocks[i]);
+}
+
+static void take_slow_paths(void) {
+    for (int i = 0; i < 200; i++)
+        hak_free(hak_malloc(test_opaque(100000)));
+}
+
+static void in_use_at_each_tick(size_t size) {
+    void *blocks[BLOCKS];
+    const unsigned bin = hak_bin_of_size(size);
+    uint32_t left = 1;
+    for (int round = 0; round < 10 && left > 0; round++) {
+        take(blocks, size);
+        usleep(300000); /* more than half of the purge delay */
+        take_slow_paths();
+        give(blocks);
+        CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of what was just freed");
+        take_slow_paths();
+        left = hak_bin_count(hak_thread_heap(), bin);
+    }
+    CHECK(left == 0, "the bin keeps %u blocks that come and go", left);
+}
+
+static void nobody_uses(size_t size) {
+    void *blocks[BLOCKS];
+    const unsigned bin = hak_bin_of_size(size);
+    take(blocks, size);
+    give(blocks);
     CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);
     for (int tenth = 0; tenth < 100 && hak_bin_count(hak_thread_heap(), bin) > 0; tenth++) {
         usleep(100000);
@@ -32,5 +61,10 @@ int main(void) {
     CHECK(hak_bin_count(hak_thread_heap(), bin) == 0, "the bin keeps %u blocks for ten seconds",
           hak_bin_count(hak_thread_heap(), bin));
     CHECK(hak_thread_heap()->classes[bin].current == NULL, "the bin keeps its slab");
+}
+
+int main(void) {
+    nobody_uses(test_opaque(1500));
+    in_use_at_each_tick(test_opaque(100));
     return test_ok("an idle bin is empty");
 }

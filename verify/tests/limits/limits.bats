@@ -45,6 +45,9 @@ except MemoryError:
 }
 @test "and than before their bursts, of which each frees another's" { proves burst_of_a_gib trim 4 crossed; }
 @test "and, without a trim, within two seconds of four threads' bursts, which then sleep" { proves burst_of_a_gib delay 4; }
+@test "also if another thread frees them" { proves burst_of_a_gib delay 4 freed-by-main; }
+@test "also if each frees another's" { proves burst_of_a_gib delay 4 crossed; }
+@test "and, without a trim, 6 MiB within four seconds of a thread's own burst, which goes on" { proves burst_of_a_gib delay 1; }
 @test "the first memory is in small pages, wherever the kernel has huge ones" {
     [ -e /sys/kernel/mm/transparent_hugepage ] || skip "the kernel has no huge pages"
     proves first_memory_has_small_pages_internal
@@ -55,6 +58,10 @@ except MemoryError:
 @test "chunks of the pool arena double, as options say" { proves pool_arena_grows_internal; }
 @test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
 @test "the cache of SuperSlabs grows by what is soon asked for again" { proves superslab_cache_grows_internal; }
+@test "free units of a SuperSlab wait for the purge delay, and for two where slabs come and go" {
+    proves free_units_wait_internal
+}
+@test "the slots of a burst go back with it" { proves slots_go_back_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
 @test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
