@@ -290,7 +290,8 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
 }
 
 /* What is free has a slot at either end; those between, of a gigabyte a megabyte, go back with it. [from, until) came to the free
- * granules [first, end) just now. Under the lock. */
+ * granules [first, end) just now. Under the lock, or somebody might have taken them. Locked memory stays, which is as good: nobody
+ * relies on zero there. */
 static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t until) {
     const size_t page = hak_os_page_size() / HAK_SLOT_SIZE; /* in slots */
     HAK_ASSERT(first <= from && from < until && until <= end);

@@ -473,32 +473,34 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin) {
 /* ---- trim -------------------------------------------------------------------------------------------- */
 
 /* A bin that no batch came to or left since the last tick: nobody used it, or the program goes round in a few blocks, which may
- * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. If all of them are in use
- * just now, they go when they are free. */
-static bool stood_flush(struct hak_heap *heap, unsigned bin) {
+ * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. False if it is empty. */
+static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_ASSERT(heap->classes[bin].busy == 0);
     if (hak_bin_count(heap, bin) == 0) return false;
     hak_flush(heap, bin, 0);
+    bin_reset(heap, bin, policy);
     return true;
 }
 
+/* Empty, it may be that all of its blocks are in use just now: it will be looked at between the ticks. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;
-    const bool flushed = stood && stood_flush(heap, bin);
-    if (stood && !flushed && atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
+    heap->stood &= ~((uint64_t)1 << bin);
+    if (stood && !stood_flush(heap, bin, policy) &&
+        atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
         heap->stood |= (uint64_t)1 << bin;
-    if (idle && flushed) bin_reset(heap, bin, policy);
     if (idle) current_drop(heap, bin);
     class->busy = 0;
     class->tick_count = hak_bin_count(heap, bin);
 }
 
-/* Between two ticks. */
-static void bins_stood(struct hak_heap *heap) {
+/* Rare, as tick below. */
+HAK_NOINLINE static void bins_stood(struct hak_heap *heap, const struct hak_policy *policy) {
     for (uint64_t left = heap->stood; left != 0; left &= left - 1) {
         unsigned bin = (unsigned)__builtin_ctzll(left);
-        if (heap->classes[bin].busy > 0 || stood_flush(heap, bin)) heap->stood &= ~((uint64_t)1 << bin);
+        if (heap->classes[bin].busy > 0 || stood_flush(heap, bin, policy))
+            heap->stood &= ~((uint64_t)1 << bin);
     }
 }
 
@@ -538,7 +540,6 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct 
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         hak_heap_purge(each, now, policy->purge_delay_ms);
     hak_superslab_cache_purge(now, policy->purge_delay_ms);
-    hak_superslab_cache_age(now, policy->purge_delay_ms);
     hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
     tick_idle(now, policy);
     tick_outside(now, policy);
@@ -555,7 +556,7 @@ void hak_tick(struct hak_heap *heap) {
     if (now - heap->last_tick >= policy->purge_delay_ms / 2)
         tick(heap, now, policy);
     else if (heap->stood != 0)
-        bins_stood(heap);
+        bins_stood(heap, policy);
 }
 
 size_t hak_trim(struct hak_heap *heap) {

@@ -74,10 +74,16 @@ static const char *header_problem(struct hak_text *what, uint8_t header) {
     return what->bytes;
 }
 
+/* The block that ptr points into, or the slab's last; the first if the slab ceased to be just now, for another thread gave it up. */
+static uint32_t index_in_slab(const struct hak_slab *slab, const void *ptr) {
+    uint32_t index = hak_slab_index(slab, ptr), capacity = slab->capacity;
+    if (index < capacity) return index;
+    return capacity > 0 ? capacity - 1 : 0;
+}
+
 _Noreturn static void report_in_slab(const char *operation, const void *ptr, const struct hak_slab *slab) {
     struct hak_text line, what;
-    uint32_t index = hak_slab_index(slab, ptr);
-    if (index >= slab->capacity) index = slab->capacity - 1u;
+    uint32_t index = index_in_slab(slab, ptr);
     const void *block = hak_slab_block(slab, index);
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
@@ -172,8 +178,7 @@ _Noreturn static void report_misaligned(const char *operation, const void *ptr, 
     begin(&line, operation, "misaligned pointer");
     add_pointer(&line, ptr);
     if (slab != NULL) {
-        uint32_t index = hak_slab_index(slab, ptr);
-        block = hak_slab_block(slab, index < slab->capacity ? index : slab->capacity - 1u);
+        block = hak_slab_block(slab, index_in_slab(slab, ptr));
         add_slab_block(&line, slab, block);
     } else if (large != NULL) {
         block = large->user;

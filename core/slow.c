@@ -51,7 +51,6 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);
-    hak_superslab_cache_age(now, 0);
     bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
     return bytes;
 }
@@ -237,7 +236,7 @@ static HAK_NOINLINE void *alloc_again_beyond_bins(void *user, size_t size) {
     size_t usable = usable_beyond_bins("realloc", user);
     if (hak_header_of(user) == HAK_HEADER_ALIGNED) {
         if (size <= usable && size >= usable / 2) return user;
-    } else if (size > HAK_BINNED_MAX) {
+    } else if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
         size_t old_size = hak_large_find(user)->size;
         hak_hook_large_resizing(user, size);
         void *resized = hak_large_resize(user, size);
@@ -252,7 +251,7 @@ static inline void *alloc_again(void *user, size_t size) {
     unsigned bin = bin_of_live(user);
     if (bin >= HAK_BINS) return alloc_again_beyond_bins(user, size);
     size_t usable = usable_in_bin(bin, user, user);
-    /* A block always has exactly the class that malloc(size) would give. */
+    /* Only in the class that malloc(size) would give, as free_sized and the audit expect. */
     bool stays = size <= HAK_BINNED_MAX && bin == hak_bin_of_size(size);
     if (!stays) return alloc_and_move(user, size, usable);
     hak_hook_resize(user, size);

@@ -16,12 +16,12 @@
 
 /* SuperSlabs without an owner, by size; most recently retired first. What does not fit goes back to the range at once, and
  * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room, for as
- * long as that is used: see hak_superslab_cache_age(). */
+ * long as that is used: see hak_superslab_cache_purge(). */
 static struct {
     struct hak_lock lock;
     struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes, most;
-    /* Since the last hak_superslab_cache_age(): */
+    /* Since it last aged: */
     uint32_t aged;
     size_t fullest; /* so much was here, or was earned */
     size_t missed;  /* so much went back to the range, and was not asked for again */
@@ -85,7 +85,7 @@ static struct hak_superslab *superslab_begin(unsigned shift) {
 }
 
 /* A new one, or one of the cache, which keeps nothing of its former life but its place, who gave it up, and the knowledge
- * which of its bytes are zero. */
+ * which of its bytes are zero and how long the others have waited. */
 static void superslab_init(struct hak_superslab *ss, struct hak_home *home, bool pool) {
     HAK_ASSERT(ss->free_mask == ss->all_mask && (ss->dirty_mask & ~ss->all_mask) == 0);
     ss->home = home;
@@ -169,12 +169,11 @@ void hak_superslab_retire(struct hak_superslab *ss) {
     cache_put(ss);
 }
 
-/* Those that were there for so long, or those of one heap. */
-static size_t cache_purge(const struct hak_heap *former, uint32_t now, uint32_t older_than_ms) {
-    struct hak_superslab *old = NULL;
-    hak_lock_take(&cache.lock);
-    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
-        struct hak_superslab *next;
+/* Takes out those that were there for so long, or those of one heap. Under the lock, as what follows. */
+static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint32_t now,
+                                            uint32_t older_than_ms) {
+    struct hak_superslab *old = NULL, *next;
+    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)
         for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
             next = ss->next;
             if (former != NULL ? ss->former != former : !hak_is_older(ss->since, now, older_than_ms))
@@ -183,8 +182,23 @@ static size_t cache_purge(const struct hak_heap *former, uint32_t now, uint32_t 
             ss->next = old;
             old = ss;
         }
+    return old;
+}
+
+static void cache_age(uint32_t now, uint32_t span_ms) {
+    HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
+    if (span_ms == 0 || hak_is_older(cache.aged, now, 2 * span_ms))
+        cache.fullest = cache.bytes; /* that is over, too */
+    if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
+        cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
+        cache.fullest = cache.bytes;
+        cache.missed = 0;
+        cache.aged = now;
     }
-    hak_lock_drop(&cache.lock);
+    HAK_CHECK(cache.bytes <= cache.most && cache.most >= CACHE_MIN_BYTES);
+}
+
+static size_t superslabs_release(struct hak_superslab *old) {
     size_t bytes = 0;
     while (old != NULL) {
         struct hak_superslab *next = old->next;
@@ -196,27 +210,19 @@ static size_t cache_purge(const struct hak_heap *former, uint32_t now, uint32_t 
 }
 
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
-    return cache_purge(NULL, now, older_than_ms);
+    hak_lock_take(&cache.lock);
+    struct hak_superslab *old = cache_take_old(NULL, now, older_than_ms);
+    cache_age(now, older_than_ms);
+    hak_lock_drop(&cache.lock);
+    return superslabs_release(old);
 }
 
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former) {
     HAK_CHECK(former != NULL);
-    return cache_purge(former, 0, 0);
-}
-
-void hak_superslab_cache_age(uint32_t now, uint32_t span_ms) {
     hak_lock_take(&cache.lock);
-    HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
-    if (span_ms == 0 || hak_is_older(cache.aged, now, 2 * span_ms))
-        cache.fullest = cache.bytes; /* that is over, too */
-    if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
-        cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
-        cache.fullest = cache.bytes;
-        cache.missed = 0;
-        cache.aged = now;
-    }
-    HAK_CHECK(cache.bytes <= cache.most && cache.most >= CACHE_MIN_BYTES);
+    struct hak_superslab *old = cache_take_old(former, 0, 0);
     hak_lock_drop(&cache.lock);
+    return superslabs_release(old);
 }
 
 /* All that are dirty, if none came lately. Where slabs come and go, one always did: then those that have waited since the look

@@ -160,7 +160,8 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
 /* Returns an empty slab's units. Its blocks, wherever they were linked, cease to exist. */
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
 
-/* Gives back what free units of `ss` have held for so long; for twice as long at most, if it is asked each such time. Bytes. */
+/* Gives back what free units of `ss` have held for so long. Where others came lately, that is only known at the second look, so
+ * long after the first. Bytes. */
 size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms);
 
 /* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all
@@ -183,14 +184,13 @@ size_t hak_superslab_cache_bytes(void);
 const struct hak_superslab *hak_superslab_cache_first(unsigned shift);
 /* Its fill. */
 size_t hak_superslab_cache_most(void);
-/* Gives those to the range that have been there for so long; returns their bytes. */
+/* Gives those to the range that have been there for so long; returns their bytes. And if that was last done so long ago, the
+ * cache's fill becomes the most that it held since then, or was allowed anew, and at least 64 MiB; and what went to the range before
+ * is forgotten. So what was earned lasts for one or two such spans after its last use. If it was done twice as long ago, or with a
+ * span of 0, what it held in between does not count. */
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
-/* Those that the thread with this heap gave up, instead. */
+/* Those that the thread with this heap gave up, instead; the fill stays. */
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
-/* If this was last done that long ago: the cache's fill becomes the most that it held since then, or was allowed anew, and at
- * least 64 MiB; and what went to the range before is forgotten. So what was earned lasts for one or two such spans after its last
- * use. If it was done twice as long ago, or with a span of 0, what it held in between does not count. */
-void hak_superslab_cache_age(uint32_t now, uint32_t span_ms);
 void hak_superslab_cache_fork_prepare(void);
 void hak_superslab_cache_fork_parent(void);
 void hak_superslab_cache_fork_child(void);
