@@ -37,9 +37,8 @@ struct hak_heap {
             /* Blocks that a free may still push; 0 for a full bin, and for every byte that is no live block's. */
             _Atomic uint32_t room[UINT8_MAX + 1]; /* the last that malloc and free write */
             struct hak_superslab *open[2]; /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
-            uint64_t
-                stood; /* bins without a batch that were empty at the last tick, not for want of blocks */
-            uint32_t superslabs; /* owned, open or not */
+            uint64_t stood;                /* bins without a batch that the last tick found empty */
+            uint32_t superslabs;           /* owned, open or not */
             struct hak_pool_arena arena;
             struct hak_heap *ruled;       /* next heap that the same thread rules */
             struct hak_heap *ruled_near;  /* of those the one to look at next; NULL: the first */

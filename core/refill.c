@@ -482,7 +482,7 @@ static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_po
     return true;
 }
 
-/* Empty, it may be that all of its blocks are in use just now: it will be looked at between the ticks. */
+/* One that stood and is empty, though there are blocks: all of them are in use just now, so it is looked at between the ticks. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;

@@ -251,7 +251,7 @@ static inline void *alloc_again(void *user, size_t size) {
     unsigned bin = bin_of_live(user);
     if (bin >= HAK_BINS) return alloc_again_beyond_bins(user, size);
     size_t usable = usable_in_bin(bin, user, user);
-    /* Only in the class that malloc(size) would give, as free_sized and the audit expect. */
+    /* What stays has exactly the class that malloc(size) would give. */
     bool stays = size <= HAK_BINNED_MAX && bin == hak_bin_of_size(size);
     if (!stays) return alloc_and_move(user, size, usable);
     hak_hook_resize(user, size);

@@ -6,7 +6,8 @@
 
 #include "core/heap.h"
 
-#define BLOCKS 6 /* less than the smallest cap for them */
+#define BLOCKS 20
+#define FEW    6 /* less than the smallest cap for them */
 
 /* Fills and empties bins, so that slow paths are taken. */
 static void use_small_blocks(void) {
@@ -17,13 +18,13 @@ static void use_small_blocks(void) {
         hak_free(blocks[i]);
 }
 
-static void take(void **blocks, size_t size) {
-    for (size_t i = 0; i < BLOCKS; i++)
+static void take(void **blocks, size_t count, size_t size) {
+    for (size_t i = 0; i < count; i++)
         blocks[i] = hak_malloc(size);
 }
 
-static void give(void **blocks) {
-    for (size_t i = 0; i < BLOCKS; i++)
+static void give(void **blocks, size_t count) {
+    for (size_t i = 0; i < count; i++)
         hak_free(blocks[i]);
 }
 
@@ -33,14 +34,14 @@ static void take_slow_paths(void) {
 }
 
 static void in_use_at_each_tick(size_t size) {
-    void *blocks[BLOCKS];
+    void *blocks[FEW];
     const unsigned bin = hak_bin_of_size(size);
     uint32_t left = 1;
     for (int round = 0; round < 10 && left > 0; round++) {
-        take(blocks, size);
+        take(blocks, FEW, size);
         usleep(300000); /* more than half of the purge delay */
         take_slow_paths();
-        give(blocks);
+        give(blocks, FEW);
         CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of what was just freed");
         take_slow_paths();
         left = hak_bin_count(hak_thread_heap(), bin);
@@ -51,8 +52,8 @@ static void in_use_at_each_tick(size_t size) {
 static void nobody_uses(size_t size) {
     void *blocks[BLOCKS];
     const unsigned bin = hak_bin_of_size(size);
-    take(blocks, size);
-    give(blocks);
+    take(blocks, BLOCKS, size);
+    give(blocks, BLOCKS);
     CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);
     for (int tenth = 0; tenth < 100 && hak_bin_count(hak_thread_heap(), bin) > 0; tenth++) {
         usleep(100000);
