@@ -295,6 +295,8 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 $(OUT)/tests/each_byte_audit_internal: TEST_LIBS += -Wl,--wrap=hak_audit_report
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
+# A lock is one step, which is told where it is taken.
+$(OUT)/obj/core/lock.o: VARIANT_CORE_CFLAGS :=
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
 $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 
@@ -302,7 +304,7 @@ $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake) \
-             $(addprefix hak_lock_,take drop try fork_begin fork_end))
+             hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(OUT)/obj/fuzz/fuzz_remote.o: LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put

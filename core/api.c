@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "core/refill.h"
@@ -182,32 +183,21 @@ HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */
 
-/* In the order of the locks' ranks. */
+/* No lock is held across a fork: libc takes its stdio lock after all handlers, and other libraries' handlers may wait for threads
+ * that allocate. See lock.h. */
 static void fork_prepare(void) {
     hak_seize_fork_prepare();
-    hak_heap_fork_prepare();
-    hak_superslab_cache_fork_prepare();
-    hak_bigcache_fork_prepare();
-    hak_range_fork_prepare();
-    hak_lock_fork_begin();
 }
 
 static void fork_parent(void) {
-    hak_lock_fork_end();
-    hak_range_fork_parent();
-    hak_bigcache_fork_parent();
-    hak_superslab_cache_fork_parent();
-    hak_heap_fork_parent();
-    hak_seize_fork_parent();
+    hak_seize_fork_end();
 }
 
 static void fork_child(void) {
-    hak_lock_fork_end();
-    hak_range_fork_child();
-    hak_bigcache_fork_child();
-    hak_superslab_cache_fork_child();
+    hak_os_process_began();
+    hak_locks_after_fork();
     hak_heap_fork_child();
-    hak_seize_fork_child();
+    hak_seize_fork_end();
 }
 
 /* glibc gives constructors the program's arguments and environment. */
@@ -215,10 +205,15 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     (void)argc;
     (void)argv;
     hak_policy_init(environment);
+    hak_os_clock_begin();
     hak_hook_begin();
     hak_free(hak_malloc(1)); /* the range exists from here on */
     if (hak_policy()->thp != 0 && hak_range_is_there()) hak_range_huge_pages(hak_policy()->thp == 1);
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
+        static const char text[] =
+            "hakmem: no memory for the handlers of fork: a child loses what other threads had\n";
+        hak_os_write_error(text, sizeof text - 1);
+    }
 }
 
 __attribute__((destructor)) static void process_end(void) {

@@ -5,13 +5,14 @@
 #define FIRST_BUCKETS 64u
 
 static struct {
-    struct hak_lock lock;
     uint32_t *buckets; /* first granules; grows by doubling, the old table is a small loss */
     uint32_t bucket_count;
     uint32_t entries;
     uint32_t newest, oldest;
     _Atomic size_t bytes; /* written under the lock */
-} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_BIGCACHE)};
+} cache;
+
+static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_BIGCACHE];
 
 static size_t large_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
@@ -45,12 +46,18 @@ static void chain_remove(uint32_t first) {
     if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
 }
 
-/* Marks both ends of a cached run, for those that look for neighbours; and takes the marks off. */
-static void ends_set(uint32_t first, enum hak_kind kind) {
+/* Marks both ends of a cached run, for those that look for neighbours; and takes the marks off: it is taken then. */
+static void ends_mark(uint32_t first) {
     uint32_t last = first + hak_large_at(first)->granules - 1;
     hak_large_at(first)->run = hak_large_at(last)->run = first;
-    hak_kind_set(first, kind);
-    hak_kind_set(last, kind);
+    hak_kind_set(first, HAK_KIND_CACHED);
+    hak_kind_set(last, HAK_KIND_CACHED);
+}
+
+static void ends_unmark(uint32_t first) {
+    uint32_t last = first + hak_large_at(first)->granules - 1;
+    hak_kind_set(last, HAK_KIND_NONE);
+    hak_kind_set(first, HAK_KIND_TAKEN);
 }
 
 static void age_remove(uint32_t first) {
@@ -94,7 +101,7 @@ static void entry_insert(uint32_t first, uint32_t now) {
     large->older = cache.newest;
     age_link(first);
     chain_insert(first);
-    ends_set(first, HAK_KIND_CACHED);
+    ends_mark(first);
     cache.entries++;
     bytes_add(large_bytes(large));
 }
@@ -104,7 +111,7 @@ static void entry_remove(uint32_t first) {
     HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED && large->run == first);
     chain_remove(first);
     age_remove(first);
-    ends_set(first, HAK_KIND_NONE);
+    ends_unmark(first);
     large->next = large->previous = large->newer = large->older = 0;
     cache.entries--;
     bytes_add(-large_bytes(large));
@@ -116,11 +123,12 @@ static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
     chain_remove(first);
-    ends_set(first, HAK_KIND_NONE);
+    ends_unmark(first);
     large->granules -= granules;
-    ends_set(first, HAK_KIND_CACHED);
+    ends_mark(first);
     chain_insert(first);
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
+    hak_run_set_taken(first + large->granules, granules);
     return first + large->granules;
 }
 
@@ -130,10 +138,12 @@ static void entry_cut_front(uint32_t first, uint32_t granules) {
     HAK_CHECK(large->granules > granules);
     uint32_t rest = first + granules;
     chain_remove(first);
-    ends_set(first, HAK_KIND_NONE);
+    ends_unmark(first);
+    hak_large_at(rest)->first = rest;
     hak_large_at(rest)->granules = large->granules - granules;
+    large->granules = granules;
     age_replace(first, rest);
-    ends_set(rest, HAK_KIND_CACHED);
+    ends_mark(rest);
     chain_insert(rest);
     large->next = large->previous = large->newer = large->older = 0;
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
@@ -146,8 +156,9 @@ static void entries_join(uint32_t first, uint32_t behind) {
     HAK_CHECK(first + left->granules == behind && left->run == first && right->run == behind);
     chain_remove(first);
     chain_remove(behind);
-    ends_set(first, HAK_KIND_NONE);
-    ends_set(behind, HAK_KIND_NONE);
+    ends_unmark(first);
+    ends_unmark(behind);
+    hak_kind_set(behind, HAK_KIND_NONE);
     if (left->granules >= right->granules) {
         age_remove(behind);
     } else {
@@ -155,7 +166,7 @@ static void entries_join(uint32_t first, uint32_t behind) {
         age_replace(behind, first);
     }
     left->granules += right->granules;
-    ends_set(first, HAK_KIND_CACHED);
+    ends_mark(first);
     chain_insert(first);
     cache.entries--;
 }
@@ -185,7 +196,6 @@ static uint32_t oldest_take(uint32_t granules) {
     uint32_t piece = cache.oldest;
     if (hak_large_at(piece)->granules > granules) {
         piece = entry_cut(piece, granules);
-        hak_large_at(piece)->granules = granules;
     } else {
         entry_remove(piece);
     }
@@ -225,7 +235,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->first == first && !large->moved);
     uint32_t evicted = 0;
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     if (large_bytes(large) > budget || !table_grow()) {
         large->next = 0;
         evicted = first;
@@ -235,7 +245,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
         if (hak_bigcache_bytes() > budget) /* and not again at the next block */
             evicted = entries_evict(now, UINT32_MAX, budget - budget / EVICTED_SHARE);
     }
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     evicted_release(evicted);
 }
 
@@ -276,7 +286,7 @@ uint32_t hak_bigcache_get(uint32_t *granules) {
     HAK_CHECK(wanted > 0);
     if (hak_bigcache_bytes() == 0) return 0;
     uint32_t found = 0;
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     if (cache.entries > 0) {
         found = whole_find(wanted);
         if (found != 0) {
@@ -287,23 +297,24 @@ uint32_t hak_bigcache_get(uint32_t *granules) {
             if (found != 0) found = entry_cut(found, wanted);
         }
     }
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     HAK_ASSERT(found == 0 || *granules >= wanted);
     return found;
 }
 
 bool hak_bigcache_has(uint32_t granules) {
     if (hak_bigcache_bytes() == 0) return false;
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     bool has = cache.entries > 0 && (whole_find(granules) != 0 || fit_find(granules) != 0);
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return has;
 }
 
-bool hak_bigcache_get_at(uint32_t first, uint32_t granules) {
-    HAK_CHECK(first > 0 && granules > 0);
+bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules) {
+    HAK_CHECK(run > 0 && count > 0 && granules > 0);
+    const uint32_t first = run + count;
     if (hak_bigcache_bytes() == 0) return false;
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     bool found = hak_granule_is_there(first) && hak_kind_of(first) == HAK_KIND_CACHED &&
                  hak_large_at(first)->granules >= granules;
     HAK_CHECK(!found || hak_large_at(first)->run == first);
@@ -311,15 +322,19 @@ bool hak_bigcache_get_at(uint32_t first, uint32_t granules) {
         entry_cut_front(first, granules);
     else if (found)
         entry_remove(first);
-    hak_lock_drop(&cache.lock);
+    if (found) {
+        hak_large_at(run)->granules = count + granules;
+        hak_kind_set(first, HAK_KIND_NONE); /* it is the other run's now */
+    }
+    hak_lock_drop(cache_lock);
     return found;
 }
 
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {
     if (hak_bigcache_bytes() == 0) return 0;
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     uint32_t evicted = entries_evict(now, older_than_ms, keep);
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return evicted_release(evicted);
 }
 
@@ -339,12 +354,17 @@ size_t hak_bigcache_bytes(void) {
     return atomic_load_explicit(&cache.bytes, memory_order_relaxed);
 }
 
-void hak_bigcache_fork_prepare(void) {
-    hak_lock_take(&cache.lock);
+/* In a child of fork: nothing is cached any more; what was is found among the granules that nobody uses. */
+static void cache_rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
+    cache.entries = 0;
+    cache.newest = cache.oldest = 0;
+    for (uint32_t i = 0; i < cache.bucket_count; i++)
+        cache.buckets[i] = 0;
+    atomic_store_explicit(&cache.bytes, 0, memory_order_relaxed);
+    hak_range_rebuild();
 }
-void hak_bigcache_fork_parent(void) {
-    hak_lock_drop(&cache.lock);
-}
-void hak_bigcache_fork_child(void) {
-    hak_lock_drop(&cache.lock);
+
+void hak_bigcache_begin(void) {
+    hak_lock_begin(HAK_RANK_BIGCACHE, cache_rebuild);
 }

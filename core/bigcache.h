@@ -27,6 +27,9 @@ struct hak_large {
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");
+_Static_assert(offsetof(struct hak_large, first) == offsetof(struct hak_free_run, first) &&
+                   offsetof(struct hak_large, granules) == offsetof(struct hak_free_run, count),
+               "any run is described alike");
 
 static inline struct hak_large *hak_large_at(uint32_t granule) {
     return hak_slot_address(granule);
@@ -50,9 +53,9 @@ uint32_t hak_bigcache_get(uint32_t *granules);
 /* True if that would find some. */
 bool hak_bigcache_has(uint32_t granules);
 
-/* Takes the granules [first, first + granules), where a cached block with at least so many begins; false if none does. `first` - 1
- * is no cached block's. */
-bool hak_bigcache_get_at(uint32_t first, uint32_t granules);
+/* Adds `granules` to the taken run or large block of `count` granules that begins at `run`, where a cached block with at least so
+ * many begins behind it; false if none does. The number in the first granule's slot is raised, too. */
+bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules);
 
 /* Evicts blocks that have waited at least so long; then the oldest until `keep` bytes are left. Returns the
  * bytes evicted. */
@@ -69,8 +72,7 @@ struct hak_bigcache_state {
 struct hak_bigcache_state hak_bigcache_state(void);
 const uint32_t *hak_bigcache_bucket(uint32_t granules); /* the one for this length, once there is a table */
 
-void hak_bigcache_fork_prepare(void);
-void hak_bigcache_fork_parent(void);
-void hak_bigcache_fork_child(void);
+/* Once, before the first of these. */
+void hak_bigcache_begin(void);
 
 #endif

@@ -1,7 +1,5 @@
 #include "core/chunk.h"
 
-#include <string.h>
-
 /* One stretch of the reservation that is committed from its start on. */
 struct area {
     uintptr_t start;
@@ -14,14 +12,15 @@ struct area {
 struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
 static struct {
-    struct hak_lock lock;
     struct area slots, records, metadata, heap;
     size_t metadata_used;
     _Atomic bool fixed; /* the mapping has properties that a moved part would lose */
     uint32_t top;
     uint32_t lists[HAK_RUN_LISTS];
     uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64];
-} range = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_RANGE)};
+} range;
+
+static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
 
 #define COMMIT_STEP_MIN ((size_t)4 << 20)
 #define COMMIT_STEP_MAX ((size_t)64 << 20)
@@ -97,7 +96,7 @@ static void kinds_begin(size_t from, size_t until) {
 
 /* Commits granules below `granules` and their table entries: the tables first, so that a failure in the
  * middle leaves only table memory that nobody reads. */
-static bool heap_commit(uint32_t granules) {
+static bool heap_commit_more(uint32_t granules) {
     size_t bytes = (size_t)granules << HAK_GRANULE_SHIFT;
     if (bytes <= range.heap.committed) return true;
     if (granules > hak_range.granules) return false;
@@ -118,7 +117,18 @@ static bool heap_commit(uint32_t granules) {
     }
     HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
     kinds_begin(before, range.heap.committed >> HAK_GRANULE_SHIFT);
-    atomic_store_explicit(&hak_range.limit, (range.heap.committed - HAK_GRANULE) >> 4, memory_order_relaxed);
+    return true;
+}
+
+static void limit_publish(void) {
+    uint64_t limit = (range.heap.committed - HAK_GRANULE) >> 4;
+    if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
+        atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
+}
+
+static bool heap_commit(uint32_t granules) {
+    if (!heap_commit_more(granules)) return false;
+    limit_publish();
     return true;
 }
 
@@ -133,8 +143,11 @@ static void small_pages(uintptr_t start, size_t bytes) {
     hak_os.huge_pages((void *)start, bytes < end - start ? bytes : end - start, false);
 }
 
+static void rebuild(void);
+
 bool hak_range_init(void) {
-    HAK_CHECK(!hak_range_is_there());
+    if (hak_range_is_there()) return true;
+    hak_lock_begin(HAK_RANK_RANGE, rebuild);
     size_t heap = reservation_choose();
     if (heap == 0) return false;
     size_t bytes = hak_round_up(reservation_size(heap), HAK_GRANULE);
@@ -160,14 +173,14 @@ bool hak_range_init(void) {
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
-    /* before there is a limit */
-    atomic_store_explicit(&hak_range.base, start + HAK_GRANULE, memory_order_relaxed);
-    if (!heap_commit(2)) {
-        atomic_store_explicit(&hak_range.base, HAK_RANGE_NONE, memory_order_relaxed);
+    if (!heap_commit_more(2)) {
         range.slots.committed = range.records.committed = range.heap.committed = 0;
         hak_os.release(reserved, bytes);
         return false;
     }
+    /* before there is a limit; and from here on there is a range, also in a child of fork */
+    atomic_store_explicit(&hak_range.base, start + HAK_GRANULE, memory_order_release);
+    limit_publish();
     return true;
 }
 
@@ -244,6 +257,18 @@ static void run_cut(uint32_t first, uint32_t from, uint32_t count) {
     if (from + count < end) run_insert(from + count, end - from - count);
 }
 
+static void taken_set(uint32_t first, uint32_t count) {
+    struct hak_free_run *run = run_at(first);
+    run->first = first;
+    run->count = count;
+    hak_kind_set(first, HAK_KIND_TAKEN);
+}
+
+void hak_run_set_taken(uint32_t first, uint32_t count) {
+    HAK_CHECK(first > 0 && count > 0);
+    taken_set(first, count);
+}
+
 static uint32_t run_from_top(uint32_t count, uint32_t align) {
     uint64_t from = hak_round_up(range.top, align);
     if (from + count > hak_range.granules) return 0;
@@ -256,7 +281,7 @@ static uint32_t run_from_top(uint32_t count, uint32_t align) {
 uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
-    hak_lock_take(&range.lock);
+    hak_lock_take(range_lock);
     uint32_t first = run_find(count, align, RUNS_TRIED);
     uint32_t from = first == 0 ? run_from_top(count, align) : 0;
     if (first == 0 && from == 0)
@@ -265,8 +290,9 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
         from = (uint32_t)hak_round_up(first, align);
         run_cut(first, from, count);
     }
-    hak_lock_drop(&range.lock);
     HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
+    if (from != 0) taken_set(from, count);
+    hak_lock_drop(range_lock);
     return from;
 }
 
@@ -274,7 +300,8 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     HAK_CHECK(count > 0 && more > 0);
     bool done = false;
     uint32_t next = first + count;
-    hak_lock_take(&range.lock);
+    hak_lock_take(range_lock);
+    HAK_CHECK(run_at(first)->count == count);
     if (next == range.top) {
         done = run_from_top(more, 1) != 0;
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
@@ -285,7 +312,8 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
             done = true;
         }
     }
-    hak_lock_drop(&range.lock);
+    if (done) run_at(first)->count = count + more;
+    hak_lock_drop(range_lock);
     return done;
 }
 
@@ -311,10 +339,11 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     /* not where an option has advised otherwise */
     if (zero && renew && hak_range_may_move()) small_pages((uintptr_t)start, bytes);
     if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
-    if (!zero) memset(start, 0, bytes); /* locked memory cannot be purged, and a free run reads as zero */
+    if (!zero) hak_os_zero(start, bytes); /* locked memory cannot be purged, and a free run reads as zero */
     const uint32_t from = first, until = first + count;
-    hak_lock_take(&range.lock);
-    HAK_CHECK(first + count <= range.top);
+    hak_lock_take(range_lock);
+    HAK_CHECK(first + count <= range.top && hak_kind_of(first) == HAK_KIND_TAKEN);
+    hak_kind_set(first, HAK_KIND_NONE);
     if (hak_kind_of(first - 1) == HAK_KIND_FREE_RUN) {
         uint32_t before = run_at(first - 1)->first;
         count += run_at(before)->count;
@@ -333,15 +362,15 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
         run_insert(first, count);
         slots_purge(first, first + count, from, until);
     }
-    hak_lock_drop(&range.lock);
+    hak_lock_drop(range_lock);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
 uint32_t hak_range_top(void) {
-    hak_lock_take(&range.lock);
+    hak_lock_take(range_lock);
     uint32_t top = range.top;
-    hak_lock_drop(&range.lock);
+    hak_lock_drop(range_lock);
     return top;
 }
 
@@ -361,7 +390,7 @@ void *hak_superslab_record(uint32_t first_granule) {
 void *hak_metadata_alloc(size_t bytes) {
     bytes = hak_round_up(bytes, 64);
     void *got = NULL;
-    hak_lock_take(&range.lock);
+    hak_lock_take(range_lock);
     if (bytes <= range.metadata.reserved - range.metadata_used) {
         size_t need = range.metadata_used + bytes;
         size_t step = hak_round_up(need, HAK_GRANULE);
@@ -372,15 +401,15 @@ void *hak_metadata_alloc(size_t bytes) {
             range.metadata_used = need;
         }
     }
-    hak_lock_drop(&range.lock);
+    hak_lock_drop(range_lock);
     return got;
 }
 
 size_t hak_range_committed(void) {
-    hak_lock_take(&range.lock);
+    hak_lock_take(range_lock);
     size_t bytes =
         range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
-    hak_lock_drop(&range.lock);
+    hak_lock_drop(range_lock);
     return bytes;
 }
 
@@ -394,12 +423,61 @@ void hak_range_huge_pages(bool wanted) {
     hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
 }
 
-void hak_range_fork_prepare(void) {
-    hak_lock_take(&range.lock);
+/* ---- a child of fork --------------------------------------------------------------------------------- */
+
+/* The granules of the run in use that begins at `first`; 0 if none does. The kind is read again after the record: a SuperSlab
+ * that is given up is taken first, and only then no longer in use. */
+static uint32_t run_in_use(uint32_t first) {
+    for (int look = 0; look < 2; look++) {
+        enum hak_kind kind = hak_kind_of(first);
+        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_BIGCACHE]);
+        if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached) return run_at(first)->count;
+        uint32_t units = first % 16 == 0 ? hak_superslab_units_used(first) : 0;
+        if (units > 0) return units;
+    }
+    return 0;
 }
-void hak_range_fork_parent(void) {
-    hak_lock_drop(&range.lock);
+
+/* The granules [first, end) belong to nobody. What lies in them is unknown. */
+static void gap_free(uint32_t first, uint32_t end) {
+    for (uint32_t granule = first; granule < end; granule++)
+        if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
+    void *start = hak_granule_address(first);
+    size_t bytes = (size_t)(end - first) << HAK_GRANULE_SHIFT;
+    if (!hak_os.purge(start, bytes)) hak_os_zero(start, bytes);
+    if (end == range.heap.committed >> HAK_GRANULE_SHIFT)
+        range.top = first;
+    else
+        run_insert(first, end - first);
 }
-void hak_range_fork_child(void) {
-    hak_lock_drop(&range.lock);
+
+/* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
+static void rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(range_lock));
+    if (!hak_range_is_there()) return;
+    const uint32_t end = (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT);
+    limit_publish();
+    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
+        range.lists[list] = 0;
+    for (unsigned word = 0; word < sizeof range.nonempty / sizeof range.nonempty[0]; word++)
+        range.nonempty[word] = 0;
+    range.top = end;
+    uint32_t gap = 1; /* its first granule */
+    for (uint32_t granule = 1, count; granule < end; granule += count) {
+        count = run_in_use(granule);
+        HAK_CHECK(count <= end - granule);
+        if (count > 0) {
+            if (granule > gap) gap_free(gap, granule);
+            gap = granule + count;
+        } else {
+            count = 1;
+        }
+    }
+    if (gap < end) gap_free(gap, end);
+}
+
+void hak_range_rebuild(void) {
+    hak_lock_take(range_lock);
+    rebuild();
+    hak_lock_drop(range_lock);
 }

@@ -9,6 +9,7 @@
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
+#include "core/lock.h"
 #include "core/os.h"
 #include "verify/hooks.h"
 
@@ -118,23 +119,36 @@ static inline void hak_kind_set(uint32_t granule, enum hak_kind kind) {
 /* Reserves the range; halves until the system agrees. False if even the smallest is refused. Once. */
 bool hak_range_init(void);
 
+/* What each granule belongs to can be told from the tables at each instruction, so that a child of fork can find the free ones
+ * whatever the parent's other threads were doing. A run in use is one of:
+ *   - a SuperSlab whose record says `in_use`;
+ *   - a large block or a cached run, whose first granule's slot says so, with the number of granules;
+ *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
+ *     hak_run_free finds it so. */
+
 /* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
  * 0 if there are none. */
 uint32_t hak_run_alloc(uint32_t count, uint32_t align);
 
-/* Gives granules back, and their memory to the system. `renew` for those whose mapping was moved here. */
+/* Says that somebody uses these granules, as hak_run_alloc does. */
+void hak_run_set_taken(uint32_t first, uint32_t count);
+
+/* Gives taken granules back, and their memory to the system. `renew` for those whose mapping was moved here. */
 void hak_run_free(uint32_t first, uint32_t count, bool renew);
 
-/* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. */
+/* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. The number in the first granule's slot is
+ * raised, too. */
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 
-/* A free run, described in the slots of its first and its last granule. The list links are in the first one. */
+/* A free or taken run, described in the slot of its first granule, a free one also in that of its last. The list links are in
+ * the first one. `first` and `count` lie where a large block's record has them. */
 struct hak_free_run {
-    uint32_t first;
-    uint32_t count;
     uint32_t next; /* granule of the next free run's first slot; 0 ends the list */
     uint32_t prev;
-    uint8_t unused[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 1];
+    uint8_t unused1[8];
+    uint32_t first;
+    uint32_t count;
+    uint8_t unused2[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 8 - 1];
     uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
@@ -169,6 +183,15 @@ static inline bool hak_is_older(uint32_t since, uint32_t now, uint32_t milliseco
 void *hak_superslab_record(uint32_t first_granule);
 #define HAK_SUPERSLAB_RECORD 128
 
+/* Each record's last byte: the granules of the SuperSlab, 0 if the record is unused. */
+static inline _Atomic uint8_t *hak_superslab_in_use(uint32_t first_granule) {
+    return (_Atomic uint8_t *)hak_superslab_record(first_granule) + (HAK_SUPERSLAB_RECORD - 1);
+}
+
+static inline uint32_t hak_superslab_units_used(uint32_t first_granule) {
+    return atomic_load_explicit(hak_superslab_in_use(first_granule), memory_order_acquire);
+}
+
 /* Memory for the allocator's own structures, 64-byte aligned, zero, never freed; NULL if there is none. */
 void *hak_metadata_alloc(size_t bytes);
 
@@ -181,8 +204,8 @@ bool hak_range_may_move(void);
 /* Advises the kernel for or against transparent huge pages, for the whole range and for ever. */
 void hak_range_huge_pages(bool wanted);
 
-void hak_range_fork_prepare(void);
-void hak_range_fork_parent(void);
-void hak_range_fork_child(void);
+/* For whoever finds that the runs in use are not what the free runs say: in a child of fork, the runs that were on their way
+ * between the parent's other threads, and those of the BigCache, if that is lost. Finds all free runs anew. */
+void hak_range_rebuild(void);
 
 #endif

@@ -1,7 +1,9 @@
 #include "core/heap.h"
 
+#include <pthread.h>
 #include <string.h>
 
+#include "core/bigcache.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "verify/hooks.h"
@@ -15,28 +17,40 @@ _Thread_local struct hak_thread hak_thread = {.heap = (struct hak_heap *)(uintpt
 
 enum { SETUP_NONE, SETUP_DONE };
 
+struct pool {
+    struct hak_heap *first, *last; /* the most recent one, the one that waits for longest */
+};
+
 static struct {
-    struct hak_lock lock;
-    struct hak_heap *pool;          /* heaps without a thread, through pool_next */
-    _Atomic(struct hak_heap *) all; /* every heap, through all_next */
+    struct pool rich, poor;             /* heaps without a thread that own memory, and others */
+    uint32_t round;                     /* walks over the rich ones so far */
+    _Atomic(struct hak_heap *) all;     /* every heap, through all_next */
+    _Atomic(struct hak_heap *) orphans; /* through pool_next; changes under the lock */
     _Atomic int setup;
-    pthread_key_t key; /* its destructor sees a thread's end */
-} heaps = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_HEAPS)};
+    _Atomic uint64_t key; /* pthread_key_t + 1; 0: not made yet. Its destructor sees a thread's end */
+} heaps;
+
+static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
 #define TLS_PREWARM_FIRST 1u /* the bins that nearly every thread uses: strides 32 to 80 */
 #define TLS_PREWARM_LAST  4u
 #define OPEN_TRIED        8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 
-static void end_thread(void *value);
+static void orphan_retire(void);
+static void pool_rebuild(void);
 
 /* Under the heaps' lock. The first thing that any thread does here. */
 static bool setup(void) {
     if (atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE) return true;
+    hak_lock_begin(HAK_RANK_HEAPS, pool_rebuild);
+    hak_superslab_cache_begin();
+    hak_bigcache_begin();
     if (!hak_range_init()) return false;
-    int bad = pthread_key_create(&heaps.key, end_thread);
-    HAK_CHECK(bad == 0);
+    hak_os_process_begin();
     hak_seize_setup();
     hak_hook_atomic(&heaps.all, sizeof heaps.all);
+    hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);
+    hak_hook_atomic(&heaps.key, sizeof heaps.key);
     atomic_store_explicit(&heaps.setup, SETUP_DONE, memory_order_release);
     return true;
 }
@@ -55,10 +69,12 @@ static void atomics_begin(struct hak_heap *heap) {
     }
 }
 
+/* Its ruler is itself from the beginning on: a child of fork takes what has none for the pool's. */
 static struct hak_heap *heap_create(void) {
     struct hak_heap *heap = hak_metadata_alloc(sizeof *heap);
     if (heap == NULL) return NULL;
     atomics_begin(heap);
+    hak_home_set_ruler(&heap->home, heap);
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
@@ -70,47 +86,101 @@ static struct hak_heap *heap_create(void) {
     return heap;
 }
 
-/* Takes the heap that *link leads to out of the pool. Under the heaps' lock. */
-static struct hak_heap *pool_unlink(struct hak_heap **link) {
-    struct hak_heap *heap = *link;
-    if (heap == NULL) return NULL;
-    *link = heap->pool_next;
-    heap->pool_next = NULL;
-    HAK_CHECK(hak_home_ruled_by(&heap->home, NULL) && heap->ruled == NULL);
-    return heap;
+/* ---- the pool; under the heaps' lock ------------------------------------------------------------------- */
+
+static struct pool *pool_of(const struct hak_heap *heap) {
+    return heap->superslabs > 0 ? &heaps.rich : &heaps.poor;
 }
 
-/* A heap that owns memory; NULL if the pool has none. Under the heaps' lock. */
-static struct hak_heap *pool_take_rich(void) {
-    struct hak_heap **link = &heaps.pool;
-    while (*link != NULL && (*link)->superslabs == 0)
-        link = &(*link)->pool_next;
-    return pool_unlink(link);
+static void pool_link_first(struct pool *pool, struct hak_heap *heap) {
+    heap->pool_prev = NULL;
+    heap->pool_next = pool->first;
+    if (pool->first != NULL)
+        pool->first->pool_prev = heap;
+    else
+        pool->last = heap;
+    pool->first = heap;
 }
 
+static void pool_unlink(struct pool *pool, struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, NULL));
+    if (heap->pool_prev != NULL)
+        heap->pool_prev->pool_next = heap->pool_next;
+    else
+        pool->first = heap->pool_next;
+    if (heap->pool_next != NULL)
+        heap->pool_next->pool_prev = heap->pool_prev;
+    else
+        pool->last = heap->pool_prev;
+    heap->pool_next = heap->pool_prev = NULL;
+}
+
+/* Takes a heap out of the pool for the thread of `ruler`; NULL: for whoever calls. */
+static void pool_take(struct pool *pool, struct hak_heap *heap, struct hak_heap *ruler) {
+    HAK_CHECK(heap->ruled == NULL);
+    pool_unlink(pool, heap);
+    hak_home_set_ruler(&heap->home, ruler != NULL ? ruler : heap);
+}
+
+/* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. */
 static void pool_put(struct hak_heap *heap) {
+    hak_lock_take(heaps_lock);
+    HAK_CHECK(heap->ruled == NULL && heap->ruled_near == NULL);
+    HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL));
     hak_home_set_ruler(&heap->home, NULL);
-    heap->ruled = heap->ruled_near = NULL;
-    hak_lock_take(&heaps.lock);
-    heap->pool_next = heaps.pool;
-    heaps.pool = heap;
-    hak_lock_drop(&heaps.lock);
+    pool_link_first(pool_of(heap), heap);
+    hak_lock_drop(heaps_lock);
+}
+
+/* In a child of fork: the heaps of the pool are those without a ruler. */
+static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    if (!hak_home_ruled_by(&heap->home, NULL)) return;
+    HAK_CHECK(heap->ruled == NULL);
+    pool_link_first(pool_of(heap), heap);
+}
+
+static void pool_rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(heaps_lock));
+    heaps.rich = heaps.poor = (struct pool){.first = NULL};
+    hak_heap_each(pool_rebuild_visit, NULL);
 }
 
 static struct hak_heap *heap_obtain(void) {
-    hak_lock_take(&heaps.lock);
+    orphan_retire();
+    hak_lock_take(heaps_lock);
     struct hak_heap *heap = NULL;
     if (setup()) {
-        heap = pool_take_rich();
-        if (heap == NULL) heap = pool_unlink(&heaps.pool);
-        if (heap == NULL) heap = heap_create();
+        struct pool *pool = heaps.rich.first != NULL ? &heaps.rich : &heaps.poor;
+        heap = pool->first;
+        if (heap != NULL)
+            pool_take(pool, heap, NULL);
+        else
+            heap = heap_create();
     }
-    hak_lock_drop(&heaps.lock);
+    hak_lock_drop(heaps_lock);
     if (heap == NULL) return NULL;
-    hak_home_set_ruler(&heap->home, heap);
     atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
     hak_hook_event(HAK_EVENT_HEAP_BEGUN, heap);
     return heap;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------- */
+
+/* The key is made by the first thread that has a heap already, for libc, or who wraps it, may allocate; two may be first. */
+static bool thread_end_is_seen(struct hak_heap *heap) {
+    uint64_t known = atomic_load_explicit(&heaps.key, memory_order_acquire);
+    if (known == 0) {
+        pthread_key_t made;
+        if (pthread_key_create(&made, hak_heap_end_thread) != 0) return false;
+        bool is_first = atomic_compare_exchange_strong_explicit(&heaps.key, &known, (uint64_t)made + 1,
+                                                                memory_order_acq_rel, memory_order_acquire);
+        if (is_first)
+            known = (uint64_t)made + 1;
+        else
+            pthread_key_delete(made);
+    }
+    return pthread_setspecific((pthread_key_t)(known - 1), heap) == 0;
 }
 
 struct hak_heap *hak_heap_begin_thread(void) {
@@ -122,8 +192,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     hak_thread_heap_set(heap);
     /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its own, and
      * nobody may look for the thread. */
-    bool end_is_seen = pthread_setspecific(heaps.key, heap) == 0;
-    if (end_is_seen) hak_seize_register(heap);
+    if (thread_end_is_seen(heap)) hak_seize_register(heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
@@ -169,24 +238,53 @@ static void release_empty(struct hak_heap *heap) {
     }
 }
 
-/* Returns all that the thread's heaps do not need and puts them into the pool. */
+/* The heap after *link is ruled no more. */
+static void ruled_put(struct hak_heap *heap, struct hak_heap **link) {
+    struct hak_heap *ruled = *link;
+    HAK_CHECK(hak_home_ruled_by(&ruled->home, heap));
+    *link = ruled->ruled;
+    if (heap->ruled_near == ruled) heap->ruled_near = ruled->ruled;
+    ruled->ruled = NULL;
+    pool_put(ruled);
+}
+
+/* Returns all that the thread's heaps do not need and puts them into the pool, its own one last: as long as one names it, it
+ * may not have another thread. */
 static void heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
-    while (heap != NULL) {
-        struct hak_heap *next = heap->ruled;
-        release_empty(heap);
-        pool_put(heap);
-        heap = next;
+    while (heap->ruled != NULL) {
+        release_empty(heap->ruled);
+        ruled_put(heap, &heap->ruled);
     }
+    release_empty(heap);
+    pool_put(heap);
 }
 
-static void end_thread(void *value) {
+void hak_heap_end_thread(void *value) {
     struct hak_heap *heap = value;
     hak_hook_enter();
+    struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
+    HAK_CHECK(own == heap);
     hak_seize_unregister(heap);
+    hak_thread_heap_set(&hak_heap_gone);
     heap_retire(heap);
+    hak_slow_leave();
     hak_hook_leave();
+}
+
+/* What the end of its thread would have done. One at a time: each is a flush of all bins. */
+static void orphan_retire(void) {
+    if (HAK_LIKELY(atomic_load_explicit(&heaps.orphans, memory_order_relaxed) == NULL)) return;
+    hak_lock_take(heaps_lock);
+    struct hak_heap *heap = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
+    if (heap != NULL) atomic_store_explicit(&heaps.orphans, heap->pool_next, memory_order_relaxed);
+    hak_lock_drop(heaps_lock);
+    if (heap == NULL) return;
+    heap->pool_next = NULL;
+    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    heap_retire(heap);
+    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
 }
 
 struct hak_heap *hak_heap_borrow(void) {
@@ -197,11 +295,12 @@ void hak_heap_return(struct hak_heap *heap) {
 }
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
-    hak_lock_take(&heaps.lock);
-    struct hak_heap *adopted = pool_take_rich();
-    hak_lock_drop(&heaps.lock);
+    orphan_retire();
+    hak_lock_take(heaps_lock);
+    struct hak_heap *adopted = heaps.rich.first;
+    if (adopted != NULL) pool_take(&heaps.rich, adopted, heap);
+    hak_lock_drop(heaps_lock);
     if (adopted == NULL) return NULL;
-    hak_home_set_ruler(&adopted->home, heap);
     adopted->ruled = heap->ruled;
     heap->ruled = adopted;
     hak_hook_event(HAK_EVENT_HEAP_ADOPTED, adopted);
@@ -214,13 +313,10 @@ void hak_heap_release_ruled(struct hak_heap *heap) {
         struct hak_heap *ruled = *link;
         HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
         release_empty(ruled);
-        if (ruled->superslabs == 0) {
-            *link = ruled->ruled;
-            if (heap->ruled_near == ruled) heap->ruled_near = ruled->ruled;
-            pool_put(ruled);
-        } else {
+        if (ruled->superslabs == 0)
+            ruled_put(heap, link);
+        else
             link = &ruled->ruled;
-        }
     }
 }
 
@@ -301,12 +397,24 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
     if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
 }
 
-size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
+size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
+                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
     size_t bytes = 0;
     for (unsigned pool = 0; pool < 2; pool++)
-        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
             if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms);
+            if (ends(of)) return bytes;
+        }
     return bytes;
+}
+
+static bool never(const struct hak_heap *of) {
+    (void)of;
+    return false;
+}
+
+size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
+    return hak_heap_purge_while(heap, now, older_than_ms, never, NULL);
 }
 
 /* ---- all heaps --------------------------------------------------------------------------------------- */
@@ -319,14 +427,13 @@ void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *co
 }
 
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
-    hak_lock_take(&heaps.lock);
-    struct hak_heap **link = &heaps.pool;
-    while (*link != NULL && ((*link)->superslabs == 0 || (*link)->last_tick == now ||
-                             !hak_is_older((*link)->last_tick, now, older_than_ms)))
-        link = &(*link)->pool_next;
-    struct hak_heap *heap = pool_unlink(link);
-    hak_lock_drop(&heaps.lock);
-    if (heap != NULL) hak_home_set_ruler(&heap->home, heap);
+    orphan_retire();
+    hak_lock_take(heaps_lock);
+    struct hak_heap *heap = heaps.rich.last; /* each that was looked after comes first again */
+    if (heap != NULL && (heap->last_tick == now || !hak_is_older(heap->last_tick, now, older_than_ms)))
+        heap = NULL;
+    if (heap != NULL) pool_take(&heaps.rich, heap, NULL);
+    hak_lock_drop(heaps_lock);
     return heap;
 }
 
@@ -334,40 +441,47 @@ void hak_heap_put_idle(struct hak_heap *heap) {
     pool_put(heap);
 }
 
-void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    struct hak_heap *rest;
-    struct hak_heap *seen = NULL;
-    hak_lock_take(&heaps.lock);
-    rest = heaps.pool;
-    heaps.pool = NULL;
-    hak_lock_drop(&heaps.lock);
-    while (rest != NULL) {
-        struct hak_heap *heap = rest;
-        rest = heap->pool_next;
-        heap->pool_next = seen;
-        seen = heap;
-        hak_home_set_ruler(&heap->home, heap);
-        visit(heap, context);
-        HAK_CHECK(heap->ruled == NULL);
+/* The heap of the pool that waits for longest, unless this round has seen it. */
+static struct hak_heap *take_unseen(uint32_t round) {
+    hak_lock_take(heaps_lock);
+    struct hak_heap *heap = heaps.rich.last;
+    if (heap != NULL && (int32_t)(heap->round - round) >= 0) heap = NULL; /* by this walk, or a later one */
+    if (heap != NULL) {
+        heap->round = round;
+        pool_take(&heaps.rich, heap, NULL);
     }
-    while (seen != NULL) {
-        struct hak_heap *heap = seen;
-        seen = heap->pool_next;
+    hak_lock_drop(heaps_lock);
+    return heap;
+}
+
+void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL)
+        orphan_retire();
+    hak_lock_take(heaps_lock);
+    const uint32_t round = ++heaps.round;
+    hak_lock_drop(heaps_lock);
+    for (struct hak_heap *heap = take_unseen(round); heap != NULL; heap = take_unseen(round)) {
+        visit(heap, context);
         pool_put(heap);
     }
 }
 
-void hak_heap_fork_prepare(void) {
-    hak_lock_take(&heaps.lock);
-}
-void hak_heap_fork_parent(void) {
-    hak_lock_drop(&heaps.lock);
+/* ---- a child of fork --------------------------------------------------------------------------------- */
+
+static void fork_child_visit(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    bool is_whole = hak_seize_forget_thread(heap);
+    if (!is_whole) return;
+    heap->pool_next = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
+    atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
-/* The parent's other threads do not exist here; what they were doing to their heaps is unknown. Those heaps
- * stay as they are: their blocks can be freed, into remote lists that nobody collects. */
 void hak_heap_fork_child(void) {
-    hak_lock_drop(&heaps.lock);
+    if (!hak_lock_is_mine(heaps_lock)) { /* or a signal handler forks amidst of that: the heaps are lost */
+        hak_lock_take(heaps_lock);
+        hak_heap_each(fork_child_visit, NULL);
+        hak_lock_drop(heaps_lock);
+    }
     struct hak_heap *heap = hak_thread_heap();
     if (hak_heap_is_real(heap))
         atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);

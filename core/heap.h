@@ -42,14 +42,16 @@ struct hak_heap {
             struct hak_pool_arena arena;
             struct hak_heap *ruled;       /* next heap that the same thread rules */
             struct hak_heap *ruled_near;  /* of those the one to look at next; NULL: the first */
-            struct hak_heap *pool_next;   /* next heap in the pool; its links are under the heaps' lock */
+            struct hak_heap *pool_next;   /* neighbours in the pool, under the heaps' lock; next of a fork's orphans */
+            struct hak_heap *pool_prev;
             struct hak_heap *all_next;    /* next of all heaps that were ever made */
-            struct hak_heap *seized_next; /* next that is seized; under the seizers' lock */
+            uint32_t round;               /* last walk over the pool that has seen it; under the heaps' lock */
             _Atomic uint32_t slow_calls;  /* written by its thread alone */
             uint32_t last_tick;           /* milliseconds */
             uint32_t trim_seen;           /* the last wish to trim that it followed */
             uint32_t seen_calls;          /* slow_calls, and what its thread had announced, */
-            uint32_t seen_announced;      /* when a seizer looked at it last */
+            uint32_t seen_announced;      /* when a seizer looked at it last; under the seizers' lock */
+            bool is_trimmed;              /* a seizer has, and nothing has happened to it since; the same */
             _Atomic uint32_t moved;       /* sum of room = moved + what its thread has announced */
             _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
             _Atomic int thread_id;               /* of the last thread that used it, for messages */
@@ -67,6 +69,22 @@ _Static_assert(offsetof(struct hak_heap, thread_id) + sizeof(int) <=
 extern HAK_HIDDEN const struct hak_heap hak_heap_none;
 extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
 extern HAK_HIDDEN const struct hak_heap hak_heap_seized;
+
+/* ---- hand-over ------------------------------------------------------------------------------------------------
+ *
+ * Who may touch a heap is named by home.ruler, which changes in the functions of heap.c alone:
+ *
+ *   state     ruler           in                   who may touch it            on to
+ *   own       itself          a thread's pointer   that thread                 pool (its end), orphan (fork)
+ *   seized    itself          a thread's pointer   the thread that seized it   own
+ *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
+ *   pool      NULL            the pool             who holds the heaps' lock   own, ruled, visited
+ *   visited   itself          nothing              the thread that took it     pool
+ *   orphan    itself          heaps.orphans        who holds the heaps' lock   pool
+ *   lost      itself, ruled   nothing              nobody, for ever            -
+ *
+ * A heap enters the pool only when no other names it: first those that it rules, then the heap itself. The pool proves that, in
+ * each build. Orphan and lost are states of a child of fork, of heaps whose threads do not exist there. */
 
 static inline bool hak_heap_is_real(const struct hak_heap *heap) {
     return heap != &hak_heap_none && heap != &hak_heap_gone && heap != &hak_heap_seized;
@@ -159,6 +177,9 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
  * for that. */
 struct hak_heap *hak_heap_begin_thread(void);
 
+/* The destructor of the thread-specific key: the calling thread ends, whose heap this is. */
+void hak_heap_end_thread(void *heap);
+
 /* A heap for one operation of a thread that has none any more, and its return. */
 struct hak_heap *hak_heap_borrow(void);
 void hak_heap_return(struct hak_heap *heap);
@@ -184,20 +205,23 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
 
 /* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
+/* The same, but ends after a SuperSlab when `ends` says so of `of`. */
+size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
+                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 
 /* Runs `visit` on each heap that was ever made. They are never freed, so no lock is held. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* A heap of the pool that owns memory and was last looked after so long ago, for the caller alone until it is
- * put back; NULL if there is none. */
+/* The heap of the pool that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone
+ * until it is put back. NULL if there is none. */
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
 void hak_heap_put_idle(struct hak_heap *heap);
 
-/* Visits each heap of the pool as its ruler, one at a time. */
+/* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-void hak_heap_fork_prepare(void);
-void hak_heap_fork_parent(void);
+/* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
+ * the pool's when somebody needs one. What is unknown of the others stays as it is. */
 void hak_heap_fork_child(void);
 
 #endif

@@ -1,7 +1,5 @@
 #include "core/large.h"
 
-#include <string.h>
-
 #include "verify/hooks.h"
 
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
@@ -31,11 +29,18 @@ static void count_live(size_t blocks, size_t bytes, size_t mapped) {
     }
 }
 
-/* Publishes the block: its record lies in the slot of its header byte's granule. */
+/* The block's run has so many granules from here on: its first granule's slot says so, too. */
+static void granules_set(struct hak_large *large, uint32_t granules) {
+    hak_large_at(large->first)->granules = granules;
+    large->granules = granules;
+}
+
+/* Publishes the block in a taken run: its record lies in the slot of its header byte's granule. */
 static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void *user, size_t size) {
     uint32_t at = hak_granule_of((char *)user - 1);
     HAK_CHECK(at >= first && at < first + granules);
     struct hak_large *large = hak_large_at(at);
+    HAK_CHECK(hak_large_at(first)->granules == granules); /* it may be another slot */
     large->user = user;
     large->size = size;
     large->first = first;
@@ -48,7 +53,7 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
     return user;
 }
 
-void *hak_large_alloc(size_t size, size_t align, bool zero) {
+void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     HAK_CHECK(hak_is_power_of_two(align));
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
     if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
@@ -67,7 +72,7 @@ void *hak_large_alloc(size_t size, size_t align, bool zero) {
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
     HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
-    if (zero && recycled) memset(user, 0, size);
+    *is_zero = !recycled;
     return large_begin(first, granules, 0, user, size);
 }
 
@@ -77,15 +82,22 @@ const struct hak_large *hak_large_find(const void *user) {
     return hak_kind_of(at) == HAK_KIND_LARGE && large->user == user ? large : NULL;
 }
 
-bool hak_large_free(void *user, size_t budget, uint32_t now) {
-    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
-    if (large == NULL) return false;
+/* The run is no block any more, but taken. Of two threads that free the block at once, one gets it. */
+static bool large_end(struct hak_large *large) {
+    uint8_t expected = HAK_KIND_LARGE;
+    uint8_t taken = hak_large_at(large->first) == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
     hak_hook_release(&large->kind);
-    uint8_t expected = HAK_KIND_LARGE; /* of two threads that free the block at once, one gets it */
-    if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, HAK_KIND_NONE, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return false;
     hak_hook_acquire(&large->kind);
+    return true;
+}
+
+bool hak_large_free(void *user, size_t budget, uint32_t now) {
+    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    if (large == NULL) return false;
+    if (!large_end(large)) return false;
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -run_bytes(large));
     uint32_t first = large->first;
@@ -117,7 +129,8 @@ static void large_trim(struct hak_large *large, size_t size) {
         hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
-    large->granules = need;
+    hak_run_set_taken(large->first + need, spare);
+    granules_set(large, need);
     count_live(0, 0, -((size_t)spare << HAK_GRANULE_SHIFT));
     hak_run_free(large->first + need, spare, large->moved);
 }
@@ -125,21 +138,19 @@ static void large_trim(struct hak_large *large, size_t size) {
 /* By what is free behind it, or cached. */
 static bool run_extend(const struct hak_large *large, uint32_t more) {
     return hak_run_extend(large->first, large->granules, more) ||
-           hak_bigcache_get_at(large->first + large->granules, more);
+           hak_bigcache_extend(large->first, large->granules, more);
 }
 
 static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
     uint32_t need = hak_granules_for(bytes);
-    uint32_t wanted = hak_large_quantum(need);
-    HAK_ASSERT(need > large->granules);
-    if (!run_extend(large, wanted - large->granules)) {
-        wanted = need;
-        if (!run_extend(large, wanted - large->granules)) return false;
-    }
-    count_live(0, 0, (size_t)(wanted - large->granules) << HAK_GRANULE_SHIFT);
-    large->granules = wanted;
+    const uint32_t wanted = hak_large_quantum(need), before = large->granules;
+    HAK_ASSERT(need > before);
+    if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
+    granules_set(large, hak_large_at(large->first)->granules);
+    HAK_ASSERT(large->granules >= need);
+    count_live(0, 0, (size_t)(large->granules - before) << HAK_GRANULE_SHIFT);
     return true;
 }
 
@@ -180,8 +191,8 @@ static void *large_move(struct hak_large *large, size_t size) {
     }
     struct hak_large old = *large;
     hak_hook_large_left(old.user);
-    hak_hook_release(&large->kind);
-    atomic_store_explicit(&large->kind, HAK_KIND_NONE, memory_order_release);
+    bool ended = large_end(large);
+    HAK_CHECK(ended); /* or another thread frees the block meanwhile */
     count_live((size_t)-1, -old.size, -run_bytes(&old));
     hak_run_free(old.first, old.granules, false);
     return large_begin(first, granules, 1, to + offset, size);

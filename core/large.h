@@ -4,8 +4,8 @@
 
 #include "core/bigcache.h"
 
-/* A block of `size` bytes at a multiple of `align`, zeroed if wanted; NULL if there is no memory. */
-void *hak_large_alloc(size_t size, size_t align, bool zero);
+/* A block of `size` bytes at a multiple of `align`; NULL if there is no memory. *is_zero: it reads as zero. */
+void *hak_large_alloc(size_t size, size_t align, bool *is_zero);
 
 /* Ends the block's life; false if `user` is no live large block's pointer. `budget`: of the BigCache, bytes.
  */

@@ -1,13 +1,12 @@
-/* The only contact with the operating system: memory, time, locks, output.
+/* The only contact with the operating system: memory, time, waiting, output. All of it by system calls of our own
+ * (syscall.h): no function that another library may wrap.
  *
  * Memory calls go through one table, which tests replace to make the k-th call fail. Contract of the entries:
  *   - addresses and lengths are multiples of the page size;
  *   - none touches errno, none allocates;
- *   - false or NULL means that nothing has changed. */
+ *   - false or NULL means that nothing has changed, but for renew() and move(), which say what may have. */
 #ifndef HAK_OS_H
 #define HAK_OS_H
-
-#include <pthread.h>
 
 #include "core/types.h"
 
@@ -22,7 +21,8 @@ struct hak_os_table {
     bool (*commit)(void *start, size_t bytes);
     /* Gives the pages' memory back; they read as zero afterwards. */
     bool (*purge)(void *start, size_t bytes);
-    /* Replaces pages by fresh zero ones; joins the mapping with its neighbours again after move(). */
+    /* Replaces pages by fresh zero ones; joins the mapping with its neighbours again after move(). MAP_FIXED unmaps
+     * before it maps: if that fails half way, the range may be unmapped, and another mapping may come to lie there. */
     bool (*renew)(void *start, size_t bytes);
     /* Moves the pages' contents to other committed pages without copying; `from` reads as zero afterwards. If it
      * fails, `to` reads as zero, or is lost: unmapped, for the kernel makes room there before it looks further. */
@@ -38,6 +38,8 @@ size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
 
 /* Milliseconds of a clock that never goes back; resolution a few milliseconds, no system call. */
 uint32_t hak_os_now_ms(void);
+/* Once: from here on without a system call, where the kernel offers that. */
+void hak_os_clock_begin(void);
 
 /* A memory barrier in all threads of the process at once, which costs those that do not ask for it nothing. begin: once,
  * early, for the system's call is slow in a process that has several threads; false: it has none, and barrier() may not be
@@ -47,7 +49,8 @@ bool hak_os_barrier(void);
 
 /* Sleeps until another thread wakes those that wait for the word, unless it has another value already. May return early. */
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
-void hak_os_wake(_Atomic uint32_t *word);
+/* Wakes up to `most` of those. */
+void hak_os_wake(_Atomic uint32_t *word, int most);
 
 /* The kernel's number of the calling thread. */
 int hak_os_thread_id(void);
@@ -60,33 +63,16 @@ bool hak_os_thread_ends(void);
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
 
+/* Once in each child of fork(2) or clone(2) that has its memory to itself: true, for one caller. A child that shares the
+ * parent's memory (vfork) is not new. Needs MADV_WIPEONFORK (Linux 4.14); elsewhere hak_os_process_began has to tell. */
+bool hak_os_process_is_new(void);
+void hak_os_process_begin(void); /* once, before there is a lock to take */
+void hak_os_process_began(void); /* by the handler of fork in the child: the process is new, if nobody knows yet */
+
 /* Writes to stderr, whole, whatever it takes. */
 void hak_os_write_error(const char *text, size_t length);
 
-/* Locks. A thread takes them only in rising rank; debug builds prove it. */
-enum hak_lock_rank {
-    HAK_RANK_SEIZING = 1,
-    HAK_RANK_HEAPS,
-    HAK_RANK_CACHE,
-    HAK_RANK_BIGCACHE,
-    HAK_RANK_RANGE,
-    HAK_RANK_COUNT
-};
-
-struct hak_lock {
-    pthread_mutex_t mutex;
-    enum hak_lock_rank rank;
-};
-
-#define HAK_LOCK_INITIALIZER(rank_)                                                                          \
-    { .mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (rank_) }
-
-void hak_lock_take(struct hak_lock *lock);
-void hak_lock_drop(struct hak_lock *lock);
-/* Takes it, if `wait` says so or nobody has it; false: not taken. A thread that forks never gets it so. */
-bool hak_lock_try(struct hak_lock *lock, bool wait);
-/* Between these the calling thread holds all locks: its takes and drops do nothing. */
-void hak_lock_fork_begin(void);
-void hak_lock_fork_end(void);
+/* The zero bytes of memset(3), which another library may wrap. */
+void hak_os_zero(void *start, size_t bytes);
 
 #endif

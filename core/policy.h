@@ -25,6 +25,8 @@
       "how often the chunk size doubles as the arena grows")                                                 \
     X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                                     \
       "how long free memory is kept for reuse before it goes back to the system")                            \
+    X(remote_trim, "REMOTE_TRIM", "0 or 1", 1, 0, 1,                                                         \
+      "1: threads at work also return the memory of threads that sleep; 0: each thread returns its own")     \
     X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                                        \
       "most that is kept of freed large blocks")                                                             \
     X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \

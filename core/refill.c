@@ -520,14 +520,17 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
 
 /* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
  * they give up has been idle for long enough already. */
-static void outside_visit(struct hak_heap *heap, void *context) {
+static bool outside_visit(struct hak_heap *heap, void *context) {
     (void)context;
+    bool whole;
     uint32_t superslabs = heap->superslabs;
-    if (hak_trim_seized(heap) > 0 || heap->superslabs < superslabs) hak_superslab_cache_purge_of(heap);
+    if (hak_trim_seized(heap, &whole) > 0 || heap->superslabs < superslabs)
+        hak_superslab_cache_purge_of(heap);
+    return whole;
 }
 
 static void tick_outside(uint32_t now, const struct hak_policy *policy) {
-    hak_seize_each(false, now, policy->purge_delay_ms / 2 + 1, outside_visit, NULL);
+    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, NULL);
 }
 
 /* Rare: inlined, it makes each slow path save more registers. */
@@ -553,7 +556,7 @@ void hak_tick(struct hak_heap *heap) {
     if (calls % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
-    if (now - heap->last_tick >= policy->purge_delay_ms / 2)
+    if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2))
         tick(heap, now, policy);
     else if (heap->stood != 0)
         bins_stood(heap, policy);
@@ -569,17 +572,21 @@ size_t hak_trim(struct hak_heap *heap) {
     return bytes;
 }
 
-size_t hak_trim_seized(struct hak_heap *heap) {
+/* A step is a flush of one bin, or a purge of one SuperSlab: so long the heap's thread may have to wait. */
+size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
+    *whole = false;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         if (hak_seize_is_awaited(heap)) return bytes;
         bin_empty(heap, bin, policy);
     }
     hak_collect(heap);
-    for (struct hak_heap *each = heap; each != NULL && !hak_seize_is_awaited(heap); each = each->ruled)
-        bytes += hak_heap_purge(each, hak_os_now_ms(), 0);
+    const uint32_t now = hak_os_now_ms();
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        bytes += hak_heap_purge_while(each, now, 0, hak_seize_is_awaited, heap);
+    *whole = !hak_seize_is_awaited(heap);
     return bytes;
 }
 

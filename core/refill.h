@@ -29,8 +29,8 @@ void hak_tick(struct hak_heap *heap);
 /* Empties the heap's bins and purges all its free memory; the bytes given back. */
 size_t hak_trim(struct hak_heap *heap);
 
-/* The same for a heap that the caller has seized; ends early if the heap's thread waits for it. */
-size_t hak_trim_seized(struct hak_heap *heap);
+/* The same for a heap that the caller has seized; ends early if the heap's thread waits for it: *whole is false then. */
+size_t hak_trim_seized(struct hak_heap *heap, bool *whole);
 
 /* A wish that all threads trim their heaps at their next slow path, unless somebody does it before. */
 void hak_trim_request(void);

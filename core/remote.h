@@ -86,6 +86,11 @@ static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
     return first;
 }
 
+/* Any thread; a snapshot. */
+static inline bool hak_home_is_notified(const struct hak_home *home) {
+    return atomic_load_explicit(&home->notified, memory_order_relaxed) != NULL;
+}
+
 /* Any thread. The heap whose thread works for this home just now; NULL: none. */
 static inline struct hak_heap *hak_home_ruler(const struct hak_home *home) {
     return atomic_load_explicit(&home->ruler, memory_order_relaxed);

@@ -1,15 +1,20 @@
 #include "core/seize.h"
 
+#include <limits.h>
+
 #include "verify/hooks.h"
 
-/* One thread at a time seizes. */
 static struct {
-    struct hak_lock lock;
     bool possible;      /* the system has the barrier; written before the first heap is there */
     uint32_t last_look; /* milliseconds */
-} seizing = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_SEIZING)};
+} seizing;
+
+/* Which heap has which thread, and which of them are hidden. It is not held while a seized heap is visited: a heap that is
+ * hidden is the seizer's, until the seizer gives it back. */
+static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
 void hak_seize_setup(void) {
+    hak_lock_begin(HAK_RANK_SEIZING, NULL);
     seizing.possible = hak_os_barrier_begin();
 }
 
@@ -81,27 +86,21 @@ void hak_seize_register(struct hak_heap *heap) {
 }
 
 void hak_seize_unregister(struct hak_heap *heap) {
-    hak_lock_take(&seizing.lock);
-    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    hak_lock_take(seizing_lock);
     HAK_CHECK(heap == hak_thread_heap());
-    hak_thread_heap_set(&hak_heap_gone);
-    hak_lock_drop(&seizing.lock);
+    hak_hook_release(&heap->thread);
+    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    hak_lock_drop(seizing_lock);
 }
 
-/* ---- the seizer's side; under the lock ----------------------------------------------------------------- */
-
-/* The heaps that are seized just now, through seized_next. */
-struct round {
-    struct hak_heap *seized;
-    bool only_still; /* those that nothing happened to since the last look */
-};
+/* ---- the seizer's side --------------------------------------------------------------------------------- */
 
 /* The thread of a seized heap: it cannot end. */
 static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }
 
-/* True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
+/* Under the lock. True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
  * no more than that may lose what its bins hold, which costs it some refills. */
 static bool is_still(struct hak_heap *heap) {
     uint32_t calls = HAK_HINT_LOAD(&heap->slow_calls);
@@ -112,20 +111,7 @@ static bool is_still(struct hak_heap *heap) {
     return still;
 }
 
-/* Threads that are at work keep their heaps all along. */
-static void hide(struct hak_heap *heap, void *context) {
-    struct round *round = context;
-    struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || thread == &HAK_THREAD || (round->only_still && !is_still(heap))) return;
-    HAK_ASSERT(atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap);
-    /* release: as when it comes back; a thread that reads the one before this one has that order */
-    atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
-                          memory_order_release);
-    heap->seized_next = round->seized;
-    round->seized = heap;
-}
-
-/* Its thread goes on, if it waits for that. It cannot end before the lock is dropped. */
+/* Under the lock. Its thread goes on, if it waits for that. It cannot end before the lock is dropped. */
 static void give_back(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of_seized(heap);
     uint32_t waits = HAK_SLOW_WAITS;
@@ -133,7 +119,7 @@ static void give_back(struct hak_heap *heap) {
     atomic_exchange_explicit(&thread->heap, heap, memory_order_seq_cst);
     if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_seq_cst,
                                                 memory_order_seq_cst))
-        hak_os_wake(&thread->slow);
+        hak_os_wake(&thread->slow, INT_MAX);
 }
 
 /* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
@@ -152,59 +138,106 @@ static bool is_outside(struct hak_heap *heap) {
     return done && slow == HAK_SLOW_NO;
 }
 
-/* Gives those back whose thread is at work. */
-static void give_back_busy(struct round *round, bool barrier) {
-    struct hak_heap **link = &round->seized;
-    while (*link != NULL) {
-        struct hak_heap *heap = *link;
-        if (barrier && is_outside(heap)) {
-            link = &heap->seized_next;
-        } else {
-            *link = heap->seized_next;
-            give_back(heap);
-        }
-    }
+/* Hides the heap from its thread, unless that is at work. Threads that are keep their heaps all along. False: it is not the
+ * caller's. */
+static bool seize(struct hak_heap *heap, bool only_still) {
+    struct hak_thread *thread = thread_of(heap);
+    if (thread == NULL || thread == &HAK_THREAD) return false;
+    if (atomic_load_explicit(&thread->heap, memory_order_relaxed) != heap) return false; /* seized by another */
+    bool still = is_still(heap);
+    if (!still) heap->is_trimmed = false;
+    if (only_still && (!still || (heap->is_trimmed && !hak_home_is_notified(&heap->home)))) return false;
+    /* release: as when it comes back; a thread that reads the one before this one has that order */
+    atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
+                          memory_order_release);
+    if (hak_os_barrier() && is_outside(heap)) return true;
+    give_back(heap);
+    return false;
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
     return HAK_HINT_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
 }
 
-void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
-                    void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;
-    if (still_ms == 0 || now - seizing.last_look >= still_ms) {
-        struct round round = {.seized = NULL, .only_still = still_ms > 0};
-        if (still_ms > 0) seizing.last_look = now;
-        hak_heap_each(hide, &round);
-        if (round.seized != NULL) give_back_busy(&round, hak_os_barrier());
-        for (struct hak_heap *heap = round.seized; heap != NULL; heap = heap->seized_next) {
-            hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-            visit(heap, context);
-            hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
-            give_back(heap);
-        }
-    }
-    hak_lock_drop(&seizing.lock);
+/* What hak_heap_each hands through. */
+struct round {
+    bool only_still;
+    bool (*visit)(struct hak_heap *heap, void *context);
+    void *context;
+};
+
+/* One heap at a time: its thread waits for one visit at most, and those of the others not at all. */
+static void seize_and_visit(struct hak_heap *heap, void *context) {
+    const struct round *round = context;
+    if (thread_of(heap) == NULL) return;
+    hak_lock_take(seizing_lock);
+    bool seized = seize(heap, round->only_still);
+    hak_lock_drop(seizing_lock);
+    if (!seized) return;
+    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    bool whole = round->visit(heap, round->context);
+    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+    hak_lock_take(seizing_lock);
+    heap->is_trimmed = whole;
+    give_back(heap);
+    hak_lock_drop(seizing_lock);
 }
 
-/* ---- fork: no heap is seized meanwhile ------------------------------------------------------------------ */
+/* True if a look is due, which begins with that. */
+static bool look_begins(uint32_t now, uint32_t still_ms) {
+    if (!hak_lock_try(seizing_lock)) return false;
+    bool due = hak_is_older(seizing.last_look, now, still_ms);
+    if (due) seizing.last_look = now;
+    hak_lock_drop(seizing_lock);
+    return due;
+}
 
+void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
+                    void *context) {
+    if (!seizing.possible || !hak_policy()->remote_trim) return;
+    if (still_ms > 0 && !look_begins(now, still_ms)) return;
+    struct round round = {.only_still = still_ms > 0, .visit = visit, .context = context};
+    hak_heap_each(seize_and_visit, &round);
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------------- */
+
+/* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
+static bool is_amidst(void) {
+    return HAK_OWN_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
+}
+
+/* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count
+ * meanwhile. */
 void hak_seize_fork_prepare(void) {
-    hak_lock_take(&seizing.lock);
+    while (!is_amidst()) {
+        hak_lock_take(seizing_lock);
+        struct hak_heap *heap = hak_thread_heap();
+        if (heap != &hak_heap_seized) {
+            HAK_THREAD.forks = hak_heap_is_real(heap) && thread_of(heap) == &HAK_THREAD;
+            if (HAK_THREAD.forks) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+            hak_lock_drop(seizing_lock);
+            return;
+        }
+        hak_lock_drop(seizing_lock);
+        hak_slow_enter(0); /* waits */
+        hak_slow_leave();
+    }
 }
 
-void hak_seize_fork_parent(void) {
-    hak_lock_drop(&seizing.lock);
+void hak_seize_fork_end(void) {
+    if (!HAK_THREAD.forks) return;
+    struct hak_heap *heap = hak_thread_heap();
+    HAK_CHECK(hak_heap_is_real(heap) && thread_of(heap) == NULL);
+    HAK_THREAD.forks = false;
+    hak_hook_release(&heap->thread);
+    atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
 
-/* The parent's other threads do not exist here, and their memory may become another's. */
-static void forget_thread(struct hak_heap *heap, void *unused) {
-    (void)unused;
-    if (heap != hak_thread_heap()) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
-}
-
-void hak_seize_fork_child(void) {
-    hak_heap_each(forget_thread, NULL);
-    hak_lock_drop(&seizing.lock);
+bool hak_seize_forget_thread(struct hak_heap *heap) {
+    struct hak_thread *thread = thread_of(heap);
+    if (thread == NULL || thread == &HAK_THREAD) return false;
+    bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap && is_outside(heap);
+    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    return whole;
 }

@@ -43,17 +43,21 @@ void hak_seize_setup(void);
 void hak_seize_register(struct hak_heap *heap);
 void hak_seize_unregister(struct hak_heap *heap);
 
-/* Visits the heaps of other threads that are outside of the allocator. `wait`: also if another thread does so just now;
- * `still_ms`: only those that nothing happened to for so long, which is known after two such calls. Does nothing where the
- * system has no membarrier(2). */
-void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
-                    void (*visit)(struct hak_heap *heap, void *context), void *context);
+/* Visits the heaps of other threads that are outside of the allocator, one at a time. `still_ms`: only those that nothing
+ * happened to for so long, which is known after two such calls, and not again those that a visit left with nothing to give: it
+ * returns true then. Does nothing where the system has no membarrier(2), or an option forbids it. */
+void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
+                    void *context);
 
 /* True if the thread of a heap that the caller visits waits for it. */
 bool hak_seize_is_awaited(const struct hak_heap *heap);
 
+/* From before a fork until after it, in both processes, nobody seizes the calling thread's heap. */
 void hak_seize_fork_prepare(void);
-void hak_seize_fork_parent(void);
-void hak_seize_fork_child(void);
+void hak_seize_fork_end(void);
+
+/* In a child of fork: the heap's thread, another one, does not exist. True if it had one that was outside of the allocator, so
+ * that the heap is whole. */
+bool hak_seize_forget_thread(struct hak_heap *heap);
 
 #endif

@@ -23,12 +23,12 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     return block;
 }
 
-/* `zero` is for what bins do not serve: theirs is done by hak_alloc_zeroed. */
-static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool zero) {
+/* *is_zero: it reads as zero, which is not asked of what bins serve. */
+static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) return bin_pop(heap, hak_bin_of_size(size), size);
     hak_tick(heap);
-    void *user = hak_large_alloc(size, align, zero);
-    if (user != NULL) hak_hook_large_begun(user, size, zero);
+    void *user = hak_large_alloc(size, align, is_zero);
+    if (user != NULL) hak_hook_large_begun(user, size, *is_zero);
     return user;
 }
 
@@ -36,8 +36,10 @@ static void trim_visit(struct hak_heap *heap, void *bytes) {
     *(size_t *)bytes += hak_trim(heap);
 }
 
-static void trim_seized_visit(struct hak_heap *heap, void *bytes) {
-    *(size_t *)bytes += hak_trim_seized(heap);
+static bool trim_seized_visit(struct hak_heap *heap, void *bytes) {
+    bool whole;
+    *(size_t *)bytes += hak_trim_seized(heap, &whole);
+    return whole;
 }
 
 /* Gives all that is cached and idle back to the system; returns the bytes. The first pass sends blocks home, the second takes
@@ -47,7 +49,7 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     for (int pass = 0; pass < 2; pass++) {
         if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
         hak_heap_each_idle(trim_visit, &bytes);
-        hak_seize_each(true, 0, 0, trim_seized_visit, &bytes);
+        hak_seize_each(0, 0, trim_seized_visit, &bytes);
     }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);
@@ -56,16 +58,16 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
 }
 
 /* Allocation of any kind by a thread in any state. */
-static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool zero) {
+static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     bool borrowed = heap == &hak_heap_gone;
     if (borrowed) heap = hak_heap_borrow();
     void *user = NULL;
     if (heap != NULL) {
-        user = alloc_any(heap, size, align, zero);
+        user = alloc_any(heap, size, align, is_zero);
         /* Address space or memory is short: what is cached in the wrong shape may serve. */
         if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules && release_all(heap, 0) > 0)
-            user = alloc_any(heap, size, align, zero);
+            user = alloc_any(heap, size, align, is_zero);
         if (borrowed) hak_heap_return(heap);
     }
     if (user == NULL) errno = ENOMEM;
@@ -74,18 +76,21 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
 
 /* The fast path has entered (verify/hooks.h). */
 void *hak_malloc_slow(size_t size) {
-    void *user = alloc_slow(hak_slow_enter(+1), size, HAK_ALIGNMENT, false);
+    bool is_zero;
+    void *user = alloc_slow(hak_slow_enter(+1), size, HAK_ALIGNMENT, &is_zero);
     hak_slow_leave();
     hak_hook_leave();
     return user;
 }
 
+/* memset is called outside of the allocator: another library may wrap it. */
 static void *alloc_beyond_bins(size_t size, size_t align, bool zero) {
+    bool is_zero = false;
     hak_hook_enter();
-    void *user = alloc_slow(hak_slow_enter(0), size, align, zero);
+    void *user = alloc_slow(hak_slow_enter(0), size, align, &is_zero);
     hak_slow_leave();
     hak_hook_leave();
-    return user;
+    return user == NULL || !zero || is_zero ? user : memset(user, 0, size);
 }
 
 void *hak_alloc_zeroed(size_t size) {

@@ -18,14 +18,18 @@
  * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room, for as
  * long as that is used: see hak_superslab_cache_purge(). */
 static struct {
-    struct hak_lock lock;
     struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes, most;
     /* Since it last aged: */
     uint32_t aged;
     size_t fullest; /* so much was here, or was earned */
     size_t missed;  /* so much went back to the range, and was not asked for again */
-} cache = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_CACHE), .most = CACHE_MIN_BYTES};
+} cache = {.most = CACHE_MIN_BYTES};
+
+static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_CACHE];
+
+/* The home of a SuperSlab that is on its way from or to the cache, and of no heap. */
+static struct hak_home on_its_way;
 
 static unsigned superslab_shift(const struct hak_superslab *ss) {
     return hak_log2(hak_superslab_bytes(ss));
@@ -58,21 +62,22 @@ static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned s
 
 /* So much came from the range, for the cache had it not. */
 static void cache_missed(size_t bytes) {
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     if (bytes > cache.missed) bytes = cache.missed;
     cache.missed -= bytes;
     cache.most += bytes < CACHE_MAX_BYTES - cache.most ? bytes : CACHE_MAX_BYTES - cache.most;
     if (cache.most > cache.fullest && bytes > 0) cache.fullest = cache.most;
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
 }
 
-/* Of 1 << shift bytes of the range. */
-static struct hak_superslab *superslab_begin(unsigned shift) {
+/* For `home`, of 1 << shift bytes of the range. */
+static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
     uint32_t first = hak_run_alloc(granules, granules);
     if (first == 0) return NULL;
     struct hak_superslab *ss = hak_superslab_record(first);
-    HAK_CHECK(!ss->in_use && granules <= HAK_UNITS_MAX);
+    HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);
+    ss->home = home;
     ss->first = first;
     ss->units = granules;
     ss->all_mask = granules == 32 ? UINT32_MAX : (1u << granules) - 1;
@@ -81,19 +86,20 @@ static struct hak_superslab *superslab_begin(unsigned shift) {
     ss->former = NULL;
     cache_missed(hak_superslab_bytes(ss));
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
+    hak_hook_release(&ss->in_use);
+    atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
+    hak_kind_set(first, HAK_KIND_NONE); /* the record says from here on that somebody uses it */
     return ss;
 }
 
 /* A new one, or one of the cache, which keeps nothing of its former life but its place, who gave it up, and the knowledge
  * which of its bytes are zero and how long the others have waited. */
-static void superslab_init(struct hak_superslab *ss, struct hak_home *home, bool pool) {
+static void superslab_init(struct hak_superslab *ss, bool pool) {
     HAK_ASSERT(ss->free_mask == ss->all_mask && (ss->dirty_mask & ~ss->all_mask) == 0);
-    ss->home = home;
+    HAK_ASSERT(ss->home != NULL && hak_superslab_is_used(ss));
     ss->next = ss->prev = NULL;
     ss->active = 0;
     ss->pool = pool;
-    hak_hook_release(&ss->in_use);
-    atomic_store_explicit(&ss->in_use, 1, memory_order_release);
 }
 
 /* Where there is none of this size, a smaller one that holds memory. One that does not is what each thread's pool begins with. */
@@ -106,57 +112,65 @@ static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned sh
 
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     struct hak_superslab *ss = cache_get(hak_home_ruler(home), shift);
-    hak_lock_drop(&cache.lock);
-    if (ss == NULL) ss = superslab_begin(shift);
+    if (ss != NULL) ss->home = home;
+    hak_lock_drop(cache_lock);
+    if (ss == NULL) ss = superslab_begin(home, shift);
     if (ss == NULL) return NULL;
-    superslab_init(ss, home, pool);
+    superslab_init(ss, pool);
     return ss;
 }
 
 static void superslab_release(struct hak_superslab *ss) {
-    HAK_CHECK(ss->in_use && ss->free_mask == ss->all_mask && ss->active == 0);
+    HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
+    HAK_CHECK(ss->home != NULL);
+    hak_run_set_taken(ss->first, ss->units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
-    ss->home = NULL;
-    hak_run_free(ss->first, (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT), false);
+    hak_run_free(ss->first, ss->units, false);
+}
+
+static void cache_link(struct hak_superslab *ss) {
+    struct hak_superslab **list = &cache.lists[superslab_shift(ss)];
+    ss->prev = NULL;
+    ss->next = *list;
+    if (*list != NULL) (*list)->prev = ss;
+    *list = ss;
+    cache.bytes += hak_superslab_bytes(ss);
 }
 
 static void cache_put(struct hak_superslab *ss) {
-    hak_lock_take(&cache.lock);
+    HAK_CHECK(ss->home != NULL);
+    hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
     bool keep = cache.bytes + bytes <= cache.most;
     if (keep) {
-        struct hak_superslab **list = &cache.lists[superslab_shift(ss)];
-        ss->prev = NULL;
-        ss->next = *list;
-        if (*list != NULL) (*list)->prev = ss;
-        *list = ss;
-        cache.bytes += bytes;
+        ss->home = NULL;
+        cache_link(ss);
         if (cache.bytes > cache.fullest) cache.fullest = cache.bytes;
     } else {
         cache.missed += bytes;
     }
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     if (!keep) superslab_release(ss);
 }
 
 /* Not where there are some that hold memory: they come first. */
 static bool stock_is_wanted(void) {
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
     bool wanted = cache.bytes < STOCK_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return wanted;
 }
 
 void hak_superslab_stock(uint32_t count) {
     uint32_t now = hak_os_now_ms();
     for (; count > 0 && stock_is_wanted(); count--) {
-        struct hak_superslab *ss = superslab_begin(HAK_SUPERSLAB_SHIFT);
+        struct hak_superslab *ss = superslab_begin(&on_its_way, HAK_SUPERSLAB_SHIFT);
         if (ss == NULL) return;
-        superslab_init(ss, NULL, true);
+        superslab_init(ss, true);
         ss->since = now;
         cache_put(ss);
     }
@@ -165,7 +179,6 @@ void hak_superslab_stock(uint32_t count) {
 void hak_superslab_retire(struct hak_superslab *ss) {
     HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
     ss->former = hak_home_ruler(ss->home);
-    ss->home = NULL;
     cache_put(ss);
 }
 
@@ -179,6 +192,7 @@ static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint3
             if (former != NULL ? ss->former != former : !hak_is_older(ss->since, now, older_than_ms))
                 continue;
             cache_unlink(ss);
+            ss->home = &on_its_way;
             ss->next = old;
             old = ss;
         }
@@ -210,18 +224,18 @@ static size_t superslabs_release(struct hak_superslab *old) {
 }
 
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     struct hak_superslab *old = cache_take_old(NULL, now, older_than_ms);
     cache_age(now, older_than_ms);
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return superslabs_release(old);
 }
 
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former) {
     HAK_CHECK(former != NULL);
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     struct hak_superslab *old = cache_take_old(former, 0, 0);
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return superslabs_release(old);
 }
 
@@ -390,25 +404,35 @@ const struct hak_superslab *hak_superslab_cache_first(unsigned shift) {
 }
 
 size_t hak_superslab_cache_most(void) {
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     size_t most = cache.most;
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return most;
 }
 
 size_t hak_superslab_cache_bytes(void) {
-    hak_lock_take(&cache.lock);
+    hak_lock_take(cache_lock);
     size_t bytes = cache.bytes;
-    hak_lock_drop(&cache.lock);
+    hak_lock_drop(cache_lock);
     return bytes;
 }
 
-void hak_superslab_cache_fork_prepare(void) {
-    hak_lock_take(&cache.lock);
+/* In a child of fork: what the cache holds is what has no home. What was earned and missed is forgotten. */
+static void cache_rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(cache_lock));
+    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)
+        cache.lists[shift] = NULL;
+    cache.bytes = cache.missed = 0;
+    const uint32_t top = hak_range_is_there() ? hak_range_top() : 0;
+    for (uint32_t first = 0; first < top; first += 16) {
+        struct hak_superslab *ss = hak_superslab_record(first);
+        if (hak_superslab_is_used(ss) && ss->home == NULL) cache_link(ss);
+    }
+    cache.fullest = cache.bytes;
+    cache.most = cache.bytes > CACHE_MIN_BYTES ? cache.bytes : CACHE_MIN_BYTES;
+    HAK_CHECK(cache.bytes <= CACHE_MAX_BYTES);
 }
-void hak_superslab_cache_fork_parent(void) {
-    hak_lock_drop(&cache.lock);
-}
-void hak_superslab_cache_fork_child(void) {
-    hak_lock_drop(&cache.lock);
+
+void hak_superslab_cache_begin(void) {
+    hak_lock_begin(HAK_RANK_CACHE, cache_rebuild);
 }

@@ -45,7 +45,7 @@ _Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot"
 _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
 
 struct hak_superslab {
-    struct hak_home *home;             /* NULL in the cache */
+    struct hak_home *home;             /* whose it is; NULL in the cache, and only there; changes under the cache's lock */
     const struct hak_heap *former;     /* in the cache: whose thread gave it up */
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
     uint32_t first;                    /* granule */
@@ -58,9 +58,11 @@ struct hak_superslab {
     uint32_t waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
     uint32_t looked;     /* time of that, milliseconds */
     uint8_t pool;        /* 1: of its heap's pool arena */
-    _Atomic uint8_t in_use; /* 1: owned by a heap or in the cache; 0: the record is unused */
+    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 2];
+    _Atomic uint8_t in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
 };
-_Static_assert(sizeof(struct hak_superslab) <= HAK_SUPERSLAB_RECORD, "a SuperSlab fits its record");
+_Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD, "a SuperSlab fills its record");
+_Static_assert(offsetof(struct hak_superslab, in_use) == HAK_SUPERSLAB_RECORD - 1, "hak_superslab_in_use");
 
 static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
     return (size_t)ss->units << HAK_GRANULE_SHIFT;
@@ -68,7 +70,7 @@ static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
 
 /* Any thread: whether the rest of the record means anything. */
 static inline bool hak_superslab_is_used(const struct hak_superslab *ss) {
-    bool used = atomic_load_explicit(&ss->in_use, memory_order_acquire);
+    bool used = atomic_load_explicit(&ss->in_use, memory_order_acquire) != 0;
     hak_hook_acquire(&ss->in_use);
     return used;
 }
@@ -142,6 +144,9 @@ static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
     return hak_places_has(&places, ptr);
 }
 
+/* Once, before the first of these. */
+void hak_superslab_cache_begin(void);
+
 /* A SuperSlab for `home`, all units free: from the cache, of 1 << shift bytes or, if it holds memory, of less; or of 1 << shift
  * bytes from the range. NULL: no memory. */
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
@@ -191,8 +196,5 @@ size_t hak_superslab_cache_most(void);
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
 /* Those that the thread with this heap gave up, instead; the fill stays. */
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
-void hak_superslab_cache_fork_prepare(void);
-void hak_superslab_cache_fork_parent(void);
-void hak_superslab_cache_fork_child(void);
 
 #endif

@@ -78,7 +78,8 @@ enum hak_kind {
     HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
     HAK_KIND_CACHED,    /* first or last granule of freed large blocks in the BigCache */
-    HAK_KIND_FREE_RUN   /* first or last granule of a run that nobody uses */
+    HAK_KIND_FREE_RUN,  /* first or last granule of a run that nobody uses */
+    HAK_KIND_TAKEN      /* first granule of a run that somebody uses and nothing else describes */
 };
 
 enum hak_slow {
@@ -95,6 +96,7 @@ struct hak_thread {
     _Atomic uint32_t announced; /* mallocs - frees */
     _Atomic uint32_t slow;      /* enum hak_slow */
     void *books;                /* of a variant's own: verify/ */
+    bool forks;                 /* nobody may seize the heap until the fork is over */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
 #ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */

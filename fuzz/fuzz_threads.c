@@ -142,7 +142,6 @@ static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *))
 
 /* The other threads are gone, whatever they were doing: their blocks are as they were, and everything works. */
 _Noreturn static void go_on_alone(void) {
-    explore_only_me();
     for (unsigned slot = 0; slot < FUZZ_SLOTS; slot++)
         if (!busy[slot]) slot_empty(slot);
     for (unsigned size = 0; size < 8; size++) {

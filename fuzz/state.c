@@ -48,20 +48,12 @@ int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 static struct {
     bool made;
     pthread_key_t key;
-    void (*destructor)(void *heap);
 } thread_key;
 
-static bool is_variable_of_core(const void *address) {
-    uintptr_t at = (uintptr_t)address;
-    return at - (uintptr_t)__start_hak_data < (uintptr_t)(__stop_hak_data - __start_hak_data) ||
-           at - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
-}
-
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
-    if (!is_variable_of_core(key)) return __real_pthread_key_create(key, destructor);
+    if (destructor != hak_heap_end_thread) return __real_pthread_key_create(key, destructor);
     int bad = thread_key.made ? 0 : __real_pthread_key_create(&thread_key.key, destructor);
     thread_key.made = true;
-    thread_key.destructor = destructor;
     *key = thread_key.key;
     return bad;
 }
@@ -89,7 +81,7 @@ void fuzz_collect(void) {
 }
 
 void fuzz_thread_teardown(void) {
-    if (hak_heap_is_real(hak_thread_heap())) thread_key.destructor(hak_thread_heap());
+    if (hak_heap_is_real(hak_thread_heap())) hak_heap_end_thread(hak_thread_heap());
 }
 
 void fuzz_thread_end(void) {

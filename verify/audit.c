@@ -1,5 +1,6 @@
 #include "verify/audit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,9 +68,18 @@ static struct hak_audit_thread *books_of_thread(void) {
     return HAK_THREAD.books;
 }
 
+/* Of a heap whose thread does not exist in this process: begun anew, by the bins' own counts. */
+static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
+    static _Thread_local struct hak_audit_thread orphan;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        orphan.lengths[bin] = hak_bin_count(heap, bin);
+    return &orphan;
+}
+
 /* The heap's thread cannot end meanwhile. */
 static void books_seize(struct hak_heap *heap) {
-    struct hak_audit_thread *theirs = atomic_load_explicit(&heap->thread, memory_order_acquire)->books;
+    const struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_acquire);
+    struct hak_audit_thread *theirs = thread != NULL ? thread->books : books_of_orphan(heap);
     theirs->own = books_of_thread();
     HAK_THREAD.books = theirs;
 }

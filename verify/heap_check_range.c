@@ -67,9 +67,19 @@ static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t g
     return large->granules;
 }
 
-/* The block's record lies in the granule of its header, behind the run's first if it is aligned. */
+/* A run that is taken, and is no block's: the kernel has it. */
+static uint32_t taken_at(struct tiling *tiling, uint32_t granule) {
+    if (hak_kind_of(granule) != HAK_KIND_TAKEN) return 0;
+    uint32_t count = hak_large_at(granule)->granules;
+    tiling->lost += count;
+    return count;
+}
+
+/* The block's record lies in the granule of its header, behind the run's first if it is aligned: that says that it is taken. */
 static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t granule) {
-    while (tiling->ahead < check->top && hak_kind_of(tiling->ahead) == HAK_KIND_NONE)
+    while (tiling->ahead < check->top &&
+           (hak_kind_of(tiling->ahead) == HAK_KIND_NONE ||
+            (hak_kind_of(tiling->ahead) == HAK_KIND_TAKEN && tiling->ahead == granule)))
         tiling->ahead++;
     if (tiling->ahead == check->top || hak_kind_of(tiling->ahead) != HAK_KIND_LARGE) return 0;
     const struct hak_large *large = hak_large_at(tiling->ahead);
@@ -79,8 +89,10 @@ static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t gr
     tiling->large_mapped += (size_t)large->granules << HAK_GRANULE_SHIFT;
     equal(check, "large block's record", hak_granule_of((char *)large->user - 1), tiling->ahead, large);
     equal(check, "large block's header", hak_header_of(large->user), HAK_HEADER_LARGE, large->user);
+    equal(check, "granules in the first slot of a large block", hak_large_at(granule)->granules,
+          large->granules, large);
     at_most(check, "large block ends in its run", large->size, hak_large_usable(large), large);
-    check_inside(check, granule, large->granules, 1);
+    check_inside(check, granule, large->granules, tiling->ahead == granule ? 1 : 2);
     return large->granules;
 }
 
@@ -100,7 +112,8 @@ static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t gr
     }
     if (hak_kind_of(granule) == HAK_KIND_FREE_RUN) return free_run_at(check, tiling, granule);
     if (hak_kind_of(granule) == HAK_KIND_CACHED) return cached_at(check, tiling, granule);
-    return large_at(check, tiling, granule);
+    uint32_t count = large_at(check, tiling, granule);
+    return count > 0 ? count : taken_at(tiling, granule);
 }
 
 /* Free runs, SuperSlabs, large and cached blocks fill the range without a gap; a gap's granules were lost to the

@@ -152,11 +152,11 @@ static void step_told(struct explore_step *step) {
 /* ---- locks and barriers, on their way to core/os.c (--wrap) ------------------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
-bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait);
+bool __wrap_hak_lock_try(struct hak_lock *lock);
 void __wrap_hak_lock_drop(struct hak_lock *lock);
 bool __wrap_hak_os_barrier(void);
 void __real_hak_lock_take(struct hak_lock *lock);
-bool __real_hak_lock_try(struct hak_lock *lock, bool wait);
+bool __real_hak_lock_try(struct hak_lock *lock);
 void __real_hak_lock_drop(struct hak_lock *lock);
 bool __real_hak_os_barrier(void);
 
@@ -174,9 +174,9 @@ void __wrap_hak_lock_take(struct hak_lock *lock) {
     __real_hak_lock_take(lock);
 }
 
-bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait) {
+bool __wrap_hak_lock_try(struct hak_lock *lock) {
     lock_step(EXPLORE_TAKE, lock, memory_order_acquire);
-    return __real_hak_lock_try(lock, wait);
+    return __real_hak_lock_try(lock);
 }
 
 void __wrap_hak_lock_drop(struct hak_lock *lock) {

@@ -433,7 +433,6 @@ static void work(void) {
 /* The child's only thread uses each part that it may find held, or torn. */
 static void fork_and_go_on(void) {
     explore_fork_prepare();
-    explore_only_me();
     explore_fork_child();
     block_give(0); /* of a thread that does not exist here */
     block_give(5);

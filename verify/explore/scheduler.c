@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "core/lock.h"
 #include "core/os.h"
 
 #if HAK_ASAN
@@ -26,7 +27,7 @@ struct fiber {
     size_t bytes;
     void *fake_stack;
     void (*body)(void);
-    const struct hak_lock *waits_for;
+    struct hak_lock *waits_for;
     const void *sleeps_on; /* a word, until somebody wakes who does */
     bool interrupted;      /* its first sleep ended at once, as the system's may */
     unsigned ranks;        /* of the locks that it holds, a bit each */
@@ -40,12 +41,11 @@ static struct {
     const struct explore_strategy *strategy;
     unsigned running;
     uint32_t steps;
-    unsigned forking; /* the fiber between hak_lock_fork_begin and _end */
     struct {
-        const struct hak_lock *lock;
+        struct hak_lock *lock;
         unsigned holder;
     } locks[LOCKS];
-} run = {.running = EXPLORE_NOBODY, .forking = EXPLORE_NOBODY};
+} run = {.running = EXPLORE_NOBODY};
 
 _Noreturn void explore_fail(const char *format, ...) {
     va_list arguments;
@@ -110,7 +110,7 @@ static const struct hak_lock *holds(unsigned fiber) {
     return NULL;
 }
 
-static unsigned *holder_of(const struct hak_lock *lock) {
+static unsigned *holder_of(struct hak_lock *lock) {
     unsigned i = 0;
     while (i < LOCKS && run.locks[i].lock != NULL && run.locks[i].lock != lock)
         i++;
@@ -215,7 +215,6 @@ void explore_run(void (*const bodies[EXPLORE_FIBERS])(void), const struct explor
     memset(run.locks, 0, sizeof run.locks);
     run.strategy = strategy;
     run.steps = 0;
-    run.forking = EXPLORE_NOBODY;
     for (unsigned i = 0; i < EXPLORE_FIBERS; i++)
         if (bodies[i] != NULL) fiber_begin(&run.fibers[i], bodies[i]);
     explore_step_hook = step_begins;
@@ -227,27 +226,25 @@ void explore_run(void (*const bodies[EXPLORE_FIBERS])(void), const struct explor
 void explore_only_me(void) {
     for (unsigned i = 0; i < EXPLORE_FIBERS; i++)
         if (i != run.running) run.fibers[i].there = false;
+    for (unsigned i = 0; i < LOCKS && run.locks[i].lock != NULL; i++) {
+        if (run.locks[i].holder == EXPLORE_NOBODY || run.locks[i].holder == run.running) continue;
+        run.locks[i].holder = EXPLORE_NOBODY;
+        run.locks[i].lock->lost = true;
+    }
 }
 
 /* ---- locks, in the place of those of core/os.c (--wrap) ---------------------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
-bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait);
+bool __wrap_hak_lock_try(struct hak_lock *lock);
 void __wrap_hak_lock_drop(struct hak_lock *lock);
-void __wrap_hak_lock_fork_begin(void);
-void __wrap_hak_lock_fork_end(void);
-bool __real_hak_lock_try(struct hak_lock *lock, bool wait);
+bool __wrap_hak_lock_is_mine(const struct hak_lock *lock);
+void __real_hak_lock_take(struct hak_lock *lock);
+bool __real_hak_lock_try(struct hak_lock *lock);
 void __real_hak_lock_drop(struct hak_lock *lock);
-void __real_hak_lock_fork_begin(void);
-void __real_hak_lock_fork_end(void);
+bool __real_hak_lock_is_mine(const struct hak_lock *lock);
 
-void __wrap_hak_lock_take(struct hak_lock *lock) {
-    __wrap_hak_lock_try(lock, true);
-}
-
-bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait) {
-    if (run.running == EXPLORE_NOBODY) return __real_hak_lock_try(lock, wait);
-    if (run.forking == run.running) return false;
+static bool take(struct hak_lock *lock, bool wait) {
     struct fiber *fiber = &run.fibers[run.running];
     EXPLORE_CHECK((fiber->ranks >> lock->rank) == 0,
                   "thread %u takes the lock of rank %d, and holds one of that or above", run.running,
@@ -264,7 +261,38 @@ bool __wrap_hak_lock_try(struct hak_lock *lock, bool wait) {
         fiber->ranks |= 1u << lock->rank;
     }
     does(&step);
+    if (taken && lock->lost) {
+        if (lock->rebuild != NULL) lock->rebuild();
+        lock->lost = false;
+    }
     return taken;
+}
+
+void __wrap_hak_lock_take(struct hak_lock *lock) {
+    if (run.running == EXPLORE_NOBODY)
+        __real_hak_lock_take(lock);
+    else
+        take(lock, true);
+}
+
+bool __wrap_hak_lock_try(struct hak_lock *lock) {
+    return run.running == EXPLORE_NOBODY ? __real_hak_lock_try(lock) : take(lock, false);
+}
+
+/* In a true child of fork, which the other fibers are not to enter. */
+void __wrap_hak_locks_after_fork(void);
+void __real_hak_locks_after_fork(void);
+
+void __wrap_hak_locks_after_fork(void) {
+    if (run.running == EXPLORE_NOBODY)
+        __real_hak_locks_after_fork();
+    else if (hak_os_process_is_new())
+        explore_only_me();
+}
+
+bool __wrap_hak_lock_is_mine(const struct hak_lock *lock) {
+    if (run.running == EXPLORE_NOBODY) return __real_hak_lock_is_mine(lock);
+    return *holder_of((struct hak_lock *)(uintptr_t)lock) == run.running;
 }
 
 void __wrap_hak_lock_drop(struct hak_lock *lock) {
@@ -272,7 +300,6 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
         __real_hak_lock_drop(lock);
         return;
     }
-    if (run.forking == run.running) return;
     struct explore_step step = {
         .kind = EXPLORE_DROP, .address = lock, .size = 1, .order = memory_order_release};
     step_begins(&step);
@@ -285,9 +312,9 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
 
 /* Sleep. The system looks at the word and puts the thread to sleep in one; neither orders anything else. */
 void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
-void __wrap_hak_os_wake(_Atomic uint32_t *word);
+void __wrap_hak_os_wake(_Atomic uint32_t *word, int most);
 void __real_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
-void __real_hak_os_wake(_Atomic uint32_t *word);
+void __real_hak_os_wake(_Atomic uint32_t *word, int most);
 
 void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
     if (run.running == EXPLORE_NOBODY) {
@@ -308,16 +335,19 @@ void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
     does(&step);
 }
 
-void __wrap_hak_os_wake(_Atomic uint32_t *word) {
+void __wrap_hak_os_wake(_Atomic uint32_t *word, int most) {
     if (run.running == EXPLORE_NOBODY) {
-        __real_hak_os_wake(word);
+        __real_hak_os_wake(word, most);
         return;
     }
     struct explore_step step = {
         .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
     step_begins(&step);
-    for (unsigned i = 0; i < EXPLORE_FIBERS; i++)
-        if (run.fibers[i].sleeps_on == word) run.fibers[i].sleeps_on = NULL;
+    for (unsigned i = 0; i < EXPLORE_FIBERS && most > 0; i++)
+        if (run.fibers[i].sleeps_on == word) {
+            run.fibers[i].sleeps_on = NULL;
+            most--;
+        }
 }
 
 /* The memory barrier of all threads; of virtual ones it is a step, whatever the system has. */
@@ -337,14 +367,4 @@ bool __wrap_hak_os_barrier(void) {
         .kind = EXPLORE_BARRIER, .address = &barrier, .size = sizeof barrier, .order = memory_order_seq_cst};
     step_begins(&step);
     return true;
-}
-
-void __wrap_hak_lock_fork_begin(void) {
-    __real_hak_lock_fork_begin();
-    run.forking = run.running;
-}
-
-void __wrap_hak_lock_fork_end(void) {
-    run.forking = EXPLORE_NOBODY;
-    __real_hak_lock_fork_end();
 }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "core/os.h"
+#include "verify/explore/trace.h"
 #include "verify/explore/yields.h"
 #include "verify/os_faults.h"
 
@@ -91,5 +92,7 @@ void explore_fork_parent(void) {
     fork_parent();
 }
 void explore_fork_child(void) {
+    explore_only_me();
+    explore_trace_fork(explore_fiber());
     fork_child();
 }

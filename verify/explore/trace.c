@@ -119,6 +119,11 @@ static void join(clocks into, const clocks from) {
         if (into[i] < from[i]) into[i] = from[i];
 }
 
+void explore_trace_fork(unsigned fiber) {
+    for (unsigned other = 0; other < EXPLORE_FIBERS; other++)
+        join(trace.fibers[fiber], trace.fibers[other]);
+}
+
 static bool acquires(int order) {
     return order == memory_order_acquire || order == memory_order_acq_rel || order == memory_order_seq_cst;
 }

@@ -13,6 +13,9 @@ void explore_trace_begin(void);
 /* `fiber` does this now. */
 void explore_trace_step(unsigned fiber, const struct explore_step *step);
 
+/* `fiber` goes on alone in a child of fork: all that the others did comes before. */
+void explore_trace_fork(unsigned fiber);
+
 /* A plain access of core/, and whether it races: that ends the program. */
 void explore_trace_access(unsigned fiber, uintptr_t address, size_t size);
 void explore_trace_race(unsigned fiber, uintptr_t address, size_t size, bool is_write);

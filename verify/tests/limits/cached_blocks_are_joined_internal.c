@@ -24,7 +24,8 @@ static size_t kept(uint32_t entries) {
 }
 
 static char *take(size_t size) {
-    char *block = hak_large_alloc(size, 16, false);
+    bool is_zero;
+    char *block = hak_large_alloc(size, 16, &is_zero);
     CHECK(block != NULL, "no block of %zu bytes", size);
     memset(block, 1, size);
     return block;

@@ -35,8 +35,9 @@ static size_t size_of(uint32_t granules) {
 
 /* Blocks one behind the other, each with its own contents. */
 static void take_all(char **blocks, const uint32_t *granules, size_t count) {
+    bool is_zero;
     for (size_t i = 0; i < count; i++) {
-        blocks[i] = hak_large_alloc(size_of(granules[i]), 16, false);
+        blocks[i] = hak_large_alloc(size_of(granules[i]), 16, &is_zero);
         CHECK(blocks[i] != NULL, "no block of %u granules", granules[i]);
         CHECK(i == 0 ||
                   hak_large_find(blocks[i])->first == hak_large_find(blocks[i - 1])->first + granules[i - 1],

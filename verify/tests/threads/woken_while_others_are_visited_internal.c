@@ -42,7 +42,7 @@ static bool all_wait(void) {
 }
 
 /* The first visit wakes them all; each further one stays until those that were visited have done their work. */
-static void visit(struct hak_heap *heap, void *unused) {
+static bool visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     int before = visits++, tries = 0;
     if (before == 0)
@@ -53,6 +53,7 @@ static void visit(struct hak_heap *heap, void *unused) {
         usleep(1000);
     }
     CHECK(hak_seize_is_awaited(heap), "nobody waits for heap %d", before);
+    return false;
 }
 
 int main(void) {
@@ -66,7 +67,7 @@ int main(void) {
     while (atomic_load(&asleep) < SLEEPERS)
         usleep(1000);
     usleep(50000); /* they sleep */
-    hak_seize_each(true, 0, 0, visit, NULL);
+    hak_seize_each(0, 0, visit, NULL);
     CHECK(visits == SLEEPERS, "%d visits", visits);
     for (int i = 0; i < SLEEPERS; i++)
         sem_post(&sleepers[i].ends);

@@ -31,10 +31,11 @@ static void work(void) {
     sem_wait(&done);
 }
 
-static void visit(struct hak_heap *heap, void *unused) {
+static bool visit(struct hak_heap *heap, void *unused) {
     (void)heap;
     (void)unused;
     visits++;
+    return false;
 }
 
 int main(void) {
@@ -44,14 +45,14 @@ int main(void) {
     sem_init(&done, 0, 0);
     pthread_t thread = thread_start(worker, NULL);
     work();
-    hak_seize_each(false, now += 1000, 500, visit, NULL);
+    hak_seize_each(now += 1000, 500, visit, NULL);
     visits = 0;
     for (int round = 0; round < ROUNDS; round++) {
         work();
-        hak_seize_each(false, now += 1000, 500, visit, NULL);
+        hak_seize_each(now += 1000, 500, visit, NULL);
         CHECK(visits == 0, "in round %d the thread that works is visited", round);
     }
-    hak_seize_each(false, now += 1000, 500, visit, NULL);
+    hak_seize_each(now += 1000, 500, visit, NULL);
     CHECK(visits == 1, "%d visits of a thread that sleeps", visits);
     atomic_store(&ends, true);
     sem_post(&wanted);

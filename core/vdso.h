@@ -1,0 +1,11 @@
+/* The kernel's own code that each process has mapped (vdso(7)): the clock without a system call. */
+#ifndef HAK_VDSO_H
+#define HAK_VDSO_H
+
+#include <stdint.h>
+
+/* The address of a function of the vDSO image that begins at `image`; NULL if there is no such function. The image is the
+ * kernel's and is trusted. Both kinds of hash table are read only for the number of symbols. */
+void *hak_vdso_find(uintptr_t image, const char *name);
+
+#endif
