@@ -12,7 +12,7 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 # From the bottom up; a name stands for its .h, .c and .def.
 layers=(
     "core/config core/types verify/hooks"
-    "core/os core/text"
+    "core/syscall core/vdso core/os core/lock core/text"
     "core/size_class"
     "core/chunk"
     "core/superslab core/remote"

@@ -40,19 +40,20 @@ struct hak_heap {
             uint64_t stood;                /* bins without a batch that the last tick found empty */
             uint32_t superslabs;           /* owned, open or not */
             struct hak_pool_arena arena;
-            struct hak_heap *ruled;       /* next heap that the same thread rules */
-            struct hak_heap *ruled_near;  /* of those the one to look at next; NULL: the first */
-            struct hak_heap *pool_next;   /* neighbours in the pool, under the heaps' lock; next of a fork's orphans */
+            struct hak_heap *ruled;      /* next heap that the same thread rules */
+            struct hak_heap *ruled_near; /* of those the one to look at next; NULL: the first */
+            struct hak_heap
+                *pool_next; /* neighbours in the pool, under the heaps' lock; next of a fork's orphans */
             struct hak_heap *pool_prev;
-            struct hak_heap *all_next;    /* next of all heaps that were ever made */
-            uint32_t round;               /* last walk over the pool that has seen it; under the heaps' lock */
-            _Atomic uint32_t slow_calls;  /* written by its thread alone */
-            uint32_t last_tick;           /* milliseconds */
-            uint32_t trim_seen;           /* the last wish to trim that it followed */
-            uint32_t seen_calls;          /* slow_calls, and what its thread had announced, */
-            uint32_t seen_announced;      /* when a seizer looked at it last; under the seizers' lock */
-            bool is_trimmed;              /* a seizer has, and nothing has happened to it since; the same */
-            _Atomic uint32_t moved;       /* sum of room = moved + what its thread has announced */
+            struct hak_heap *all_next;   /* next of all heaps that were ever made */
+            uint32_t round;              /* last walk over the pool that has seen it; under the heaps' lock */
+            _Atomic uint32_t slow_calls; /* written by its thread alone */
+            uint32_t last_tick;          /* milliseconds */
+            uint32_t trim_seen;          /* the last wish to trim that it followed */
+            uint32_t seen_calls;         /* slow_calls, and what its thread had announced, */
+            uint32_t seen_announced;     /* when a seizer looked at it last; under the seizers' lock */
+            bool is_trimmed;             /* a seizer has, and nothing has happened to it since; the same */
+            _Atomic uint32_t moved;      /* sum of room = moved + what its thread has announced */
             _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
             _Atomic int thread_id;               /* of the last thread that used it, for messages */
         };

@@ -6,7 +6,7 @@
 #include "verify/hooks.h"
 
 struct hak_lock hak_locks[HAK_RANK_COUNT] = {
-    {.rank = HAK_RANK_SEIZING}, {.rank = HAK_RANK_HEAPS}, {.rank = HAK_RANK_CACHE},
+    {.rank = HAK_RANK_SEIZING},  {.rank = HAK_RANK_HEAPS}, {.rank = HAK_RANK_CACHE},
     {.rank = HAK_RANK_BIGCACHE}, {.rank = HAK_RANK_RANGE},
 };
 

@@ -24,8 +24,9 @@ enum hak_lock_rank {
 struct hak_lock {
     _Alignas(64) _Atomic uintptr_t holder; /* | HAK_LOCK_AWAITED; 0: free */
     enum hak_lock_rank rank;
-    _Atomic bool lost;   /* its holder does not exist in this process */
-    void (*rebuild)(void); /* makes whole what the lock protects; the caller holds the lock. NULL: nothing to do */
+    _Atomic bool lost; /* its holder does not exist in this process */
+    void (*rebuild)(
+        void); /* makes whole what the lock protects; the caller holds the lock. NULL: nothing to do */
 };
 #define HAK_LOCK_AWAITED ((uintptr_t)1)
 

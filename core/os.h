@@ -67,7 +67,8 @@ bool hak_os_is_secure(void);
  * parent's memory (vfork) is not new. Needs MADV_WIPEONFORK (Linux 4.14); elsewhere hak_os_process_began has to tell. */
 bool hak_os_process_is_new(void);
 void hak_os_process_begin(void); /* once, before there is a lock to take */
-void hak_os_process_began(void); /* by the handler of fork in the child: the process is new, if nobody knows yet */
+void hak_os_process_began(
+    void); /* by the handler of fork in the child: the process is new, if nobody knows yet */
 
 /* Writes to stderr, whole, whatever it takes. */
 void hak_os_write_error(const char *text, size_t length);

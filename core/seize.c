@@ -143,7 +143,8 @@ static bool is_outside(struct hak_heap *heap) {
 static bool seize(struct hak_heap *heap, bool only_still) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD) return false;
-    if (atomic_load_explicit(&thread->heap, memory_order_relaxed) != heap) return false; /* seized by another */
+    if (atomic_load_explicit(&thread->heap, memory_order_relaxed) != heap)
+        return false; /* seized by another */
     bool still = is_still(heap);
     if (!still) heap->is_trimmed = false;
     if (only_still && (!still || (heap->is_trimmed && !hak_home_is_notified(&heap->home)))) return false;
@@ -178,7 +179,7 @@ static void seize_and_visit(struct hak_heap *heap, void *context) {
     bool whole = round->visit(heap, round->context);
     hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
     hak_lock_take(seizing_lock);
-    heap->is_trimmed = whole;
+    heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
     give_back(heap);
     hak_lock_drop(seizing_lock);
 }

@@ -45,7 +45,8 @@ _Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot"
 _Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
 
 struct hak_superslab {
-    struct hak_home *home;             /* whose it is; NULL in the cache, and only there; changes under the cache's lock */
+    struct hak_home
+        *home; /* whose it is; NULL in the cache, and only there; changes under the cache's lock */
     const struct hak_heap *former;     /* in the cache: whose thread gave it up */
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
     uint32_t first;                    /* granule */

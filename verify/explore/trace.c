@@ -4,7 +4,7 @@
 
 #include "core/chunk.h"
 
-#define WORDS 16384u /* of each table; power of two */
+#define WORDS 32768u /* of each table; power of two */
 #define CELLS 12u    /* accesses kept of a word */
 
 /* core/'s variables: fuzz/sections.h. */
@@ -53,7 +53,7 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
 }
 
 static uint32_t slot_of(uintptr_t key) {
-    return (uint32_t)(((uint64_t)key * 0x9e3779b97f4a7c15u) >> 50) & (WORDS - 1);
+    return (uint32_t)(((uint64_t)key * 0x9e3779b97f4a7c15u) >> 49) & (WORDS - 1);
 }
 
 void explore_trace_begin(void) {
