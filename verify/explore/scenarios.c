@@ -215,6 +215,41 @@ static void adopt(void) {
     hak_slow_leave();
 }
 
+/* Thread 2 has left a heap with a full slab, which thread 1 has adopted. */
+static void thread_1_rules(void) {
+    threads_have_heaps(3);
+    fuzz_thread_switch(2);
+    for (unsigned slot = 0; slot < 4; slot++)
+        block_take(slot, POOL_SIZE);
+    fuzz_thread_end();
+    fuzz_thread_switch(1);
+    EXPLORE_CHECK(hak_heap_adopt(hak_slow_enter(0)) != NULL, "no heap to adopt");
+    hak_slow_leave();
+    fuzz_thread_switch(0);
+}
+
+/* A new thread, which may get the heap of one that rules the block's, and ends. */
+static void begin_free_and_end(void) {
+    block_give(0);
+    fuzz_flush(POOL_BIN);
+    fuzz_thread_teardown();
+}
+
+static void adopt_and_free(void) {
+    struct hak_heap *heap = hak_slow_enter(0);
+    hak_heap_adopt(heap);
+    hak_slow_leave();
+    free_second();
+}
+
+static void trim_idle(void);
+
+/* Without a heap of its own. */
+static void borrow(void) {
+    block_take(8, POOL_SIZE);
+    block_give(8);
+}
+
 /* Threads 0 and 1 have a full slab each. */
 static void both_own(void) {
     full_slab();
@@ -448,6 +483,18 @@ static void fork_and_go_on(void) {
     hak_slow_leave();
 }
 
+/* The same where others hand heaps over. */
+static void fork_amidst(void) {
+    explore_fork_prepare();
+    explore_fork_child();
+    free_second();
+    block_take(11, POOL_SIZE);
+    block_take(12, LARGE_SIZE);
+    hak_malloc_trim(0);
+    block_give(11);
+    block_give(12);
+}
+
 static void fork_and_stay(void) {
     explore_fork_prepare();
     explore_fork_parent();
@@ -505,6 +552,28 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "two threads would adopt one heap",
      .begin = thread_1_left,
      .bodies = {adopt, thread_begins, adopt}},
+    {.name = "adopter-ends",
+     .text = "a thread that has adopted a heap ends while another begins, frees and ends, and a third adopts",
+     .begin = thread_1_rules,
+     .bodies = {adopt_and_free, thread_ends, begin_free_and_end}},
+    {.name = "adopter-ends-borrowed",
+     .text = "the same while a thread that has ended borrows a heap",
+     .begin = thread_1_rules,
+     .bodies = {adopt_and_free, thread_ends, NULL, borrow}},
+    {.name = "adopter-ends-trim",
+     .text = "a thread that has adopted a heap ends while a trim walks the pool and a new thread begins",
+     .begin = thread_1_rules,
+     .bodies = {trim_idle, thread_ends, begin_free_and_end}},
+    {.name = "fork-hand-over",
+     .text = "a fork while a thread that has adopted a heap ends and another begins: the child goes on",
+     .begin = thread_1_rules,
+     .child = true,
+     .bodies = {fork_amidst, thread_ends, begin_free_and_end}},
+    {.name = "fork-trim",
+     .text = "a fork while a trim walks the pool: the child goes on",
+     .begin = thread_1_left,
+     .child = true,
+     .bodies = {fork_amidst, NULL, trim_idle}},
     {.name = "flush-flush",
      .text = "two threads free each other's blocks, and collect",
      .begin = both_own,
