@@ -122,8 +122,10 @@ static void pool_take(struct pool *pool, struct hak_heap *heap, struct hak_heap 
     hak_home_set_ruler(&heap->home, ruler != NULL ? ruler : heap);
 }
 
-/* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. */
+/* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. Nor has it a
+ * thread that could be seized from: that may have ended. */
 static void pool_put(struct hak_heap *heap) {
+    HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
     hak_lock_take(heaps_lock);
     HAK_CHECK(heap->ruled == NULL && heap->ruled_near == NULL);
     HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL));

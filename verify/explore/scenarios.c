@@ -228,10 +228,14 @@ static void thread_1_rules(void) {
     fuzz_thread_switch(0);
 }
 
-/* A new thread, which may get the heap of one that rules the block's, and ends. */
-static void begin_free_and_end(void) {
+/* A new thread, which may get the heap of one that rules the block's; and one that ends then. */
+static void begin_and_free(void) {
     block_give(0);
     fuzz_flush(POOL_BIN);
+}
+
+static void begin_free_and_end(void) {
+    begin_and_free();
     fuzz_thread_teardown();
 }
 
@@ -553,9 +557,9 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = thread_1_left,
      .bodies = {adopt, thread_begins, adopt}},
     {.name = "adopter-ends",
-     .text = "a thread that has adopted a heap ends while another begins, frees and ends, and a third adopts",
+     .text = "a thread that has adopted a heap ends while another begins and frees, and a third adopts",
      .begin = thread_1_rules,
-     .bodies = {adopt_and_free, thread_ends, begin_free_and_end}},
+     .bodies = {adopt_and_free, thread_ends, begin_and_free}},
     {.name = "adopter-ends-borrowed",
      .text = "the same while a thread that has ended borrows a heap",
      .begin = thread_1_rules,

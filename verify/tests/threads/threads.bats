@@ -35,5 +35,9 @@ load ../on_hakmem
         >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
     grep -qxE 'hakmem: p0 remote blocks [1-9][0-9]*' "$BATS_TEST_TMPDIR/err"
 }
+@test "a fork at each instruction under a lock: the child is whole, and goes on" {
+    [ "$(uname -m)" = x86_64 ] || skip "the processor has no trap flag"
+    proves fork_at_each_step_internal
+}
 @test "a thread that wakes up waits for its own heap only" { proves woken_while_others_are_visited_internal; }
 @test "a thread that works keeps its heap" { HAKMEM_PURGE_DELAY_MS=3600000 proves work_between_looks_internal; }

@@ -1,0 +1,244 @@
+/* A process forks while another thread is at work under one of the allocator's locks: after each single instruction of each
+ * such section (the processor's trap flag stops the thread there). In the child, where that thread does not exist, every part
+ * of the range is found exactly once, what lived is whole, and everything can be allocated and freed. */
+#define TEST_LINKED
+#include "threads.h"
+
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+
+#include "core/heap.h"
+#include "core/large.h"
+
+enum { KEPT = 40, CHILD_BLOCKS = 200 };
+
+static struct letter *kept[KEPT]; /* of the main thread, live all the time */
+static sem_t fork_wanted, forked;
+static _Atomic bool ends;
+static const char *operation_name;
+static size_t stops, forks, every = 1, held_for[HAK_RANK_COUNT];
+
+/* ---- the thread that is stopped ------------------------------------------------------------------------ */
+
+/* Below the red zone, which belongs to the compiler. */
+static void step_by_step(bool wanted_now) {
+    uint64_t flag = wanted_now ? 0x100 : 0;
+    __asm__ volatile(
+        "lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\torq %0, (%%rsp)\n\tpopfq\n\t"
+        "lea 128(%%rsp), %%rsp"
+        :
+        : "r"(flag)
+        : "memory", "cc");
+}
+
+static void stopped(int signal) {
+    (void)signal;
+    bool held = false;
+    if (hak_lock_is_mine(&hak_locks[HAK_RANK_SEIZING]))
+        return; /* who forks takes it for a moment, before the fork */
+    for (unsigned rank = HAK_RANK_HEAPS; rank < HAK_RANK_COUNT; rank++)
+        if (hak_lock_is_mine(&hak_locks[rank])) {
+            held = true;
+            held_for[rank]++;
+        }
+    if (!held || stops++ % every != 0) return;
+    sem_post(&fork_wanted);
+    while (sem_wait(&forked) != 0)
+        continue;
+}
+
+#define LARGE ((size_t)200000)
+static void *blocks[64];
+
+static void take(size_t index, size_t size) {
+    step_by_step(true);
+    blocks[index] = hak_malloc(size);
+    step_by_step(false);
+    CHECK(blocks[index] != NULL, "%zu bytes", size);
+}
+
+static void give(size_t index) {
+    step_by_step(true);
+    hak_free(blocks[index]);
+    step_by_step(false);
+    blocks[index] = NULL;
+}
+
+static void resize(size_t index, size_t size) {
+    step_by_step(true);
+    blocks[index] = hak_realloc(blocks[index], size);
+    step_by_step(false);
+    CHECK(blocks[index] != NULL, "%zu bytes", size);
+}
+
+static void trim(void) {
+    step_by_step(true);
+    hak_malloc_trim(0);
+    step_by_step(false);
+}
+
+static void large_blocks(void) {
+    for (size_t i = 0; i < 4; i++)
+        take(i, LARGE + i * 70000);
+    give(1);
+    give(2); /* joined with the one before */
+    take(1, LARGE / 2);
+    resize(1, LARGE); /* into what is cached behind it */
+    resize(3, 70000); /* gives its end back */
+    resize(3, 3 * LARGE);
+    give(0);
+    give(1);
+    give(3);
+    step_by_step(true);
+    blocks[0] = hak_aligned_alloc(1 << 18, LARGE);
+    step_by_step(false);
+    give(0);
+    trim();
+}
+
+/* More SuperSlabs than the cache holds, of which each comes and goes. */
+static void superslabs(void) {
+    struct hak_home *home = &hak_thread_heap()->home;
+    struct hak_superslab *ss[6];
+    for (size_t i = 0; i < 6; i++) {
+        step_by_step(true);
+        ss[i] =
+            hak_superslab_acquire(home, i % 2 == 0 ? HAK_SUPERSLAB_SHIFT : HAK_SUPERSLAB_SHIFT_MIN, false);
+        step_by_step(false);
+        CHECK(ss[i] != NULL, "no SuperSlab");
+    }
+    for (size_t i = 0; i < 6; i++) {
+        step_by_step(true);
+        hak_superslab_retire(ss[i]);
+        step_by_step(false);
+    }
+    step_by_step(true);
+    hak_superslab_stock(2);
+    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    step_by_step(false);
+}
+
+static void heaps(void) {
+    step_by_step(true);
+    struct hak_heap *heap = hak_heap_borrow();
+    step_by_step(false);
+    CHECK(heap != NULL, "no heap to borrow");
+    step_by_step(true);
+    hak_heap_return(heap);
+    step_by_step(false);
+    trim();
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} operations[] = {{"large blocks", large_blocks}, {"SuperSlabs", superslabs}, {"heaps", heaps}};
+
+static void *worker(void *unused) {
+    hak_free(hak_malloc(1));
+    for (size_t i = 0; i < TEST_COUNT(operations); i++) {
+        operation_name = operations[i].name;
+        operations[i].run();
+    }
+    atomic_store(&ends, true);
+    sem_post(&fork_wanted);
+    return unused;
+}
+
+/* ---- the child ----------------------------------------------------------------------------------------- */
+
+/* Whoever takes a lost lock makes whole what it protects. */
+static void take_all_locks_in_turn(void) {
+    for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++) {
+        hak_lock_take(&hak_locks[rank]);
+        hak_lock_drop(&hak_locks[rank]);
+    }
+}
+
+static uint32_t superslab_units(uint32_t granule) {
+    return granule % 16 == 0 ? hak_superslab_units_used(granule) : 0;
+}
+
+/* From one thing to the next: none reaches into another, and the lists have each free run. */
+static void range_is_tiled(void) {
+    struct hak_range_state state = hak_range_state();
+    uint32_t granule = 1, free_runs = 0, listed = 0, top = hak_range_top();
+    while (granule < top) {
+        const struct hak_free_run *run = hak_slot_address(granule);
+        enum hak_kind kind = hak_kind_of(granule);
+        uint32_t units = superslab_units(granule), count = units > 0 ? units : run->count;
+        bool known = units > 0 || kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_TAKEN ||
+                     kind == HAK_KIND_LARGE || kind == HAK_KIND_CACHED;
+        CHECK(known, "granule %u belongs to nobody: kind %d", granule, kind);
+        CHECK(count > 0 && count <= top - granule, "granule %u: %u granules", granule, count);
+        free_runs += units == 0 && kind == HAK_KIND_FREE_RUN;
+        granule += count;
+    }
+    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
+        for (uint32_t at = state.lists[list]; at != 0;
+             at = ((struct hak_free_run *)hak_slot_address(at))->next)
+            listed++;
+    CHECK(listed == free_runs, "%u free runs are listed, there are %u", listed, free_runs);
+}
+
+static void child_goes_on(void) {
+    static struct letter *letters[CHILD_BLOCKS];
+    alarm(60);
+    take_all_locks_in_turn();
+    range_is_tiled();
+    for (size_t i = 0; i < CHILD_BLOCKS; i++) {
+        size_t size = (i % 10 == 0 ? 100000 : 16) + i * 40;
+        char *zero = hak_calloc(1, size);
+        CHECK(zero != NULL, "%zu bytes", size);
+        for (size_t byte = 0; byte < size; byte++)
+            CHECK(zero[byte] == 0, "byte %zu of a new block of %zu is %d", byte, size, zero[byte]);
+        hak_free(zero);
+        letters[i] = letter_new(size, i);
+    }
+    for (size_t i = 0; i < KEPT; i++)
+        letter_free(kept[i]);
+    for (size_t i = 0; i < CHILD_BLOCKS; i++)
+        letter_free(letters[i]);
+    hak_malloc_trim(0);
+    range_is_tiled();
+    _exit(0);
+}
+
+static void fork_now(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0, "fork: errno %d", errno);
+    if (child == 0) child_goes_on();
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        CHECK(errno == EINTR, "waitpid: errno %d", errno);
+    CHECK(status == 0, "%s, stop %zu: the child ends with status %#x", operation_name, stops, status);
+    forks++;
+}
+
+int main(void) {
+    struct sigaction action = {.sa_handler = stopped, .sa_flags = SA_RESTART};
+    if (test_quick()) every = 23;
+    sem_init(&fork_wanted, 0, 0);
+    sem_init(&forked, 0, 0);
+    CHECK(sigaction(SIGTRAP, &action, NULL) == 0, "sigaction: errno %d", errno);
+    for (size_t i = 0; i < KEPT; i++)
+        kept[i] = letter_new(i * i * 100, i);
+    pthread_t thread = thread_start(worker, NULL);
+    for (;;) {
+        while (sem_wait(&fork_wanted) != 0)
+            continue;
+        if (atomic_load(&ends)) break;
+        fork_now();
+        sem_post(&forked);
+    }
+    thread_join(thread);
+    for (unsigned rank = HAK_RANK_HEAPS; rank < HAK_RANK_COUNT; rank++)
+        CHECK(held_for[rank] > 20, "%zu stops under lock %u", held_for[rank], rank);
+    for (size_t i = 0; i < KEPT; i++)
+        letter_free(kept[i]);
+    return test_ok("%zu forks, under the locks of heaps %zu, cache %zu, BigCache %zu, range %zu", forks,
+                   held_for[1], held_for[2], held_for[3], held_for[4]);
+}
