@@ -65,7 +65,7 @@ fuzzed() {
         patch -s -d "$tree" -p1 <"verify/seeded/$bug.patch"
     done
     make -s -C "$BATS_TEST_TMPDIR/45_notification_lost" VARIANT=fuzz out/fuzz/fuzz/fuzz_remote
-    run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=60 -max_len=256 \
+    run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=1800 -max_len=256 \
         -artifact_prefix="$BATS_TEST_TMPDIR/"
     [[ $output == *"fuzz: slab "* ]]
     for bug in 43_next_linked_after_publishing 44_relaxed_collect; do

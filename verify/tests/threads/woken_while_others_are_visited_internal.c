@@ -27,7 +27,7 @@ static void *sleeper_main(void *argument) {
     struct sleeper *sleeper = argument;
     allocate();
     sleeper->thread = &HAK_THREAD;
-    atomic_fetch_add(&asleep, 1);
+    atomic_fetch_add(&asleep, 1); /* from here on it is outside of the allocator */
     sem_wait(&sleeper->wakes);
     allocate();
     atomic_fetch_add(&done, 1);
@@ -49,7 +49,7 @@ static void visit(struct hak_heap *heap, void *unused) {
         for (int i = 0; i < SLEEPERS; i++)
             sem_post(&sleepers[i].wakes);
     while (before == 0 ? !all_wait() : atomic_load(&done) < before) {
-        CHECK(++tries < 10000, "visit %d: %d of the sleepers go on", before, atomic_load(&done));
+        CHECK(++tries < 600000, "visit %d: %d of the sleepers go on", before, atomic_load(&done));
         usleep(1000);
     }
     CHECK(hak_seize_is_awaited(heap), "nobody waits for heap %d", before);
@@ -65,7 +65,6 @@ int main(void) {
     }
     while (atomic_load(&asleep) < SLEEPERS)
         usleep(1000);
-    usleep(50000); /* they sleep */
     hak_seize_each(true, 0, 0, visit, NULL);
     CHECK(visits == SLEEPERS, "%d visits", visits);
     for (int i = 0; i < SLEEPERS; i++)
