@@ -24,12 +24,6 @@ static struct hak_superslab *acquire(struct hak_home *home) {
     return ss;
 }
 
-/* As after the last slab was given up, just now. */
-static void retire(struct hak_superslab *ss) {
-    ss->since = hak_os_now_ms();
-    hak_superslab_retire(ss);
-}
-
 int main(void) {
     pthread_t thread;
     pthread_barrier_init(&barrier, NULL, 2);
@@ -38,11 +32,11 @@ int main(void) {
     hak_free(hak_malloc(test_opaque(100)));
     struct hak_home *home = &hak_thread_heap()->home;
     struct hak_superslab *own[2] = {acquire(home), acquire(home)}, *others = acquire(other_home);
-    retire(own[0]);
-    retire(own[1]);
-    retire(others);
+    hak_superslab_retire(own[0]);
+    hak_superslab_retire(own[1]);
+    hak_superslab_retire(others);
     CHECK(acquire(other_home) == others, "not the other thread's");
-    retire(others);
+    hak_superslab_retire(others);
     CHECK(acquire(home) == own[1], "not the most recent one of its own");
     CHECK(acquire(home) == own[0], "not the last one of its own");
     CHECK(acquire(home) == others, "not the one that is left");
@@ -51,9 +45,9 @@ int main(void) {
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         many[i] = acquire(other_home);
     CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are in the cache", hak_superslab_cache_bytes());
-    retire(own[0]);
+    hak_superslab_retire(own[0]);
     for (size_t i = 0; i < TEST_COUNT(many); i++)
-        retire(many[i]);
+        hak_superslab_retire(many[i]);
     CHECK(hak_superslab_cache_bytes() == 16u << HAK_SUPERSLAB_SHIFT, "the cache did not take all");
     CHECK(acquire(home) == own[0], "%zu others hide it", TEST_COUNT(many));
     /* New ones are put where there are few, and not before any that hold memory. */
@@ -73,18 +67,18 @@ int main(void) {
           hak_superslab_cache_bytes());
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     stocked->dirty_mask = 4;
-    retire(stocked);
+    hak_superslab_retire(stocked);
     hak_superslab_stock(1);
     CHECK(hak_superslab_cache_bytes() == one, "%zu bytes: one holds memory", hak_superslab_cache_bytes());
     CHECK(acquire(home) == stocked && stocked->dirty_mask == 4, "which unit is dirty is forgotten");
     /* A small one serves where there is no other and it holds memory. */
     struct hak_superslab *small = hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true);
     CHECK(small != NULL && hak_superslab_bytes(small) == one / 2, "no small SuperSlab");
-    retire(small);
+    hak_superslab_retire(small);
     CHECK(acquire(home) != small, "a small one that holds nothing");
     CHECK(hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true) == small, "the small one has gone");
     small->dirty_mask = 1;
-    retire(small);
+    hak_superslab_retire(small);
     CHECK(acquire(home) == small, "not the small one that holds memory");
     pthread_barrier_wait(&barrier);
     pthread_join(thread, NULL);
