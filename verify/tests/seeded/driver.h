@@ -18,10 +18,10 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-#define SLOTS         384
+#define SLOTS 384
 /* Without an operation for so long, at least, and at most twice: it hangs. */
-#define ALARM_SECONDS 40
-#define CHILD_SECONDS 10
+#define ALARM_SECONDS   40
+#define CHILD_SECONDS   10
 #define OPERATIONS_A_MS 64 /* by the driver's clock */
 
 static _Atomic uint64_t operations;
@@ -77,7 +77,8 @@ static void catch_ends(void) {
         struct sigaction action = {.sa_handler = die_of, .sa_flags = SA_ONSTACK | SA_NODEFER};
         sigaction(numbers[i], &action, NULL);
     }
-    sigaction(SIGALRM, &(struct sigaction){.sa_handler = at_alarm, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = at_alarm, .sa_flags = SA_ONSTACK | SA_RESTART},
+              NULL);
     alarm(ALARM_SECONDS);
 }
 
