@@ -141,7 +141,7 @@ EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
                    $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
 
 # What threads do to shared cache lines, in its variant only, told as to the explorer.
-COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_faults.c $(wildcard verify/counts/*.c))
+COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_faults.c verify/clock.c $(wildcard verify/counts/*.c))
 
 # Finds the names in the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -281,11 +281,14 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 
 # Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
 # library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
-# OS calls of verify/, NAME_audit_internal the audit, in variants that have one; NAME_log reads and writes operation logs.
+# OS calls of verify/, and its clock stands still until it says otherwise; NAME_audit_internal the audit, in variants that
+# have one; NAME_log reads and writes operation logs.
 HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/os_faults.c)
+CLOCK := $(OUT)/obj/verify/clock.o
+CLOCK_LDFLAGS := -Wl,--wrap=hak_os_now_ms
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
-test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK)) \
+test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK) $(CLOCK)) \
             $(if $(call test_is,linked static internal,$(1)),$(OUT)/libhakmem.a) \
             $(if $(call test_is,log,$(1)),$(OUT)/obj/fuzz/oplog.o)
 
@@ -329,7 +332,7 @@ $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
 $(OUT)/counts: $(COUNTS_PARTS) $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(addprefix -Wl$(COMMA)--wrap=,pthread_atfork hak_lock_take hak_lock_try hak_lock_drop \
-	    hak_os_barrier) $(VARIANT_LDFLAGS)
+	    hak_os_barrier) $(CLOCK_LDFLAGS) $(VARIANT_LDFLAGS)
 
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)
@@ -345,7 +348,7 @@ $(OUT)/tests/$(basename $(notdir $(1))): $(1) $(OUT)/flags $(call test_with,$(1)
 	@mkdir -p $(OUT)/tests $(OUT)/obj/tests
 	$$(call say,TEST)
 	$$(Q)$(if $(filter %.cc,$(1)),$$(CXX) $$(TEST_CXXFLAGS),$$(CC) $$(TEST_CFLAGS)) \
-	    $(if $(call test_is,internal,$(1)),$$(DEFINES)) $(if $(call test_is,static,$(1)),-static) \
+	    $(if $(call test_is,internal,$(1)),$$(DEFINES) $$(CLOCK_LDFLAGS)) $(if $(call test_is,static,$(1)),-static) \
 	    -MMD -MP -MF $(OUT)/obj/tests/$(basename $(notdir $(1))).d -o $$@ $(1) $(call test_with,$(1)) \
 	    $$(VARIANT_LDFLAGS) $$(TEST_LIBS)
 endef

@@ -8,7 +8,7 @@
 #   HAK_OUT           directory of libhakmem.so (default: out/release)
 #   HAK_PRELOAD       another allocator library to try instead
 #   HAK_TEST_QUICK=1  small inputs: the whole list in under 20 s
-#   HAK_TEST_SECONDS  the longest that one run may take (default: 240, far above the usual ten)
+#   HAK_TEST_SECONDS  the longest that one run may take (default: 2400, far above the usual ten)
 #   HAKMEM_*          reaches the programs, so options can be tried on all of them
 #
 # ci/programs/NAME.sh defines
@@ -33,7 +33,7 @@ clean_environment() {
 # call FUNCTION NAME: runs one function of ci/programs/NAME.sh in a shell of its own.
 call() {
     # shellcheck disable=SC2016 # the inner shell expands these
-    clean_environment "${loader[@]}" timeout --kill-after=5 "${HAK_TEST_SECONDS:-240}" \
+    clean_environment "${loader[@]}" timeout --kill-after=5 "${HAK_TEST_SECONDS:-2400}" \
         bash -c 'set -euo pipefail; source "$1"; "$2"' "$2" "$programs/$2.sh" "$1"
 }
 
@@ -44,10 +44,20 @@ loader_record() {
     mkdir "$scratch/$1.bindings"
 }
 
+# group_lives LEADER: one of its process group is there, and has not ended
+group_lives() {
+    local line state group
+    for line in /proc/[0-9]*/stat; do
+        { read -r line <"$line"; } 2>/dev/null || continue
+        read -r state _ group _ <<<"${line##*) }"
+        [[ $group != "$1" || $state == [ZX] ]] || return 0
+    done
+    return 1
+}
+
 # end_group LEADER: whatever a workload left behind in its process group ends, and is given time to be gone.
 end_group() {
-    local tries=0
-    while ((tries++ < 50)) && kill -KILL -- "-$1" 2>/dev/null; do sleep 0.02; done
+    while kill -KILL -- "-$1" 2>/dev/null && group_lives "$1"; do sleep 0.02; done
 }
 
 # run_workload NAME SIDE: leaves SIDE.out, SIDE.err, SIDE.status and SIDE.seconds in $scratch.

@@ -182,15 +182,16 @@ void hak_superslab_retire(struct hak_superslab *ss) {
     cache_put(ss);
 }
 
-/* Takes out those that were there for so long, or those of one heap. Under the lock, as what follows. */
+/* Takes out those that were there for so long, or those of one heap. One in which there never was a slab has no time: with 0, all
+ * go, whatever the time is. Under the lock, as what follows. */
 static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint32_t now,
                                             uint32_t older_than_ms) {
     struct hak_superslab *old = NULL, *next;
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)
         for (struct hak_superslab *ss = cache.lists[shift]; ss != NULL; ss = next) {
             next = ss->next;
-            if (former != NULL ? ss->former != former : !hak_is_older(ss->since, now, older_than_ms))
-                continue;
+            bool is_young = older_than_ms != 0 && !hak_is_older(ss->since, now, older_than_ms);
+            if (former != NULL ? ss->former != former : is_young) continue;
             cache_unlink(ss);
             ss->home = &on_its_way;
             ss->next = old;

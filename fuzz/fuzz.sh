@@ -93,7 +93,7 @@ regressions_hold() {
 canary() {
     local log=$out/fuzz_canary.log learnt=$out/corpus/fuzz_canary status=0
     rm -rf "$learnt"
-    fuzz_program "$out/fuzz/fuzz_canary" fuzz_canary 60 "$log" || status=$?
+    fuzz_program "$out/fuzz/fuzz_canary" fuzz_canary 1800 "$log" || status=$?
     if [ "$status" -eq 0 ] || ! grep -q '^hakmem: audit: broken: ' "$log"; then
         echo "fuzz: the canary's bug was not found: no silence means anything"
         return 1

@@ -52,7 +52,7 @@ workload() {
     # shellcheck disable=SC2064 # this server
     trap "kill $server 2>/dev/null || true; wait $server || true" EXIT
     until [[ $(redis ping 2>/dev/null) == PONG ]]; do
-        if ((++waits == 200)) || ! kill -0 "$server"; then
+        if ((++waits == 2000)) || ! kill -0 "$server"; then
             cat log
             return 1
         fi

@@ -3,9 +3,10 @@
 #include "bench/ring.h"
 #include "core/hakmem.h"
 #include "core/policy.h"
+#include "verify/clock.h"
 #include "verify/counts/tally.h"
 
-enum { IDLE_WORKERS = 2, IDLE_SLEEPERS = 14 };
+enum { IDLE_WORKERS = 2, IDLE_SLEEPERS = 14, IDLE_WAVE_MS = 60, IDLE_TURN = 8 /* waves */ };
 
 static struct {
     const struct pattern *pattern;
@@ -13,6 +14,7 @@ static struct {
     struct ring *rings; /* from each worker to each */
     pthread_barrier_t barrier;
     _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
+    _Atomic uint32_t turns;   /* idle: that are over */
 } run;
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
@@ -88,13 +90,23 @@ static void waves(struct worker *worker, uint32_t rounds) {
 }
 
 /* Two threads take and give back slabs of one SuperSlab, which takes no lock; the others have left blocks in their bins and
- * sleep. */
+ * sleep. The two take turns, and time passes with their waves. So each run has the same looks, and every other look follows
+ * one by the other of the two. */
 static void idle(struct worker *worker, uint32_t rounds) {
     static const size_t size = 64;
-    if (worker->number < IDLE_WORKERS)
-        waves_of(worker, rounds, &size, 1);
-    else
+    if (worker->number >= IDLE_WORKERS) {
         mixed_of(worker, 200, 256, mixed_size);
+        return;
+    }
+    for (uint32_t i = 0; i < rounds; i += IDLE_TURN * PATTERN_SLOTS) {
+        while (atomic_load_explicit(&run.turns, memory_order_acquire) % IDLE_WORKERS != worker->number)
+            sched_yield();
+        for (int wave = 0; wave < IDLE_TURN; wave++) {
+            hak_clock_passes(IDLE_WAVE_MS);
+            waves_of(worker, PATTERN_SLOTS, &size, 1);
+        }
+        atomic_fetch_add_explicit(&run.turns, 1, memory_order_release);
+    }
 }
 
 /* Blocks that grow by half from 16 bytes to a MiB, as a buffer does. */
@@ -263,7 +275,7 @@ const struct pattern patterns[] = {
      .rounds = 1048576,
      .purge_delay_ms = 100,
      .work = idle,
-     .budget = {3500, 600, 30000, 30000}},
+     .budget = {3350, 470, 22000, 21000}},
     ROW("one-way-64", "one thread allocates, another frees", 2, 500000, one_way_64, 8, 0.1, 8, 8),
     ROW("one-way-1000", "the same", 2, 200000, one_way_1000, SIXTEENTH, 0.1, SIXTEENTH, SIXTEENTH),
     ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,
@@ -294,7 +306,6 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Ticks of the clock would be different each time. */
 static void policy_set(uint32_t purge_delay_ms) {
     static struct hak_policy policy;
     policy = *hak_policy();

@@ -17,7 +17,7 @@ struct worker {
 };
 
 /* Per thousand blocks, which have a malloc and a free each, or one realloc; where threads sleep, per thousand looks at the heap
- * of one of them, for how often there is one depends on the time. */
+ * of one of them. */
 struct budget {
     double locked; /* instructions with x86's lock prefix */
     double takes;  /* locks */

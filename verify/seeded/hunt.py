@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How long until a fuzz target or the explorer finds a planted bug, from nothing?
 
-  hunt.py [ID ...] [--seeds N] [--seconds S]   default: every row of hunt.txt, three seeds, a minute each
+  hunt.py [ID ...] [--seeds N] [--seconds S]   default: every row of hunt.txt, three seeds, a processor's minute each
   hunt.py --try [ID ...]                       every hunter on each bug, one seed: what could stand in hunt.txt
 
 For each bug its patch is applied to a copy of the tree, and the hunter of its row in hunt.txt is let loose once with each
@@ -17,12 +17,13 @@ HAK_HUNT_JOBS   bugs hunted at once; default: processors
 import argparse
 import os
 import re
+import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,18 @@ def run(command, folder, **options):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **options)
 
 
+def run_for(command, folder, seconds):
+    """(status, what it said, seconds that a processor worked for it): each of its processes may work for `seconds`, however
+    long it waits for a processor."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, said.read(), used.ru_utime + used.ru_stime
+
+
 def make(folder, variant, *goals):
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "CC")}
     done = run(["make", "-s", f"VARIANT={variant}", *goals], folder, env=environment)
@@ -98,19 +111,17 @@ def fuzz(copy, hunt, seed, seconds):
     """One run of a fuzz target from nothing; the file that it found."""
     folder = Path(tempfile.mkdtemp(prefix="hunt", dir=copy))
     (folder / "corpus").mkdir()
-    began = time.monotonic()
-    done = run([copy / goal_of(hunt.hunter)[1], f"-seed={seed}", f"-max_total_time={seconds}", "-max_len=256",
-                "-len_control=100", "-timeout=20", "-detect_leaks=0", f"-artifact_prefix={folder}/", folder / "corpus"],
-               folder)
-    taken = time.monotonic() - began
+    status, said, taken = run_for([copy / goal_of(hunt.hunter)[1], f"-seed={seed}", "-max_len=256", "-len_control=100",
+                                   "-timeout=200", "-detect_leaks=0", f"-artifact_prefix={folder}/", folder / "corpus"],
+                                  folder, seconds)
     found = [file for file in folder.iterdir() if re.match(r"crash|timeout|oom", file.name)]
-    if done.returncode == 0:
+    if status in (0, -signal.SIGXCPU, -signal.SIGKILL):
         return None
     if not found:  # it failed before its first input: any will do
         found = [folder / "header"]
         found[0].write_bytes(bytes(4))
     hunt.seconds.append(taken)
-    hunt.said = hunt.said or first_words(done.stderr)
+    hunt.said = hunt.said or first_words(said)
     return found[0]
 
 
@@ -131,18 +142,13 @@ def explore(copy, hunt, seed, seconds):
         arguments += ["--preemptions", "0"]
     if "--random" in arguments or "--pct" in arguments:
         arguments += ["--seed", str(seed)]
-    began = time.monotonic()
-    try:
-        done = run([copy / "out/explore/explore", *arguments], copy, timeout=seconds + 30)
-    except subprocess.TimeoutExpired:
-        return None
-    taken = time.monotonic() - began
-    if done.returncode != 1 or ": schedule " not in done.stdout:
+    status, said, taken = run_for([copy / "out/explore/explore", *arguments], copy, seconds + 30)
+    if status != 1 or ": schedule " not in said or taken > seconds + 30:
         return None
     hunt.seconds.append(taken)
-    match = re.search(r"^[\w-]+: (.*)\n[\w-]+: schedule ", done.stdout, re.M)
+    match = re.search(r"^[\w-]+: (.*)\n[\w-]+: schedule ", said, re.M)
     hunt.said = hunt.said or (first_words(match.group(1)) if match else "no word")
-    return done.stdout
+    return said
 
 
 def explore_replay(copy, hunt, printed):
@@ -208,7 +214,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("id", nargs="*", help="bugs; default: all rows of hunt.txt")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each hunter (default 3)")
-    parser.add_argument("--seconds", type=int, default=60, help="that a run may take (default 60)")
+    parser.add_argument("--seconds", type=int, default=60, help="of a processor that a run may take (default 60)")
     parser.add_argument("--try", dest="attempt", action="store_true", help="every hunter, one seed")
     parser.add_argument("--markdown", action="store_true", help="print a table in Markdown")
     options = parser.parse_args()

@@ -19,7 +19,7 @@
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
 #   memcheck  a report of Memcheck, without the audit's; only in the matrix
 #   explore   a finding of the explorer, up to one preemption
-# DETECTOR+hang: the alarm that ends a hanging driver counts as seen, too.
+# DETECTOR+hang: the alarm that ends a driver without progress counts as seen, too.
 #
 # HAK_SEEDED_JOBS   bugs worked on at once; default: processors
 set -euo pipefail
@@ -29,6 +29,7 @@ root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
 memcheck_phases=(single batch resize)
+longest=1200 # seconds: ends only what hangs
 all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck,explore
 
 die() {
@@ -67,25 +68,25 @@ programs_of() {
 # run_detector DETECTOR OUTPUT PROOFS: runs it where the current folder is; what it printed is in OUTPUT
 run_detector() {
     case $1 in
-    audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout -k 5 60 out/audit/tests/seeded_driver_internal ;;
-    debug) HAK_SEEDED_PROOFS=$3 timeout -k 5 60 out/debug/tests/seeded_driver_internal ;;
-    asan) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout -k 5 60 out/asan/tests/seeded_driver_internal ;;
+    audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout -k 5 "$longest" out/audit/tests/seeded_driver_internal ;;
+    debug) HAK_SEEDED_PROOFS=$3 timeout -k 5 "$longest" out/debug/tests/seeded_driver_internal ;;
+    asan) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=2 timeout -k 5 "$longest" out/asan/tests/seeded_driver_internal ;;
     tsan)
         local TSAN_OPTIONS=halt_on_error=1:exitcode=66
         export TSAN_OPTIONS
-        timeout -k 5 60 out/tsan/tests/stress_internal 2 11 &&
-            HAK_SEEDED_PROOFS=$3 timeout -k 5 60 out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
+        timeout -k 5 "$longest" out/tsan/tests/stress_internal 2 11 &&
+            HAK_SEEDED_PROOFS=$3 timeout -k 5 "$longest" out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
         ;;
     memcheck)
-        HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout -k 5 120 valgrind -q --error-exitcode=66 \
+        HAK_SEEDED_PROOFS=0 HAKMEM_AUDIT_LEVEL=0 timeout -k 5 "$longest" valgrind -q --error-exitcode=66 \
             --soname-synonyms=somalloc=nouserintercepts \
             out/valgrind/tests/seeded_driver_internal 1 "${memcheck_phases[@]}"
         ;;
     explore)
-        timeout -k 5 60 out/explore/explore --first --preemptions 1 &&
-            timeout -k 5 60 out/explore/explore --first --preemptions 1 --memory tso trim
+        timeout -k 5 "$longest" out/explore/explore --first --preemptions 1 &&
+            timeout -k 5 "$longest" out/explore/explore --first --preemptions 1 --memory tso trim
         ;;
-    release) timeout -k 5 60 out/release/tests/seeded_driver_internal ;;
+    release) timeout -k 5 "$longest" out/release/tests/seeded_driver_internal ;;
     esac >"$2" 2>&1
 }
 

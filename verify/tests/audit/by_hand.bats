@@ -2,6 +2,8 @@
 # A second opinion on the checks: each is broken by hand, one process each, and must give exactly its report. by_hand.txt
 # has the reports; it must know each check that there is.
 
+load ../on_hakmem
+
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit \
         out/audit/tests/break_{batch,heap,core}_audit_internal >&2
@@ -35,7 +37,7 @@ demands() {
         signal) export HAKMEM_AUDIT_LEVEL=1 HAKMEM_AUDIT_SIGNAL=10 ;;
         *) export HAKMEM_AUDIT_LEVEL=$level HAKMEM_AUDIT_SIGNAL=0 ;;
         esac
-        timeout 60 "out/audit/tests/break_${program}_audit_internal" "$kind" >"$BATS_TEST_TMPDIR/said" 2>&1 || status=$?
+        timeout "$HAK_TEST_SECONDS" "out/audit/tests/break_${program}_audit_internal" "$kind" >"$BATS_TEST_TMPDIR/said" 2>&1 || status=$?
         expected=${expected// \/\/ /$'\n'}
         lines=$(wc -l <<<"$expected")
         said=$(normalised "$lines" "$expected" <"$BATS_TEST_TMPDIR/said")

@@ -1,5 +1,7 @@
 # Stacks in the audit's reports: names from the helper beside the library; addresses where there is none, or a bad one.
 
+load ../on_hakmem
+
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/stress_internal >&2
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=valgrind lib >&2
@@ -26,7 +28,7 @@ compiled() {
 reported() {
     local expected=$1
     shift
-    run timeout 60 env "$@" LD_PRELOAD="$AUDIT/libhakmem.so" ./program
+    run timeout "$HAK_TEST_SECONDS" env "$@" LD_PRELOAD="$AUDIT/libhakmem.so" ./program
     echo "$output"
     [ "$status" -eq "$expected" ]
 }
@@ -80,7 +82,7 @@ gives_addresses() {
 @test "an error of the program names who allocated and freed the block: small, aligned, large, given back" {
     compiled freed_twice.c -O0 -g
     for size in 100 aligned 100000; do
-        run timeout 60 env HAKMEM_AUDIT_LEVEL=2 LD_PRELOAD="$AUDIT/libhakmem.so" ./program "$size"
+        run timeout "$HAK_TEST_SECONDS" env HAKMEM_AUDIT_LEVEL=2 LD_PRELOAD="$AUDIT/libhakmem.so" ./program "$size"
         echo "$output"
         [ "$status" -eq 134 ]
         [[ ${lines[0]} == "hakmem: free(): double free: "* ]]
@@ -89,7 +91,7 @@ gives_addresses() {
         says "hakmem: audit:   freed by #0 give at freed_twice.c:12" \
             "hakmem: audit:            #1 main at freed_twice.c:18"
     done
-    run timeout 60 env HAKMEM_AUDIT_LEVEL=2 HAKMEM_BIGCACHE_MB=0 LD_PRELOAD="$AUDIT/libhakmem.so" ./program 100000
+    run timeout "$HAK_TEST_SECONDS" env HAKMEM_AUDIT_LEVEL=2 HAKMEM_BIGCACHE_MB=0 LD_PRELOAD="$AUDIT/libhakmem.so" ./program 100000
     [[ ${lines[0]} == "hakmem: free(): double free: "*", in no block" ]]
     says "hakmem: audit:   freed by #0 give at freed_twice.c:12" \
         "hakmem: audit:            #1 main at freed_twice.c:18"
@@ -163,7 +165,7 @@ gives_addresses() {
 
 @test "unwinding at each call needs no memory: programs with threads, exceptions and many libraries run" {
     export HAKMEM_AUDIT_UNWIND=1 HAKMEM_AUDIT_LEAKS=0
-    run timeout 120 "$AUDIT/tests/stress_internal" 2 3
+    run timeout "$HAK_TEST_SECONDS" "$AUDIT/tests/stress_internal" 2 3
     echo "$output"
     [ "$status" -eq 0 ] && [[ $output != *broken* ]]
     cat >throws.cc <<'C'

@@ -30,7 +30,7 @@ over() {
     run ./build.sh counts
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
-    # Each has a row, and did something; `idle` counts looks, which the time decides.
+    # Each has a row, and did something.
     diff <(./build.sh counts --list | awk '{ print $1 }') <(awk 'NF == 10 && $3 + 0 >= 50 { print $1 }' <<<"$output")
 }
 

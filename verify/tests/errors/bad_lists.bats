@@ -1,8 +1,10 @@
 # Lists that a wild write spoilt, and pointers at the edge of the range.
 
+load ../on_hakmem
+
 # reports KIND LINE: the program ends with SIGABRT and this line, addresses and threads aside.
 reports() {
-    run timeout 20 "$HAK_OUT/tests/bad_lists_internal" "$1"
+    run timeout "$HAK_TEST_SECONDS" "$HAK_OUT/tests/bad_lists_internal" "$1"
     local line
     line=$(printf '%s\n' "${lines[0]}" | sed -E 's/0x[0-9a-f]{6,}/0x#/g; s/thread [0-9]+/thread N/')
     printf 'status %s\nexpected: %s\nprinted:  %s\n' "$status" "$2" "$line"
@@ -23,7 +25,7 @@ reports() {
 }
 
 @test "a foreign pointer's message has the range as it is" {
-    run timeout 20 "$HAK_OUT/tests/bad_lists_internal" outside
+    run timeout "$HAK_TEST_SECONDS" "$HAK_OUT/tests/bad_lists_internal" outside
     printf '%s\n' "$output"
     [ "$status" -eq 134 ]
     [[ ${lines[0]} =~ ^0x[0-9a-f]+-0x[0-9a-f]+$ ]]

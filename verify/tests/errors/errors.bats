@@ -95,7 +95,7 @@ demands() {
 @test "a free block whose header says live" { demands overwritten free_header_set_live; }
 
 @test "the line is whole if stderr takes a few bytes at a time" {
-    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/few_bytes_at_a_time"
+    run timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/few_bytes_at_a_time"
     printf '%s\n' "$output"
     [ "$status" -eq 134 ] && [ "${#lines[@]}" -eq 1 ]
     [[ $output =~ ^hakmem:\ free\(\):\ double\ free:\ pointer\ (0x[0-9a-f]+),\ block\ (0x[0-9a-f]+),\ size\ 47,\ tiny\ class\ 2,\ state\ free,\ owner\ thread\ [0-9]+$ ]]
@@ -103,7 +103,7 @@ demands() {
 }
 
 @test "a fork's child is named by its own number" {
-    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/freed_twice_in_child"
+    run timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/freed_twice_in_child"
     printf '%s\n' "$output"
     [ "$status" -eq 0 ] && [ "${#lines[@]}" -eq 2 ]
     child=${lines[1]#ok: child }
@@ -111,7 +111,7 @@ demands() {
 }
 
 @test "operator new has no memory and nobody to tell" {
-    run timeout -k 5 20 env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/new_without_runtime"
+    run timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/new_without_runtime"
     printf '%s\n' "$output"
     [ "$status" -eq 134 ] && [ "${#lines[@]}" -eq 1 ]
     [ "$output" = "hakmem: operator new(): no memory, and no C++ runtime to throw std::bad_alloc: size 9223372036854775807" ]

@@ -52,11 +52,12 @@ replays() {
     done
 }
 
-@test "all scenarios, up to two preemptions: nothing is found, within three minutes" {
+# On no machine is the time the same; what is searched is.
+@test "all scenarios, up to two preemptions: nothing is found, in fewer schedules than take three minutes" {
     run explore
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
-    awk '/^nothing found, in / { seconds = $4; found = 1 } END { exit !(found && seconds < 180) }' <<<"$output"
+    awk '/^nothing found, in / { found = 1 } NF == 5 { schedules += $2 } END { exit !(found && schedules < 900000) }' <<<"$output"
     [ "$(explore --list | wc -l)" -ge 11 ]
     # Each scenario has a row, and each was interleaved.
     diff <(explore --list | awk '{ print $1 }') <(awk 'NF == 5 && $2 + 0 >= 60 { print $1 }' <<<"$output")
@@ -116,10 +117,10 @@ replays() {
     finds "hakmem: audit: broken: " free-free-collect
     [[ $output == *", 1 preemptions, found after "* ]]
     replays
-    finds "hakmem: audit: broken: " --random 5 --seed 3 free-free-collect
+    finds "hakmem: audit: broken: " --random 60 --seed 3 free-free-collect
     [[ $output == *", 1 preemptions, found after "* ]]
     replays
-    finds "hakmem: audit: broken: " --pct 5 --seed 3 free-free-collect
+    finds "hakmem: audit: broken: " --pct 60 --seed 3 free-free-collect
     replays
 }
 

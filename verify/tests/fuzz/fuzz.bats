@@ -65,7 +65,7 @@ fuzzed() {
         patch -s -d "$tree" -p1 <"verify/seeded/$bug.patch"
     done
     make -s -C "$BATS_TEST_TMPDIR/45_notification_lost" VARIANT=fuzz out/fuzz/fuzz/fuzz_remote
-    run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=60 -max_len=256 \
+    run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=1800 -max_len=256 \
         -artifact_prefix="$BATS_TEST_TMPDIR/"
     [[ $output == *"fuzz: slab "* ]]
     for bug in 43_next_linked_after_publishing 44_relaxed_collect; do
@@ -127,7 +127,11 @@ fuzzed() {
     mkdir "$BATS_TEST_TMPDIR/seeds"
     for target in fuzz_api fuzz_canary; do
         printf '\1\0\0\0\0\0\0\0\40\0\3\0\0\0\40\0' >"$BATS_TEST_TMPDIR/seeds/two"
-        afl-fuzz -V 5 -m none -i "$BATS_TEST_TMPDIR/seeds" -o "$BATS_TEST_TMPDIR/$target" -- \
+        # The canary until it is found; the other for five seconds.
+        unset AFL_BENCH_UNTIL_CRASH
+        seconds=5
+        [ "$target" != fuzz_canary ] || { export AFL_BENCH_UNTIL_CRASH=1 && seconds=1800; }
+        afl-fuzz -V "$seconds" -t 20000 -m none -i "$BATS_TEST_TMPDIR/seeds" -o "$BATS_TEST_TMPDIR/$target" -- \
             "$BATS_TEST_TMPDIR/afl/fuzz/$target" >"$BATS_TEST_TMPDIR/$target.log" 2>&1
         grep -E '^(execs_done|saved_crashes)' "$BATS_TEST_TMPDIR/$target/default/fuzzer_stats"
     done

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The libc variant: a sanitizer of the program sees every block that was allocated through hakmem.h.
 
+load ../on_hakmem
+
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=libc lib >&2
     # None, then one compiler's sanitizers each.
@@ -53,7 +55,7 @@ demand_order() {
 reports() {
     local name=$1 program=$BATS_FILE_TMPDIR/$1.$2 text wanted=()
     shift 2
-    run timeout 60 "$program"
+    run timeout "$HAK_TEST_SECONDS" "$program"
     echo "$output"
     [ "$status" -eq 0 ]
     [ -z "$output" ]
@@ -61,14 +63,14 @@ reports() {
         [[ $text != @* ]] || text=$(line_of "$name" "${text#@}")
         wanted+=("$text")
     done
-    run timeout 60 "$program" fault
+    run timeout "$HAK_TEST_SECONDS" "$program" fault
     [ "$status" -ne 0 ]
     demand_order "${wanted[@]}"
 }
 
 @test "every entry point works on libc and on each sanitizer's malloc" {
     for sanitizer in none address leak thread memory; do
-        run timeout 60 "$BATS_FILE_TMPDIR/every_entry.$sanitizer"
+        run timeout "$HAK_TEST_SECONDS" "$BATS_FILE_TMPDIR/every_entry.$sanitizer"
         echo "$output"
         [ "$status" -eq 0 ]
         [ "${lines[-1]}" = "every entry works" ]

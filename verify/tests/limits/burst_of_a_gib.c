@@ -91,7 +91,8 @@ int main(int argc, char **argv) {
     process_murmur();
     struct blocks live = take(live_bytes, 5);
     const bool goes_on = !trim && threads == 1;
-    const double seconds_most = goes_on ? 4 : 2;
+    const unsigned murmurs_most =
+        goes_on ? 400 : 200; /* 10 ms and more lie between two: seconds, on a quiet machine */
     size_t before = process_resident(), most = before + before / 20 + (goes_on ? 6 : 4) * MIB;
     pthread_t thread[THREADS_MAX];
     pthread_barrier_init(&over, NULL, (unsigned)threads + 1);
@@ -111,7 +112,7 @@ int main(int argc, char **argv) {
         malloc_trim(0);
         after = process_resident();
     }
-    while (!trim && after > most && now() - began < seconds_most) {
+    for (unsigned murmurs = 0; !trim && after > most && murmurs < murmurs_most; murmurs++) {
         usleep(10000);
         process_murmur();
         after = process_resident();

@@ -5,6 +5,7 @@
 #include "../test.h"
 
 #include "core/heap.h"
+#include "verify/clock.h"
 
 #define BLOCKS 20
 #define FEW    6 /* less than the smallest cap for them */
@@ -39,7 +40,7 @@ static void in_use_at_each_tick(size_t size) {
     uint32_t left = 1;
     for (int round = 0; round < 10 && left > 0; round++) {
         take(blocks, FEW, size);
-        usleep(300000); /* more than half of the purge delay */
+        hak_clock_passes(300); /* more than half of the purge delay */
         take_slow_paths();
         give(blocks, FEW);
         CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of what was just freed");
@@ -56,7 +57,7 @@ static void nobody_uses(size_t size) {
     give(blocks, BLOCKS);
     CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);
     for (int tenth = 0; tenth < 100 && hak_bin_count(hak_thread_heap(), bin) > 0; tenth++) {
-        usleep(100000);
+        hak_clock_passes(100);
         use_small_blocks();
     }
     CHECK(hak_bin_count(hak_thread_heap(), bin) == 0, "the bin keeps %u blocks for ten seconds",

@@ -72,7 +72,7 @@ under_load() {
     "$@" --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --logfile "$PWD/said" &
     server=$!
     until [ "$(redis-cli -s socket ping 2>/dev/null)" = PONG ]; do
-        if ((++waits == 200)) || ! kill -0 "$server"; then
+        if ((++waits == 2000)) || ! kill -0 "$server"; then
             cat said
             return 1
         fi
@@ -152,7 +152,7 @@ dies() {
     run -134 recorded "$RECORD/tests/program_dies" double_free
     [[ $output == "hakmem: free(): double free: "* ]]
     for variant in release audit asan; do
-        run timeout 60 "$HAK_ROOT/out/$variant/replay" log
+        run timeout "$HAK_TEST_SECONDS" "$HAK_ROOT/out/$variant/replay" log
         echo "$variant: status $status: $output"
         [ "$status" -eq 134 ]
         [[ ${lines[0]} == "hakmem: free(): double free: "* ]]

@@ -100,7 +100,7 @@ target() {
 @test "a failure of another kind, or none within time, does not count" {
     target 'grep -q "$(printf "\\1")" "$1" || exec sleep 1000; grep -q a "$1" && { grep -q b "$1" && echo "hakmem: both" || echo "hakmem: one"; exit 3; }'
     printf 'ca\1cbc' >input
-    run timeout 100 "$shrink" --target ./target --header 0 --unit 1 input
+    run timeout "$HAK_TEST_SECONDS" "$shrink" --target ./target --header 0 --unit 1 input
     shrunk_to 3
     [ "$(cat input.shrunk)" = $'a\001b' ]
 }

@@ -14,20 +14,25 @@
 
 #include "core/bigcache.h"
 #include "core/heap.h"
+#include "verify/clock.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-#define SLOTS         384
-#define ALARM_SECONDS 40
-#define CHILD_SECONDS 4
+#define SLOTS 384
+/* Without an operation for so long, at least, and at most twice: it hangs. */
+#define ALARM_SECONDS   40
+#define CHILD_SECONDS   10
+#define OPERATIONS_A_MS 64 /* by the driver's clock */
 
 static _Atomic uint64_t operations;
 static const char *phase_name = "begin";
 static uint64_t seed = 1;
 static bool sanitized; /* the sanitizer holds memory of its own, and dislikes forks */
 
+/* Time passes with what is done. */
 static void count_operation(void) {
-    atomic_fetch_add_explicit(&operations, 1, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(&operations, 1, memory_order_relaxed);
+    if (before % OPERATIONS_A_MS == 0) hak_clock_passes(1);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------- */
@@ -50,8 +55,21 @@ static void die_of(int number) {
     raise(number);
 }
 
+static uint64_t operations_at_alarm = UINT64_MAX;
+
+static bool goes_on(void) {
+    uint64_t before = operations_at_alarm;
+    operations_at_alarm = atomic_load_explicit(&operations, memory_order_relaxed);
+    return operations_at_alarm != before;
+}
+
+static void at_alarm(int number) {
+    if (!goes_on()) die_of(number);
+    alarm(ALARM_SECONDS);
+}
+
 static void catch_ends(void) {
-    static const int numbers[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM};
+    static const int numbers[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     static char stack[64 << 10];
     stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&other, NULL);
@@ -59,6 +77,8 @@ static void catch_ends(void) {
         struct sigaction action = {.sa_handler = die_of, .sa_flags = SA_ONSTACK | SA_NODEFER};
         sigaction(numbers[i], &action, NULL);
     }
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = at_alarm, .sa_flags = SA_ONSTACK | SA_RESTART},
+              NULL);
     alarm(ALARM_SECONDS);
 }
 

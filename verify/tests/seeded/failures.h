@@ -71,13 +71,21 @@ static void phase_no_memory(void) {
         }
 }
 
+static void at_child_alarm(int number) {
+    if (!goes_on()) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    alarm(CHILD_SECONDS);
+}
+
 /* Runs `body` in a child; the status it ends with. Children have nothing to say of their own. */
 static int child_status(void (*body)(void)) {
     pid_t child = fork();
     EXPECT(child >= 0, "fork");
     if (child == 0) {
+        signal(SIGALRM, at_child_alarm);
         alarm(CHILD_SECONDS);
-        signal(SIGALRM, SIG_DFL);
         body();
         _exit(0);
     }

@@ -13,9 +13,10 @@ seeded() {
     seeded clean
 }
 
-@test "the canary is found within a second by every detector" {
+@test "the canary is found in the first operations by every detector" {
     seeded canary
-    printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($6 + 0 >= 1) slow = 1 } END { exit !(n > 2 && !slow) }'
+    # None of the driver's had ended ("-": not one had begun).
+    printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($5 + 0 > 0) late = 1 } END { exit !(n > 2 && !late) }'
 }
 
 @test "each bug of the catalogue is seen by the detectors that its row demands" {

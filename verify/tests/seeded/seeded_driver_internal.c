@@ -1,11 +1,11 @@
 /* What every seeded bug is run against: all tiers, all ways to free, threads, failures of the system, fork. Each phase
  * proves contents, alignment, zeroes and usable sizes as it goes, and the whole heap at its end, when no block may be
- * left over. Equal seeds give equal runs, but for the phase `mixed`, in which threads race.
+ * left over. Equal seeds give equal runs, but for the phase `mixed`, in which threads race: time passes with the operations.
  *
  * HAK_SEEDED_PROOFS=0: without the proofs of the whole heap, so that an audit has to find by itself what is broken.
  *
- * It counts its operations. Whatever ends it, a failed proof, a crash or the alarm, prints "ops N" first, and the
- * program dies of the signal.
+ * It counts its operations. Whatever ends it, a failed proof, a crash or the alarm that finds no progress, prints "ops N"
+ * first, and the program dies of the signal.
  *
  * usage: seeded_driver_internal [seed [phase...]] */
 #include "failures.h"

@@ -9,12 +9,14 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "verify/clock.h"
 #include "verify/heap_check.h"
 #include "verify/hooks.h"
 
 #define THREADS_MAX 16
 #define SHARED      4096
 #define PRIVATE     512
+#define STEPS_A_MS  256 /* of one thread, by the allocator's clock */
 
 struct item {
     size_t size;
@@ -123,7 +125,7 @@ static void *worker(void *argument) {
             pthread_barrier_wait(&go_on);
         }
         step(own, &random);
-        done++;
+        if (++done % STEPS_A_MS == 0) hak_clock_passes(1);
     }
     /* Half of what it has is freed here, the rest by whoever finds it. */
     for (size_t i = 0; i < PRIVATE; i++) {

@@ -19,7 +19,7 @@ __attribute__((constructor(101))) static void register_first(void) {
 }
 
 int main(void) {
-    alarm(20); /* a deadlock ends the test */
+    alarm(600); /* a deadlock ends the test */
     for (int i = 0; i < 20; i++) {
         pid_t child = fork();
         CHECK(child >= 0, "fork: %s", strerror(errno));

@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-enum { THREADS = 4, CHILD_SECONDS = 60 };
+enum { THREADS = 4, CHILD_SECONDS = 600 };
 
 static size_t forks;
 

@@ -57,7 +57,7 @@ static void run(size_t size, bool by_owner) {
         munmap(blocks[i], table);
     size_t after = process_resident_falls_below(before + 24 * MIB);
     CHECK(after < before + 24 * MIB,
-          "%zu-byte blocks, freed by %s: 10 s later %zu MiB are resident, %zu before", size,
+          "%zu-byte blocks, freed by %s: a minute later %zu MiB are resident, %zu before", size,
           by_owner ? "their owners" : "another thread", after / MIB, before / MIB);
     may_end = true;
     for (size_t i = 0; i < THREADS && by_owner; i++)

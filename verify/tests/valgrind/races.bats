@@ -1,5 +1,7 @@
 # Helgrind and DRD on the valgrind build: they watch our cross-thread protocol, and the program's threads.
 
+load ../on_hakmem
+
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=valgrind lib out/valgrind/tests/stress_internal >&2
     cat >"$BATS_FILE_TMPDIR/threads.c" <<'C'
@@ -59,7 +61,7 @@ C
 under() {
     local tool=$1 root=$2
     shift 2
-    HAKMEM_AUDIT_SUMMARY=1 run timeout 300 "$root/build.sh" valgrind -- --tool="$tool" --error-exitcode=99 -q "$@"
+    HAKMEM_AUDIT_SUMMARY=1 run timeout "$HAK_TEST_SECONDS" "$root/build.sh" valgrind -- --tool="$tool" --error-exitcode=99 -q "$@"
     printf '%s\n' "$output" | head -n 60
 }
 

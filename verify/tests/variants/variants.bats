@@ -1,11 +1,13 @@
 # The real allocator under the compilers' sanitizers: no report, and no suppression file.
 
+load ../on_hakmem
+
 # stress_in VARIANT SECONDS: the stress test of that build.
 stress_in() {
     local seconds=$2
     [ "${HAK_TEST_QUICK:-0}" = 1 ] && seconds=3
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT="$1" "out/$1/libhakmem.a" "out/$1/tests/stress_internal" >&2
-    run timeout 300 "$HAK_ROOT/out/$1/tests/stress_internal" "$seconds" 11
+    run timeout "$HAK_TEST_SECONDS" "$HAK_ROOT/out/$1/tests/stress_internal" "$seconds" 11
     printf '%s\n' "$output" | tail -n 60
     [ "$status" -eq 0 ]
     [[ ${lines[-1]} == "ok: "* ]]
@@ -29,7 +31,7 @@ stress_in() {
         "$copy/core/remote.h"
     if cmp -s "$copy/core/remote.h" "$HAK_ROOT/core/remote.h"; then false; fi
     env -u MAKEFLAGS make -s -C "$copy" VARIANT=tsan out/tsan/libhakmem.a out/tsan/tests/stress_internal >&2
-    run timeout 300 "$copy/out/tsan/tests/stress_internal" 3 11
+    run timeout "$HAK_TEST_SECONDS" "$copy/out/tsan/tests/stress_internal" 3 11
     printf '%s\n' "$output" | grep -m 3 SUMMARY
     [[ $output == *"WARNING: ThreadSanitizer: data race"* ]]
 }
