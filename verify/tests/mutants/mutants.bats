@@ -60,7 +60,7 @@ copy_with_list_tests() {
         "$(id_of hak_slab_take 'drop: slab->used = ')" \
         "$(id_of hak_slab_carve 'operator: hak_superslab_of(slab)->active += count;')" \
         "$(id_of hak_flush 'operator: if (own && kept < keep) {: <')" \
-        "$(id_of hak_lock_try 'drop: if (HAK_DEBUG)')"
+        "$(id_of hak_os_page_size 'constant: if (PAGE_SIZE_FIXED')"
     verdicts_are 0 "killed 3, survived 0, harmless 0, equivalent 1, unbuildable 0: 100.0 % of 3 killed"
 }
 

@@ -6,6 +6,7 @@
 #include "verify/tests/test.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>

@@ -174,11 +174,37 @@ static void child_goes_on(void) {
     hak_malloc_trim(0);
 }
 
+static sem_t lock_held, fork_over;
+
+static void *holds_lock(void *lock) {
+    hak_lock_take(lock);
+    sem_post(&lock_held);
+    sem_wait(&fork_over);
+    hak_lock_drop(lock);
+    return NULL;
+}
+
+/* Another thread holds the lock, for certain, when the process forks. */
+static void fork_under(struct hak_lock *lock) {
+    pthread_t holder;
+    sem_init(&lock_held, 0, 0);
+    sem_init(&fork_over, 0, 0);
+    EXPECT(pthread_create(&holder, NULL, holds_lock, lock) == 0, "pthread_create");
+    sem_wait(&lock_held);
+    int status = child_status(child_goes_on);
+    sem_post(&fork_over);
+    pthread_join(holder, NULL);
+    EXPECT(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "the child hangs: lock %d", lock->rank);
+    EXPECT(status == 0, "the child ends with status %#x: lock %d", status, lock->rank);
+}
+
 static void phase_fork(void) {
     pthread_t busy[2];
     if (sanitized) return;
     for (size_t i = 0; i < 300; i++)
         slot_take(&batch[i], 1 + i * 300);
+    for (unsigned rank = HAK_RANK_COUNT; rank-- > HAK_RANK_HEAPS;)
+        fork_under(&hak_locks[rank]);
     atomic_store(&forking, true);
     for (uintptr_t i = 0; i < 2; i++)
         EXPECT(pthread_create(&busy[i], NULL, busy_body, (void *)i) == 0, "pthread_create");
