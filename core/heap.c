@@ -42,6 +42,7 @@ static void pool_rebuild(void);
 /* Under the heaps' lock. The first thing that any thread does here. */
 static bool setup(void) {
     if (atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE) return true;
+    HAK_CHECK(atomic_load_explicit(&heaps.all, memory_order_relaxed) == NULL);
     hak_lock_begin(HAK_RANK_HEAPS, pool_rebuild);
     hak_superslab_cache_begin();
     hak_bigcache_begin();
