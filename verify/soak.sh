@@ -25,7 +25,7 @@ fails() {
 
 # stress SECONDS SEED: silent but for its last line and the audit's sum
 stress() {
-    HAKMEM_AUDIT_SUMMARY=1 timeout $(($1 * 4 + 60)) "$audit/tests/stress_internal" "$1" "$2" >"$said" 2>&1 ||
+    HAKMEM_AUDIT_SUMMARY=1 timeout $(($1 * 40 + 600)) "$audit/tests/stress_internal" "$1" "$2" >"$said" 2>&1 ||
         fails "the stress test at level $HAKMEM_AUDIT_LEVEL, seed $2, ended with status $?"
     ! grep -v -e '^ok: ' -e '^# ' -e '^hakmem: audit: level .*: nothing found$' "$said" >/dev/null ||
         fails "the stress test at level $HAKMEM_AUDIT_LEVEL, seed $2, said"

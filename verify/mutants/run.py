@@ -132,7 +132,7 @@ STAGES = [
 # For memory orders alone: a processor may not need what the language does.
 TSAN_OPTIONS = (("TSAN_OPTIONS", "halt_on_error=1:exitcode=66"),)
 ORDER_STAGES = [
-    Program("tsan-stress", "tsan", "stress_internal", ("2", "11"), TSAN_OPTIONS),
+    Program("tsan-stress", "tsan", "stress_internal", ("20", "11"), TSAN_OPTIONS),
     Program("tsan", "tsan", "seeded_driver_internal", ("1", "mixed", "exits", "remote", "ring"), TSAN_OPTIONS),
     Program("explore", "explore", "explore", ("--first", "--preemptions", "1"), folder=""),
 ]

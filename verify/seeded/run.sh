@@ -74,7 +74,7 @@ run_detector() {
     tsan)
         local TSAN_OPTIONS=halt_on_error=1:exitcode=66
         export TSAN_OPTIONS
-        timeout -k 5 "$longest" out/tsan/tests/stress_internal 2 11 &&
+        timeout -k 5 "$longest" out/tsan/tests/stress_internal 20 11 &&
             HAK_SEEDED_PROOFS=$3 timeout -k 5 "$longest" out/tsan/tests/seeded_driver_internal 1 "${thread_phases[@]}"
         ;;
     memcheck)

@@ -1,7 +1,7 @@
 /* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and others begin. Now
  * and then all stand still and every equation of the heap is proved; in the end no block may be left.
  *
- * usage: stress_internal [seconds] [seed] [threads] */
+ * usage: stress_internal [seconds] [seed] [threads]     seconds that two processors work for it: equal work on a busy machine */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -17,6 +17,7 @@
 #define SHARED      4096
 #define PRIVATE     512
 #define STEPS_A_MS  256 /* of one thread, by the allocator's clock */
+#define PROCESSORS  2
 
 struct item {
     size_t size;
@@ -163,8 +164,8 @@ static void prove(const char *when, double seconds, bool shown) {
 
 static double now(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return ((double)time.tv_sec + (double)time.tv_nsec / 1e9) / PROCESSORS;
 }
 
 /* All workers run without pause between two stops, so that each can be at any place when the next one comes.

@@ -31,7 +31,7 @@ stress_in() {
         "$copy/core/remote.h"
     if cmp -s "$copy/core/remote.h" "$HAK_ROOT/core/remote.h"; then false; fi
     env -u MAKEFLAGS make -s -C "$copy" VARIANT=tsan out/tsan/libhakmem.a out/tsan/tests/stress_internal >&2
-    run timeout "$HAK_TEST_SECONDS" "$copy/out/tsan/tests/stress_internal" 3 11
+    run timeout "$HAK_TEST_SECONDS" "$copy/out/tsan/tests/stress_internal" 20 11
     printf '%s\n' "$output" | grep -m 3 SUMMARY
     [[ $output == *"WARNING: ThreadSanitizer: data race"* ]]
 }
