@@ -63,6 +63,7 @@ static void atomics_begin(struct hak_heap *heap) {
     hak_hook_atomic(&heap->thread, sizeof heap->thread);
     hak_hook_atomic(&heap->room, sizeof heap->room);
     hak_hook_atomic(&heap->moved, sizeof heap->moved);
+    hak_hook_atomic(&heap->is_wanted, sizeof heap->is_wanted);
     hak_hook_atomic(&heap->slow_calls, sizeof heap->slow_calls);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         hak_hook_atomic(&heap->classes[bin].count_shown, sizeof heap->classes[bin].count_shown);

@@ -53,6 +53,7 @@ struct hak_heap {
             uint32_t seen_calls;         /* slow_calls, and what its thread had announced, */
             uint32_t seen_announced;     /* when a seizer looked at it last; under the seizers' lock */
             bool is_trimmed;             /* a seizer has, and nothing has happened to it since; the same */
+            _Atomic bool is_wanted;      /* the last look found that a visit may give something back */
             _Atomic uint32_t moved;      /* sum of room = moved + what its thread has announced */
             _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
             _Atomic int thread_id;               /* of the last thread that used it, for messages */

@@ -138,16 +138,13 @@ static bool is_outside(struct hak_heap *heap) {
     return done && slow == HAK_SLOW_NO;
 }
 
-/* Hides the heap from its thread, unless that is at work. Threads that are keep their heaps all along. False: it is not the
- * caller's. */
-static bool seize(struct hak_heap *heap, bool only_still) {
+/* Under the lock. Hides the heap from its thread, unless that is at work. Threads that are keep their heaps all along. False: it
+ * is not the caller's. */
+static bool seize(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD) return false;
     if (atomic_load_explicit(&thread->heap, memory_order_relaxed) != heap)
         return false; /* seized by another */
-    bool still = is_still(heap);
-    if (!still) heap->is_trimmed = false;
-    if (only_still && (!still || (heap->is_trimmed && !hak_home_is_notified(&heap->home)))) return false;
     /* release: as when it comes back; a thread that reads the one before this one has that order */
     atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
                           memory_order_release);
@@ -162,7 +159,7 @@ bool hak_seize_is_awaited(const struct hak_heap *heap) {
 
 /* What hak_heap_each hands through. */
 struct round {
-    bool only_still;
+    bool only_wanted;
     bool (*visit)(struct hak_heap *heap, void *context);
     void *context;
 };
@@ -170,9 +167,11 @@ struct round {
 /* One heap at a time: its thread waits for one visit at most, and those of the others not at all. */
 static void seize_and_visit(struct hak_heap *heap, void *context) {
     const struct round *round = context;
+    if (round->only_wanted && !atomic_load_explicit(&heap->is_wanted, memory_order_relaxed)) return;
     if (thread_of(heap) == NULL) return;
     hak_lock_take(seizing_lock);
-    bool seized = seize(heap, round->only_still);
+    atomic_store_explicit(&heap->is_wanted, false, memory_order_relaxed);
+    bool seized = seize(heap);
     hak_lock_drop(seizing_lock);
     if (!seized) return;
     hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
@@ -184,20 +183,34 @@ static void seize_and_visit(struct hak_heap *heap, void *context) {
     hak_lock_drop(seizing_lock);
 }
 
-/* True if a look is due, which begins with that. */
-static bool look_begins(uint32_t now, uint32_t still_ms) {
+/* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
+static void look_at(struct hak_heap *heap, void *any) {
+    struct hak_thread *thread = thread_of(heap);
+    if (thread == NULL || thread == &HAK_THREAD) return;
+    const bool still = is_still(heap);
+    if (!still) heap->is_trimmed = false;
+    const bool wanted = still && (!heap->is_trimmed || hak_home_is_notified(&heap->home));
+    atomic_store_explicit(&heap->is_wanted, wanted, memory_order_relaxed);
+    if (wanted) *(bool *)any = true;
+}
+
+/* True if a look is due that finds something; not if another thread is at it. */
+static bool look(uint32_t now, uint32_t still_ms) {
+    bool any = false;
     if (!hak_lock_try(seizing_lock)) return false;
-    bool due = hak_is_older(seizing.last_look, now, still_ms);
-    if (due) seizing.last_look = now;
+    if (hak_is_older(seizing.last_look, now, still_ms)) {
+        seizing.last_look = now;
+        hak_heap_each(look_at, &any);
+    }
     hak_lock_drop(seizing_lock);
-    return due;
+    return any;
 }
 
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
                     void *context) {
     if (!seizing.possible || !hak_policy()->remote_trim) return;
-    if (still_ms > 0 && !look_begins(now, still_ms)) return;
-    struct round round = {.only_still = still_ms > 0, .visit = visit, .context = context};
+    if (still_ms > 0 && !look(now, still_ms)) return;
+    struct round round = {.only_wanted = still_ms > 0, .visit = visit, .context = context};
     hak_heap_each(seize_and_visit, &round);
 }
 

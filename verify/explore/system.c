@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include "core/os.h"
-#include "verify/explore/trace.h"
 #include "verify/explore/yields.h"
 #include "verify/os_faults.h"
 
@@ -71,28 +70,4 @@ void explore_system_unreserve(void) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     reserved_is_free = mmap(reserved, reserved_bytes, PROT_NONE, flags, -1, 0) == reserved;
     HAK_CHECK(reserved_is_free);
-}
-
-static void (*fork_prepare)(void), (*fork_parent)(void), (*fork_child)(void);
-
-int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
-int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
-
-int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
-    fork_prepare = prepare;
-    fork_parent = parent;
-    fork_child = child;
-    return __real_pthread_atfork(prepare, parent, child);
-}
-
-void explore_fork_prepare(void) {
-    fork_prepare();
-}
-void explore_fork_parent(void) {
-    fork_parent();
-}
-void explore_fork_child(void) {
-    explore_only_me();
-    explore_trace_fork(explore_fiber());
-    fork_child();
 }

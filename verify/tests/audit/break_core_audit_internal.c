@@ -294,21 +294,42 @@ static void announced_and_not_done(void) {
     hak_announce(+1);
 }
 
-static void *trim_a_seized_thread(void *thread) {
-    hak_free(hak_malloc(SIZE));
-    atomic_store(&((struct hak_thread *)thread)->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized);
-    hak_malloc_trim(0);
-    return NULL;
-}
-
-static void thread_is_seized_already(void) {
-    in_a_thread(trim_a_seized_thread, &HAK_THREAD);
-}
-
 static void pooled_heap_is_ruled(void) {
     in_a_thread(leave_a_block, NULL);
     hak_home_set_ruler(&idle->home, hak_thread_heap());
     in_a_thread(allocate_one, NULL);
+}
+
+static void pooled_heap_rules(void) {
+    in_a_thread(leave_a_block, NULL);
+    idle->ruled = hak_thread_heap();
+    in_a_thread(allocate_one, NULL);
+}
+
+static void *end_with_a_ruled_one_to_look_at(void *unused) {
+    (void)unused;
+    hak_thread_heap()->ruled_near = idle;
+    return NULL;
+}
+
+static void pool_gets_heap_that_knows_another(void) {
+    in_a_thread(leave_a_block, NULL);
+    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_with_a_ruled_one_to_look_at);
+}
+
+static void pool_gets_heap_with_a_thread(void) {
+    in_a_thread(leave_a_block, NULL);
+    atomic_store(&idle->thread, &HAK_THREAD);
+    hak_malloc_trim(0);
+}
+
+static void lock_taken_twice(void) {
+    hak_lock_take(&hak_locks[HAK_RANK_RANGE]);
+    hak_lock_take(&hak_locks[HAK_RANK_RANGE]);
+}
+
+static void lock_dropped_by_another(void) {
+    hak_lock_drop(&hak_locks[HAK_RANK_RANGE]);
 }
 
 static struct hak_heap *adopted(void) {
@@ -369,6 +390,12 @@ static void frees_beyond_the_top(void) {
     make_large();
     record->granules = 4096; /* more than the BigCache keeps */
     hak_free(large_block);
+}
+
+static void rebuilt_with_run_beyond_the_end(void) {
+    make_large();
+    record->granules = 1u << 20;
+    hak_range_rebuild();
 }
 
 static void granule_above_the_top_has_a_kind(void) {
@@ -463,14 +490,19 @@ static const struct kind kinds[] = {
     KIND(record_in_use_above_the_top),
     KIND(thread_ends_with_another_heap),
     KIND(announced_and_not_done),
-    KIND(thread_is_seized_already),
     KIND(pooled_heap_is_ruled),
+    KIND(pooled_heap_rules),
+    KIND(pool_gets_heap_that_knows_another),
+    KIND(pool_gets_heap_with_a_thread),
+    KIND(lock_taken_twice),
+    KIND(lock_dropped_by_another),
     KIND(collects_for_a_heap_of_nobody),
     KIND(releases_a_heap_of_nobody),
     KIND(own_cap_above_the_highest),
     KIND(joins_run_with_wrong_first),
     KIND(extends_into_run_with_wrong_first),
     KIND(frees_beyond_the_top),
+    KIND(rebuilt_with_run_beyond_the_end),
     KIND(granule_above_the_top_has_a_kind),
     KIND(cached_block_lost),
     KIND(cached_block_is_not_cached),

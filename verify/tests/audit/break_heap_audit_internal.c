@@ -89,6 +89,7 @@ static const struct kind kinds[] = {
     KIND(large_record_elsewhere),
     KIND(large_header_overwritten),
     KIND(large_block_beyond_its_run),
+    KIND(large_first_slot_with_wrong_number),
     KIND(large_block_lost),
     KIND(large_blocks_too_high),
     KIND(large_bytes_too_high),

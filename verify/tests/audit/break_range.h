@@ -172,6 +172,14 @@ static void large_block_beyond_its_run(void) {
     large_record()->size = LARGE(6);
 }
 
+/* Aligned to more than a granule, so that the record lies behind the first one's slot. */
+static void large_first_slot_with_wrong_number(void) {
+    const struct hak_large *large = NULL;
+    while (large == NULL || hak_large_at(large->first) == large)
+        large = hak_large_find(hak_aligned_alloc(4 * HAK_GRANULE, LARGE(5)));
+    hak_large_at(large->first)->granules++;
+}
+
 static void large_block_lost(void) {
     hak_kind_set(first_granule(large_block), HAK_KIND_NONE);
 }

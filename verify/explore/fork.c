@@ -1,0 +1,28 @@
+#include <pthread.h>
+
+#include "verify/explore/system.h"
+#include "verify/explore/trace.h"
+
+static void (*fork_prepare)(void), (*fork_parent)(void), (*fork_child)(void);
+
+int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+    fork_prepare = prepare;
+    fork_parent = parent;
+    fork_child = child;
+    return __real_pthread_atfork(prepare, parent, child);
+}
+
+void explore_fork_prepare(void) {
+    fork_prepare();
+}
+void explore_fork_parent(void) {
+    fork_parent();
+}
+void explore_fork_child(void) {
+    explore_only_me();
+    explore_trace_fork(explore_fiber());
+    fork_child();
+}
