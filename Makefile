@@ -332,7 +332,7 @@ $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
 $(OUT)/counts: $(COUNTS_PARTS) $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(addprefix -Wl$(COMMA)--wrap=,hak_lock_take hak_lock_try hak_lock_drop \
-	    hak_os_barrier) $(CLOCK_LDFLAGS) $(VARIANT_LDFLAGS)
+	    hak_seize_each) $(CLOCK_LDFLAGS) $(VARIANT_LDFLAGS)
 
 $(OUT)/replay: $(REPLAY_PARTS:%=$(OUT)/obj/%.o) $(OUT)/libhakmem.a
 	$(call say,LD)

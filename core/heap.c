@@ -423,10 +423,14 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
 
 /* ---- all heaps --------------------------------------------------------------------------------------- */
 
-void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+struct hak_heap *hak_heap_newest(void) {
     struct hak_heap *heap = atomic_load_explicit(&heaps.all, memory_order_acquire);
     hak_hook_acquire(&heaps.all);
-    for (; heap != NULL; heap = heap->all_next)
+    return heap;
+}
+
+void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    for (struct hak_heap *heap = hak_heap_newest(); heap != NULL; heap = heap->all_next)
         visit(heap, context);
 }
 

@@ -211,7 +211,10 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
                             bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 
-/* Runs `visit` on each heap that was ever made. They are never freed, so no lock is held. */
+/* The heap that was made last, which leads to all others through all_next. They are never freed, so no lock is needed. */
+struct hak_heap *hak_heap_newest(void);
+
+/* Runs `visit` on each heap that was ever made. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 /* The heap of the pool that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone

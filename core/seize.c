@@ -157,32 +157,6 @@ bool hak_seize_is_awaited(const struct hak_heap *heap) {
     return HAK_HINT_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
 }
 
-/* What hak_heap_each hands through. */
-struct round {
-    bool only_wanted;
-    bool (*visit)(struct hak_heap *heap, void *context);
-    void *context;
-};
-
-/* One heap at a time: its thread waits for one visit at most, and those of the others not at all. */
-static void seize_and_visit(struct hak_heap *heap, void *context) {
-    const struct round *round = context;
-    if (round->only_wanted && !atomic_load_explicit(&heap->is_wanted, memory_order_relaxed)) return;
-    if (thread_of(heap) == NULL) return;
-    hak_lock_take(seizing_lock);
-    atomic_store_explicit(&heap->is_wanted, false, memory_order_relaxed);
-    bool seized = seize(heap);
-    hak_lock_drop(seizing_lock);
-    if (!seized) return;
-    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-    bool whole = round->visit(heap, round->context);
-    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
-    hak_lock_take(seizing_lock);
-    heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
-    give_back(heap);
-    hak_lock_drop(seizing_lock);
-}
-
 /* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
 static void look_at(struct hak_heap *heap, void *any) {
     struct hak_thread *thread = thread_of(heap);
@@ -194,24 +168,56 @@ static void look_at(struct hak_heap *heap, void *any) {
     if (wanted) *(bool *)any = true;
 }
 
-/* True if a look is due that finds something; not if another thread is at it. */
+/* Under the lock. True if a look is due, and finds something. */
 static bool look(uint32_t now, uint32_t still_ms) {
     bool any = false;
-    if (!hak_lock_try(seizing_lock)) return false;
-    if (hak_is_older(seizing.last_look, now, still_ms)) {
-        seizing.last_look = now;
-        hak_heap_each(look_at, &any);
-    }
-    hak_lock_drop(seizing_lock);
+    if (!hak_is_older(seizing.last_look, now, still_ms)) return false;
+    seizing.last_look = now;
+    hak_heap_each(look_at, &any);
     return any;
 }
 
+#define TRIED_AT_ONCE 16u /* threads at work under one take of the lock, for each costs a barrier */
+
+/* Under the lock. Seizes the first of these heaps that can be, or is wanted; NULL: none is left. */
+static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
+    unsigned tried = 0;
+    for (; heap != NULL; heap = heap->all_next) {
+        if (thread_of(heap) == NULL) continue;
+        if (only_wanted && !atomic_load_explicit(&heap->is_wanted, memory_order_relaxed)) continue;
+        if (tried++ == TRIED_AT_ONCE) {
+            hak_lock_drop(seizing_lock);
+            hak_lock_take(seizing_lock);
+            tried = 1;
+        }
+        atomic_store_explicit(&heap->is_wanted, false, memory_order_relaxed);
+        if (seize(heap)) return heap;
+    }
+    return NULL;
+}
+
+/* One heap at a time, and not under the lock: its thread waits for one visit at most, and those of the others not at all. */
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
                     void *context) {
+    const bool only_wanted = still_ms > 0;
     if (!seizing.possible || !hak_policy()->remote_trim) return;
-    if (still_ms > 0 && !look(now, still_ms)) return;
-    struct round round = {.only_wanted = still_ms > 0, .visit = visit, .context = context};
-    hak_heap_each(seize_and_visit, &round);
+    if (!only_wanted)
+        hak_lock_take(seizing_lock);
+    else if (!hak_lock_try(seizing_lock))
+        return; /* another thread is at it */
+    struct hak_heap *heap = NULL;
+    if (!only_wanted || look(now, still_ms)) heap = seize_next(hak_heap_newest(), only_wanted);
+    hak_lock_drop(seizing_lock);
+    while (heap != NULL) {
+        hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+        bool whole = visit(heap, context);
+        hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+        hak_lock_take(seizing_lock);
+        heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
+        give_back(heap);
+        heap = seize_next(heap->all_next, only_wanted);
+        hak_lock_drop(seizing_lock);
+    }
 }
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ static void table_begin(void) {
 
 /* What a pattern is counted by: blocks, or looks at sleeping heaps. */
 static uint64_t unit_of(const struct pattern *pattern, const struct tally *sum) {
-    return pattern->sleepers > 0 ? sum->barriers * pattern->sleepers : sum->blocks;
+    return pattern->sleepers > 0 ? sum->looks * pattern->sleepers : sum->blocks;
 }
 
 static struct budget used_of(const struct tally *sum, uint64_t units) {

@@ -128,8 +128,6 @@ static void count_step(const struct explore_step *step, enum tally_part part) {
         place_of(own->places, step->word, part)->takes++;
     } else if (step->kind == EXPLORE_SYSTEM) {
         tally->system_calls++;
-    } else if (step->kind == EXPLORE_BARRIER) {
-        tally->barriers++;
     }
 }
 
@@ -149,16 +147,18 @@ static void step_told(struct explore_step *step) {
     access_part(step->word, part, (uintptr_t)step->address, step->kind != EXPLORE_LOAD);
 }
 
-/* ---- locks and barriers, on their way to core/os.c (--wrap) ------------------------------------------------- */
+/* ---- locks and looks, on their way to core/os.c (--wrap) ------------------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
 void __wrap_hak_lock_drop(struct hak_lock *lock);
-bool __wrap_hak_os_barrier(void);
+void __wrap_hak_seize_each(uint32_t now, uint32_t still_ms,
+                           bool (*visit)(struct hak_heap *heap, void *context), void *context);
 void __real_hak_lock_take(struct hak_lock *lock);
 bool __real_hak_lock_try(struct hak_lock *lock);
 void __real_hak_lock_drop(struct hak_lock *lock);
-bool __real_hak_os_barrier(void);
+void __real_hak_seize_each(uint32_t now, uint32_t still_ms,
+                           bool (*visit)(struct hak_heap *heap, void *context), void *context);
 
 static void lock_step(enum explore_kind kind, const struct hak_lock *lock, int order) {
     static const char *const names[HAK_RANK_COUNT] = {[HAK_RANK_SEIZING] = "of seizing",
@@ -184,9 +184,10 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
     __real_hak_lock_drop(lock);
 }
 
-bool __wrap_hak_os_barrier(void) {
-    explore_yield(EXPLORE_BARRIER, NULL, &counting, sizeof counting, memory_order_seq_cst);
-    return __real_hak_os_barrier();
+void __wrap_hak_seize_each(uint32_t now, uint32_t still_ms,
+                           bool (*visit)(struct hak_heap *heap, void *context), void *context) {
+    if (own != NULL && is_counted()) own->tally.looks += still_ms > 0;
+    __real_hak_seize_each(now, still_ms, visit, context);
 }
 
 /* ---- what a pattern tells ----------------------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ struct tally {
     uint64_t slow_paths;                              /* entered */
     uint64_t takes;                                   /* locks taken; tried, too */
     uint64_t system_calls;                            /* for memory */
-    uint64_t barriers;                                /* of all threads: membarrier(2) */
+    uint64_t looks;                                   /* ticks that looked whether threads sleep */
     uint64_t writes[TALLY_PARTS], reads[TALLY_PARTS]; /* that a line had to come for (lines.h) */
 };
 
