@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/refill.h"
@@ -15,12 +16,15 @@
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
+#define HAK_OWN(target)   __attribute__((visibility("hidden"), alias(#target)))
+
+/* ---- functions of their own -------------------------------------------------------------------------- */
 
 HAK_EXPORT void *hak_malloc(size_t size) {
     return hak_fast_malloc(size);
 }
 
-HAK_EXPORT void hak_free(void *ptr) {
+HAK_EXPORT HAK_NOINLINE void hak_free(void *ptr) {
     hak_fast_free(ptr);
 }
 
@@ -33,34 +37,14 @@ HAK_EXPORT void *hak_calloc(size_t count, size_t size) {
     return hak_alloc_zeroed(bytes);
 }
 
-HAK_EXPORT void *hak_realloc(void *ptr, size_t size) {
+HAK_EXPORT HAK_NOINLINE void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_fast_malloc(size);
     if (size != 0) return hak_alloc_again(ptr, size);
     hak_fast_free(ptr);
     return NULL;
 }
 
-HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return hak_realloc(ptr, bytes);
-}
-
-HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
-    (void)size; /* the header knows better */
-    hak_fast_free(ptr);
-}
-
-HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
-    (void)alignment;
-    (void)size;
-    hak_fast_free(ptr);
-}
-
-HAK_EXPORT void *hak_aligned_alloc(size_t alignment, size_t size) {
+HAK_EXPORT HAK_NOINLINE void *hak_aligned_alloc(size_t alignment, size_t size) {
     if (!hak_is_power_of_two(alignment)) {
         errno = EINVAL;
         return NULL;
@@ -76,30 +60,6 @@ HAK_EXPORT int hak_posix_memalign(void **out, size_t alignment, size_t size) {
     if (user == NULL) return ENOMEM;
     *out = user;
     return 0;
-}
-
-HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
-    if (alignment > HAK_REQUEST_MAX) {
-        errno = EINVAL;
-        return NULL;
-    }
-    size_t power = HAK_ALIGNMENT;
-    while (power < alignment)
-        power *= 2;
-    return hak_alloc_aligned(power, size);
-}
-
-HAK_EXPORT void *hak_valloc(size_t size) {
-    return hak_alloc_aligned(hak_os_page_size(), size);
-}
-
-HAK_EXPORT void *hak_pvalloc(size_t size) {
-    size_t page = hak_os_page_size();
-    if (size > HAK_REQUEST_MAX) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return hak_alloc_aligned(page, size == 0 ? page : hak_round_up(size, page));
 }
 
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
@@ -157,20 +117,76 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     };
 }
 
+/* ---- functions made of others -------------------------------------------------------------------------
+ *
+ * Tools take over malloc, free, realloc and aligned_alloc, some by name (LD_PRELOAD), some by address (Valgrind), and
+ * not each of them the functions below. So these are made of the former: the prefixed ones of ours, those with libc's
+ * names of the public ones, which may be somebody else's. All are calls, never inlined: the callee's address is left
+ * to the tool. */
+
+typedef void free_function(void *ptr);
+typedef void *realloc_function(void *ptr, size_t size);
+typedef void *aligned_alloc_function(size_t alignment, size_t size);
+
+HAK_INLINE void *reallocarray_by(realloc_function *resize, void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    if (!__builtin_mul_overflow(count, size, &bytes)) return resize(ptr, bytes);
+    errno = ENOMEM;
+    return NULL;
+}
+
+HAK_INLINE void *memalign_by(aligned_alloc_function *allocate, size_t alignment, size_t size) {
+    size_t power = HAK_ALIGNMENT;
+    if (alignment > HAK_REQUEST_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    while (power < alignment)
+        power *= 2;
+    return allocate(power, size);
+}
+
+HAK_INLINE void *pvalloc_by(aligned_alloc_function *allocate, size_t size) {
+    size_t page = hak_os_page_size();
+    if (size <= HAK_REQUEST_MAX) return allocate(page, size == 0 ? page : hak_round_up(size, page));
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* The header knows alignment and size better than the caller. */
+#define FUNCTIONS_MADE_OF(prefix)                                                                            \
+    HAK_EXPORT void *prefix##reallocarray(void *ptr, size_t count, size_t size) {                            \
+        return reallocarray_by(prefix##realloc, ptr, count, size);                                           \
+    }                                                                                                        \
+    HAK_EXPORT void prefix##free_sized(void *ptr, size_t size) {                                             \
+        (void)size;                                                                                          \
+        prefix##free(ptr);                                                                                   \
+    }                                                                                                        \
+    HAK_EXPORT void prefix##free_aligned_sized(void *ptr, size_t alignment, size_t size) {                   \
+        (void)alignment;                                                                                     \
+        (void)size;                                                                                          \
+        prefix##free(ptr);                                                                                   \
+    }                                                                                                        \
+    HAK_EXPORT void *prefix##memalign(size_t alignment, size_t size) {                                       \
+        return memalign_by(prefix##aligned_alloc, alignment, size);                                          \
+    }                                                                                                        \
+    HAK_EXPORT void *prefix##valloc(size_t size) {                                                           \
+        return prefix##aligned_alloc(hak_os_page_size(), size);                                              \
+    }                                                                                                        \
+    HAK_EXPORT void *prefix##pvalloc(size_t size) {                                                          \
+        return pvalloc_by(prefix##aligned_alloc, size);                                                      \
+    }
+
+FUNCTIONS_MADE_OF(hak_)
+
 #if HAK_LIBC_NAMES /* a sanitizer's program keeps the sanitizer's malloc */
 HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
 HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
-HAK_ALIAS(hak_reallocarray) void *reallocarray(void *ptr, size_t count, size_t size);
-HAK_ALIAS(hak_free_sized) void free_sized(void *ptr, size_t size);
-HAK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 HAK_ALIAS(hak_aligned_alloc)
 __attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment, size_t size);
 HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
-HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
-HAK_ALIAS(hak_valloc) void *valloc(size_t size);
-HAK_ALIAS(hak_pvalloc) void *pvalloc(size_t size);
 HAK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *ptr);
 HAK_ALIAS(hak_malloc_trim) int malloc_trim(size_t pad);
 HAK_ALIAS(hak_malloc_stats) void malloc_stats(void);
@@ -178,6 +194,13 @@ HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
 HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
 HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
 HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
+HAK_OWN(hak_malloc) void *hak_own_malloc(size_t size);
+HAK_OWN(hak_free) void hak_own_free(void *ptr);
+HAK_OWN(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
+
+void free_sized(void *ptr, size_t size); /* not in every libc's headers */
+void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+FUNCTIONS_MADE_OF()
 #endif
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */

@@ -5,6 +5,13 @@
 #include "core/fast.h"
 #include "core/hakmem.h"
 
+/* malloc, free and aligned_alloc at their own addresses, where a tool that takes over the public names by address finds
+ * them, too. Only where the library has the libc names. */
+HAK_HIDDEN void *hak_own_malloc(size_t size) __attribute__((malloc, alloc_size(1)));
+HAK_HIDDEN void hak_own_free(void *ptr);
+HAK_HIDDEN void *hak_own_aligned_alloc(size_t alignment, size_t size)
+    __attribute__((malloc, alloc_align(1), alloc_size(2)));
+
 /* `size` zero bytes. NULL and errno = ENOMEM if there is no memory, here and below. */
 void *hak_alloc_zeroed(size_t size);
 
