@@ -234,11 +234,11 @@ $(OUT)/obj/core/cxx_runtime.%.o: core/cxx_runtime.c $(OUT)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
 
-# An operator that calls another one jumps to the address that the program's name has, also if the library has it too.
+# Operators are made of others by jumps through the loader's words, which the program may have changed.
 $(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LIB_CFLAGS) -fno-plt -fsemantic-interposition -foptimize-sibling-calls -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LIB_CFLAGS) -fno-plt -foptimize-sibling-calls -MMD -MP -c -o $@ $<
 
 # One table gives the exported names: core/symbols.def.
 $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags

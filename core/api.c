@@ -62,6 +62,59 @@ HAK_EXPORT int hak_posix_memalign(void **out, size_t alignment, size_t size) {
     return 0;
 }
 
+HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
+    if (alignment > HAK_REQUEST_MAX) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = HAK_ALIGNMENT;
+    while (power < alignment)
+        power *= 2;
+    return hak_alloc_aligned(power, size);
+}
+
+/* ---- functions made of others: those with libc's names are made of the public ones, below ---------------- */
+
+/* An overflowing product is no size of a block. */
+static bool product_is(size_t count, size_t size, size_t *bytes) {
+    if (!__builtin_mul_overflow(count, size, bytes)) return true;
+    errno = ENOMEM;
+    return false;
+}
+
+/* The bytes of whole pages that pvalloc gives; more than any block has, if it cannot. */
+static size_t whole_pages(size_t size) {
+    size_t page = hak_os_page_size();
+    if (size > HAK_REQUEST_MAX) return SIZE_MAX;
+    return size == 0 ? page : hak_round_up(size, page);
+}
+
+HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    return product_is(count, size, &bytes) ? hak_realloc(ptr, bytes) : NULL;
+}
+
+HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
+    (void)size; /* the header knows better */
+    hak_free(ptr);
+}
+
+HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    hak_free(ptr);
+}
+
+HAK_EXPORT void *hak_valloc(size_t size) {
+    return hak_aligned_alloc(hak_os_page_size(), size);
+}
+
+HAK_EXPORT void *hak_pvalloc(size_t size) {
+    return hak_aligned_alloc(hak_os_page_size(), whole_pages(size));
+}
+
+/* ---- figures and options ------------------------------------------------------------------------------ */
+
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
     return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
 }
@@ -117,68 +170,6 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     };
 }
 
-/* ---- functions made of others -------------------------------------------------------------------------
- *
- * Tools take over malloc, free, realloc and aligned_alloc, some by name (LD_PRELOAD), some by address (Valgrind), and
- * not each of them the functions below. So these are made of the former: the prefixed ones of ours, those with libc's
- * names of the public ones, which may be somebody else's. All are calls, never inlined: the callee's address is left
- * to the tool. */
-
-typedef void free_function(void *ptr);
-typedef void *realloc_function(void *ptr, size_t size);
-typedef void *aligned_alloc_function(size_t alignment, size_t size);
-
-HAK_INLINE void *reallocarray_by(realloc_function *resize, void *ptr, size_t count, size_t size) {
-    size_t bytes;
-    if (!__builtin_mul_overflow(count, size, &bytes)) return resize(ptr, bytes);
-    errno = ENOMEM;
-    return NULL;
-}
-
-HAK_INLINE void *memalign_by(aligned_alloc_function *allocate, size_t alignment, size_t size) {
-    size_t power = HAK_ALIGNMENT;
-    if (alignment > HAK_REQUEST_MAX) {
-        errno = EINVAL;
-        return NULL;
-    }
-    while (power < alignment)
-        power *= 2;
-    return allocate(power, size);
-}
-
-HAK_INLINE void *pvalloc_by(aligned_alloc_function *allocate, size_t size) {
-    size_t page = hak_os_page_size();
-    if (size <= HAK_REQUEST_MAX) return allocate(page, size == 0 ? page : hak_round_up(size, page));
-    errno = ENOMEM;
-    return NULL;
-}
-
-/* The header knows alignment and size better than the caller. */
-#define FUNCTIONS_MADE_OF(prefix)                                                                            \
-    HAK_EXPORT void *prefix##reallocarray(void *ptr, size_t count, size_t size) {                            \
-        return reallocarray_by(prefix##realloc, ptr, count, size);                                           \
-    }                                                                                                        \
-    HAK_EXPORT void prefix##free_sized(void *ptr, size_t size) {                                             \
-        (void)size;                                                                                          \
-        prefix##free(ptr);                                                                                   \
-    }                                                                                                        \
-    HAK_EXPORT void prefix##free_aligned_sized(void *ptr, size_t alignment, size_t size) {                   \
-        (void)alignment;                                                                                     \
-        (void)size;                                                                                          \
-        prefix##free(ptr);                                                                                   \
-    }                                                                                                        \
-    HAK_EXPORT void *prefix##memalign(size_t alignment, size_t size) {                                       \
-        return memalign_by(prefix##aligned_alloc, alignment, size);                                          \
-    }                                                                                                        \
-    HAK_EXPORT void *prefix##valloc(size_t size) {                                                           \
-        return prefix##aligned_alloc(hak_os_page_size(), size);                                              \
-    }                                                                                                        \
-    HAK_EXPORT void *prefix##pvalloc(size_t size) {                                                          \
-        return pvalloc_by(prefix##aligned_alloc, size);                                                      \
-    }
-
-FUNCTIONS_MADE_OF(hak_)
-
 #if HAK_LIBC_NAMES /* a sanitizer's program keeps the sanitizer's malloc */
 HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
@@ -187,6 +178,7 @@ HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
 HAK_ALIAS(hak_aligned_alloc)
 __attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment, size_t size);
 HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
+HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
 HAK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *ptr);
 HAK_ALIAS(hak_malloc_trim) int malloc_trim(size_t pad);
 HAK_ALIAS(hak_malloc_stats) void malloc_stats(void);
@@ -198,9 +190,41 @@ HAK_OWN(hak_malloc) void *hak_own_malloc(size_t size);
 HAK_OWN(hak_free) void hak_own_free(void *ptr);
 HAK_OWN(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
 
-void free_sized(void *ptr, size_t size); /* not in every libc's headers */
-void free_aligned_sized(void *ptr, size_t alignment, size_t size);
-FUNCTIONS_MADE_OF()
+/* The rest calls what it is made of by the public name. Tools take malloc, free, realloc and aligned_alloc over, some
+ * by name (LD_PRELOAD), some by address (Valgrind), but not each tool what is made of these. A tool that has taken
+ * one of these over too passes the call on to ours and has counted it: it is not shown to the tool twice. Only
+ * libc's reallocarray always calls the public realloc; so does this one. */
+HAK_EXPORT void *reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    return product_is(count, size, &bytes) ? realloc(ptr, bytes) : NULL;
+}
+
+HAK_ALIAS(hak_own_free_sized) void free_sized(void *ptr, size_t size);
+HAK_HIDDEN void hak_own_free_sized(void *ptr, size_t size);
+void hak_own_free_sized(void *ptr, size_t size) {
+    (void)size;
+    (HAK_IS_OURS(free_sized) ? free : hak_free)(ptr);
+}
+
+HAK_ALIAS(hak_own_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+HAK_HIDDEN void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size);
+void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    (HAK_IS_OURS(free_aligned_sized) ? free : hak_free)(ptr);
+}
+
+HAK_ALIAS(hak_own_valloc) void *valloc(size_t size);
+HAK_HIDDEN void *hak_own_valloc(size_t size);
+void *hak_own_valloc(size_t size) {
+    return (HAK_IS_OURS(valloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(), size);
+}
+
+HAK_ALIAS(hak_own_pvalloc) void *pvalloc(size_t size);
+HAK_HIDDEN void *hak_own_pvalloc(size_t size);
+void *hak_own_pvalloc(size_t size) {
+    return (HAK_IS_OURS(pvalloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(), whole_pages(size));
+}
 #endif
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */

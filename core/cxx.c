@@ -11,25 +11,18 @@
 #include "core/cxx.h"
 #include "core/report.h"
 
-#define EXPORT            __attribute__((visibility("default")))
+/* Weak, as in libstdc++: in a program that links the static library and replaces some of them, its own win. */
+#define EXPORT            __attribute__((visibility("default"), weak))
 #define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
 
 /* An address in the code that called the exported function: a call may be the last instruction of its object. */
 #define CALLER ((const char *)__builtin_return_address(0) - 1)
 
-/* True if everybody's `name` is ours: two instructions, no state. */
-#define IS_OURS(name) is_ours((uintptr_t)(name), (uintptr_t)hak_own_##name)
-
-HAK_INLINE bool is_ours(uintptr_t public_name, uintptr_t own_name) {
-    __asm__("" : "+r"(own_name)); /* or a compiler may say that two names are two functions */
-    return HAK_LIKELY(public_name == own_name);
-}
-
 /* ---- blocks ---------------------------------------------------------------------------------------------- */
 
 /* Somebody else's malloc(0) may return NULL. */
 HAK_INLINE void *allocate_plain(size_t size) {
-    return IS_OURS(malloc) ? hak_fast_malloc(size) : malloc(size + (size == 0));
+    return HAK_IS_OURS(malloc) ? hak_fast_malloc(size) : malloc(size + (size == 0));
 }
 
 /* Somebody else's aligned_alloc may refuse what C11 did not allow: a size that is no multiple of the alignment. */
@@ -41,11 +34,11 @@ static void *allocate_foreign(size_t size, size_t align) {
 
 HAK_INLINE void *allocate_aligned(size_t size, size_t align) {
     if (!hak_is_power_of_two(align)) return NULL;
-    return IS_OURS(aligned_alloc) ? hak_alloc_aligned(align, size) : allocate_foreign(size, align);
+    return HAK_IS_OURS(aligned_alloc) ? hak_alloc_aligned(align, size) : allocate_foreign(size, align);
 }
 
 HAK_INLINE void release(void *ptr) {
-    if (IS_OURS(free))
+    if (HAK_IS_OURS(free))
         hak_fast_free(ptr);
     else
         free(ptr);
@@ -140,22 +133,23 @@ static void *new_aligned_nothrow(size_t size, size_t align, const void *caller, 
 EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
 EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
     (void)tag;
-    return new_nothrow(size, CALLER, IS_OURS(_Znwm) ? NULL : call_new);
+    return new_nothrow(size, CALLER, HAK_IS_OURS(_Znwm) ? NULL : call_new);
 }
 EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
 EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
     (void)tag;
-    return new_nothrow(size, CALLER, IS_OURS(_Znam) && IS_OURS(_Znwm) ? NULL : call_new_array);
+    return new_nothrow(size, CALLER, HAK_IS_OURS(_Znam) && HAK_IS_OURS(_Znwm) ? NULL : call_new_array);
 }
 EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
 EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
     (void)tag;
-    return new_aligned_nothrow(size, align, CALLER, IS_OURS(_ZnwmSt11align_val_t) ? NULL : call_new_aligned);
+    return new_aligned_nothrow(size, align, CALLER,
+                               HAK_IS_OURS(_ZnwmSt11align_val_t) ? NULL : call_new_aligned);
 }
 EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
 EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
     (void)tag;
-    bool ours = IS_OURS(_ZnamSt11align_val_t) && IS_OURS(_ZnwmSt11align_val_t);
+    bool ours = HAK_IS_OURS(_ZnamSt11align_val_t) && HAK_IS_OURS(_ZnwmSt11align_val_t);
     return new_aligned_nothrow(size, align, CALLER, ours ? NULL : call_new_array_aligned);
 }
 
