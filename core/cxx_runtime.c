@@ -13,12 +13,11 @@
 #include "core/types.h"
 
 typedef hak_new_handler get_new_handler(void);
-typedef void throw_bad_alloc(void);
 
 #if HAK_STATIC_LIB
 
-get_new_handler _ZSt15get_new_handlerv;   /* std::get_new_handler() */
-throw_bad_alloc _ZSt17__throw_bad_allocv; /* std::__throw_bad_alloc(), libstdc++ and libc++ */
+get_new_handler _ZSt15get_new_handlerv;        /* std::get_new_handler() */
+_Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc(), libstdc++ and libc++ */
 
 hak_new_handler hak_cxx_new_handler(const void *caller) {
     (void)caller;
@@ -34,18 +33,22 @@ void hak_cxx_throw_bad_alloc(const void *caller) {
 
 /* ---- looking --------------------------------------------------------------------------------------------- */
 
-/* What `name` means to the loaded object that `address` is in: the object itself and what it was linked with. For
- * the program this is all that the program sees. */
-static void *seen_from(const void *address, const char *name) {
+/* Looks for something in what a loaded object sees; false if it is not there. */
+typedef bool look_function(void *scope, void *result);
+
+/* The object that `address` is in, and what it was linked with. For the program this is all that everybody sees. */
+static void *scope_of(const void *address) {
     Dl_info file;
     struct link_map *object = NULL;
     if (dladdr1(address, &file, (void **)&object, RTLD_DL_LINKMAP) == 0 || object == NULL) return NULL;
-    const char *path = object->l_name[0] == '\0' ? NULL : object->l_name;
-    void *handle = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
-    if (handle == NULL) return NULL;
-    void *symbol = dlsym(handle, name);
-    dlclose(handle);
-    return symbol;
+    return dlopen(object->l_name[0] == '\0' ? NULL : object->l_name, RTLD_LAZY | RTLD_NOLOAD);
+}
+
+static bool look_in(void *scope, look_function *look, void *result) {
+    if (scope == NULL) return false;
+    bool found = look(scope, result);
+    dlclose(scope);
+    return found;
 }
 
 struct place {
@@ -70,28 +73,57 @@ static const void *address_in(size_t number) {
     return place.address;
 }
 
-/* `name` in the runtime of `caller`. Code may use a runtime that it was not linked with, and the last call of a
- * function hides the function: then in the first runtime that is loaded. */
-static void *runtime_symbol(const void *caller, const char *name) {
+/* In the order in which the loader resolves the names of `caller`: what everybody sees, then what the caller's object
+ * sees. Then in any object: code may use a runtime that it was not linked with, and who calls as the last thing that
+ * a function does is not seen in the return address. */
+static bool look_from(const void *caller, look_function *look, void *result) {
     int saved = errno;
-    void *symbol = seen_from(caller, name);
     const void *other;
-    for (size_t i = 0; symbol == NULL && (other = address_in(i)) != NULL; i++)
-        symbol = seen_from(other, name);
+    bool found = look_in(dlopen(NULL, RTLD_LAZY), look, result) || look_in(scope_of(caller), look, result);
+    for (size_t i = 0; !found && (other = address_in(i)) != NULL; i++)
+        found = look_in(scope_of(other), look, result);
     errno = saved;
-    return symbol;
+    return found;
+}
+
+static bool look_for_handler(void *scope, void *result) {
+    get_new_handler *get = (get_new_handler *)(uintptr_t)dlsym(scope, "_ZSt15get_new_handlerv");
+    if (get != NULL) *(hak_new_handler *)result = get();
+    return get != NULL;
 }
 
 hak_new_handler hak_cxx_new_handler(const void *caller) {
-    get_new_handler *function =
-        (get_new_handler *)(uintptr_t)runtime_symbol(caller, "_ZSt15get_new_handlerv");
-    return function == NULL ? NULL : function();
+    hak_new_handler handler = NULL;
+    look_from(caller, look_for_handler, &handler);
+    return handler;
+}
+
+/* What throws std::bad_alloc in any runtime, also in one that the linker took only the needed parts of. */
+struct thrower {
+    void *(*allocate)(size_t size);
+    void (*throw)(void *object, void *type, void (*destroy)(void *object));
+    void (*destroy)(void *object);
+    void *type;
+    const void *const *functions; /* the first virtual function is the third word */
+};
+
+static bool look_for_thrower(void *scope, void *result) {
+    struct thrower *thrower = result;
+    thrower->allocate = (void *(*)(size_t))(uintptr_t)dlsym(scope, "__cxa_allocate_exception");
+    thrower->throw = (void (*)(void *, void *, void (*)(void *)))(uintptr_t)dlsym(scope, "__cxa_throw");
+    thrower->destroy = (void (*)(void *))(uintptr_t)dlsym(scope, "_ZNSt9bad_allocD1Ev");
+    thrower->type = dlsym(scope, "_ZTISt9bad_alloc");
+    thrower->functions = dlsym(scope, "_ZTVSt9bad_alloc");
+    return thrower->allocate != NULL && thrower->throw != NULL && thrower->destroy != NULL &&
+           thrower->type != NULL && thrower->functions != NULL;
 }
 
 void hak_cxx_throw_bad_alloc(const void *caller) {
-    throw_bad_alloc *function =
-        (throw_bad_alloc *)(uintptr_t)runtime_symbol(caller, "_ZSt17__throw_bad_allocv");
-    if (function != NULL) function();
+    struct thrower thrower;
+    if (!look_from(caller, look_for_thrower, &thrower)) return;
+    const void *const **object = thrower.allocate(sizeof *object);
+    *object = thrower.functions + 2;
+    thrower.throw(object, thrower.type, thrower.destroy);
 }
 
 /* ---- catching -------------------------------------------------------------------------------------------- */
@@ -110,7 +142,11 @@ HAK_HIDDEN void __cxa_end_catch(void);
  * such as libc's, which ends a thread so. */
 static void *thrower_symbol(const exception *thrown, const char *name) {
     if (thrown->exception_cleanup == NULL) return NULL;
-    return seen_from((const void *)(uintptr_t)thrown->exception_cleanup, name);
+    void *scope = scope_of((const void *)(uintptr_t)thrown->exception_cleanup);
+    if (scope == NULL) return NULL;
+    void *symbol = dlsym(scope, name);
+    dlclose(scope);
+    return symbol;
 }
 
 _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
