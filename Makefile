@@ -238,7 +238,8 @@ $(OUT)/obj/core/cxx_runtime.%.o: core/cxx_runtime.c $(OUT)/flags
 $(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LIB_CFLAGS) -fno-plt -foptimize-sibling-calls -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -fno-plt -fsemantic-interposition \
+	    -foptimize-sibling-calls -MMD -MP -c -o $@ $<
 
 # One table gives the exported names: core/symbols.def.
 $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags

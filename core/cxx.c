@@ -11,9 +11,18 @@
 #include "core/cxx.h"
 #include "core/report.h"
 
-/* Weak, as in libstdc++: in a program that links the static library and replaces some of them, its own win. */
-#define EXPORT            __attribute__((visibility("default"), weak))
-#define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
+/* A program that links the static library may replace some operators: its own win, as over libstdc++'s. */
+#if HAK_STATIC_LIB
+#define EXPORT __attribute__((visibility("default"), weak))
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Declares an operator, and a second name for ours: one to compare with. And Valgrind takes over no function that has
+ * a weak name only. */
+#define OPERATOR(type, name, ...)                                                                            \
+    EXPORT type name(__VA_ARGS__);                                                                           \
+    HAK_HIDDEN __attribute__((alias(#name))) type hak_own_##name(__VA_ARGS__)
 
 /* An address in the code that called the exported function: a call may be the last instruction of its object. */
 #define CALLER ((const char *)__builtin_return_address(0) - 1)
@@ -74,22 +83,22 @@ static HAK_NOINLINE void *new_slow_nothrow(size_t size, size_t align, const void
 
 /* ---- new ------------------------------------------------------------------------------------------------- */
 
-EXPORT void *_Znwm(size_t size);
-EXPORT void *_Znwm(size_t size) {
+OPERATOR(void *, _Znwm, size_t size);
+void *_Znwm(size_t size) {
     void *user = allocate_plain(size);
     return HAK_LIKELY(user != NULL) ? user : new_slow(size, 0, CALLER);
 }
-EXPORT void *_Znam(size_t size);
-EXPORT void *_Znam(size_t size) {
+OPERATOR(void *, _Znam, size_t size);
+void *_Znam(size_t size) {
     return _Znwm(size);
 }
-EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t align);
-EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t align) {
+OPERATOR(void *, _ZnwmSt11align_val_t, size_t size, size_t align);
+void *_ZnwmSt11align_val_t(size_t size, size_t align) {
     void *user = allocate_aligned(size, align);
     return HAK_LIKELY(user != NULL) ? user : new_slow(size, align, CALLER);
 }
-EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align);
-EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align) {
+OPERATOR(void *, _ZnamSt11align_val_t, size_t size, size_t align);
+void *_ZnamSt11align_val_t(size_t size, size_t align) {
     return _ZnwmSt11align_val_t(size, align);
 }
 
@@ -97,11 +106,6 @@ EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align) {
 
 /* Each calls the form of its name without `nothrow`, and catches what that throws. Where that form is ours it
  * need not throw, and there need be no C++ runtime. The tag comes by reference, that is as a pointer. */
-
-OWN_ALIAS(_Znwm) void *hak_own__Znwm(size_t size);
-OWN_ALIAS(_Znam) void *hak_own__Znam(size_t size);
-OWN_ALIAS(_ZnwmSt11align_val_t) void *hak_own__ZnwmSt11align_val_t(size_t size, size_t align);
-OWN_ALIAS(_ZnamSt11align_val_t) void *hak_own__ZnamSt11align_val_t(size_t size, size_t align);
 
 static void *call_new(const struct hak_new *request) {
     return _Znwm(request->size);
@@ -130,24 +134,24 @@ static void *new_aligned_nothrow(size_t size, size_t align, const void *caller, 
     return HAK_LIKELY(user != NULL) ? user : new_slow_nothrow(size, align, caller);
 }
 
-EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
-EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
+OPERATOR(void *, _ZnwmRKSt9nothrow_t, size_t size, const void *tag);
+void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
     (void)tag;
     return new_nothrow(size, CALLER, HAK_IS_OURS(_Znwm) ? NULL : call_new);
 }
-EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
-EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
+OPERATOR(void *, _ZnamRKSt9nothrow_t, size_t size, const void *tag);
+void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
     (void)tag;
     return new_nothrow(size, CALLER, HAK_IS_OURS(_Znam) && HAK_IS_OURS(_Znwm) ? NULL : call_new_array);
 }
-EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
+OPERATOR(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, size_t size, size_t align, const void *tag);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
     (void)tag;
     return new_aligned_nothrow(size, align, CALLER,
                                HAK_IS_OURS(_ZnwmSt11align_val_t) ? NULL : call_new_aligned);
 }
-EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
+OPERATOR(void *, _ZnamSt11align_val_tRKSt9nothrow_t, size_t size, size_t align, const void *tag);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
     (void)tag;
     bool ours = HAK_IS_OURS(_ZnamSt11align_val_t) && HAK_IS_OURS(_ZnwmSt11align_val_t);
     return new_aligned_nothrow(size, align, CALLER, ours ? NULL : call_new_array_aligned);
@@ -155,35 +159,33 @@ EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const
 
 /* ---- delete ---------------------------------------------------------------------------------------------- */
 
-EXPORT void _ZdlPv(void *ptr);
-EXPORT void _ZdlPv(void *ptr) {
+OPERATOR(void, _ZdlPv, void *ptr);
+void _ZdlPv(void *ptr) {
     release(ptr);
 }
-EXPORT void _ZdlPvSt11align_val_t(void *ptr, size_t align);
-EXPORT void _ZdlPvSt11align_val_t(void *ptr, size_t align) {
+OPERATOR(void, _ZdlPvSt11align_val_t, void *ptr, size_t align);
+void _ZdlPvSt11align_val_t(void *ptr, size_t align) {
     (void)align;
     release(ptr);
 }
 
 /* The other forms: what each calls. */
 #define UNUSED __attribute__((unused))
-#define DELETE(name, parameters, call)                                                                       \
-    EXPORT void name parameters;                                                                             \
-    EXPORT void name parameters {                                                                            \
+#define DELETE(name, call, ...)                                                                              \
+    OPERATOR(void, name, __VA_ARGS__);                                                                       \
+    void name(__VA_ARGS__) {                                                                                 \
         call;                                                                                                \
     }
 
-DELETE(_ZdaPv, (void *ptr), _ZdlPv(ptr))
-DELETE(_ZdlPvm, (void *ptr, UNUSED size_t size), _ZdlPv(ptr))
-DELETE(_ZdaPvm, (void *ptr, UNUSED size_t size), _ZdaPv(ptr))
-DELETE(_ZdlPvRKSt9nothrow_t, (void *ptr, UNUSED const void *tag), _ZdlPv(ptr))
-DELETE(_ZdaPvRKSt9nothrow_t, (void *ptr, UNUSED const void *tag), _ZdaPv(ptr))
-DELETE(_ZdaPvSt11align_val_t, (void *ptr, size_t align), _ZdlPvSt11align_val_t(ptr, align))
-DELETE(_ZdlPvmSt11align_val_t, (void *ptr, UNUSED size_t size, size_t align),
-       _ZdlPvSt11align_val_t(ptr, align))
-DELETE(_ZdaPvmSt11align_val_t, (void *ptr, UNUSED size_t size, size_t align),
-       _ZdaPvSt11align_val_t(ptr, align))
-DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *ptr, size_t align, UNUSED const void *tag),
-       _ZdlPvSt11align_val_t(ptr, align))
-DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *ptr, size_t align, UNUSED const void *tag),
-       _ZdaPvSt11align_val_t(ptr, align))
+DELETE(_ZdaPv, _ZdlPv(ptr), void *ptr)
+DELETE(_ZdlPvm, _ZdlPv(ptr), void *ptr, UNUSED size_t size)
+DELETE(_ZdaPvm, _ZdaPv(ptr), void *ptr, UNUSED size_t size)
+DELETE(_ZdlPvRKSt9nothrow_t, _ZdlPv(ptr), void *ptr, UNUSED const void *tag)
+DELETE(_ZdaPvRKSt9nothrow_t, _ZdaPv(ptr), void *ptr, UNUSED const void *tag)
+DELETE(_ZdaPvSt11align_val_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, size_t align)
+DELETE(_ZdlPvmSt11align_val_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size, size_t align)
+DELETE(_ZdaPvmSt11align_val_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size, size_t align)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, size_t align,
+       UNUSED const void *tag)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr, size_t align,
+       UNUSED const void *tag)
