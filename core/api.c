@@ -217,7 +217,9 @@ void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 HAK_ALIAS(hak_own_valloc) void *valloc(size_t size);
 HAK_HIDDEN void *hak_own_valloc(size_t size);
 void *hak_own_valloc(size_t size) {
-    return (HAK_IS_OURS(valloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(), size);
+    if (HAK_IS_OURS(valloc) && !HAK_IS_OURS(aligned_alloc)) /* which may want whole multiples, as C11 did */
+        return aligned_alloc(hak_os_page_size(), whole_pages(size));
+    return hak_aligned_alloc(hak_os_page_size(), size);
 }
 
 HAK_ALIAS(hak_own_pvalloc) void *pvalloc(size_t size);
