@@ -27,11 +27,12 @@ setup_file() {
     clang++ -stdlib=libc++ -fno-assume-sane-operator-new "${plugin[@]}" -o llvm.so
 }
 
-# subsets: lines of numbers: each form alone, those that belong together, all, and some drawn at random.
+# subsets: lines of numbers: those that belong together, all, each form alone, and some drawn at random.
 subsets() {
     local number i
-    for number in "${!names[@]}"; do echo "$number"; done
     printf '%s\n' '' '0 8' '1 9' '4 14' '5 15' '2 3 6 7' '10 11 16 17' '0 1 8 9' '0 4 8 14' '4 5 14 15' "${!names[*]}"
+    [ "$HAK_TEST_QUICK" = 0 ] || return 0
+    for number in "${!names[@]}"; do echo "$number"; done
     RANDOM=7
     for ((i = 0; i < 10; i++)); do
         for number in "${!names[@]}"; do [ $((RANDOM % 3)) -ne 0 ] || printf '%d ' "$number"; done
@@ -54,7 +55,7 @@ each_subset() {
         [ "$output" = "ok: ${#objects[@]} forms replaced" ]
         count=$((count + 1))
     done < <(subsets)
-    [ "$count" -eq 41 ]
+    [ "$count" -eq "$([ "$HAK_TEST_QUICK" = 0 ] && echo 41 || echo 11)" ]
 }
 
 @test "a program that replaces some forms gets the standard's others, preloaded" { each_subset preloaded.o; }
@@ -77,6 +78,6 @@ plugins() {
 @test "two plugins, one with its runtime inside" { plugins ./host local ./alone.so ./gnu.so; }
 @test "a C++ program whose plugin was linked with LLVM's runtime" { plugins ./cxx_host local ./llvm.so; }
 @test "Python loads a C++ plugin" {
-    plugins python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL("./gnu.so").plugin()) if len(sys.argv) > 1 else print("ok: python", ctypes.CDLL("./gnu.so").plugin())'
+    plugins python3 -c 'import ctypes; print("ok: python", ctypes.CDLL("./gnu.so").plugin())'
     [ "$output" = "ok: python 0" ]
 }

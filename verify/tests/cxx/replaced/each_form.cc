@@ -12,12 +12,29 @@ void operator delete[](void *block, size_t size) noexcept;
 void operator delete(void *block, size_t size, std::align_val_t alignment) noexcept;
 void operator delete[](void *block, size_t size, std::align_val_t alignment) noexcept;
 
-#define MARK(number) extern const char replaced_##number __attribute__((weak));
+#define WEAK __attribute__((weak))
 extern "C" {
-MARK(0)
-MARK(1)
-MARK(2) MARK(3) MARK(4) MARK(5) MARK(6) MARK(7) MARK(8) MARK(9) MARK(10) MARK(11) MARK(12) MARK(13) MARK(14)
-    MARK(15) MARK(16) MARK(17) MARK(18) MARK(19) void *replaced_new(int number, size_t size);
+extern const char replaced_0 WEAK;
+extern const char replaced_1 WEAK;
+extern const char replaced_2 WEAK;
+extern const char replaced_3 WEAK;
+extern const char replaced_4 WEAK;
+extern const char replaced_5 WEAK;
+extern const char replaced_6 WEAK;
+extern const char replaced_7 WEAK;
+extern const char replaced_8 WEAK;
+extern const char replaced_9 WEAK;
+extern const char replaced_10 WEAK;
+extern const char replaced_11 WEAK;
+extern const char replaced_12 WEAK;
+extern const char replaced_13 WEAK;
+extern const char replaced_14 WEAK;
+extern const char replaced_15 WEAK;
+extern const char replaced_16 WEAK;
+extern const char replaced_17 WEAK;
+extern const char replaced_18 WEAK;
+extern const char replaced_19 WEAK;
+void *replaced_new(int number, size_t size);
 void replaced_delete(int number, void *block);
 }
 
