@@ -45,7 +45,7 @@ VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
 CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
 HAK_RECORD := 0
-CORE_SRCS := $(filter-out core/cxx.c,$(wildcard core/*.c))
+CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
 # Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
@@ -113,7 +113,7 @@ COMMA := ,
 
 LIB_SRCS := $(CORE_SRCS) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
-CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_nothrow)
+CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_runtime cxx_nothrow)
 STATIC_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
 SHARED_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
 
@@ -229,10 +229,17 @@ $(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
 	$(call say,CXX)
 	$(Q)$(CXX) $(LIB_CXXFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
 
-$(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
+$(OUT)/obj/core/cxx_runtime.%.o: core/cxx_runtime.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
+
+# Operators are made of others by jumps through the loader's words, which the program may have changed.
+$(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -fno-plt -fsemantic-interposition \
+	    -foptimize-sibling-calls -MMD -MP -c -o $@ $<
 
 # One table gives the exported names: core/symbols.def.
 $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags

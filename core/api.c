@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/refill.h"
@@ -16,12 +17,15 @@
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
+#define HAK_OWN(target)   __attribute__((visibility("hidden"), alias(#target)))
+
+/* ---- functions of their own -------------------------------------------------------------------------- */
 
 HAK_EXPORT void *hak_malloc(size_t size) {
     return hak_fast_malloc(size);
 }
 
-HAK_EXPORT void hak_free(void *ptr) {
+HAK_EXPORT HAK_NOINLINE void hak_free(void *ptr) {
     hak_fast_free(ptr);
 }
 
@@ -34,34 +38,14 @@ HAK_EXPORT void *hak_calloc(size_t count, size_t size) {
     return hak_alloc_zeroed(bytes);
 }
 
-HAK_EXPORT void *hak_realloc(void *ptr, size_t size) {
+HAK_EXPORT HAK_NOINLINE void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_fast_malloc(size);
     if (size != 0) return hak_alloc_again(ptr, size);
     hak_fast_free(ptr);
     return NULL;
 }
 
-HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return hak_realloc(ptr, bytes);
-}
-
-HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
-    (void)size; /* the header knows better */
-    hak_fast_free(ptr);
-}
-
-HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
-    (void)alignment;
-    (void)size;
-    hak_fast_free(ptr);
-}
-
-HAK_EXPORT void *hak_aligned_alloc(size_t alignment, size_t size) {
+HAK_EXPORT HAK_NOINLINE void *hak_aligned_alloc(size_t alignment, size_t size) {
     if (!hak_is_power_of_two(alignment)) {
         errno = EINVAL;
         return NULL;
@@ -90,18 +74,47 @@ HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
     return hak_alloc_aligned(power, size);
 }
 
+/* ---- functions made of others: those with libc's names are made of the public ones, below ---------------- */
+
+/* An overflowing product is no size of a block. */
+static bool product_is(size_t count, size_t size, size_t *bytes) {
+    if (!__builtin_mul_overflow(count, size, bytes)) return true;
+    errno = ENOMEM;
+    return false;
+}
+
+/* The bytes of whole pages that pvalloc gives; more than any block has, if it cannot. */
+static size_t whole_pages(size_t size) {
+    size_t page = hak_os_page_size();
+    if (size > HAK_REQUEST_MAX) return SIZE_MAX;
+    return size == 0 ? page : hak_round_up(size, page);
+}
+
+HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    return product_is(count, size, &bytes) ? hak_realloc(ptr, bytes) : NULL;
+}
+
+HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
+    (void)size; /* the header knows better */
+    hak_free(ptr);
+}
+
+HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    hak_free(ptr);
+}
+
 HAK_EXPORT void *hak_valloc(size_t size) {
-    return hak_alloc_aligned(hak_os_page_size(), size);
+    return hak_aligned_alloc(hak_os_page_size(), size);
 }
 
 HAK_EXPORT void *hak_pvalloc(size_t size) {
-    size_t page = hak_os_page_size();
-    if (size > HAK_REQUEST_MAX) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return hak_alloc_aligned(page, size == 0 ? page : hak_round_up(size, page));
+    return hak_aligned_alloc(hak_os_page_size(), whole_pages(size));
 }
+
+/* ---- figures and options ------------------------------------------------------------------------------ */
 
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
     return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
@@ -163,15 +176,10 @@ HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
 HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
-HAK_ALIAS(hak_reallocarray) void *reallocarray(void *ptr, size_t count, size_t size);
-HAK_ALIAS(hak_free_sized) void free_sized(void *ptr, size_t size);
-HAK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 HAK_ALIAS(hak_aligned_alloc)
 __attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment, size_t size);
 HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
 HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
-HAK_ALIAS(hak_valloc) void *valloc(size_t size);
-HAK_ALIAS(hak_pvalloc) void *pvalloc(size_t size);
 HAK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *ptr);
 HAK_ALIAS(hak_malloc_trim) int malloc_trim(size_t pad);
 HAK_ALIAS(hak_malloc_stats) void malloc_stats(void);
@@ -179,6 +187,47 @@ HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
 HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
 HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
 HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
+HAK_OWN(hak_malloc) void *hak_own_malloc(size_t size);
+HAK_OWN(hak_free) void hak_own_free(void *ptr);
+HAK_OWN(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
+
+/* The rest calls what it is made of by the public name. Tools take malloc, free, realloc and aligned_alloc over, some
+ * by name (LD_PRELOAD), some by address (Valgrind), but not each tool what is made of these. A tool that has taken
+ * one of these over too passes the call on to ours and has counted it: it is not shown to the tool twice. Only
+ * libc's reallocarray always calls the public realloc; so does this one. */
+HAK_EXPORT void *reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    return product_is(count, size, &bytes) ? realloc(ptr, bytes) : NULL;
+}
+
+HAK_ALIAS(hak_own_free_sized) void free_sized(void *ptr, size_t size);
+HAK_HIDDEN void hak_own_free_sized(void *ptr, size_t size);
+void hak_own_free_sized(void *ptr, size_t size) {
+    (void)size;
+    (HAK_IS_OURS(free_sized) ? free : hak_free)(ptr);
+}
+
+HAK_ALIAS(hak_own_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+HAK_HIDDEN void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size);
+void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    (HAK_IS_OURS(free_aligned_sized) ? free : hak_free)(ptr);
+}
+
+HAK_ALIAS(hak_own_valloc) void *valloc(size_t size);
+HAK_HIDDEN void *hak_own_valloc(size_t size);
+void *hak_own_valloc(size_t size) {
+    if (HAK_IS_OURS(valloc) && !HAK_IS_OURS(aligned_alloc)) /* which may want whole multiples, as C11 did */
+        return aligned_alloc(hak_os_page_size(), whole_pages(size));
+    return hak_aligned_alloc(hak_os_page_size(), size);
+}
+
+HAK_ALIAS(hak_own_pvalloc) void *pvalloc(size_t size);
+HAK_HIDDEN void *hak_own_pvalloc(size_t size);
+void *hak_own_pvalloc(size_t size) {
+    return (HAK_IS_OURS(pvalloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(), whole_pages(size));
+}
 #endif
 
 /* ---- the process: start, fork, end ------------------------------------------------------------------- */

@@ -8,11 +8,29 @@
 extern "C" {
 #endif
 
-/* Calls the new-handler until there is memory; throws what it throws, or std::bad_alloc if there is none. */
-void *hak_new_slow(size_t size, size_t align);
+/* A call of operator new that found no memory. */
+struct hak_new {
+    size_t size;
+    size_t align;       /* 0: one of the forms without an alignment */
+    const void *caller; /* an address in the code that called operator new */
+};
 
-/* The same for the nothrow forms: NULL where that throws. */
-void *hak_new_slow_nothrow(size_t size, size_t align);
+typedef void *hak_new_function(const struct hak_new *request);
+
+/* What `function` returns; NULL if it throws. */
+void *hak_null_if_thrown(hak_new_function *function, const struct hak_new *request);
+
+/* ---- the C++ runtime that `caller` uses (cxx_runtime.c) ---------------------------------------------------
+ *
+ * The library's callers may use several. Finding one takes the loader's lock: only where there is no memory. */
+
+typedef void (*hak_new_handler)(void);
+
+/* What std::set_new_handler was told last; NULL: nothing, or there is no runtime. */
+hak_new_handler hak_cxx_new_handler(const void *caller);
+
+/* Throws std::bad_alloc; returns if there is no runtime. */
+void hak_cxx_throw_bad_alloc(const void *caller);
 
 #ifdef __cplusplus
 }

@@ -1,15 +1,10 @@
-// The one thing that C cannot say: an exception of a new-handler ends at the nothrow forms of operator new.
+// The one thing that C cannot say: an exception ends at the nothrow forms of operator new.
 
 #include "core/cxx.h"
 
-#if !HAK_STATIC_LIB
-// Most programs have no C++ runtime, and nothing throws there.
-__asm__(".weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __gxx_personality_v0\n.weak _ZSt9terminatev");
-#endif
-
-void *hak_new_slow_nothrow(size_t size, size_t align) {
+void *hak_null_if_thrown(hak_new_function *function, const struct hak_new *request) {
     try {
-        return hak_new_slow(size, align);
+        return function(request);
     } catch (...) {
         return nullptr;
     }

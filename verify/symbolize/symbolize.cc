@@ -55,10 +55,11 @@ std::string plain_name(const char *name) {
     return result;
 }
 
-/* The names of the allocator's entry points: what stands before them in a stack is the allocator. */
+/* The names of the allocator's entry points, and the second ones that core/ compares with: what stands before them in a
+ * stack is the allocator. */
 bool is_entry_point(const char *name) {
     static const char *const names[] = {
-#define HAK_SYMBOL(name) #name,
+#define HAK_SYMBOL(name) #name, "hak_own_" #name,
 #include "core/symbols.def"
 #undef HAK_SYMBOL
     };

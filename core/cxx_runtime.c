@@ -1,0 +1,170 @@
+/* Finds the C++ runtime (libstdc++ or libc++) of the code that called operator new.
+ *
+ * Most programs have no runtime. A C program may load one with a plugin, for this plugin alone (RTLD_LOCAL), and
+ * several plugins may bring several. So the shared library refers to none and looks when it needs one: a rare
+ * case, outside of the way to a block, and no lock of ours is held. The static library refers to the runtime by
+ * its names, so that the linker brings the runtime in with the operators. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <unwind.h>
+
+#include "core/cxx.h"
+#include "core/types.h"
+
+typedef hak_new_handler get_new_handler(void);
+
+#if HAK_STATIC_LIB
+
+get_new_handler _ZSt15get_new_handlerv;        /* std::get_new_handler() */
+_Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc(), libstdc++ and libc++ */
+
+hak_new_handler hak_cxx_new_handler(const void *caller) {
+    (void)caller;
+    return _ZSt15get_new_handlerv();
+}
+
+void hak_cxx_throw_bad_alloc(const void *caller) {
+    (void)caller;
+    _ZSt17__throw_bad_allocv();
+}
+
+#else
+
+/* ---- looking --------------------------------------------------------------------------------------------- */
+
+/* Looks for something in what a loaded object sees; false if it is not there. */
+typedef bool look_function(void *scope, void *result);
+
+/* The object that `address` is in, and what it was linked with. For the program this is all that everybody sees. */
+static void *scope_of(const void *address) {
+    Dl_info file;
+    struct link_map *object = NULL;
+    if (dladdr1(address, &file, (void **)&object, RTLD_DL_LINKMAP) == 0 || object == NULL) return NULL;
+    return dlopen(object->l_name[0] == '\0' ? NULL : object->l_name, RTLD_LAZY | RTLD_NOLOAD);
+}
+
+static bool look_in(void *scope, look_function *look, void *result) {
+    if (scope == NULL) return false;
+    bool found = look(scope, result);
+    dlclose(scope);
+    return found;
+}
+
+struct place {
+    size_t objects_before;
+    const void *address;
+};
+
+static int count_down(struct dl_phdr_info *object, size_t size, void *wanted) {
+    struct place *place = wanted;
+    (void)size;
+    if (place->objects_before-- > 0) return 0;
+    for (size_t i = 0; i < object->dlpi_phnum && place->address == NULL; i++)
+        if (object->dlpi_phdr[i].p_type == PT_LOAD)
+            place->address = (const void *)(uintptr_t)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+    return 1;
+}
+
+/* An address in the loaded object of that number; NULL: there are not so many. */
+static const void *address_in(size_t number) {
+    struct place place = {.objects_before = number, .address = NULL};
+    dl_iterate_phdr(count_down, &place);
+    return place.address;
+}
+
+/* In the order in which the loader resolves the names of `caller`: what everybody sees, then what the caller's object
+ * sees. Then in any object: code may use a runtime that it was not linked with, and who calls as the last thing that
+ * a function does is not seen in the return address. */
+static bool look_from(const void *caller, look_function *look, void *result) {
+    int saved = errno;
+    const void *other;
+    bool found = look_in(dlopen(NULL, RTLD_LAZY), look, result) || look_in(scope_of(caller), look, result);
+    for (size_t i = 0; !found && (other = address_in(i)) != NULL; i++)
+        found = look_in(scope_of(other), look, result);
+    errno = saved;
+    return found;
+}
+
+static bool look_for_handler(void *scope, void *result) {
+    get_new_handler *get = (get_new_handler *)(uintptr_t)dlsym(scope, "_ZSt15get_new_handlerv");
+    if (get != NULL) *(hak_new_handler *)result = get();
+    return get != NULL;
+}
+
+hak_new_handler hak_cxx_new_handler(const void *caller) {
+    hak_new_handler handler = NULL;
+    look_from(caller, look_for_handler, &handler);
+    return handler;
+}
+
+/* What throws std::bad_alloc in any runtime, also in one that the linker took only the needed parts of. */
+struct thrower {
+    void *(*allocate)(size_t size);
+    void (*throw)(void *object, void *type, void (*destroy)(void *object));
+    void (*destroy)(void *object);
+    void *type;
+    const void *const *functions; /* the first virtual function is the third word */
+};
+
+static bool look_for_thrower(void *scope, void *result) {
+    struct thrower *thrower = result;
+    thrower->allocate = (void *(*)(size_t))(uintptr_t)dlsym(scope, "__cxa_allocate_exception");
+    thrower->throw = (void (*)(void *, void *, void (*)(void *)))(uintptr_t)dlsym(scope, "__cxa_throw");
+    thrower->destroy = (void (*)(void *))(uintptr_t)dlsym(scope, "_ZNSt9bad_allocD1Ev");
+    thrower->type = dlsym(scope, "_ZTISt9bad_alloc");
+    thrower->functions = dlsym(scope, "_ZTVSt9bad_alloc");
+    return thrower->allocate != NULL && thrower->throw != NULL && thrower->destroy != NULL &&
+           thrower->type != NULL && thrower->functions != NULL;
+}
+
+void hak_cxx_throw_bad_alloc(const void *caller) {
+    struct thrower thrower;
+    if (!look_from(caller, look_for_thrower, &thrower)) return;
+    const void *const **object = thrower.allocate(sizeof *object);
+    *object = thrower.functions + 2;
+    thrower.throw(object, thrower.type, thrower.destroy);
+}
+
+/* ---- catching -------------------------------------------------------------------------------------------- */
+
+/* What the compiler makes of `catch (...)` in cxx_nothrow.cc calls the three functions below, by the names that they
+ * have in every runtime. These are the library's own, and hidden: they pass the call on to the runtime that threw. */
+
+typedef struct _Unwind_Exception exception;
+typedef _Unwind_Reason_Code personality(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
+                                        exception *thrown, struct _Unwind_Context *context);
+HAK_HIDDEN personality __gxx_personality_v0;
+HAK_HIDDEN void *__cxa_begin_catch(void *thrown);
+HAK_HIDDEN void __cxa_end_catch(void);
+
+/* In the runtime that threw: each exception tells the function there that destroys it. NULL if that is none of C++,
+ * such as libc's, which ends a thread so. */
+static void *thrower_symbol(const exception *thrown, const char *name) {
+    if (thrown->exception_cleanup == NULL) return NULL;
+    void *scope = scope_of((const void *)(uintptr_t)thrown->exception_cleanup);
+    if (scope == NULL) return NULL;
+    void *symbol = dlsym(scope, name);
+    dlclose(scope);
+    return symbol;
+}
+
+_Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
+                                         exception *thrown, struct _Unwind_Context *context) {
+    personality *function = (personality *)(uintptr_t)thrower_symbol(thrown, "__gxx_personality_v0");
+    return function == NULL ? _URC_CONTINUE_UNWIND : function(version, actions, kind, thrown, context);
+}
+
+/* The runtime's __cxa_end_catch does not say which runtime is meant. The handler does nothing, so it ends here. */
+void *__cxa_begin_catch(void *thrown) {
+    void *(*begin)(void *) = (void *(*)(void *))(uintptr_t)thrower_symbol(thrown, "__cxa_begin_catch");
+    void (*end)(void) = (void (*)(void))(uintptr_t)thrower_symbol(thrown, "__cxa_end_catch");
+    HAK_CHECK(begin != NULL && end != NULL);
+    begin(thrown);
+    end();
+    return NULL;
+}
+
+void __cxa_end_catch(void) {}
+
+#endif
