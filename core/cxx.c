@@ -1,27 +1,22 @@
 /* The C++ operators new and delete in all forms, under their mangled names ([new.delete]).
  *
- * new loops over the new-handler and throws std::bad_alloc, both through the C++ runtime of the program. The
- * shared library refers to it weakly, for most programs have none; the static one strongly, so that the
- * linker brings it in with these operators. */
+ * new loops over the new-handler and throws std::bad_alloc, both through the C++ runtime of the program, to which it
+ * refers weakly: most programs have none. */
 #include <stddef.h>
 
 #include "core/api.h"
 #include "core/cxx.h"
 #include "core/report.h"
 
-#if HAK_STATIC_LIB
-#define RUNTIME
-#define IS_THERE(function) true
-#else
 #define RUNTIME            __attribute__((weak))
 #define IS_THERE(function) ((function) != NULL)
-#endif
 
 typedef void (*new_handler)(void);
 RUNTIME new_handler _ZSt15get_new_handlerv(void);      /* std::get_new_handler() */
 RUNTIME _Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc(), libstdc++ and libc++ */
 
-#define EXPORT __attribute__((visibility("default")))
+/* Weak, as the C++ runtime's own are: a program that links the archive may define any of them itself. */
+#define EXPORT __attribute__((visibility("default"), weak))
 
 /* Calls the new-handler, if there is one; it may free memory, throw, or end the program. False: there is
  * none. */

@@ -2,10 +2,8 @@
 
 #include "core/cxx.h"
 
-#if !HAK_STATIC_LIB
 // Most programs have no C++ runtime, and nothing throws there.
 __asm__(".weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __gxx_personality_v0\n.weak _ZSt9terminatev");
-#endif
 
 void *hak_new_slow_nothrow(size_t size, size_t align) {
     try {

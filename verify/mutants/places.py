@@ -269,7 +269,7 @@ def find(root):
     files = {str(root / name): File(root, name) for name in names}
     finder = Finder(files)
     index = Index.create()
-    flags = [flag.replace("'", "") for flag in release_flags(root)] + [f"-I{root}", "-DHAK_STATIC_LIB=1"]
+    flags = [flag.replace("'", "") for flag in release_flags(root)] + [f"-I{root}"]
     for name in names:
         if name.endswith(".c"):
             unit = index.parse(str(root / name), flags, options=TranslationUnit.PARSE_NONE)
