@@ -64,6 +64,7 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(subst gcc,g++,$(CC)))
 endif
 
+OBJCOPY ?= objcopy
 OUT ?= out/$(VARIANT)
 
 # ---- flags --------------------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ CXX_OBJS := $(if $(filter 1,$(HAK_LIBC_NAMES)),$(OUT)/obj/core/cxx.o $(OUT)/obj/
 PIN_OBJ := $(if $(filter core/%,$(CORE_SRCS)),$(OUT)/obj/core/pin.o)
 # libhakmem_prefixed: the same objects, but for the libc names and the identity. Only where libhakmem has libc names.
 PREFIXED_OBJS := $(filter-out %/api.o %/build_id.o,$(LIB_OBJS)) \
-                 $(addprefix $(OUT)/obj/,core/api.prefixed.o core/watched.o build_id_prefixed.o)
+                 $(addprefix $(OUT)/obj/,core/api.prefixed.o core/watched.o core/watched_info.o build_id_prefixed.o)
 PREFIXED := $(if $(filter 1,$(HAK_LIBC_NAMES)),libhakmem_prefixed.so libhakmem_prefixed.a)
 
 # What the build's identity is taken from.
@@ -264,11 +265,13 @@ $(OUT)/%.so: $(OUT)/%.so.1
 # taken where there is one, and not missed where there is none.
 $(OUT)/obj/hakmem.o: $(LIB_OBJS) $(PIN_OBJ)
 $(OUT)/obj/hakmem_prefixed.o: $(PREFIXED_OBJS) $(PIN_OBJ)
+$(OUT)/obj/hakmem_prefixed.o: LOCAL_NAMES := hak_unwatched_*
 $(OUT)/obj/hakmem_cxx.o: $(CXX_OBJS)
 $(OUT)/obj/hakmem_cxx.o: JOIN_FLAGS := -Wl,-u,_ZSt16__throw_bad_castv
 $(OUT)/obj/hakmem.o $(OUT)/obj/hakmem_prefixed.o $(OUT)/obj/hakmem_cxx.o:
 	$(call say,JOIN)
 	$(Q)$(CC) -r -nostdlib $(JOIN_FLAGS) -o $@ $^
+	$(Q)$(if $(LOCAL_NAMES),$(OBJCOPY) --wildcard --localize-symbol='$(LOCAL_NAMES)' $@)
 
 $(OUT)/libhakmem.a: $(OUT)/obj/hakmem.o $(if $(CXX_OBJS),$(OUT)/obj/hakmem_cxx.o)
 $(OUT)/libhakmem_prefixed.a: $(OUT)/obj/hakmem_prefixed.o

@@ -8,7 +8,6 @@
  *
  * A watched program's blocks are filled and moved by memset and memcpy, which the sanitizer does see. */
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 
 #include "core/api.h"
@@ -29,8 +28,6 @@ HAK_HIDDEN int hak_unwatched_posix_memalign(void **out, size_t alignment, size_t
 HAK_HIDDEN void *hak_unwatched_memalign(size_t alignment, size_t size);
 HAK_HIDDEN void *hak_unwatched_valloc(size_t size);
 HAK_HIDDEN void *hak_unwatched_pvalloc(size_t size);
-HAK_HIDDEN struct mallinfo hak_unwatched_mallinfo(void);
-HAK_HIDDEN struct mallinfo2 hak_unwatched_mallinfo2(void);
 
 HAK_INLINE bool is_watched(void) {
     return HAK_UNLIKELY(__tsan_acquire != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
@@ -40,11 +37,6 @@ HAK_COLD static void tell_begun(void *user, size_t size) {
     if (user == NULL) return;
     if (__tsan_acquire != NULL) __tsan_acquire(user);
     if (__msan_allocated_memory != NULL) __msan_allocated_memory(user, size);
-}
-
-/* What we wrote to memory of the program's own. */
-static void tell_written(const void *start, size_t bytes) {
-    if (__msan_unpoison != NULL) __msan_unpoison(start, bytes);
 }
 
 HAK_INLINE void *begun(void *user, size_t size) {
@@ -115,7 +107,7 @@ void *hak_aligned_alloc(size_t alignment, size_t size) {
 int hak_posix_memalign(void **out, size_t alignment, size_t size) {
     int error = hak_unwatched_posix_memalign(out, alignment, size);
     if (error != 0) return error;
-    tell_written(out, sizeof *out);
+    if (__msan_unpoison != NULL) __msan_unpoison(out, sizeof *out); /* we wrote it */
     begun(*out, size);
     return 0;
 }
@@ -132,23 +124,11 @@ void *hak_pvalloc(size_t size) {
     return begun(hak_unwatched_pvalloc(size), size);
 }
 
-/* The compilers build a result of this size where the caller wants it. */
-struct mallinfo hak_mallinfo(void) {
-    struct mallinfo info = hak_unwatched_mallinfo();
-    tell_written(&info, sizeof info);
-    return info;
-}
-
-struct mallinfo2 hak_mallinfo2(void) {
-    struct mallinfo2 info = hak_unwatched_mallinfo2();
-    tell_written(&info, sizeof info);
-    return info;
-}
-
 /* Only memory that can be read is searched for pointers, however large the range is. */
 __attribute__((constructor)) static void watch_begin(void) {
     if (__lsan_register_root_region == NULL) return;
     hak_fast_free(hak_fast_malloc(1)); /* the range exists from here on */
     if (!hak_range_is_there()) return;
-    __lsan_register_root_region((const void *)hak_range.start, (size_t)hak_range.granules << HAK_GRANULE_SHIFT);
+    __lsan_register_root_region((const void *)hak_range.start,
+                                (size_t)hak_range.granules << HAK_GRANULE_SHIFT);
 }
