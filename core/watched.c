@@ -1,21 +1,24 @@
 /* The public functions of libhakmem_prefixed where a sanitizer may watch the program. The sanitizer does not see what the
  * allocator does, so it must be told:
  *
- *   ThreadSanitizer    what a thread did to a block before free comes before what another does to it after malloc
+ *   ThreadSanitizer    who had that memory before, and what mutexes lay in it, is over: by the calls that are there for a
+ *                      Java machine, whose heap it does not manage either
  *   MemorySanitizer    a new block has no contents yet, whatever was written to that memory before
  *   LeakSanitizer      which is part of AddressSanitizer: our blocks can hold the only pointers to blocks of the program's
  *                      own malloc
  *
  * A watched program's blocks are filled and moved by memset and memcpy, which the sanitizer does see. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "core/api.h"
 #include "core/superslab.h"
 
 #define SANITIZER __attribute__((weak))
-SANITIZER void __tsan_acquire(void *address);
-SANITIZER void __tsan_release(void *address);
+SANITIZER void __tsan_java_init(uintptr_t heap, uintptr_t bytes);
+SANITIZER void __tsan_java_alloc(uintptr_t start, uintptr_t bytes);
+SANITIZER void __tsan_java_free(uintptr_t start, uintptr_t bytes);
 SANITIZER void __msan_allocated_memory(const volatile void *start, size_t bytes);
 SANITIZER void __msan_unpoison(const volatile void *start, size_t bytes);
 SANITIZER void __lsan_register_root_region(const void *start, size_t bytes);
@@ -29,14 +32,36 @@ HAK_HIDDEN void *hak_unwatched_memalign(size_t alignment, size_t size);
 HAK_HIDDEN void *hak_unwatched_valloc(size_t size);
 HAK_HIDDEN void *hak_unwatched_pvalloc(size_t size);
 
+#define TSAN_UNIT ((size_t)8)
+
 HAK_INLINE bool is_watched(void) {
-    return HAK_UNLIKELY(__tsan_acquire != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
+    return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
+}
+
+/* The range exists. Of it only memory that can be read is searched for pointers, however large it is. */
+static void tell_range(void) {
+    size_t bytes = (size_t)hak_range.granules << HAK_GRANULE_SHIFT;
+    if (__tsan_java_init != NULL) __tsan_java_init(hak_range.start, bytes);
+    if (__lsan_register_root_region != NULL)
+        __lsan_register_root_region((const void *)hak_range.start, bytes);
+}
+
+static void tell_range_once(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tell_range);
 }
 
 HAK_COLD static void tell_begun(void *user, size_t size) {
     if (user == NULL) return;
-    if (__tsan_acquire != NULL) __tsan_acquire(user);
+    tell_range_once(); /* another library's constructor may be first */
+    size_t bytes = hak_round_up(size == 0 ? 1 : size, TSAN_UNIT);
+    if (__tsan_java_alloc != NULL) __tsan_java_alloc((uintptr_t)user, bytes);
     if (__msan_allocated_memory != NULL) __msan_allocated_memory(user, size);
+}
+
+HAK_COLD static void tell_ended(void *user) {
+    size_t bytes = hak_round_up(hak_usable_size("free", user), TSAN_UNIT);
+    if (__tsan_java_free != NULL) __tsan_java_free((uintptr_t)user, bytes);
 }
 
 HAK_INLINE void *begun(void *user, size_t size) {
@@ -49,7 +74,7 @@ void *hak_malloc(size_t size) {
 }
 
 void hak_free(void *ptr) {
-    if (__tsan_release != NULL && ptr != NULL) __tsan_release(ptr);
+    if (is_watched() && ptr != NULL) tell_ended(ptr);
     hak_fast_free(ptr);
 }
 
@@ -124,11 +149,8 @@ void *hak_pvalloc(size_t size) {
     return begun(hak_unwatched_pvalloc(size), size);
 }
 
-/* Only memory that can be read is searched for pointers, however large the range is. */
 __attribute__((constructor)) static void watch_begin(void) {
     if (__lsan_register_root_region == NULL) return;
     hak_fast_free(hak_fast_malloc(1)); /* the range exists from here on */
-    if (!hak_range_is_there()) return;
-    __lsan_register_root_region((const void *)hak_range.start,
-                                (size_t)hak_range.granules << HAK_GRANULE_SHIFT);
+    if (hak_range_is_there()) tell_range_once();
 }

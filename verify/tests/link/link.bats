@@ -79,6 +79,8 @@ link_table() {
 names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E '^(_Z|hak_|[a-z]+)' | sort -u; }
 
 @test "whoever takes any one name of the archive has all of it" {
+    [ "$(ar t "$LIB" | xargs)" = "hakmem.o hakmem_cxx.o" ]
+    [ "$(ar t "$PREFIXED")" = hakmem_prefixed.o ]
     names_of "$LIB" >names
     [ "$(wc -l <names)" -gt 100 ]
     cc -c only_libraries.c -o only.o

@@ -2,6 +2,7 @@
  * a word; the arguments are faults that it must see. */
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,9 +20,12 @@
 static void **holder; /* the only pointers to blocks of malloc are in one of ours */
 static int *shared;
 static _Atomic int turn; /* relaxed: orders nothing */
+static char **given;
+static char *kept[20 * BLOCKS];
+static sem_t ready;
 
 static void each_function(void) {
-    void *aligned = NULL;
+    void *aligned;
     char *block = hak_malloc(100);
     CHECK(block != NULL && hak_malloc_usable_size(block) >= 100);
     memset(block, 7, 100);
@@ -67,28 +71,71 @@ static void zeroed(size_t size) {
     }
 }
 
-static void await(int value) {
-    while (atomic_load_explicit(&turn, memory_order_relaxed) != value)
-        usleep(100);
+/* Blocks keep what is in them wherever realloc puts them. */
+static void moved(void) {
+    const size_t small = 600000, large = 4000000;
+    char *blocks[8];
+    hak_free(hak_malloc(16 * large));
+    hak_malloc_trim(0);
+    for (int i = 0; i < 8; i++)
+        memset(blocks[i] = hak_malloc(small), i, small);
+    for (int i = 0; i < 8; i++)
+        blocks[i] = hak_realloc(blocks[i], large);
+    for (int i = 0; i < 8; i++) {
+        for (size_t k = 0; k < small; k += 100)
+            CHECK(blocks[i][k] == i);
+        hak_free(blocks[i]);
+    }
 }
 
-/* Uses blocks that the thread before used, of which nothing but the allocator knows. */
-static void *in_turn(void *argument) {
-    int mine = (int)(intptr_t)argument;
-    await(mine);
-    for (int round = 0; round < 3; round++) {
-        char *blocks[BLOCKS];
-        for (int i = 0; i < BLOCKS; i++) {
-            blocks[i] = i % 3 == 0 ? hak_calloc(1, 100) : hak_malloc(i % 3 == 1 ? 100 : 100000);
-            memset(blocks[i], mine, 100);
-            if (i % 7 == 0) blocks[i] = hak_realloc(blocks[i], 5000);
-            CHECK(blocks[i][99] == mine);
-        }
-        for (int i = 0; i < BLOCKS; i++)
-            hak_free(blocks[i]);
+/* Two mutexes at one address, one after the other, are not one mutex that is locked in two orders. */
+static void mutexes(void) {
+    static pthread_mutex_t other = PTHREAD_MUTEX_INITIALIZER;
+    for (int round = 0; round < 2; round++) {
+        pthread_mutex_t *mutex = hak_malloc(sizeof *mutex);
+        *mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        pthread_mutex_lock(round == 0 ? mutex : &other);
+        pthread_mutex_lock(round == 0 ? &other : mutex);
+        pthread_mutex_unlock(mutex);
+        pthread_mutex_unlock(&other);
+        hak_free(mutex);
     }
-    atomic_store_explicit(&turn, mine + 1, memory_order_relaxed);
-    return NULL;
+}
+
+/* The first thread's blocks are used and freed by the second one, and come back to the first: of that way nothing but the
+ * allocator knows. */
+static void *gives(void *argument) {
+    static char *blocks[20 * BLOCKS];
+    for (size_t i = 0; i < 20 * BLOCKS; i++) {
+        blocks[i] = hak_malloc(100);
+        memset(blocks[i], 1, 100);
+    }
+    given = blocks;
+    CHECK(sem_post(&ready) == 0);
+    while (atomic_load_explicit(&turn, memory_order_relaxed) == 0)
+        usleep(100);
+    for (size_t i = 0; i < 20 * BLOCKS; i++) {
+        char *block = i % 2 == 0 ? hak_malloc(100) : hak_calloc(1, 100);
+        memset(block, 3, 100);
+        if (i % 7 == 0) block = hak_realloc(block, 5000);
+        CHECK(block[99] == 3);
+        kept[i] = block;
+    }
+    return argument;
+}
+
+static void *takes(void *argument) {
+    CHECK(sem_wait(&ready) == 0);
+    for (size_t i = 0; i < 20 * BLOCKS; i++) {
+        memset(given[i], 2, 100);
+        hak_free(given[i]);
+    }
+    atomic_store_explicit(&turn, 1, memory_order_relaxed);
+    return argument;
+}
+
+static void *in_turn(void *argument) {
+    return argument == NULL ? gives(argument) : takes(argument);
 }
 
 static void *write_shared(void *argument) {
@@ -97,11 +144,11 @@ static void *write_shared(void *argument) {
     return argument;
 }
 
-static void threads(void *(*start)(void *)) {
-    pthread_t thread[4];
-    for (intptr_t i = 0; i < 4; i++)
+static void two_threads(void *(*start)(void *)) {
+    pthread_t thread[2];
+    for (intptr_t i = 0; i < 2; i++)
         CHECK(pthread_create(&thread[i], NULL, start, (void *)i) == 0);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 2; i++)
         CHECK(pthread_join(thread[i], NULL) == 0);
 }
 
@@ -135,7 +182,7 @@ static int fault(const char *name) {
         lose();
     } else if (strcmp(name, "race") == 0) {
         shared = hak_calloc(1, sizeof *shared);
-        threads(write_shared);
+        two_threads(write_shared);
     } else if (strcmp(name, "unset") == 0) {
         char *volatile block = hak_malloc(100);
         if (block[50] == 1) puts("one");
@@ -155,7 +202,10 @@ int main(int count, char **arguments) {
     each_function();
     zeroed(100);
     zeroed(100000);
-    threads(in_turn);
+    moved();
+    mutexes();
+    CHECK(sem_init(&ready, 0, 0) == 0);
+    two_threads(in_turn);
     child();
     CHECK(malloc_usable_size(*holder) >=
           12345); /* not HAKMEM's block: HAKMEM's malloc_usable_size would abort */
