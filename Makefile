@@ -1,4 +1,4 @@
-# HAKMEM's build: libhakmem.so, libhakmem.a, benchmarks and test programs of one variant, in out/VARIANT/.
+# HAKMEM's build: the libraries, benchmarks and test programs of one variant, in out/VARIANT/.
 #
 #   make [VARIANT=release] [all|lib|benchmarks|tests|NAME]   NAME: a file of out/VARIANT/ or a variant
 #   make print-flags                                         what a build would use
@@ -45,7 +45,7 @@ VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
 CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
 HAK_RECORD := 0
-CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c,$(wildcard core/*.c))
+CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/pin.c core/watched.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
 # Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
@@ -64,6 +64,7 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(subst gcc,g++,$(CC)))
 endif
 
+OBJCOPY ?= objcopy
 OUT ?= out/$(VARIANT)
 
 # ---- flags --------------------------------------------------------------------------------------------------
@@ -114,8 +115,13 @@ COMMA := ,
 LIB_SRCS := $(CORE_SRCS) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
 CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_runtime cxx_nothrow)
-STATIC_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
-SHARED_OBJS := $(LIB_OBJS) $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
+STATIC_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
+SHARED_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
+PIN_OBJ := $(if $(filter core/%,$(CORE_SRCS)),$(OUT)/obj/core/pin.o)
+# libhakmem_prefixed: the same objects, but for the libc names and the identity. Only where libhakmem has libc names.
+PREFIXED_OBJS := $(filter-out %/api.o %/build_id.o,$(LIB_OBJS)) \
+                 $(addprefix $(OUT)/obj/,core/api.prefixed.o core/watched.o core/watched_info.o build_id_prefixed.o)
+PREFIXED := $(if $(filter 1,$(HAK_LIBC_NAMES)),libhakmem_prefixed.so libhakmem_prefixed.a)
 
 # What the build's identity is taken from.
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
@@ -146,7 +152,7 @@ COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_
 # Finds the names in the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
 
-TARGETS := libhakmem.so libhakmem.a $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
+TARGETS := libhakmem.so libhakmem.a $(PREFIXED) $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
 
 # Programs that work on operation logs; replay runs on this variant's allocator, also without libc names.
 LOG_PARTS := fuzz/oplog fuzz/log/file fuzz/log/rules
@@ -159,7 +165,7 @@ SHRINK_PARTS := $(LOG_PARTS) fuzz/log/shrink fuzz/log/shrink_run fuzz/log/shrink
 .PHONY: all lib benchmarks tests fuzzers clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
 
 all: lib benchmarks
-lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a $(SYMBOLIZER)
+lib: $(OUT)/libhakmem.so $(OUT)/libhakmem.a $(PREFIXED:%=$(OUT)/%) $(SYMBOLIZER)
 benchmarks: $(BENCH_PROGRAMS:%=$(OUT)/%)
 tests: $(TEST_NAMES:%=$(OUT)/tests/%)
 fuzzers: $(FUZZ_NAMES:%=$(OUT)/fuzz/%)
@@ -211,17 +217,32 @@ $(OUT)/build_id.c: FORCE | $(OUT)
 	@ci/build_id.sh source $(call quote,$(IDENTITY)) $(IDENTITY_FILES) >$@.new
 	@$(keep_if_same)
 
+$(OUT)/build_id_prefixed.c: FORCE | $(OUT)
+	@ci/build_id.sh source $(call quote,$(subst HAK_LIBC_NAMES=1,HAK_LIBC_NAMES=0,$(IDENTITY))) $(IDENTITY_FILES) >$@.new
+	@$(keep_if_same)
+
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/obj/build_id.o: $(OUT)/build_id.c $(OUT)/flags
+$(OUT)/obj/build_id.o $(OUT)/obj/build_id_prefixed.o: $(OUT)/obj/%.o: $(OUT)/%.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -c -o $@ $<
 
-# The C++ operators call the C++ runtime differently where there may be none.
+$(OUT)/obj/%.o: %.cc $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(LIB_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# What libhakmem_prefixed has of api.c: no libc names, and under the prefixed ones what core/watched.c calls.
+$(OUT)/obj/core/api.prefixed.o: core/api.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -UHAK_LIBC_NAMES -DHAK_LIBC_NAMES=0 -include core/watched.h -MMD -MP -c -o $@ $<
+
+# The shared library looks for the C++ runtime; the archive refers to the one that it is linked with.
 %.static.o: HAK_STATIC_LIB := 1
 %.shared.o: HAK_STATIC_LIB := 0
 $(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
@@ -248,15 +269,37 @@ $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags
 	   $(CC) -E -P -x c $(LIB_CFLAGS) '-DHAK_SYMBOL(name)=name;' core/symbols.def; \
 	   echo 'local: *; };'; } >$@
 
-$(OUT)/libhakmem.so.1: $(SHARED_OBJS) $(OUT)/libhakmem.map
+$(OUT)/libhakmem.so.1: $(LIB_OBJS) $(SHARED_CXX_OBJS)
+$(OUT)/libhakmem_prefixed.so.1: $(PREFIXED_OBJS)
+$(OUT)/%.so.1: $(OUT)/libhakmem.map
 	$(call say,LD)
-	$(Q)$(CC) -shared -Wl,-soname,libhakmem.so.1 -Wl,--version-script=$(OUT)/libhakmem.map -o $@ \
-	    $(SHARED_OBJS) $(LIB_LDFLAGS)
+	$(Q)$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(OUT)/libhakmem.map -o $@ $(filter %.o,$^) $(LIB_LDFLAGS)
 
-$(OUT)/libhakmem.so: $(OUT)/libhakmem.so.1
-	@ln -sf libhakmem.so.1 $@
+$(OUT)/%.so: $(OUT)/%.so.1
+	@ln -sf $(<F) $@
 
-$(OUT)/libhakmem.a: $(STATIC_OBJS)
+# An archive's member comes as a whole or not at all. So the allocator is one member: whatever of it a program needs, the
+# constructor, the options, the fork handlers and malloc come too. The C++ operators are another one, which needs the first;
+# only C++ programs take it.
+#
+# The operators refer to the C++ runtime weakly: it may come later, or never. But a weak reference takes no member of a
+# static libstdc++, so the linker is told of a symbol that nothing refers to, in the member that throws bad_alloc: it is
+# taken where there is one, and not missed where there is none.
+$(OUT)/obj/hakmem.o: $(LIB_OBJS) $(PIN_OBJ)
+$(OUT)/obj/hakmem_prefixed.o: $(PREFIXED_OBJS) $(PIN_OBJ)
+$(OUT)/obj/hakmem_prefixed.o: LOCAL_NAMES := hak_unwatched_*
+$(OUT)/obj/hakmem_cxx.o: $(STATIC_CXX_OBJS)
+$(OUT)/obj/hakmem_cxx.o: JOIN_FLAGS := -Wl,-u,_ZSt16__throw_bad_castv
+$(OUT)/obj/hakmem.o $(OUT)/obj/hakmem_prefixed.o $(OUT)/obj/hakmem_cxx.o:
+	$(call say,JOIN)
+	$(Q)$(CC) -r -nostdlib $(JOIN_FLAGS) -o $@ $^
+	$(Q)$(if $(LOCAL_NAMES),$(OBJCOPY) --wildcard --localize-symbol='$(LOCAL_NAMES)' $@)
+
+$(OUT)/libhakmem.a: $(OUT)/obj/hakmem.o $(if $(CXX_PARTS),$(OUT)/obj/hakmem_cxx.o)
+$(OUT)/libhakmem_prefixed.a: $(OUT)/obj/hakmem_prefixed.o
+# The same with its parts as members: for programs that know of them, below.
+$(OUT)/parts.a: $(LIB_OBJS) $(STATIC_CXX_OBJS)
+$(OUT)/libhakmem.a $(OUT)/libhakmem_prefixed.a $(OUT)/parts.a:
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -295,8 +338,8 @@ CLOCK := $(OUT)/obj/verify/clock.o
 CLOCK_LDFLAGS := -Wl,--wrap=hak_os_now_ms
 
 test_is = $(filter $(addprefix %_,$(1)),$(basename $(2)))
-test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK) $(CLOCK)) \
-            $(if $(call test_is,linked static internal,$(1)),$(OUT)/libhakmem.a) \
+test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK) $(CLOCK) $(OUT)/parts.a) \
+            $(if $(call test_is,linked static,$(1)),$(OUT)/libhakmem.a) \
             $(if $(call test_is,log,$(1)),$(OUT)/obj/fuzz/oplog.o)
 
 # The heap check is told wrong figures there, and a report comes back.
@@ -326,17 +369,17 @@ $(OUT)/fuzz/parts.a: $(FUZZ_PARTS) $(HEAP_CHECK)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/libhakmem.a
+$(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/parts.a
 	$(call say,LD)
 	$(Q)$(CXX) -pthread -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(FUZZ_LDFLAGS) $(VARIANT_LDFLAGS) \
 	    $(FUZZ_ENGINE)
 
-$(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/libhakmem.a
+$(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/parts.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork -Wl,--wrap=hak_os_thread_ends $(VARIANT_LDFLAGS) \
 	    -static-libgcc
 
-$(OUT)/counts: $(COUNTS_PARTS) $(OUT)/libhakmem.a
+$(OUT)/counts: $(COUNTS_PARTS) $(OUT)/parts.a
 	$(call say,LD)
 	$(Q)$(CC) -pthread -o $@ $^ $(addprefix -Wl$(COMMA)--wrap=,hak_lock_take hak_lock_try hak_lock_drop \
 	    hak_seize_each) $(CLOCK_LDFLAGS) $(VARIANT_LDFLAGS)

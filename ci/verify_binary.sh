@@ -3,7 +3,7 @@
 #
 #   verify_binary.sh BINARY     an executable, a shared library or a static library
 #
-# A program that loads libhakmem.so is judged by the library that it would load. Status 0 only if all is well.
+# A program that loads libhakmem.so or libhakmem_prefixed.so is judged by the library that it would load. Status 0 only if all is well.
 set -euo pipefail
 export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -21,7 +21,7 @@ identities() {
 
 # The libhakmem that a dynamically linked program asks for, and where the loader finds it.
 needed_library() {
-    readelf --dynamic -- "$1" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(libhakmem\.so[^]]*\)\].*/\1/p'
+    readelf --dynamic -- "$1" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(libhakmem[a-z_]*\.so[^]]*\)\].*/\1/p'
 }
 
 judge() {

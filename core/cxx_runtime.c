@@ -3,7 +3,7 @@
  * Most programs have no runtime. A C program may load one with a plugin, for this plugin alone (RTLD_LOCAL), and
  * several plugins may bring several. So the shared library refers to none and looks when it needs one: a rare
  * case, outside of the way to a block, and no lock of ours is held. The static library refers to the runtime by
- * its names, so that the linker brings the runtime in with the operators. */
+ * its names. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -16,17 +16,18 @@ typedef hak_new_handler get_new_handler(void);
 
 #if HAK_STATIC_LIB
 
-get_new_handler _ZSt15get_new_handlerv;        /* std::get_new_handler() */
-_Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc(), libstdc++ and libc++ */
+/* Weak, for a C program may take these operators, too. The linker is told otherwise to bring the runtime in (Makefile). */
+__attribute__((weak)) get_new_handler _ZSt15get_new_handlerv;        /* std::get_new_handler() */
+__attribute__((weak)) _Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc() */
 
 hak_new_handler hak_cxx_new_handler(const void *caller) {
     (void)caller;
-    return _ZSt15get_new_handlerv();
+    return _ZSt15get_new_handlerv != NULL ? _ZSt15get_new_handlerv() : NULL;
 }
 
 void hak_cxx_throw_bad_alloc(const void *caller) {
     (void)caller;
-    _ZSt17__throw_bad_allocv();
+    if (_ZSt17__throw_bad_allocv != NULL) _ZSt17__throw_bad_allocv();
 }
 
 #else

@@ -1,7 +1,8 @@
 /* HAKMEM's public interface: the libc allocation surface under prefixed names.
  *
- * The same functions are exported under their libc names (malloc, free, ...) by libhakmem.so and
- * libhakmem.a, so a program needs this header only where it wants HAKMEM explicitly.
+ * libhakmem.so and libhakmem.a have the same functions under their libc names (malloc, free, ...) too, so a program
+ * needs this header only where it wants HAKMEM explicitly. libhakmem_prefixed.so and libhakmem_prefixed.a have these
+ * names alone, and leave the program's malloc as it is.
  *
  * Common to all functions
  *   - sizes are in bytes; a request above PTRDIFF_MAX always fails;
@@ -21,6 +22,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What is declared here is exported, whatever flags its definition is compiled with. */
+#pragma GCC visibility push(default)
 
 struct mallinfo;
 struct mallinfo2;
@@ -81,6 +85,8 @@ struct mallinfo2 hak_mallinfo2(void);
 /* Sets M_TRIM_THRESHOLD: bytes of freed large blocks kept for reuse, rounded up to MiB; -1: without limit. 1 if
  * taken, else 0. (glibc) */
 int hak_mallopt(int parameter, int value);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -206,8 +206,11 @@ C
         run ! grep -xE "$calls" <(nm --undefined-only "$object" | awk '{ print $2 }')
     done
     run ! grep -E '^verify/.*\.c$' <(make_copy -s print-identity-files)
-    [ ! -e "$HAK_ROOT/out/release/libhakmem.a" ] ||
-        run ! grep -E 'heap_check|audit' <(ar t "$HAK_ROOT/out/release/libhakmem.a")
+    for library in libhakmem.a libhakmem_prefixed.a; do
+        nm "$HAK_ROOT/out/release/$library" >names
+        grep -q ' T hak_malloc$' names
+        run ! grep -E 'heap_check|check_heap|audit' names
+    done
 }
 
 @test "the static library serves a static and a dynamic program" {

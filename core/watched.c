@@ -1,0 +1,156 @@
+/* The public functions of libhakmem_prefixed where a sanitizer may watch the program. The sanitizer does not see what the
+ * allocator does, so it must be told:
+ *
+ *   ThreadSanitizer    who had that memory before, and what mutexes lay in it, is over: by the calls that are there for a
+ *                      Java machine, whose heap it does not manage either
+ *   MemorySanitizer    a new block has no contents yet, whatever was written to that memory before
+ *   LeakSanitizer      which is part of AddressSanitizer: our blocks can hold the only pointers to blocks of the program's
+ *                      own malloc
+ *
+ * A watched program's blocks are filled and moved by memset and memcpy, which the sanitizer does see. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "core/api.h"
+#include "core/superslab.h"
+
+#define SANITIZER __attribute__((weak))
+SANITIZER void __tsan_java_init(uintptr_t heap, uintptr_t bytes);
+SANITIZER void __tsan_java_alloc(uintptr_t start, uintptr_t bytes);
+SANITIZER void __tsan_java_free(uintptr_t start, uintptr_t bytes);
+SANITIZER void __msan_allocated_memory(const volatile void *start, size_t bytes);
+SANITIZER void __msan_unpoison(const volatile void *start, size_t bytes);
+SANITIZER void __lsan_register_root_region(const void *start, size_t bytes);
+
+/* Those of api.c. */
+HAK_HIDDEN void *hak_unwatched_calloc(size_t count, size_t size);
+HAK_HIDDEN void *hak_unwatched_realloc(void *ptr, size_t size);
+HAK_HIDDEN void *hak_unwatched_aligned_alloc(size_t alignment, size_t size);
+HAK_HIDDEN int hak_unwatched_posix_memalign(void **out, size_t alignment, size_t size);
+HAK_HIDDEN void *hak_unwatched_memalign(size_t alignment, size_t size);
+HAK_HIDDEN void *hak_unwatched_valloc(size_t size);
+HAK_HIDDEN void *hak_unwatched_pvalloc(size_t size);
+
+#define TSAN_UNIT ((size_t)8)
+
+HAK_INLINE bool is_watched(void) {
+    return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
+}
+
+/* The range exists. Of it only memory that can be read is searched for pointers, however large it is. */
+static void tell_range(void) {
+    size_t bytes = (size_t)hak_range.granules << HAK_GRANULE_SHIFT;
+    if (__tsan_java_init != NULL) __tsan_java_init(hak_range.start, bytes);
+    if (__lsan_register_root_region != NULL)
+        __lsan_register_root_region((const void *)hak_range.start, bytes);
+}
+
+static void tell_range_once(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tell_range);
+}
+
+HAK_COLD static void tell_begun(void *user, size_t size) {
+    if (user == NULL) return;
+    tell_range_once(); /* another library's constructor may be first */
+    size_t bytes = hak_round_up(size == 0 ? 1 : size, TSAN_UNIT);
+    if (__tsan_java_alloc != NULL) __tsan_java_alloc((uintptr_t)user, bytes);
+    if (__msan_allocated_memory != NULL) __msan_allocated_memory(user, size);
+}
+
+HAK_COLD static void tell_ended(void *user) {
+    size_t bytes = hak_round_up(hak_usable_size("free", user), TSAN_UNIT);
+    if (__tsan_java_free != NULL) __tsan_java_free((uintptr_t)user, bytes);
+}
+
+HAK_INLINE void *begun(void *user, size_t size) {
+    if (is_watched()) tell_begun(user, size);
+    return user;
+}
+
+void *hak_malloc(size_t size) {
+    return begun(hak_fast_malloc(size), size);
+}
+
+void hak_free(void *ptr) {
+    if (is_watched() && ptr != NULL) tell_ended(ptr);
+    hak_fast_free(ptr);
+}
+
+void hak_free_sized(void *ptr, size_t size) {
+    (void)size;
+    hak_free(ptr);
+}
+
+void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+    (void)alignment;
+    (void)size;
+    hak_free(ptr);
+}
+
+void *hak_calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (!is_watched()) return hak_unwatched_calloc(count, size);
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *user = hak_malloc(bytes);
+    return user == NULL ? NULL : memset(user, 0, bytes);
+}
+
+static void *realloc_watched(void *ptr, size_t size) {
+    size_t usable = hak_usable_size("realloc", ptr);
+    void *user = hak_malloc(size);
+    if (user == NULL) return NULL;
+    memcpy(user, ptr, size < usable ? size : usable);
+    hak_free(ptr);
+    return user;
+}
+
+void *hak_realloc(void *ptr, size_t size) {
+    if (ptr == NULL) return hak_malloc(size);
+    if (size != 0) return is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
+    hak_free(ptr);
+    return NULL;
+}
+
+void *hak_reallocarray(void *ptr, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_realloc(ptr, bytes);
+}
+
+void *hak_aligned_alloc(size_t alignment, size_t size) {
+    return begun(hak_unwatched_aligned_alloc(alignment, size), size);
+}
+
+int hak_posix_memalign(void **out, size_t alignment, size_t size) {
+    int error = hak_unwatched_posix_memalign(out, alignment, size);
+    if (error != 0) return error;
+    if (__msan_unpoison != NULL) __msan_unpoison(out, sizeof *out); /* we wrote it */
+    begun(*out, size);
+    return 0;
+}
+
+void *hak_memalign(size_t alignment, size_t size) {
+    return begun(hak_unwatched_memalign(alignment, size), size);
+}
+
+void *hak_valloc(size_t size) {
+    return begun(hak_unwatched_valloc(size), size);
+}
+
+void *hak_pvalloc(size_t size) {
+    return begun(hak_unwatched_pvalloc(size), size);
+}
+
+__attribute__((constructor)) static void watch_begin(void) {
+    if (__lsan_register_root_region == NULL) return;
+    hak_fast_free(hak_fast_malloc(1)); /* the range exists from here on */
+    if (hak_range_is_there()) tell_range_once();
+}

@@ -1,0 +1,21 @@
+// Allocates by new alone; what cannot be had is an exception, or NULL where it was asked for.
+#include <cstdint>
+#include <cstdio>
+#include <new>
+
+int main() {
+    volatile std::size_t too_much = SIZE_MAX / 4;
+    int *volatile block = new int[100];
+    block[99] = 1;
+    delete[] block;
+    // Calls of the functions: compilers may leave out what new expressions ask for.
+    if (::operator new(too_much, std::nothrow) != nullptr) return 1;
+    try {
+        void *volatile never = ::operator new(too_much);
+        ::operator delete(never);
+    } catch (const std::bad_alloc &) {
+        std::puts("ran");
+        return 0;
+    }
+    return 1;
+}
