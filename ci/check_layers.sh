@@ -12,12 +12,12 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 # From the bottom up; a name stands for its .h, .c and .def.
 layers=(
     "core/config core/types verify/hooks"
-    "core/os core/text"
+    "core/system_call core/stderr core/os core/text"
     "core/size_class"
     "core/chunk"
     "core/superslab core/remote"
     "core/pool_arena core/large core/bigcache"
-    "core/policy core/options core/heap core/seize core/refill core/stats core/report"
+    "core/policy core/options core/heap core/seize core/refill core/stats core/report core/abort"
     "core/fast"
     "core/api core/cxx core/cxx_nothrow core/slow core/hakmem core/symbols"
 )

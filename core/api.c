@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "core/stats.h"
@@ -222,6 +223,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
 }
 
 __attribute__((destructor)) static void process_end(void) {
+    hak_abort_finish();
     if (hak_policy()->stats) hak_stats_print();
     hak_hook_end();
 }

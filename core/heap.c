@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "verify/hooks.h"
@@ -183,6 +184,10 @@ static void heap_retire(struct hak_heap *heap) {
 
 static void end_thread(void *value) {
     struct hak_heap *heap = value;
+    if (HAK_THREAD.failed > 0) {
+        hak_abort_finish();
+        return; /* in a child that the handler of SIGABRT forked */
+    }
     hak_hook_enter();
     hak_seize_unregister(heap);
     heap_retire(heap);
@@ -190,10 +195,20 @@ static void end_thread(void *value) {
 }
 
 struct hak_heap *hak_heap_borrow(void) {
+    if (HAK_THREAD.failed > 0) hak_abort_recheck();
     return heap_obtain();
 }
 void hak_heap_return(struct hak_heap *heap) {
     heap_retire(heap);
+}
+
+/* The key's destructor shall see the thread's end, even if the thread has had no heap. */
+void hak_heap_abandon(void) {
+    bool is_seen = hak_heap_is_real(hak_thread_heap());
+    hak_seize_abandon();
+    hak_locks_abandon();
+    if (!is_seen && atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE)
+        pthread_setspecific(heaps.key, &heaps);
 }
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {

@@ -161,37 +161,9 @@ bool hak_os_is_secure(void) {
     return secure;
 }
 
-void hak_os_write_error(const char *text, size_t length) {
-    int saved = errno;
-    while (length > 0) {
-        ssize_t done = write(STDERR_FILENO, text, length);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) break; /* stderr is closed or full: there is nobody left to tell */
-        text += done;
-        length -= (size_t)done;
-    }
-    errno = saved;
-}
-
-_Noreturn void hak_fail(const char *what, const char *file, int line) {
-    char text[400];
-    char digits[12];
-    size_t n = 0, d = 0;
-    for (unsigned v = (unsigned)line; v > 0 || d == 0; v /= 10)
-        digits[d++] = (char)('0' + v % 10);
-    const char *parts[] = {"hakmem: internal check failed: ", what, " at ", file, ":"};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        for (const char *s = parts[i]; *s != '\0' && n < sizeof text - sizeof digits - 1; s++)
-            text[n++] = *s;
-    while (d > 0)
-        text[n++] = digits[--d];
-    text[n++] = '\n';
-    hak_os_write_error(text, n);
-    abort();
-}
-
-/* The ranks that the calling thread holds, a bit each. Only debug builds look at it. */
+/* The ranks that the calling thread holds, a bit each, and their locks. */
 static _Thread_local unsigned ranks_held __attribute__((tls_model("initial-exec")));
+static _Thread_local struct hak_lock *locks_held[HAK_RANK_COUNT] __attribute__((tls_model("initial-exec")));
 
 /* The thread that forks holds every lock from before the fork until after it. Handlers of other libraries may run in
  * between and allocate: their calls pass. */
@@ -218,7 +190,8 @@ bool hak_lock_try(struct hak_lock *lock, bool wait) {
     HAK_CHECK(bad == 0 || (bad == EBUSY && !wait));
     if (bad != 0) return false;
     hak_hook_acquire(&lock->rank); /* DRD passes over locks inside of pthread_create, where libc allocates */
-    if (HAK_DEBUG) ranks_held |= 1u << lock->rank;
+    ranks_held |= 1u << lock->rank;
+    locks_held[lock->rank] = lock;
     return true;
 }
 
@@ -229,8 +202,18 @@ void hak_lock_take(struct hak_lock *lock) {
 void hak_lock_drop(struct hak_lock *lock) {
     if (HAK_UNLIKELY(is_forking())) return;
     if (HAK_DEBUG) HAK_CHECK((ranks_held & (1u << lock->rank)) != 0);
-    if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
+    ranks_held &= ~(1u << lock->rank);
     hak_hook_release(&lock->rank);
     int bad = pthread_mutex_unlock(&lock->mutex);
     HAK_CHECK(bad == 0);
+}
+
+bool hak_lock_is_held(const struct hak_lock *lock) {
+    return (ranks_held >> lock->rank & 1) != 0;
+}
+
+void hak_locks_abandon(void) {
+    if (is_forking()) hak_lock_fork_end();
+    for (unsigned rank = HAK_RANK_COUNT - 1; rank > 0; rank--)
+        if ((ranks_held >> rank & 1) != 0) hak_lock_drop(locks_held[rank]);
 }

@@ -1,4 +1,4 @@
-/* The only contact with the operating system: memory, time, locks, output.
+/* The only contact with the operating system: memory, time, locks.
  *
  * Memory calls go through one table, which tests replace to make the k-th call fail. Contract of the entries:
  *   - addresses and lengths are multiples of the page size;
@@ -60,9 +60,6 @@ bool hak_os_thread_ends(void);
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
 
-/* Writes to stderr, whole, whatever it takes. */
-void hak_os_write_error(const char *text, size_t length);
-
 /* Locks. A thread takes them only in rising rank; debug builds prove it. */
 enum hak_lock_rank {
     HAK_RANK_SEIZING = 1,
@@ -85,6 +82,9 @@ void hak_lock_take(struct hak_lock *lock);
 void hak_lock_drop(struct hak_lock *lock);
 /* Takes it, if `wait` says so or nobody has it; false: not taken. A thread that forks never gets it so. */
 bool hak_lock_try(struct hak_lock *lock, bool wait);
+/* The calling thread has found an error, and lets go of all that it holds. */
+void hak_locks_abandon(void);
+bool hak_lock_is_held(const struct hak_lock *lock); /* by the calling thread */
 /* Between these the calling thread holds all locks: its takes and drops do nothing. */
 void hak_lock_fork_begin(void);
 void hak_lock_fork_end(void);

@@ -1,8 +1,8 @@
 #include "core/report.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/text.h"
 #include "verify/hooks.h"
 
@@ -22,8 +22,8 @@ static void add_pointer(struct hak_text *line, const void *ptr) {
 /* `block`: whose history may be known; NULL: none. */
 _Noreturn static void end(struct hak_text *line, const void *block) {
     hak_text_print(line);
-    if (block != NULL) hak_hook_report(block);
-    abort();
+    if (block != NULL && !hak_abort_is_nested()) hak_hook_report(block);
+    hak_abort();
 }
 
 static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier,
@@ -189,6 +189,7 @@ _Noreturn static void report_misaligned(const char *operation, const void *ptr, 
 
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
+    hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
     uint64_t bytes = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
     if (!hak_range_is_there() || hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
@@ -209,6 +210,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
 
 _Noreturn void hak_report_bad_list(const char *operation, const void *block, unsigned bin) {
     struct hak_text line;
+    hak_abort_begin();
     begin(&line, operation, "corrupted free list");
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
@@ -231,6 +233,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
 
 _Noreturn void hak_report_no_memory(const char *operation, size_t size) {
     struct hak_text line;
+    hak_abort_begin();
     begin(&line, operation, "no memory, and no C++ runtime to throw std::bad_alloc: size ");
     hak_text_add_number(&line, size);
     end(&line, NULL);

@@ -2,11 +2,18 @@
 
 #include "verify/hooks.h"
 
+/* The heaps that are seized just now, through seized_next. */
+struct round {
+    struct hak_heap *seized;
+    bool only_still; /* those that nothing happened to since the last look */
+};
+
 /* One thread at a time seizes. */
 static struct {
     struct hak_lock lock;
-    bool possible;      /* the system has the barrier; written before the first heap is there */
-    uint32_t last_look; /* milliseconds */
+    bool possible;       /* the system has the barrier; written before the first heap is there */
+    uint32_t last_look;  /* milliseconds */
+    struct round *round; /* that is under way */
 } seizing = {.lock = HAK_LOCK_INITIALIZER(HAK_RANK_SEIZING)};
 
 void hak_seize_setup(void) {
@@ -90,12 +97,6 @@ void hak_seize_unregister(struct hak_heap *heap) {
 
 /* ---- the seizer's side; under the lock ----------------------------------------------------------------- */
 
-/* The heaps that are seized just now, through seized_next. */
-struct round {
-    struct hak_heap *seized;
-    bool only_still; /* those that nothing happened to since the last look */
-};
-
 /* The thread of a seized heap: it cannot end. */
 static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
@@ -117,23 +118,32 @@ static void hide(struct hak_heap *heap, void *context) {
     struct round *round = context;
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD || (round->only_still && !is_still(heap))) return;
-    HAK_ASSERT(atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap);
-    /* release: as when it comes back; a thread that reads the one before this one has that order */
-    atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
-                          memory_order_release);
+    struct hak_heap *shown = heap;
+    /* release: as when it comes back; a thread that reads the one before this one has that order. A thread that has reported
+     * an error shows its heap no more. */
+    if (!atomic_compare_exchange_strong_explicit(&thread->heap, &shown,
+                                                 (struct hak_heap *)(uintptr_t)&hak_heap_seized,
+                                                 memory_order_release, memory_order_relaxed))
+        return;
     heap->seized_next = round->seized;
     round->seized = heap;
 }
 
 /* Its thread goes on, if it waits for that. It cannot end before the lock is dropped. */
-static void give_back(struct hak_heap *heap) {
+static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_thread *thread = thread_of_seized(heap);
+    struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
-    atomic_exchange_explicit(&thread->heap, heap, memory_order_seq_cst);
+    atomic_compare_exchange_strong_explicit(&thread->heap, &seized, (struct hak_heap *)(uintptr_t)shown,
+                                            memory_order_seq_cst, memory_order_seq_cst);
     if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_seq_cst,
                                                 memory_order_seq_cst))
         hak_os_wake(&thread->slow);
+}
+
+static void give_back(struct hak_heap *heap) {
+    give_back_as(heap, heap);
 }
 
 /* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
@@ -175,17 +185,36 @@ void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
     if (!seizing.possible || !hak_lock_try(&seizing.lock, wait)) return;
     if (still_ms == 0 || now - seizing.last_look >= still_ms) {
         struct round round = {.seized = NULL, .only_still = still_ms > 0};
+        seizing.round = &round;
         if (still_ms > 0) seizing.last_look = now;
         hak_heap_each(hide, &round);
         if (round.seized != NULL) give_back_busy(&round, hak_os_barrier());
-        for (struct hak_heap *heap = round.seized; heap != NULL; heap = heap->seized_next) {
+        for (struct hak_heap *heap; (heap = round.seized) != NULL; round.seized = heap->seized_next) {
             hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
             visit(heap, context);
             hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
             give_back(heap);
         }
+        seizing.round = NULL;
     }
     hak_lock_drop(&seizing.lock);
+}
+
+/* The heap that was visited may be in any state, so its thread shall use it no more than this thread its own. */
+void hak_seize_abandon(void) {
+    struct hak_heap *own =
+        __atomic_exchange_n((struct hak_heap **)(void *)&HAK_THREAD.heap,
+                            (struct hak_heap *)(uintptr_t)&hak_heap_gone, __ATOMIC_RELAXED);
+    if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    if (!hak_lock_is_held(&seizing.lock) || seizing.round == NULL) return;
+    struct hak_heap *heap = seizing.round->seized;
+    if (heap != NULL) {
+        hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(heap));
+        give_back_as(heap, &hak_heap_gone);
+        for (heap = heap->seized_next; heap != NULL; heap = heap->seized_next)
+            give_back(heap);
+    }
+    seizing.round = NULL;
 }
 
 /* ---- fork: no heap is seized meanwhile ------------------------------------------------------------------ */

@@ -2,7 +2,7 @@
 #ifndef HAK_TEXT_H
 #define HAK_TEXT_H
 
-#include "core/os.h"
+#include "core/stderr.h"
 
 struct hak_text {
     size_t length;

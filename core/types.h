@@ -94,6 +94,7 @@ struct hak_thread {
     _Atomic(struct hak_heap *) heap;
     _Atomic uint32_t announced; /* mallocs - frees */
     _Atomic uint32_t slow;      /* enum hak_slow */
+    uint32_t failed;            /* errors that it has reported: it has no heap then (abort.h) */
     void *books;                /* of a variant's own: verify/ */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/abort.h"
 #include "core/heap.h"
 #include "core/large.h"
 #include "core/text.h"
@@ -232,7 +233,7 @@ static void print_ring(const struct hak_slab *slab) {
 
 _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                 const struct hak_slab *slab, const void *block) {
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    hak_abort_begin();
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit: broken: ");
     hak_text_add(&line, equation);
@@ -244,8 +245,8 @@ _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t ri
     if (slab != NULL) print_slab(slab);
     if (block != NULL) print_block(block);
     if (slab != NULL) print_ring(slab);
-    if (block != NULL) print_sites(block);
-    abort();
+    if (block != NULL && !hak_abort_is_nested()) print_sites(block);
+    hak_abort();
 }
 
 /* ---- on demand ---------------------------------------------------------------------------------------- */
