@@ -15,8 +15,7 @@ static void begin(struct hak_text *line, const char *operation, const char *what
 }
 
 static void add_pointer(struct hak_text *line, const void *ptr) {
-    hak_text_add(line, ": pointer ");
-    hak_text_add_pointer(line, ptr);
+    hak_text_add_pointer(line, ": pointer ", ptr);
 }
 
 /* `block`: whose history may be known; NULL: none. */
@@ -28,8 +27,7 @@ _Noreturn static void end(struct hak_text *line, const void *block) {
 
 static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier,
                       int class_index) {
-    hak_text_add(line, ", block ");
-    hak_text_add_pointer(line, block);
+    hak_text_add_pointer(line, ", block ", block);
     hak_text_add(line, ", size ");
     hak_text_add_number(line, size);
     hak_text_add(line, ", ");
@@ -127,10 +125,9 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     uintptr_t base = atomic_load_explicit(&hak_range.base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
-    hak_text_add(&line, ", not in hakmem's range ");
-    hak_text_add_hex(&line, base);
-    hak_text_add(&line, "-");
-    hak_text_add_hex(&line, base + limit);
+    hak_text_add(&line, ", not in hakmem's range");
+    hak_text_add_address(&line, " ", base);
+    hak_text_add_address(&line, "-", base + limit);
     end(&line, NULL);
 }
 

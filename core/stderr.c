@@ -14,8 +14,9 @@
 
 static struct {
     _Atomic int file; /* that lines go to */
-    _Atomic int copy; /* a duplicate of stderr; NOWHERE: none */
-    bool is_kept;     /* what follows says which file stderr was */
+    bool is_asked;    /* by hak_stderr_keep */
+    bool is_kept;     /* there was a stderr; what follows says which file */
+    int copy;         /* NOWHERE: none */
     dev_t device;
     ino_t inode;
 } output = {.file = STDERR_FILENO, .copy = NOWHERE};
@@ -52,25 +53,25 @@ void hak_stderr_keep(void) {
     static const int least[] = {500, 100,
                                 10}; /* programs count on low numbers; a limit may forbid high ones */
     struct stat status;
-    if (output.is_kept || !status_of(STDERR_FILENO, &status)) return;
-    output.is_kept = true;
+    if (output.is_asked) return;
+    output.is_asked = true;
+    output.is_kept = status_of(STDERR_FILENO, &status);
+    if (!output.is_kept) return;
     output.device = status.st_dev;
     output.inode = status.st_ino;
-    int copy = NOWHERE;
-    for (size_t i = 0; i < sizeof least / sizeof least[0] && copy < 0; i++)
-        copy = (int)hak_syscall3(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, least[i]);
-    HAK_ASSERT(copy < 0 || copy >= least[2]);
-    atomic_store_explicit(&output.copy, copy < 0 ? NOWHERE : copy, memory_order_relaxed);
+    for (size_t i = 0; i < sizeof least / sizeof least[0] && output.copy < 0; i++)
+        output.copy = (int)hak_syscall3(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, least[i]);
+    HAK_ASSERT(output.copy < 0 || output.copy >= least[2]);
 }
 
 void hak_stderr_find(void) {
-    int copy = atomic_load_explicit(&output.copy, memory_order_relaxed);
     int file = NOWHERE;
+    if (!output.is_asked) return;
     if (output.is_kept && is_as_kept(STDERR_FILENO))
         file = STDERR_FILENO;
-    else if (output.is_kept && copy != NOWHERE && is_as_kept(copy))
-        file = copy;
-    HAK_ASSERT(file == NOWHERE || file == copy || file == STDERR_FILENO);
+    else if (output.is_kept && output.copy >= 0 && is_as_kept(output.copy))
+        file = output.copy;
+    HAK_ASSERT(file == NOWHERE || output.is_kept);
     atomic_store_explicit(&output.file, file, memory_order_relaxed);
 }
 
