@@ -20,7 +20,8 @@ static _Thread_local uintptr_t foreign_to __attribute__((tls_model("initial-exec
 /* Asks for a change that is none: whoever waits at the address goes on waiting, and nobody is moved. */
 static bool is_readable(uintptr_t page) {
     static const uint32_t nobody;
-    long answer = hak_syscall6(SYS_futex, (long)page, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, hak_syscall_pointer(&nobody), 0);
+    long answer =
+        hak_syscall6(SYS_futex, (long)page, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, hak_syscall_pointer(&nobody), 0);
     return answer >= 0 || answer == -EAGAIN; /* the word at the address was compared */
 }
 

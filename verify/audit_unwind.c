@@ -128,7 +128,8 @@ static bool entry_find(struct entry *entry, uintptr_t pc) {
     struct dl_find_object object;
     if (_dl_find_object((void *)pc, &object) != 0 || object.dlfo_eh_frame == NULL) return false;
     const uint8_t *header = object.dlfo_eh_frame;
-    if (header[0] != 1 || encoded_size(header[1]) != 4 || header[2] != 0x03 || header[3] != 0x3b) return false;
+    if (header[0] != 1 || encoded_size(header[1]) != 4 || header[2] != 0x03 || header[3] != 0x3b)
+        return false;
     uint32_t count;
     int32_t pair[2];
     memcpy(&count, header + 8, sizeof count);
@@ -147,6 +148,61 @@ static bool entry_find(struct entry *entry, uintptr_t pc) {
     entry->start = (uintptr_t)header + (uintptr_t)(intptr_t)pair[0];
     return entry_parse(entry, header + pair[1]) && pc - entry->start < entry->range;
 }
+
+/* ---- the codes of DWARF 5, section 7, that compilers use for this; and GNU's -------------------------------- */
+
+enum {
+    OP_DEREF = 0x06,
+    OP_CONST1U = 0x08,
+    OP_CONST1S = 0x09,
+    OP_CONST2U = 0x0a,
+    OP_CONST2S = 0x0b,
+    OP_CONSTU = 0x10,
+    OP_CONSTS = 0x11,
+    OP_AND = 0x1a,
+    OP_MINUS = 0x1c,
+    OP_OR = 0x21,
+    OP_PLUS = 0x22,
+    OP_PLUS_UCONST = 0x23,
+    OP_SHL = 0x24,
+    OP_SHR = 0x25,
+    OP_GE = 0x2a,
+    OP_LIT0 = 0x30,
+    OP_LIT31 = 0x4f,
+    OP_BREG0 = 0x70,
+    OP_BREG31 = 0x8f,
+    OP_BREGX = 0x92
+};
+
+enum {
+    CFA_NOP = 0x00,
+    CFA_ADVANCE_LOC1 = 0x02,
+    CFA_ADVANCE_LOC2 = 0x03,
+    CFA_ADVANCE_LOC4 = 0x04,
+    CFA_OFFSET_EXTENDED = 0x05,
+    CFA_RESTORE_EXTENDED = 0x06,
+    CFA_UNDEFINED = 0x07,
+    CFA_SAME_VALUE = 0x08,
+    CFA_REGISTER = 0x09,
+    CFA_REMEMBER_STATE = 0x0a,
+    CFA_RESTORE_STATE = 0x0b,
+    CFA_DEF_CFA = 0x0c,
+    CFA_DEF_CFA_REGISTER = 0x0d,
+    CFA_DEF_CFA_OFFSET = 0x0e,
+    CFA_DEF_CFA_EXPRESSION = 0x0f,
+    CFA_EXPRESSION = 0x10,
+    CFA_OFFSET_EXTENDED_SF = 0x11,
+    CFA_DEF_CFA_SF = 0x12,
+    CFA_DEF_CFA_OFFSET_SF = 0x13,
+    CFA_VAL_OFFSET = 0x14,
+    CFA_VAL_EXPRESSION = 0x16,
+    CFA_GNU_ARGS_SIZE = 0x2e,
+    /* With an operand in the lower bits. */
+    CFA_ADVANCE_LOC = 0x40,
+    CFA_OFFSET = 0x80,
+    CFA_RESTORE = 0xc0,
+    CFA_WITH_OPERAND = 0xc0
+};
 
 /* ---- expressions ----------------------------------------------------------------------------------------- */
 
@@ -177,14 +233,29 @@ static bool combine(struct values *values, uint8_t operation) {
     if (values->count < 2) return false;
     uint64_t right = values->value[--values->count], *left = &values->value[values->count - 1];
     switch (operation) {
-    case 0x1a: *left &= right; return true;
-    case 0x1c: *left -= right; return true;
-    case 0x21: *left |= right; return true;
-    case 0x22: *left += right; return true;
-    case 0x24: *left = right < 64 ? *left << right : 0; return true;
-    case 0x25: *left = right < 64 ? *left >> right : 0; return true;
-    case 0x2a: *left = (int64_t)*left >= (int64_t)right; return true;
-    default: return false;
+    case OP_AND:
+        *left &= right;
+        return true;
+    case OP_MINUS:
+        *left -= right;
+        return true;
+    case OP_OR:
+        *left |= right;
+        return true;
+    case OP_PLUS:
+        *left += right;
+        return true;
+    case OP_SHL:
+        *left = right < 64 ? *left << right : 0;
+        return true;
+    case OP_SHR:
+        *left = right < 64 ? *left >> right : 0;
+        return true;
+    case OP_GE:
+        *left = (int64_t)*left >= (int64_t)right;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -203,22 +274,32 @@ static bool dereference(struct values *values, struct hak_unwind *unwind) {
 
 static bool operate(struct values *values, struct hak_unwind *unwind, struct bytes *bytes) {
     uint8_t operation = *bytes->at++;
-    if (operation >= 0x30 && operation <= 0x4f) return push(values, operation - 0x30u);
-    if (operation >= 0x70 && operation <= 0x8f) return push_register(values, unwind, operation - 0x70u, bytes);
+    if (operation >= OP_LIT0 && operation <= OP_LIT31) return push(values, (uint64_t)(operation - OP_LIT0));
+    if (operation >= OP_BREG0 && operation <= OP_BREG31)
+        return push_register(values, unwind, (uint64_t)(operation - OP_BREG0), bytes);
     switch (operation) {
-    case 0x06: return dereference(values, unwind);
-    case 0x08: return push(values, take(bytes, 1));
-    case 0x09: return push(values, (uint64_t)(int8_t)take(bytes, 1));
-    case 0x0a: return push(values, take(bytes, 2));
-    case 0x0b: return push(values, (uint64_t)(int16_t)take(bytes, 2));
-    case 0x10: return push(values, take_unsigned(bytes));
-    case 0x11: return push(values, (uint64_t)take_signed(bytes));
-    case 0x23:
+    case OP_DEREF:
+        return dereference(values, unwind);
+    case OP_CONST1U:
+        return push(values, take(bytes, 1));
+    case OP_CONST1S:
+        return push(values, (uint64_t)(int8_t)take(bytes, 1));
+    case OP_CONST2U:
+        return push(values, take(bytes, 2));
+    case OP_CONST2S:
+        return push(values, (uint64_t)(int16_t)take(bytes, 2));
+    case OP_CONSTU:
+        return push(values, take_unsigned(bytes));
+    case OP_CONSTS:
+        return push(values, (uint64_t)take_signed(bytes));
+    case OP_PLUS_UCONST:
         if (values->count == 0) return false;
         values->value[values->count - 1] += take_unsigned(bytes);
         return true;
-    case 0x92: return push_register(values, unwind, take_unsigned(bytes), bytes);
-    default: return combine(values, operation);
+    case OP_BREGX:
+        return push_register(values, unwind, take_unsigned(bytes), bytes);
+    default:
+        return combine(values, operation);
     }
 }
 
@@ -298,21 +379,28 @@ static void advance(struct machine *machine, uint64_t units) {
 /* The rules of the CFA; false if the instruction is none of these. */
 static bool execute_cfa(struct machine *machine, uint8_t code, struct bytes *bytes) {
     switch (code) {
-    case 0x0c: /* def_cfa */
+    case CFA_DEF_CFA:
         set_base(machine, take_unsigned(bytes));
         set_cfa(machine, (int64_t)take_unsigned(bytes));
         return true;
-    case 0x12: /* def_cfa_sf */
+    case CFA_DEF_CFA_SF:
         set_base(machine, take_unsigned(bytes));
         set_cfa(machine, take_signed(bytes) * machine->entry->data_factor);
         return true;
-    case 0x0d: set_base(machine, take_unsigned(bytes)); return true;
-    case 0x0e: set_cfa(machine, (int64_t)take_unsigned(bytes)); return true;
-    case 0x13: set_cfa(machine, take_signed(bytes) * machine->entry->data_factor); return true;
-    case 0x0f:
+    case CFA_DEF_CFA_REGISTER:
+        set_base(machine, take_unsigned(bytes));
+        return true;
+    case CFA_DEF_CFA_OFFSET:
+        set_cfa(machine, (int64_t)take_unsigned(bytes));
+        return true;
+    case CFA_DEF_CFA_OFFSET_SF:
+        set_cfa(machine, take_signed(bytes) * machine->entry->data_factor);
+        return true;
+    case CFA_DEF_CFA_EXPRESSION:
         machine->now.cfa = (struct rule){.how = AT_EXPRESSION, .expression = take_block(bytes)};
         return true;
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -320,48 +408,77 @@ static bool execute_cfa(struct machine *machine, uint8_t code, struct bytes *byt
 static bool execute_rule(struct machine *machine, uint8_t code, struct bytes *bytes) {
     uint64_t number = take_unsigned(bytes);
     switch (code) {
-    case 0x05: set_offset(machine, number, (int64_t)take_unsigned(bytes)); return true;
-    case 0x06: restore(machine, number); return true;
-    case 0x07: set_rule(machine, number, (struct rule){.how = UNDEFINED}); return true;
-    case 0x08: set_rule(machine, number, (struct rule){.how = SAME}); return true;
-    case 0x11: set_offset(machine, number, take_signed(bytes)); return true;
-    case 0x10:
+    case CFA_OFFSET_EXTENDED:
+        set_offset(machine, number, (int64_t)take_unsigned(bytes));
+        return true;
+    case CFA_RESTORE_EXTENDED:
+        restore(machine, number);
+        return true;
+    case CFA_UNDEFINED:
+        set_rule(machine, number, (struct rule){.how = UNDEFINED});
+        return true;
+    case CFA_SAME_VALUE:
+        set_rule(machine, number, (struct rule){.how = SAME});
+        return true;
+    case CFA_OFFSET_EXTENDED_SF:
+        set_offset(machine, number, take_signed(bytes));
+        return true;
+    case CFA_EXPRESSION:
         set_rule(machine, number, (struct rule){.how = AT_EXPRESSION, .expression = take_block(bytes)});
         return true;
-    case 0x09: /* register */
-    case 0x14: /* val_offset */
+    case CFA_REGISTER:
+    case CFA_VAL_OFFSET:
         take_unsigned(bytes);
         set_rule(machine, number, (struct rule){.how = UNKNOWN});
         return true;
-    case 0x16: /* val_expression */
+    case CFA_VAL_EXPRESSION:
         take_block(bytes);
         set_rule(machine, number, (struct rule){.how = UNKNOWN});
         return true;
-    case 0x2e: return true; /* GNU_args_size: the operand is no register */
-    default: return false;
+    case CFA_GNU_ARGS_SIZE:
+        return true; /* the operand is no register */
+    default:
+        return false;
     }
 }
 
 static bool execute_one(struct machine *machine, struct bytes *bytes) {
-    uint8_t code = *bytes->at++, operand = code & 0x3f;
-    switch (code & 0xc0) {
-    case 0x40: advance(machine, operand); return true;
-    case 0x80: set_offset(machine, operand, (int64_t)take_unsigned(bytes)); return true;
-    case 0xc0: restore(machine, operand); return true;
-    default: break;
+    uint8_t code = *bytes->at++, operand = code & (uint8_t)~CFA_WITH_OPERAND;
+    switch (code & CFA_WITH_OPERAND) {
+    case CFA_ADVANCE_LOC:
+        advance(machine, operand);
+        return true;
+    case CFA_OFFSET:
+        set_offset(machine, operand, (int64_t)take_unsigned(bytes));
+        return true;
+    case CFA_RESTORE:
+        restore(machine, operand);
+        return true;
+    default:
+        break;
     }
     switch (code) {
-    case 0x00: return true;
-    case 0x02: advance(machine, take(bytes, 1)); return true;
-    case 0x03: advance(machine, take(bytes, 2)); return true;
-    case 0x04: advance(machine, take(bytes, 4)); return true;
-    case 0x0a: return remember(machine);
-    case 0x0b: return recall(machine);
-    default: return execute_cfa(machine, code, bytes) || execute_rule(machine, code, bytes);
+    case CFA_NOP:
+        return true;
+    case CFA_ADVANCE_LOC1:
+        advance(machine, take(bytes, 1));
+        return true;
+    case CFA_ADVANCE_LOC2:
+        advance(machine, take(bytes, 2));
+        return true;
+    case CFA_ADVANCE_LOC4:
+        advance(machine, take(bytes, 4));
+        return true;
+    case CFA_REMEMBER_STATE:
+        return remember(machine);
+    case CFA_RESTORE_STATE:
+        return recall(machine);
+    default:
+        return execute_cfa(machine, code, bytes) || execute_rule(machine, code, bytes);
     }
 }
 
-/* Up to the place where the registers are wanted. */
+/* Up to the first instruction for a place behind the one where the registers are wanted. */
 static bool execute(struct machine *machine, struct bytes bytes, uintptr_t pc) {
     while (bytes.at < bytes.end) {
         if (!execute_one(machine, &bytes)) return false;
@@ -370,7 +487,6 @@ static bool execute(struct machine *machine, struct bytes bytes, uintptr_t pc) {
     return true;
 }
 
-/* An advance ends the walk only after it: what comes behind it must not be executed. */
 static bool rules_at(const struct entry *entry, uintptr_t pc, struct rules *rules) {
     struct machine machine = {.entry = entry, .location = entry->start};
     if (!execute(&machine, entry->common, UINTPTR_MAX)) return false;
@@ -391,16 +507,20 @@ static bool cfa_of(struct hak_unwind *unwind, const struct rules *rules, uintptr
     return true;
 }
 
-static bool caller_value(struct hak_unwind *unwind, const struct rule *rule, uintptr_t cfa, uintptr_t *value) {
+static bool caller_value(struct hak_unwind *unwind, const struct rule *rule, uintptr_t cfa,
+                         uintptr_t *value) {
     uintptr_t address = cfa + (uintptr_t)rule->offset;
     struct values given = {.value = {cfa}, .count = 1};
     switch (rule->how) {
-    case SAME: return true;
+    case SAME:
+        return true;
     case AT_EXPRESSION:
         if (!evaluate(unwind, rule->expression, given, &address)) return false;
         return hak_audit_read(&unwind->proof, address, value);
-    case AT_OFFSET: return hak_audit_read(&unwind->proof, address, value);
-    default: return false;
+    case AT_OFFSET:
+        return hak_audit_read(&unwind->proof, address, value);
+    default:
+        return false;
     }
 }
 
@@ -408,11 +528,12 @@ bool hak_unwind_step(struct hak_unwind *unwind) {
     struct entry entry = {.is_signal = false};
     struct rules rules;
     uintptr_t pc = unwind->registers[HAK_UNWIND_PC] - !unwind->is_interrupted, cfa;
-    if (!entry_find(&entry, pc) || !rules_at(&entry, pc, &rules) || !cfa_of(unwind, &rules, &cfa)) return false;
+    if (!entry_find(&entry, pc) || !rules_at(&entry, pc, &rules) || !cfa_of(unwind, &rules, &cfa))
+        return false;
     if (cfa <= unwind->registers[HAK_UNWIND_SP] && !entry.is_signal) return false;
     uintptr_t fp = unwind->registers[HAK_UNWIND_FP], next = unwind->registers[HAK_UNWIND_PC];
     if (!caller_value(unwind, &rules.registers[HAK_UNWIND_PC], cfa, &next) || next == 0) return false;
-    if (!caller_value(unwind, &rules.registers[HAK_UNWIND_FP], cfa, &fp)) return false;
+    if (!caller_value(unwind, &rules.registers[HAK_UNWIND_FP], cfa, &fp)) fp = 0;
     unwind->registers[HAK_UNWIND_SP] = cfa;
     unwind->registers[HAK_UNWIND_FP] = fp;
     unwind->registers[HAK_UNWIND_PC] = next;
