@@ -119,12 +119,13 @@ static void hide(struct hak_heap *heap, void *context) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD || (round->only_still && !is_still(heap))) return;
     struct hak_heap *shown = heap;
-    /* release: as when it comes back; a thread that reads the one before this one has that order. A thread that has reported
-     * an error shows its heap no more. */
+    /* release: as when it comes back; a thread that reads the one before this one has that order */
     if (!atomic_compare_exchange_strong_explicit(&thread->heap, &shown,
                                                  (struct hak_heap *)(uintptr_t)&hak_heap_seized,
-                                                 memory_order_release, memory_order_relaxed))
+                                                 memory_order_release, memory_order_relaxed)) {
+        HAK_ASSERT(shown == &hak_heap_gone); /* the thread has reported an error */
         return;
+    }
     heap->seized_next = round->seized;
     round->seized = heap;
 }
