@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "core/bigcache.h"
 #include "core/seize.h"
 #include "core/stderr.h"
 #include "core/system_call.h"
@@ -78,6 +79,9 @@ void hak_abort_begin(void) {
         failure.signals = before;
         failure.mark = NULL;
     }
+    hak_range_abandon();
+    hak_bigcache_abandon();
+    hak_superslab_cache_abandon();
     hak_heap_abandon();
 }
 

@@ -339,6 +339,9 @@ size_t hak_bigcache_bytes(void) {
     return atomic_load_explicit(&cache.bytes, memory_order_relaxed);
 }
 
+void hak_bigcache_abandon(void) {
+    hak_lock_abandon(&cache.lock);
+}
 void hak_bigcache_fork_prepare(void) {
     hak_lock_take(&cache.lock);
 }

@@ -69,6 +69,9 @@ struct hak_bigcache_state {
 struct hak_bigcache_state hak_bigcache_state(void);
 const uint32_t *hak_bigcache_bucket(uint32_t granules); /* the one for this length, once there is a table */
 
+/* The calling thread has found an error: it holds the lock no more. */
+void hak_bigcache_abandon(void);
+
 void hak_bigcache_fork_prepare(void);
 void hak_bigcache_fork_parent(void);
 void hak_bigcache_fork_child(void);

@@ -394,6 +394,9 @@ void hak_range_huge_pages(bool wanted) {
     hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
 }
 
+void hak_range_abandon(void) {
+    hak_lock_abandon(&range.lock);
+}
 void hak_range_fork_prepare(void) {
     hak_lock_take(&range.lock);
 }

@@ -181,6 +181,9 @@ bool hak_range_may_move(void);
 /* Advises the kernel for or against transparent huge pages, for the whole range and for ever. */
 void hak_range_huge_pages(bool wanted);
 
+/* The calling thread has found an error: it holds the lock no more. */
+void hak_range_abandon(void);
+
 void hak_range_fork_prepare(void);
 void hak_range_fork_parent(void);
 void hak_range_fork_child(void);

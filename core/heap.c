@@ -206,7 +206,8 @@ void hak_heap_return(struct hak_heap *heap) {
 void hak_heap_abandon(void) {
     bool is_seen = hak_heap_is_real(hak_thread_heap());
     hak_seize_abandon();
-    hak_locks_abandon();
+    hak_lock_abandon(&heaps.lock);
+    hak_lock_fork_abandon();
     if (!is_seen && atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE)
         pthread_setspecific(heaps.key, &heaps);
 }

@@ -163,7 +163,8 @@ struct hak_heap *hak_heap_begin_thread(void);
 struct hak_heap *hak_heap_borrow(void);
 void hak_heap_return(struct hak_heap *heap);
 
-/* The calling thread has found an error, and its heap may be in any state: it has none from here on. */
+/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds neither the
+ * heaps' lock nor the seizers'. */
 void hak_heap_abandon(void);
 
 /* One more heap with memory from the pool for `heap`'s thread; NULL if there is none. */

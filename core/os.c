@@ -161,9 +161,8 @@ bool hak_os_is_secure(void) {
     return secure;
 }
 
-/* The ranks that the calling thread holds, a bit each, and their locks. */
+/* The ranks that the calling thread holds, a bit each. Only debug builds look at it. */
 static _Thread_local unsigned ranks_held __attribute__((tls_model("initial-exec")));
-static _Thread_local struct hak_lock *locks_held[HAK_RANK_COUNT] __attribute__((tls_model("initial-exec")));
 
 /* The thread that forks holds every lock from before the fork until after it. Handlers of other libraries may run in
  * between and allocate: their calls pass. */
@@ -190,8 +189,7 @@ bool hak_lock_try(struct hak_lock *lock, bool wait) {
     HAK_CHECK(bad == 0 || (bad == EBUSY && !wait));
     if (bad != 0) return false;
     hak_hook_acquire(&lock->rank); /* DRD passes over locks inside of pthread_create, where libc allocates */
-    ranks_held |= 1u << lock->rank;
-    locks_held[lock->rank] = lock;
+    if (HAK_DEBUG) ranks_held |= 1u << lock->rank;
     return true;
 }
 
@@ -202,18 +200,24 @@ void hak_lock_take(struct hak_lock *lock) {
 void hak_lock_drop(struct hak_lock *lock) {
     if (HAK_UNLIKELY(is_forking())) return;
     if (HAK_DEBUG) HAK_CHECK((ranks_held & (1u << lock->rank)) != 0);
-    ranks_held &= ~(1u << lock->rank);
+    if (HAK_DEBUG) ranks_held &= ~(1u << lock->rank);
     hak_hook_release(&lock->rank);
     int bad = pthread_mutex_unlock(&lock->mutex);
     HAK_CHECK(bad == 0);
 }
 
+/* glibc keeps the holder's number in the mutex: others read it while it changes, but it is theirs or not. */
 bool hak_lock_is_held(const struct hak_lock *lock) {
-    return (ranks_held >> lock->rank & 1) != 0;
+    return is_forking() ||
+           __atomic_load_n(&lock->mutex.__data.__owner, __ATOMIC_RELAXED) == hak_os_thread_id();
 }
 
-void hak_locks_abandon(void) {
+void hak_lock_abandon(struct hak_lock *lock) {
+    if (!hak_lock_is_held(lock)) return;
+    ranks_held &= ~(1u << lock->rank);
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+void hak_lock_fork_abandon(void) {
     if (is_forking()) hak_lock_fork_end();
-    for (unsigned rank = HAK_RANK_COUNT - 1; rank > 0; rank--)
-        if ((ranks_held >> rank & 1) != 0) hak_lock_drop(locks_held[rank]);
 }

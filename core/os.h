@@ -82,8 +82,9 @@ void hak_lock_take(struct hak_lock *lock);
 void hak_lock_drop(struct hak_lock *lock);
 /* Takes it, if `wait` says so or nobody has it; false: not taken. A thread that forks never gets it so. */
 bool hak_lock_try(struct hak_lock *lock, bool wait);
-/* The calling thread has found an error, and lets go of all that it holds. */
-void hak_locks_abandon(void);
+/* The calling thread has found an error: it lets go of each lock, if it holds it; and then, if it forks, of that state. */
+void hak_lock_abandon(struct hak_lock *lock);
+void hak_lock_fork_abandon(void);
 bool hak_lock_is_held(const struct hak_lock *lock); /* by the calling thread */
 /* Between these the calling thread holds all locks: its takes and drops do nothing. */
 void hak_lock_fork_begin(void);

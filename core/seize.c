@@ -207,8 +207,8 @@ void hak_seize_abandon(void) {
         __atomic_exchange_n((struct hak_heap **)(void *)&HAK_THREAD.heap,
                             (struct hak_heap *)(uintptr_t)&hak_heap_gone, __ATOMIC_RELAXED);
     if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
-    if (!hak_lock_is_held(&seizing.lock) || seizing.round == NULL) return;
-    struct hak_heap *heap = seizing.round->seized;
+    if (!hak_lock_is_held(&seizing.lock)) return;
+    struct hak_heap *heap = seizing.round == NULL ? NULL : seizing.round->seized;
     if (heap != NULL) {
         hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(heap));
         give_back_as(heap, &hak_heap_gone);
@@ -216,6 +216,7 @@ void hak_seize_abandon(void) {
             give_back(heap);
     }
     seizing.round = NULL;
+    hak_lock_abandon(&seizing.lock);
 }
 
 /* ---- fork: no heap is seized meanwhile ------------------------------------------------------------------ */

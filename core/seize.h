@@ -52,7 +52,8 @@ void hak_seize_each(bool wait, uint32_t now, uint32_t still_ms,
 /* True if the thread of a heap that the caller visits waits for it. */
 bool hak_seize_is_awaited(const struct hak_heap *heap);
 
-/* The calling thread has found an error: it shows no heap any more, nor has any that it seized. Before its locks go. */
+/* The calling thread has found an error: it shows no heap any more, has given back what it seized, and
+ * does not hold the lock. */
 void hak_seize_abandon(void);
 
 void hak_seize_fork_prepare(void);

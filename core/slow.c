@@ -140,10 +140,12 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
 
 static void free_large(struct hak_heap *heap, void *user) {
     size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
-    if (HAK_UNLIKELY(heap == &hak_heap_gone) && HAK_THREAD.failed > 0) hak_abort_recheck();
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
     if (!hak_large_free(user, budget, hak_os_now_ms())) hak_report_bad_pointer("free", user);
-    if (hak_heap_is_real(heap)) hak_tick(heap);
+    if (hak_heap_is_real(heap))
+        hak_tick(heap);
+    else if (HAK_THREAD.failed > 0)
+        hak_abort_recheck();
 }
 
 static void free_slow(struct hak_heap *heap, void *user) {

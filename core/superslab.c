@@ -403,6 +403,9 @@ size_t hak_superslab_cache_bytes(void) {
     return bytes;
 }
 
+void hak_superslab_cache_abandon(void) {
+    hak_lock_abandon(&cache.lock);
+}
 void hak_superslab_cache_fork_prepare(void) {
     hak_lock_take(&cache.lock);
 }

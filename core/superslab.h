@@ -191,6 +191,9 @@ size_t hak_superslab_cache_most(void);
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
 /* Those that the thread with this heap gave up, instead; the fill stays. */
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
+/* The calling thread has found an error: it holds the lock no more. */
+void hak_superslab_cache_abandon(void);
+
 void hak_superslab_cache_fork_prepare(void);
 void hak_superslab_cache_fork_parent(void);
 void hak_superslab_cache_fork_child(void);
