@@ -47,7 +47,7 @@ CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
 HAK_RECORD := 0
 CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/pin.c core/watched.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
-              verify/audit_symbolize.c verify/heap_check.c verify/heap_check_range.c
+              verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c
 # Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
 STEPS_ARE_TOLD := -include verify/explore/yields.h
 ACCESSES_ARE_TOLD := -fsanitize=thread \
@@ -87,10 +87,7 @@ LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-mode
 LIB_CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(LIB_CFLAGS))
 
 # nodelete: a thread's exit handler must find its code after dlclose.
-# static-libgcc: the audit's unwinder must know no frames but those of loaded objects; searching the ones that programs
-# register takes locks and memory.
-LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS) \
-               $(if $(filter 1,$(HAK_AUDIT)),-static-libgcc)
+LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS)
 
 # Benchmarks are measured, so they are optimised in every variant.
 BENCH_WARNINGS := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))

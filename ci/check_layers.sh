@@ -12,12 +12,12 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 # From the bottom up; a name stands for its .h, .c and .def.
 layers=(
     "core/config core/types verify/hooks"
-    "core/syscall core/vdso core/os core/lock core/text"
+    "core/syscall core/vdso core/stderr core/os core/lock core/text"
     "core/size_class"
     "core/chunk"
     "core/superslab core/remote"
     "core/pool_arena core/large core/bigcache"
-    "core/policy core/options core/heap core/seize core/refill core/stats core/report"
+    "core/policy core/options core/heap core/seize core/refill core/stats core/report core/abort"
     "core/fast"
     "core/api core/cxx core/cxx_nothrow core/cxx_runtime core/slow core/hakmem core/symbols core/pin core/watched core/watched_info"
 )

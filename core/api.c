@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "core/stats.h"
+#include "core/stderr.h"
 #include "core/superslab.h"
 #include "verify/hooks.h"
 
@@ -256,6 +258,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     hak_policy_init(environment);
     hak_os_clock_begin();
     hak_hook_begin();
+    if (hak_policy()->stats) hak_stderr_keep();
     hak_free(hak_malloc(1)); /* the range exists from here on */
     if (hak_policy()->thp != 0 && hak_range_is_there()) hak_range_huge_pages(hak_policy()->thp == 1);
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
@@ -266,6 +269,8 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
 }
 
 __attribute__((destructor)) static void process_end(void) {
+    hak_abort_finish();
+    hak_stderr_find();
     if (hak_policy()->stats) hak_stats_print();
     hak_hook_end();
 }

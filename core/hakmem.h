@@ -11,7 +11,7 @@
  *   - every function may be called from any thread at any time, but not from a signal handler;
  *   - a block may be freed by any thread;
  *   - an invalid pointer (freed twice, not from HAKMEM, inside a block, header overwritten) is reported in
- *     one line on stderr, then abort().
+ *     one line on stderr, and the process ends by SIGABRT.
  */
 #ifndef HAKMEM_H
 #define HAKMEM_H

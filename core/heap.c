@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/bigcache.h"
 #include "core/refill.h"
 #include "core/seize.h"
@@ -267,6 +268,10 @@ static void heap_retire(struct hak_heap *heap) {
 
 void hak_heap_end_thread(void *value) {
     struct hak_heap *heap = value;
+    if (HAK_THREAD.failed > 0) {
+        hak_abort_finish();
+        return; /* in a child that the handler of SIGABRT forked */
+    }
     hak_hook_enter();
     struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
     HAK_CHECK(own == heap);
@@ -292,10 +297,20 @@ static void orphan_retire(void) {
 }
 
 struct hak_heap *hak_heap_borrow(void) {
+    if (HAK_THREAD.failed > 0) hak_abort_recheck();
     return heap_obtain();
 }
 void hak_heap_return(struct hak_heap *heap) {
     heap_retire(heap);
+}
+
+/* The key's destructor shall see the thread's end, even if the thread has had no heap. */
+void hak_heap_abandon(void) {
+    bool is_seen = hak_heap_is_real(hak_thread_heap());
+    hak_locks_abandon();
+    hak_seize_abandon();
+    uint64_t key = atomic_load_explicit(&heaps.key, memory_order_acquire);
+    if (!is_seen && key != 0) pthread_setspecific((pthread_key_t)(key - 1), &heaps);
 }
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {

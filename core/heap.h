@@ -186,6 +186,14 @@ void hak_heap_end_thread(void *heap);
 struct hak_heap *hak_heap_borrow(void);
 void hak_heap_return(struct hak_heap *heap);
 
+/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds neither the
+ * heaps' lock nor the seizers'. */
+void hak_heap_abandon(void);
+
+/* The calling thread has found an error, and its heap may be in any state: the thread has none from here on, and holds no
+ * lock. */
+void hak_heap_abandon(void);
+
 /* One more heap with memory from the pool for `heap`'s thread; NULL if there is none. */
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap);
 

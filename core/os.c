@@ -26,12 +26,12 @@
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
 static bool succeeds(long number, const void *start, size_t bytes, int third) {
-    return !hak_syscall_failed(hak_syscall(number, (long)start, (long)bytes, third, 0, 0, 0));
+    return !hak_syscall_failed(hak_syscall3(number, hak_syscall_pointer(start), (long)bytes, third));
 }
 
 static long map(void *start, size_t bytes, int protection, int flags) {
-    return hak_syscall(SYS_mmap, (long)start, (long)bytes, protection,
-                       flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return hak_syscall6(SYS_mmap, (long)start, (long)bytes, protection,
+                        flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 static void *os_reserve(size_t bytes) {
@@ -56,8 +56,8 @@ static bool os_renew(void *start, size_t bytes) {
 }
 
 static enum hak_moved os_move(void *from, void *to, size_t bytes) {
-    long got = hak_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
-                           MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
+    long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
+                            MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (got == (long)to) return HAK_MOVED;
     return os_renew(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
@@ -114,7 +114,7 @@ void hak_os_zero(void *start, size_t bytes) {
 typedef int clock_function(clockid_t clock, struct timespec *time);
 
 static int clock_by_system_call(clockid_t clock, struct timespec *time) {
-    return hak_syscall_failed(hak_syscall(SYS_clock_gettime, clock, (long)time, 0, 0, 0, 0)) ? -1 : 0;
+    return hak_syscall_failed(hak_syscall3(SYS_clock_gettime, clock, hak_syscall_pointer(time), 0)) ? -1 : 0;
 }
 
 /* The system call until the kernel's own function has been looked for. */
@@ -145,7 +145,7 @@ uint32_t hak_os_now_ms(void) {
 /* ---- threads and processes --------------------------------------------------------------------------- */
 
 static bool membarrier(int command) {
-    return !hak_syscall_failed(hak_syscall(SYS_membarrier, command, 0, 0, 0, 0, 0));
+    return !hak_syscall_failed(hak_syscall3(SYS_membarrier, command, 0, 0));
 }
 
 bool hak_os_barrier_begin(void) {
@@ -157,15 +157,15 @@ bool hak_os_barrier(void) {
 }
 
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
-    hak_syscall(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+    hak_syscall4(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0);
 }
 
 void hak_os_wake(_Atomic uint32_t *word, int most) {
-    hak_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0, 0, 0);
+    hak_syscall4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0);
 }
 
 int hak_os_thread_id(void) {
-    return (int)hak_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    return (int)hak_syscall3(SYS_gettid, 0, 0, 0);
 }
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
@@ -173,8 +173,8 @@ int hak_os_thread_id(void) {
 /* The first thread may have inherited what is blocked, and does not end so. */
 bool hak_os_thread_ends(void) {
     uint64_t blocked = 0;
-    if (hak_os_thread_id() == (int)hak_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0)) return false;
-    long done = hak_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&blocked, sizeof blocked, 0, 0);
+    if (hak_os_thread_id() == (int)hak_syscall3(SYS_getpid, 0, 0, 0)) return false;
+    long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
 
@@ -210,33 +210,4 @@ bool hak_os_process_is_new(void) {
 void hak_os_process_began(void) {
     _Atomic uint32_t *known = atomic_load_explicit(&process_known, memory_order_acquire);
     if (known == &known_without_page) atomic_store_explicit(known, 0, memory_order_relaxed);
-}
-
-/* ---- messages ---------------------------------------------------------------------------------------- */
-
-void hak_os_write_error(const char *text, size_t length) {
-    while (length > 0) {
-        long done = hak_syscall(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
-        if (done == -EINTR) continue;
-        if (done <= 0) break; /* stderr is closed or full: there is nobody left to tell */
-        text += done;
-        length -= (size_t)done;
-    }
-}
-
-_Noreturn void hak_fail(const char *what, const char *file, int line) {
-    char text[400];
-    char digits[12];
-    size_t n = 0, d = 0;
-    for (unsigned v = (unsigned)line; v > 0 || d == 0; v /= 10)
-        digits[d++] = (char)('0' + v % 10);
-    const char *parts[] = {"hakmem: internal check failed: ", what, " at ", file, ":"};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        for (const char *s = parts[i]; *s != '\0' && n < sizeof text - sizeof digits - 1; s++)
-            text[n++] = *s;
-    while (d > 0)
-        text[n++] = digits[--d];
-    text[n++] = '\n';
-    hak_os_write_error(text, n);
-    abort();
 }

@@ -1,4 +1,4 @@
-/* The only contact with the operating system: memory, time, waiting, output. All of it by system calls of our own
+/* The only contact with the operating system: memory, time, waiting. All of it by system calls of our own
  * (syscall.h): no function that another library may wrap.
  *
  * Memory calls go through one table, which tests replace to make the k-th call fail. Contract of the entries:
@@ -69,9 +69,6 @@ bool hak_os_process_is_new(void);
 void hak_os_process_begin(void); /* once, before there is a lock to take */
 void hak_os_process_began(
     void); /* by the handler of fork in the child: the process is new, if nobody knows yet */
-
-/* Writes to stderr, whole, whatever it takes. */
-void hak_os_write_error(const char *text, size_t length);
 
 /* The zero bytes of memset(3), which another library may wrap. */
 void hak_os_zero(void *start, size_t bytes);

@@ -40,8 +40,7 @@ HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, ui
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: p0 ");
     hak_text_add(&line, what);
-    hak_text_add(&line, " slab ");
-    hak_text_add_hex(&line, hak_slab_start(slab));
+    hak_text_add_address(&line, " slab ", hak_slab_start(slab));
     hak_text_add(&line, " stride ");
     hak_text_add_number(&line, hak_classes[slab->bin].stride);
     hak_text_add(&line, " blocks ");

@@ -1,8 +1,8 @@
 #include "core/report.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/text.h"
 #include "verify/hooks.h"
 
@@ -15,21 +15,19 @@ static void begin(struct hak_text *line, const char *operation, const char *what
 }
 
 static void add_pointer(struct hak_text *line, const void *ptr) {
-    hak_text_add(line, ": pointer ");
-    hak_text_add_pointer(line, ptr);
+    hak_text_add_pointer(line, ": pointer ", ptr);
 }
 
 /* `block`: whose history may be known; NULL: none. */
 _Noreturn static void end(struct hak_text *line, const void *block) {
     hak_text_print(line);
-    if (block != NULL) hak_hook_report(block);
-    abort();
+    if (block != NULL && !hak_abort_is_nested()) hak_hook_report(block);
+    hak_abort();
 }
 
 static void add_block(struct hak_text *line, const void *block, size_t size, const char *tier,
                       int class_index) {
-    hak_text_add(line, ", block ");
-    hak_text_add_pointer(line, block);
+    hak_text_add_pointer(line, ", block ", block);
     hak_text_add(line, ", size ");
     hak_text_add_number(line, size);
     hak_text_add(line, ", ");
@@ -127,10 +125,9 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     uintptr_t base = atomic_load_explicit(&hak_range.base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
-    hak_text_add(&line, ", not in hakmem's range ");
-    hak_text_add_hex(&line, base);
-    hak_text_add(&line, "-");
-    hak_text_add_hex(&line, base + limit);
+    hak_text_add(&line, ", not in hakmem's range");
+    hak_text_add_address(&line, " ", base);
+    hak_text_add_address(&line, "-", base + limit);
     end(&line, NULL);
 }
 
@@ -189,6 +186,7 @@ _Noreturn static void report_misaligned(const char *operation, const void *ptr, 
 
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
+    hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
     uint64_t bytes = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
     if (!hak_range_is_there() || hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
@@ -209,6 +207,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
 
 _Noreturn void hak_report_bad_list(const char *operation, const void *block, unsigned bin) {
     struct hak_text line;
+    hak_abort_begin();
     begin(&line, operation, "corrupted free list");
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
@@ -231,6 +230,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
 
 _Noreturn void hak_report_no_memory(const char *operation, size_t size) {
     struct hak_text line;
+    hak_abort_begin();
     begin(&line, operation, "no memory, and no C++ runtime to throw std::bad_alloc: size ");
     hak_text_add_number(&line, size);
     end(&line, NULL);

@@ -1,4 +1,4 @@
-/* One line about what the program did wrong, then abort().
+/* One line about what the program did wrong, then the end of the process by SIGABRT (abort.h).
  *
  *   hakmem: free(): double free: pointer 0x7f.., block 0x7f.., size 79, tiny class 4, state free,
  *   owner thread 17

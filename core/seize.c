@@ -111,15 +111,22 @@ static bool is_still(struct hak_heap *heap) {
     return still;
 }
 
-/* Under the lock. Its thread goes on, if it waits for that. It cannot end before the lock is dropped. */
-static void give_back(struct hak_heap *heap) {
+/* Its thread goes on, with the heap that is shown, if it waits for that; a thread that has reported an error meanwhile stays
+ * without. Under the lock, or the thread could end before it is woken. */
+static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_thread *thread = thread_of_seized(heap);
+    struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
-    atomic_exchange_explicit(&thread->heap, heap, memory_order_seq_cst);
+    atomic_compare_exchange_strong_explicit(&thread->heap, &seized, (struct hak_heap *)(uintptr_t)shown,
+                                            memory_order_seq_cst, memory_order_seq_cst);
     if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_seq_cst,
                                                 memory_order_seq_cst))
         hak_os_wake(&thread->slow, INT_MAX);
+}
+
+static void give_back(struct hak_heap *heap) {
+    give_back_as(heap, heap);
 }
 
 /* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
@@ -143,11 +150,13 @@ static bool is_outside(struct hak_heap *heap) {
 static bool seize(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD) return false;
-    if (atomic_load_explicit(&thread->heap, memory_order_relaxed) != heap)
-        return false; /* seized by another */
-    /* release: as when it comes back; a thread that reads the one before this one has that order */
-    atomic_store_explicit(&thread->heap, (struct hak_heap *)(uintptr_t)&hak_heap_seized,
-                          memory_order_release);
+    /* release: as when it comes back; a thread that reads the one before this one has that order. If the exchange fails, another
+     * thread has seized the heap, or its own has reported an error. */
+    struct hak_heap *shown = heap;
+    if (!atomic_compare_exchange_strong_explicit(&thread->heap, &shown,
+                                                 (struct hak_heap *)(uintptr_t)&hak_heap_seized,
+                                                 memory_order_release, memory_order_relaxed))
+        return false;
     if (hak_os_barrier() && is_outside(heap)) return true;
     give_back(heap);
     return false;
@@ -210,7 +219,9 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
     hak_lock_drop(seizing_lock);
     while (heap != NULL) {
         hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+        HAK_THREAD.visited = heap;
         bool whole = visit(heap, context);
+        HAK_THREAD.visited = NULL;
         hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
         hak_lock_take(seizing_lock);
         heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
@@ -218,6 +229,20 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
         heap = seize_next(heap->all_next, only_wanted);
         hak_lock_drop(seizing_lock);
     }
+}
+
+/* The heap that was visited may be in any state, so its thread shall use it no more than this thread its own. */
+void hak_seize_abandon(void) {
+    struct hak_heap *own = atomic_exchange_explicit(
+        &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
+    if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    struct hak_heap *visited = HAK_THREAD.visited;
+    HAK_THREAD.visited = NULL;
+    if (visited == NULL) return;
+    hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(visited));
+    hak_lock_take(seizing_lock);
+    give_back_as(visited, &hak_heap_gone);
+    hak_lock_drop(seizing_lock);
 }
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */

@@ -52,6 +52,10 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
 /* True if the thread of a heap that the caller visits waits for it. */
 bool hak_seize_is_awaited(const struct hak_heap *heap);
 
+/* The calling thread has found an error: it shows no heap any more, nor does the thread whose heap it visits, which may be in
+ * any state. */
+void hak_seize_abandon(void);
+
 /* From before a fork until after it, in both processes, nobody seizes the calling thread's heap. */
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/abort.h"
 #include "core/api.h"
 #include "core/large.h"
 #include "core/refill.h"
@@ -132,6 +133,7 @@ static struct hak_block *container_of(const void *user, const struct hak_slab **
 static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     if (heap == NULL || heap == &hak_heap_gone) {
+        if (HAK_THREAD.failed > 0) hak_abort_recheck();
         hak_free_without_heap(user, bin);
         return;
     }
@@ -145,7 +147,10 @@ static void free_large(struct hak_heap *heap, void *user) {
     size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
     if (!hak_large_free(user, budget, hak_os_now_ms())) hak_report_bad_pointer("free", user);
-    if (hak_heap_is_real(heap)) hak_tick(heap);
+    if (hak_heap_is_real(heap))
+        hak_tick(heap);
+    else if (HAK_THREAD.failed > 0)
+        hak_abort_recheck();
 }
 
 static void free_slow(struct hak_heap *heap, void *user) {

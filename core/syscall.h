@@ -6,6 +6,7 @@
 #define HAK_SYSCALL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 
 #define HAK_SYSCALL_ERROR_MAX 4095ul
@@ -15,7 +16,7 @@ static inline bool hak_syscall_failed(long result) {
 }
 
 #if defined(__x86_64__)
-static inline long hak_syscall(long number, long a, long b, long c, long d, long e, long f) {
+static inline long hak_syscall6(long number, long a, long b, long c, long d, long e, long f) {
     long result;
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
@@ -27,7 +28,7 @@ static inline long hak_syscall(long number, long a, long b, long c, long d, long
     return result;
 }
 #elif defined(__aarch64__)
-static inline long hak_syscall(long number, long a, long b, long c, long d, long e, long f) {
+static inline long hak_syscall6(long number, long a, long b, long c, long d, long e, long f) {
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a;
     register long x1 __asm__("x1") = b;
@@ -44,5 +45,18 @@ static inline long hak_syscall(long number, long a, long b, long c, long d, long
 #else
 #error "system calls are written for x86-64 and aarch64"
 #endif
+
+static inline long hak_syscall3(long number, long a, long b, long c) {
+    return hak_syscall6(number, a, b, c, 0, 0, 0);
+}
+
+static inline long hak_syscall4(long number, long a, long b, long c, long d) {
+    return hak_syscall6(number, a, b, c, d, 0, 0);
+}
+
+/* A pointer as an argument. */
+static inline long hak_syscall_pointer(const void *pointer) {
+    return (long)(uintptr_t)pointer;
+}
 
 #endif

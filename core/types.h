@@ -95,7 +95,9 @@ struct hak_thread {
     _Atomic(struct hak_heap *) heap;
     _Atomic uint32_t announced; /* mallocs - frees */
     _Atomic uint32_t slow;      /* enum hak_slow */
+    uint32_t failed;            /* errors that it has reported: it has no heap then (abort.h) */
     void *books;                /* of a variant's own: verify/ */
+    struct hak_heap *visited;   /* another thread's, which this one has seized; NULL: none */
     bool forks;                 /* nobody may seize the heap until the fork is over */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));

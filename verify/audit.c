@@ -301,7 +301,14 @@ static void heap_is_idle(const struct hak_heap *heap) {
     }
 }
 
+/* The thread begins again, with heaps that it borrows; one that found an error, and the one whose heap that had seized. */
+static void books_lose(struct hak_thread *thread) {
+    static struct hak_audit_thread fresh[2];
+    thread->books = &fresh[thread == &HAK_THREAD];
+}
+
 void hak_audit_event(enum hak_event event, void *subject) {
+    if (event == HAK_EVENT_HEAP_LOST) books_lose(subject);
     if (event == HAK_EVENT_HEAP_BEGUN) books_of_thread();
     if (event == HAK_EVENT_HEAP_SEIZED) books_seize(subject);
     if (event == HAK_EVENT_HEAP_RETURNED) books_return();
@@ -327,6 +334,7 @@ void hak_audit_event(enum hak_event event, void *subject) {
     case HAK_EVENT_HEAP_ADOPTED:
         heap_is_idle(subject);
         break;
+    case HAK_EVENT_HEAP_LOST:
     case HAK_EVENT_HEAP_BEGUN:
     case HAK_EVENT_HEAP_SEIZED:
     case HAK_EVENT_HEAP_RETURNED:

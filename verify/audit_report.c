@@ -1,6 +1,5 @@
 /* Options and reports of the audit. A report uses neither malloc nor stdio. */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/abort.h"
 #include "core/heap.h"
 #include "core/large.h"
 #include "core/text.h"
@@ -16,6 +16,7 @@
 #include "verify/audit_symbolize.h"
 #include "verify/hakmem_audit.h"
 #include "verify/heap_check.h"
+#include "verify/log_file.h"
 
 struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND ? 2 : 1};
 
@@ -30,16 +31,41 @@ struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND 
 
 #define PREFIX "HAKMEM_AUDIT_"
 
+/* Once. */
+static void log_is_refused(int failed) {
+    struct hak_text line = {.length = 0};
+    hak_text_add(&line, "hakmem: audit: log ");
+    hak_text_add(&line, hak_audit_options.log);
+    hak_text_add(&line, ": ");
+    hak_text_add(&line, hak_log_problem(failed));
+    hak_text_add(&line, "; reports go to stderr alone");
+    hak_audit_options.log[0] = '\0';
+    hak_text_print(&line);
+}
+
 void hak_audit_print(struct hak_text *line) {
     size_t length = line->length;
     hak_text_print(line);
     if (hak_audit_options.log[0] == '\0') return;
-    int log = open(hak_audit_options.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (log < 0) return;
+    int log = hak_log_open(hak_audit_options.log, O_WRONLY | O_CREAT | O_APPEND);
+    if (log < 0) {
+        log_is_refused(log);
+        return;
+    }
     line->bytes[length] = '\n';
-    ssize_t done = write(log, line->bytes, length + 1);
-    (void)done; /* stderr has it */
-    close(log);
+    hak_syscall3(SYS_write, log, hak_syscall_pointer(line->bytes),
+                 (long)(length + 1)); /* stderr has it, too */
+    hak_syscall3(SYS_close, log, 0, 0);
+}
+
+/* What is there already shows at the start whether it will do. */
+static void log_check(void) {
+    if (hak_audit_options.log[0] == '\0') return;
+    int log = hak_log_open(hak_audit_options.log, O_WRONLY | O_APPEND);
+    if (log >= 0)
+        hak_syscall3(SYS_close, log, 0, 0);
+    else if (log != -ENOENT)
+        log_is_refused(log);
 }
 
 static bool options_read; /* what was wrong with them is said */
@@ -100,11 +126,11 @@ void hak_audit_options_read(void) {
 /* "program+0x123": what addr2line and debuggers take. _dl_find_object needs no lock and no memory. */
 static void add_frame(struct hak_text *line, const void *address) {
     struct dl_find_object object;
-    hak_text_add(line, " ");
     if (_dl_find_object((void *)(uintptr_t)address, &object) != 0) {
-        hak_text_add_pointer(line, address);
+        hak_text_add_pointer(line, " ", address);
         return;
     }
+    hak_text_add(line, " ");
     const char *name = object.dlfo_link_map->l_name;
     const char *slash = strrchr(name, '/');
     hak_text_add(line, name[0] == '\0' ? "program" : slash != NULL ? slash + 1 : name);
@@ -156,8 +182,8 @@ static const struct hak_audit_block *record_of(const void *block) {
 
 static void print_block(const void *block) {
     struct hak_text line = {.length = 0};
-    hak_text_add(&line, "hakmem: audit:   block ");
-    hak_text_add_pointer(&line, block);
+    hak_text_add(&line, "hakmem: audit:   block");
+    hak_text_add_pointer(&line, " ", block);
     const struct hak_audit_block *record = record_of(block);
     if (record != NULL) {
         hak_text_add(&line, ", ");
@@ -188,8 +214,8 @@ void hak_audit_explain(const void *block) {
 
 static void print_slab(const struct hak_slab *slab) {
     struct hak_text line = {.length = 0};
-    hak_text_add(&line, "hakmem: audit:   slab ");
-    hak_text_add_hex(&line, hak_slab_start(slab));
+    hak_text_add(&line, "hakmem: audit:   slab");
+    hak_text_add_address(&line, " ", hak_slab_start(slab));
     hak_text_add(&line, ", ");
     hak_text_add(&line, hak_tier_name(hak_tier_of_bin(slab->bin)));
     hak_text_add(&line, " class ");
@@ -233,7 +259,7 @@ static void print_ring(const struct hak_slab *slab) {
 
 _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                 const struct hak_slab *slab, const void *block) {
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    hak_abort_begin();
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit: broken: ");
     hak_text_add(&line, equation);
@@ -245,8 +271,8 @@ _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t ri
     if (slab != NULL) print_slab(slab);
     if (block != NULL) print_block(block);
     if (slab != NULL) print_ring(slab);
-    if (block != NULL) print_sites(block);
-    abort();
+    if (block != NULL && !hak_abort_is_nested()) print_sites(block);
+    hak_abort();
 }
 
 /* ---- on demand ---------------------------------------------------------------------------------------- */
@@ -295,6 +321,8 @@ static void on_signal(int number) {
 
 void hak_audit_begin(void) {
     options_read = true;
+    log_check();
+    if (hak_audit_options.leaks || hak_audit_options.summary) hak_stderr_keep();
     if (hak_audit_options.signal == 0) return;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction((int)hak_audit_options.signal, &action, NULL);

@@ -3,11 +3,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
-#include <pthread.h>
 #include <string.h>
-#include <unwind.h>
 
 #include "verify/audit_site.h"
+#include "verify/audit_unwind.h"
 
 #define FRAMES 8u /* of the program */
 
@@ -40,31 +39,33 @@ static bool objects_are_known(void) {
     return program_invocation_name[0] != '\0';
 }
 
-extern void *__libc_stack_end; /* glibc: the main thread's first frame */
-
-_Thread_local uintptr_t hak_audit_stack_end;
-
-/* glibc keeps a thread's control block above its stack. A frame that is on another stack, which the program made itself,
- * is not told from the thread's own unless it is far away. */
-uintptr_t hak_audit_stack_end_find(uintptr_t here) {
-    uintptr_t control = (uintptr_t)pthread_self();
-    bool is_thread = control > here && control - here < HAK_AUDIT_STACK_MAX;
-    hak_audit_stack_end = (is_thread ? control : (uintptr_t)__libc_stack_end) - 16;
-    return hak_audit_stack_end;
-}
-
-static _Unwind_Reason_Code unwound(struct _Unwind_Context *context, void *walk_) {
-    struct hak_audit_walk *walk = walk_;
-    uintptr_t word = _Unwind_GetIP(context);
+static void add_word(struct hak_audit_walk *walk, uintptr_t word) {
     walk->words[walk->count++] = word;
     walk->hash = HAK_AUDIT_HASH(walk->hash, word);
-    return walk->count < HAK_AUDIT_WALK ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
-void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk) {
+void hak_audit_walk_elsewhere(struct hak_audit_walk *walk, uintptr_t frame) {
+    struct hak_audit_proof proof = hak_audit_proof_begin(frame);
+    uintptr_t above, word;
     walk->count = 0;
     walk->hash = 0;
-    if (objects_are_known()) _Unwind_Backtrace(unwound, walk);
+    while (walk->count < HAK_AUDIT_WALK && hak_audit_read(&proof, frame, &above) &&
+           hak_audit_read(&proof, frame + sizeof word, &word)) {
+        add_word(walk, word);
+        if (!hak_audit_is_step(above - frame)) break;
+        frame = above;
+    }
+}
+
+/* The allocator's frames below the one that is given are left out. */
+HAK_NOINLINE void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk, uintptr_t frame) {
+    struct hak_unwind unwind = {.proof = hak_audit_proof_begin((uintptr_t)__builtin_frame_address(0))};
+    HAK_UNWIND_HERE(&unwind);
+    walk->count = 0;
+    walk->hash = 0;
+    if (!objects_are_known()) return;
+    while (walk->count < HAK_AUDIT_WALK && hak_unwind_step(&unwind))
+        if (unwind.registers[HAK_UNWIND_SP] > frame) add_word(walk, unwind.registers[HAK_UNWIND_PC]);
 }
 
 /* ---- what is code ------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #define HAK_VERIFY_AUDIT_SITE_H
 
 #include "verify/audit.h"
+#include "verify/audit_stack.h"
 
 #define HAK_AUDIT_SITES (1u << 16) /* 1..HAK_AUDIT_SITES; 0: unknown */
 
@@ -28,19 +29,27 @@ extern _Atomic uint64_t hak_audit_shortcuts[1u << HAK_AUDIT_SHORTCUTS_LOG];
 #define HAK_AUDIT_HASH(hash, word) (((hash) ^ (word)) * 0x9e3779b97f4a7c15u)
 #define HAK_AUDIT_STEP                                                                                       \
     ((uintptr_t)1 << 20) /* no frame is larger; also keeps a wild frame pointer near the stack */
-#define HAK_AUDIT_STACK_MAX ((uintptr_t)1 << 30)
 
-/* Where no frame of the calling thread's stack begins any more; 0: not known yet. */
-extern _Thread_local uintptr_t hak_audit_stack_end __attribute__((tls_model("initial-exec")));
-uintptr_t hak_audit_stack_end_find(uintptr_t here);
-void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk);
+/* Both go up from a live frame of a function of the allocator: by frame pointers on a stack that is not the thread's own, and by
+ * unwind tables on any. */
+void hak_audit_walk_elsewhere(struct hak_audit_walk *walk, uintptr_t frame);
+void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk, uintptr_t frame);
 uint32_t hak_audit_site_new(const struct hak_audit_walk *walk);
 
-/* Follows frame pointers as far as they make sense: no address outside of the stack is read. */
+/* True if the frame above, so much higher, may be one. */
+HAK_INLINE bool hak_audit_is_step(uintptr_t up) {
+    return (up >> 3 | up << 61) - 1 < HAK_AUDIT_STEP / 8; /* a multiple of 8, not 0 */
+}
+
+/* Follows frame pointers as far as they make sense and stay on the thread's own stack. */
 __attribute__((no_sanitize("address"))) static inline void
 hak_audit_walk_frame_pointers(struct hak_audit_walk *walk, uintptr_t frame) {
-    uintptr_t end = hak_audit_stack_end, up;
-    if (HAK_UNLIKELY(end - frame >= HAK_AUDIT_STACK_MAX)) end = hak_audit_stack_end_find(frame);
+    if (HAK_UNLIKELY(frame - hak_audit_stack.low > hak_audit_stack.size) && !hak_audit_stack_has(frame)) {
+        hak_audit_walk_elsewhere(walk, frame);
+        return;
+    }
+    const uintptr_t end = hak_audit_stack.low + hak_audit_stack.size;
+    uintptr_t up;
     uint64_t hash = 0;
     unsigned count = 0;
     do {
@@ -49,8 +58,7 @@ hak_audit_walk_frame_pointers(struct hak_audit_walk *walk, uintptr_t frame) {
         hash = HAK_AUDIT_HASH(hash, words[1]);
         up = words[0] - frame;
         frame = words[0];
-    } while (count < HAK_AUDIT_WALK && (up >> 3 | up << 61) - 1 < HAK_AUDIT_STEP / 8 &&
-             frame <= end); /* up: a multiple of 8, not 0 */
+    } while (count < HAK_AUDIT_WALK && hak_audit_is_step(up) && frame <= end);
     walk->count = count;
     walk->hash = hash;
 }
@@ -59,12 +67,13 @@ hak_audit_walk_frame_pointers(struct hak_audit_walk *walk, uintptr_t frame) {
 HAK_INLINE uint32_t hak_audit_site_of(const void *frame) {
     struct hak_audit_walk walk;
     if (HAK_UNLIKELY(hak_audit_options.unwind))
-        hak_audit_walk_unwind_tables(&walk);
+        hak_audit_walk_unwind_tables(&walk, (uintptr_t)frame);
     else
         hak_audit_walk_frame_pointers(&walk, (uintptr_t)frame);
     uint64_t known = atomic_load_explicit(&hak_audit_shortcuts[walk.hash >> (64 - HAK_AUDIT_SHORTCUTS_LOG)],
                                           memory_order_relaxed);
-    if (HAK_LIKELY(((known ^ walk.hash) >> 16) == 0)) return (uint32_t)(known & 0xffff) + 1;
+    if (HAK_LIKELY(((known ^ walk.hash) >> 16) == 0) && HAK_LIKELY(known != 0))
+        return (uint32_t)(known & 0xffff) + 1;
     return hak_audit_site_new(&walk);
 }
 

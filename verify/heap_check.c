@@ -33,8 +33,7 @@ static void fault(struct check *check, const char *equation, uint64_t left, uint
     hak_text_add_number(&line, left);
     hak_text_add(&line, " against ");
     hak_text_add_number(&line, right);
-    hak_text_add(&line, ", at ");
-    hak_text_add_pointer(&line, where);
+    hak_text_add_pointer(&line, ", at ", where);
     hak_text_print(&line);
 }
 

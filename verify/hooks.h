@@ -27,9 +27,10 @@ enum hak_event {
     HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
     HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
     HAK_EVENT_HEAP_ADOPTED,
-    HAK_EVENT_HEAP_BEGUN,   /* the calling thread has it */
-    HAK_EVENT_HEAP_SEIZED,  /* the calling thread works on it, instead of its own */
-    HAK_EVENT_HEAP_RETURNED /* it does no more */
+    HAK_EVENT_HEAP_BEGUN,    /* the calling thread has it */
+    HAK_EVENT_HEAP_SEIZED,   /* the calling thread works on it, instead of its own */
+    HAK_EVENT_HEAP_RETURNED, /* it does no more */
+    HAK_EVENT_HEAP_LOST      /* an error was found: the subject is a thread that uses its heap no more */
 };
 
 /* ---- the audit's own state that hooks look at without a call -------------------------------------------------- */

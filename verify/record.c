@@ -19,6 +19,7 @@
 #include "core/text.h"
 #include "fuzz/oplog.h"
 #include "verify/hooks.h"
+#include "verify/log_file.h"
 #include "verify/record_slots.h"
 
 #define VARIABLE   "HAKMEM_RECORD"
@@ -332,10 +333,10 @@ static const char *path_of(const char *file) {
     return path.length < sizeof path.bytes - 1 ? path.bytes : NULL;
 }
 
-/* The descriptor's number is moved out of the program's way; -1: no such file. */
+/* The descriptor's number is moved out of the program's way; negative: why there is none. */
 static int file_open(const char *path) {
-    int low = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (low < 0) return -1;
+    int low = hak_log_open(path, O_RDWR | O_CREAT);
+    if (low < 0) return low;
     int high = fcntl(low, F_DUPFD_CLOEXEC, FD_LEAST);
     if (high < 0) return low;
     close(low);
@@ -353,7 +354,7 @@ static bool file_is_ours(int fd) {
 static bool file_begin(const char *path) {
     int fd = file_open(path);
     if (fd < 0)
-        complain(path, strerrorname_np(errno));
+        complain(path, hak_log_problem(fd));
     else if (!file_is_ours(fd))
         complain(path, "is there, and no operation log");
     else if (flock(fd, LOCK_EX | LOCK_NB) == 0) {

@@ -47,6 +47,30 @@ finds_nothing() {
     diff <(grep 'hakmem: audit' <<<"$output") "$BATS_TEST_TMPDIR/log"
 }
 
+# refused LOG REASON: one line says why the log is none, and the program runs to its end
+refused() {
+    HAKMEM_AUDIT_LOG=$1 HAKMEM_AUDIT_SUMMARY=1 LD_PRELOAD=$AUDIT/libhakmem.so run timeout --foreground 20 /bin/echo runs
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(grep -c "^hakmem: audit: log $1: $2; reports go to stderr alone$" <<<"$output")" -eq 2 ] # timeout and echo
+    [ "$(grep -c "^hakmem: audit: log " <<<"$output")" -eq 2 ]
+    grep -qx runs <<<"$output"
+}
+
+@test "a log that is no regular file is refused, read or not" {
+    cd "$BATS_TEST_TMPDIR"
+    mkfifo fifo
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    for log in fifo socket . /dev/null /dev/full; do
+        refused "$log" "is no regular file"
+    done
+    (exec 9<>fifo; refused fifo "is no regular file")
+    ln -s target link
+    refused link ELOOP
+    [ ! -e target ]
+    refused nowhere/log ENOENT
+}
+
 @test "blocks that a library takes before the allocator's constructor ran are no false report" {
     printf '%s\n' '#include <stdlib.h>' 'void *early;' \
         '__attribute__((constructor)) static void begin(void) { early = malloc(20); }' >"$BATS_TEST_TMPDIR/early.c"

@@ -167,8 +167,16 @@ dies() {
     run -0 env HAKMEM_RECORD=letter LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
     [ "$output" = $'hakmem: record: letter: is there, and no operation log; nothing more is recorded\nruns' ]
     [ "$(cat letter)" = precious ]
-    run -0 env HAKMEM_RECORD=/dev/full LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
-    [[ $output == "hakmem: record: /dev/full: "*$'; nothing more is recorded\nruns' ]]
+    mkfifo fifo
+    echo linked >target
+    ln -s target link
+    for file in /dev/full /dev/null . fifo; do
+        run -0 timeout 20 env HAKMEM_RECORD=$file LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+        [ "$output" = "hakmem: record: $file: is no regular file; nothing more is recorded"$'\nruns' ]
+    done
+    run -0 env HAKMEM_RECORD=link LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+    [ "$output" = $'hakmem: record: link: ELOOP; nothing more is recorded\nruns' ]
+    [ "$(cat target)" = linked ]
     run -0 env HAKMEM_RECORD= LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
     [ "$output" = runs ]
 }

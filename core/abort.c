@@ -1,0 +1,181 @@
+#include "core/abort.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "core/seize.h"
+#include "core/stderr.h"
+#include "core/syscall.h"
+#include "core/text.h"
+#include "verify/hooks.h"
+
+#define SIGNAL(number) ((uint64_t)1 << ((number)-1))
+#define SIGNAL_CANCEL  SIGNAL(32) /* glibc: pthread_cancel(3); kept away from the handler, too */
+#define SIGNAL_SETID   SIGNAL(33) /* glibc: setuid(3) of another thread waits for it */
+#define SIGNALS_OF_FAULTS                                                                                    \
+    (SIGNAL(SIGSEGV) | SIGNAL(SIGBUS) | SIGNAL(SIGILL) | SIGNAL(SIGFPE) | SIGNAL(SIGTRAP) | SIGNAL(SIGSYS))
+/* What nothing good can come of while a message is written. */
+#define SIGNALS_HELD (~(SIGNALS_OF_FAULTS | SIGNAL_SETID))
+
+#define WAIT_MS   10 /* a second thread looks so often */
+#define WAIT_MOST 500
+#define TRIES     3 /* other threads may change the action of SIGABRT meanwhile */
+
+#define MARK       0x68616b6d656d2100u /* where the handler runs below, the words of hak_abort's frame stay so */
+#define MARK_WORDS 32
+#define DEEP       ((uintptr_t)8 << 20) /* no handler uses so much of a stack */
+
+static struct {
+    /* The process, and in the lower half the thread, that found the first error; 0: none. Atomic, and no step of the explorer:
+     * what happens after an error is no part of a schedule. */
+    uint64_t reporter;
+    /* Written by that thread. */
+    uint64_t signals;              /* those that the program had blocked */
+    const volatile uint64_t *mark; /* in hak_abort's frame, while the handler runs; NULL: it does not */
+    bool on_alternate;             /* that frame is on the alternate signal stack */
+} failure;
+
+/* The kernel's structure for rt_sigaction; for the default action all but the size is the same everywhere. */
+struct action {
+    uintptr_t handler, flags, restorer, mask;
+};
+
+static uint64_t own_number(void) {
+    uint64_t process = (uint64_t)hak_syscall3(SYS_getpid, 0, 0, 0);
+    return process << 32 | (uint32_t)hak_syscall3(SYS_gettid, 0, 0, 0);
+}
+
+static uint64_t reporter(void) {
+    return __atomic_load_n(&failure.reporter, __ATOMIC_RELAXED);
+}
+
+static uint64_t signals_set(uint64_t blocked) {
+    uint64_t before = 0;
+    hak_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, hak_syscall_pointer(&blocked), hak_syscall_pointer(&before),
+                 sizeof blocked);
+    return before;
+}
+
+/* ---- the message ------------------------------------------------------------------------------------------ */
+
+/* True if this is the first error that is found in this process; what a child of fork has here is its parent's. */
+static bool claim(uint64_t own) {
+    uint64_t known = reporter();
+    while (known >> 32 != own >> 32)
+        if (__atomic_compare_exchange_n(&failure.reporter, &known, own, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+void hak_abort_begin(void) {
+    uint64_t before = signals_set(SIGNALS_HELD);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* also for the handler, which may write */
+    hak_stderr_insist();
+    if (++HAK_THREAD.failed > 1) return;
+    if (claim(own_number())) {
+        failure.signals = before;
+        failure.mark = NULL;
+    }
+    hak_heap_abandon();
+}
+
+bool hak_abort_is_nested(void) {
+    return HAK_THREAD.failed > 1;
+}
+
+_Noreturn void hak_fail(const char *what, const char *file, int line) {
+    struct hak_text text = {.length = 0};
+    hak_abort_begin();
+    hak_text_add(&text, "hakmem: internal check failed: ");
+    hak_text_add(&text, what);
+    hak_text_add(&text, " at ");
+    hak_text_add(&text, file);
+    hak_text_add(&text, ":");
+    hak_text_add_number(&text, (uint64_t)line);
+    hak_text_print(&text);
+    hak_abort();
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static void raise_abort(void) {
+    uint64_t own = own_number();
+    hak_syscall3(SYS_tgkill, (long)(own >> 32), (long)(uint32_t)own, SIGABRT);
+}
+
+/* The default action; where a debugger, a filter of system calls or a process that is its container's first prevents that, what
+ * else ends a process. */
+static _Noreturn void end_by_default(void) {
+    const struct action standard = {.handler = (uintptr_t)SIG_DFL};
+    for (int n = 0; n < TRIES; n++) {
+        signals_set(SIGNALS_HELD);
+        hak_syscall4(SYS_rt_sigaction, SIGABRT, hak_syscall_pointer(&standard), 0, sizeof standard.mask);
+        raise_abort();
+        signals_set(SIGNALS_HELD & ~SIGNAL(SIGABRT));
+    }
+    hak_syscall3(SYS_kill, (long)(own_number() >> 32), SIGKILL, 0);
+    signals_set(~(uint64_t)0); /* a fault ends the process then */
+    __builtin_trap();
+}
+
+static void wait_for_reporter(void) {
+    const struct timespec pause = {.tv_nsec = WAIT_MS * 1000000L};
+    for (int n = 0; n < WAIT_MOST; n++)
+        hak_syscall3(SYS_nanosleep, hak_syscall_pointer(&pause), 0, 0);
+}
+
+static bool is_on_alternate_stack(void) {
+    stack_t now = {.ss_flags = 0};
+    return hak_syscall3(SYS_sigaltstack, 0, hak_syscall_pointer(&now), 0) == 0 &&
+           ((unsigned)now.ss_flags & SS_ONSTACK) != 0;
+}
+
+/* The handler finds this thread's signals as the program had them, and its own unblocked. */
+static HAK_NOINLINE void call_handler(void) {
+    volatile uint64_t mark[MARK_WORDS];
+    for (int i = 0; i < MARK_WORDS; i++)
+        mark[i] = MARK;
+    failure.on_alternate = is_on_alternate_stack();
+    failure.mark = mark;
+    raise_abort();
+    signals_set((failure.signals & ~SIGNAL(SIGABRT)) | SIGNAL_CANCEL);
+    failure.mark = NULL;
+}
+
+_Noreturn void hak_abort(void) {
+    uint64_t own = own_number(), first = reporter();
+    if (!hak_abort_is_nested() && first == own) call_handler();
+    if (first >> 32 == own >> 32 && first != own) wait_for_reporter();
+    end_by_default();
+}
+
+/* ---- what the handler calls, and what goes on after it has left ---------------------------------------------- */
+
+/* No handler of the thread is below hak_abort's frame any more: that is gone, or written over. A frame that is on another
+ * stack tells nothing, unless one of the two is the alternate signal stack. */
+static bool handler_has_left(void) {
+    const volatile uint64_t *mark = failure.mark;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    if (mark == NULL) return false; /* not called yet */
+    if (is_on_alternate_stack() != failure.on_alternate) return failure.on_alternate;
+    if (here > (uintptr_t)mark || (uintptr_t)mark - here > DEEP) return true;
+    for (int i = 0; i < MARK_WORDS; i++)
+        if (mark[i] != MARK) return true;
+    return false;
+}
+
+void hak_abort_recheck(void) {
+    HAK_CHECK(HAK_THREAD.failed > 0);
+    if (reporter() == own_number() && handler_has_left()) end_by_default();
+}
+
+void hak_abort_finish(void) {
+    uint64_t first = reporter();
+    if (HAK_LIKELY(first == 0)) return;
+    uint64_t own = own_number();
+    if (first >> 32 != own >> 32) return;
+    if (first != own) wait_for_reporter();
+    end_by_default();
+}
