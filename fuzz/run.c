@@ -341,6 +341,17 @@ static void op_flush_all(const struct fuzz_op *op) {
     fuzz_flush_all();
 }
 
+/* In a child of fork: as if threads that do not exist there had held these locks, a bit a rank. What they protect is rebuilt
+ * when it is needed. */
+static void locks_lose(unsigned ranks) {
+    for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++)
+        if ((ranks >> rank & 1) != 0) hak_locks[rank].lost = true;
+    for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++) {
+        hak_lock_take(&hak_locks[rank]);
+        hak_lock_drop(&hak_locks[rank]);
+    }
+}
+
 /* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
 static void op_fork(const struct fuzz_op *op) {
     if (op->align < 255) return;
@@ -348,6 +359,7 @@ static void op_fork(const struct fuzz_op *op) {
     FUZZ_CHECK(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
         struct hak_heap_check check;
+        locks_lose(op->slot);
         void *block = hak_malloc(profile->size(op->size) % 100000);
         hak_free(block);
         fuzz_child_ends(block != NULL && hak_check_heap(&check));

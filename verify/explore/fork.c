@@ -1,5 +1,6 @@
 #include <pthread.h>
 
+#include "verify/explore/stores.h"
 #include "verify/explore/system.h"
 #include "verify/explore/trace.h"
 
@@ -22,6 +23,9 @@ void explore_fork_parent(void) {
     fork_parent();
 }
 void explore_fork_child(void) {
+    /* What the others have stored is in memory: the kernel interrupts their processors before the fork is over. */
+    for (unsigned fiber = 0; fiber < EXPLORE_FIBERS; fiber++)
+        explore_stores_return(fiber);
     explore_only_me();
     explore_trace_fork(explore_fiber());
     fork_child();
