@@ -66,7 +66,7 @@ copy_with_list_tests() {
 
 @test "where a test is missing, a mutant survives; with a reason it is explained" {
     copy_with_list_tests
-    id=$(id_of add_pointer 'drop: hak_text_add(line, ": pointer ")')
+    id=$(id_of add_block 'drop: hak_text_add(line, ", size ")')
     run mutants --stages errors --only "$id"
     verdicts_are 0 "killed 1, survived 0"
 
@@ -83,7 +83,7 @@ copy_with_list_tests() {
 @test "a tree whose own tests fail, and a survivor without a reason, are refused" {
     copy_with_list_tests
     printf '@test "never" { false; }\n' >"$tests"
-    run ! mutants --stages errors --only "$(id_of add_pointer 'drop: hak_text_add')"
+    run ! mutants --stages errors --only "$(id_of add_block 'drop: hak_text_add')"
     [[ ${lines[-1]} == "mutants: the unchanged sources fail: bad_lists.bats: never" ]]
 
     printf 'a.c:b:123456 | unlucky | drop | \n' >"$TREE/verify/mutants/survivors.txt"

@@ -58,10 +58,11 @@ C
 }
 
 # under TOOL ROOT PROGRAM ARGS...: status 99 if the tool reported anything. The audit says at the end that our code ran.
+# Threads take turns: without that one may wait for minutes.
 under() {
     local tool=$1 root=$2
     shift 2
-    HAKMEM_AUDIT_SUMMARY=1 run timeout "$HAK_TEST_SECONDS" "$root/build.sh" valgrind -- --tool="$tool" --error-exitcode=99 -q "$@"
+    HAKMEM_AUDIT_SUMMARY=1 run timeout "$HAK_TEST_SECONDS" "$root/build.sh" valgrind -- --tool="$tool" --fair-sched=yes --error-exitcode=99 -q "$@"
     printf '%s\n' "$output" | head -n 60
 }
 
