@@ -237,6 +237,7 @@ void *hak_own_pvalloc(size_t size) {
 /* No lock is held across a fork: libc takes its stdio lock after all handlers, and other libraries' handlers may wait for threads
  * that allocate. See lock.h. */
 static void fork_prepare(void) {
+    hak_heap_fork_prepare();
     hak_seize_fork_prepare();
 }
 

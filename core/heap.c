@@ -18,12 +18,14 @@ _Thread_local struct hak_thread hak_thread = {.heap = (struct hak_heap *)(uintpt
 
 enum { SETUP_NONE, SETUP_DONE };
 
-struct pool {
+struct queue {
     struct hak_heap *first, *last; /* the most recent one, the one that waits for longest */
 };
 
 static struct {
-    struct pool rich, poor;             /* heaps without a thread that own memory, and others */
+    struct queue rich, poor;            /* heaps without a thread that own memory, and others */
+    struct queue late;                  /* heaps whose threads nobody will see end */
+    _Atomic uint32_t lates;             /* how many those are; changes under the lock */
     uint32_t round;                     /* walks over the rich ones so far */
     _Atomic(struct hak_heap *) all;     /* every heap, through all_next */
     _Atomic(struct hak_heap *) orphans; /* through pool_next; changes under the lock */
@@ -37,7 +39,9 @@ static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 #define TLS_PREWARM_LAST  4u
 #define OPEN_TRIED        8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 
-static void orphan_retire(void);
+static void forsaken_retire(void);
+static void late_put(struct hak_heap *heap);
+static void late_forget(void);
 static void pool_rebuild(void);
 
 /* Under the heaps' lock. The first thing that any thread does here. */
@@ -91,37 +95,36 @@ static struct hak_heap *heap_create(void) {
 
 /* ---- the pool; under the heaps' lock ------------------------------------------------------------------- */
 
-static struct pool *pool_of(const struct hak_heap *heap) {
-    return heap->superslabs > 0 ? &heaps.rich : &heaps.poor;
-}
-
-static void pool_link_first(struct pool *pool, struct hak_heap *heap) {
+static void queue_link_first(struct queue *queue, struct hak_heap *heap) {
     heap->pool_prev = NULL;
-    heap->pool_next = pool->first;
-    if (pool->first != NULL)
-        pool->first->pool_prev = heap;
+    heap->pool_next = queue->first;
+    if (queue->first != NULL)
+        queue->first->pool_prev = heap;
     else
-        pool->last = heap;
-    pool->first = heap;
+        queue->last = heap;
+    queue->first = heap;
 }
 
-static void pool_unlink(struct pool *pool, struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, NULL));
+static void queue_unlink(struct queue *queue, struct hak_heap *heap) {
     if (heap->pool_prev != NULL)
         heap->pool_prev->pool_next = heap->pool_next;
     else
-        pool->first = heap->pool_next;
+        queue->first = heap->pool_next;
     if (heap->pool_next != NULL)
         heap->pool_next->pool_prev = heap->pool_prev;
     else
-        pool->last = heap->pool_prev;
+        queue->last = heap->pool_prev;
     heap->pool_next = heap->pool_prev = NULL;
 }
 
+static struct queue *pool_of(const struct hak_heap *heap) {
+    return heap->superslabs > 0 ? &heaps.rich : &heaps.poor;
+}
+
 /* Takes a heap out of the pool for the thread of `ruler`; NULL: for whoever calls. */
-static void pool_take(struct pool *pool, struct hak_heap *heap, struct hak_heap *ruler) {
-    HAK_CHECK(heap->ruled == NULL);
-    pool_unlink(pool, heap);
+static void pool_take(struct queue *pool, struct hak_heap *heap, struct hak_heap *ruler) {
+    HAK_CHECK(heap->ruled == NULL && hak_home_ruled_by(&heap->home, NULL));
+    queue_unlink(pool, heap);
     hak_home_set_ruler(&heap->home, ruler != NULL ? ruler : heap);
 }
 
@@ -131,9 +134,9 @@ static void pool_put(struct hak_heap *heap) {
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
     hak_lock_take(heaps_lock);
     HAK_CHECK(heap->ruled == NULL && heap->ruled_near == NULL);
-    HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL));
+    HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL) && heap->late_process == 0);
     hak_home_set_ruler(&heap->home, NULL);
-    pool_link_first(pool_of(heap), heap);
+    queue_link_first(pool_of(heap), heap);
     hak_lock_drop(heaps_lock);
 }
 
@@ -142,21 +145,22 @@ static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     if (!hak_home_ruled_by(&heap->home, NULL)) return;
     HAK_CHECK(heap->ruled == NULL);
-    pool_link_first(pool_of(heap), heap);
+    queue_link_first(pool_of(heap), heap);
 }
 
 static void pool_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(heaps_lock));
-    heaps.rich = heaps.poor = (struct pool){.first = NULL};
+    heaps.rich = heaps.poor = (struct queue){.first = NULL};
+    late_forget();
     hak_heap_each(pool_rebuild_visit, NULL);
 }
 
 static struct hak_heap *heap_obtain(void) {
-    orphan_retire();
+    forsaken_retire();
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = NULL;
     if (setup()) {
-        struct pool *pool = heaps.rich.first != NULL ? &heaps.rich : &heaps.poor;
+        struct queue *pool = heaps.rich.first != NULL ? &heaps.rich : &heaps.poor;
         heap = pool->first;
         if (heap != NULL)
             pool_take(pool, heap, NULL);
@@ -190,19 +194,36 @@ static bool thread_end_is_seen(struct hak_heap *heap) {
 
 struct hak_heap *hak_heap_begin_thread(void) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_none);
-    if (hak_os_thread_ends()) return (struct hak_heap *)(uintptr_t)&hak_heap_gone;
+    if (hak_os_thread_ends()) {
+        hak_thread_heap_set(&hak_heap_gone);
+        return hak_thread_heap();
+    }
     struct hak_heap *heap = heap_obtain();
     if (heap == NULL) return NULL;
     hak_hook_atomic(&HAK_THREAD, sizeof HAK_THREAD);
     hak_thread_heap_set(heap);
-    /* May allocate, which works from here on. If it fails, the thread's end goes unseen: its heap stays its own, and
-     * nobody may look for the thread. */
-    if (thread_end_is_seen(heap)) hak_seize_register(heap);
+    /* May allocate, which works from here on. */
+    if (thread_end_is_seen(heap))
+        hak_seize_register(heap);
+    else
+        late_put(heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
     if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.mib == 0)
         hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
+    return heap;
+}
+
+/* The first thread of a process exists for the kernel until the process ends. */
+struct hak_heap *hak_heap_begin_late(bool *borrowed) {
+    HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
+    if (HAK_THREAD.failed > 0) hak_abort_recheck();
+    struct hak_heap *heap = heap_obtain();
+    *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || hak_os_thread_id() == hak_os_process_id());
+    if (heap == NULL || *borrowed) return heap;
+    hak_thread_heap_set(heap);
+    late_put(heap);
     return heap;
 }
 
@@ -282,7 +303,16 @@ void hak_heap_end_thread(void *value) {
     hak_hook_leave();
 }
 
-/* What the end of its thread would have done. One at a time: each is a flush of all bins. */
+/* ---- heaps whose threads are gone without a word ------------------------------------------------------------ */
+
+/* What the end of its thread would have done. */
+static void retire_for_thread(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    heap_retire(heap);
+    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+}
+
 static void orphan_retire(void) {
     if (HAK_LIKELY(atomic_load_explicit(&heaps.orphans, memory_order_relaxed) == NULL)) return;
     hak_lock_take(heaps_lock);
@@ -291,15 +321,72 @@ static void orphan_retire(void) {
     hak_lock_drop(heaps_lock);
     if (heap == NULL) return;
     heap->pool_next = NULL;
-    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-    heap_retire(heap);
-    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+    retire_for_thread(heap);
 }
 
-struct hak_heap *hak_heap_borrow(void) {
-    if (HAK_THREAD.failed > 0) hak_abort_recheck();
-    return heap_obtain();
+/* Under the heaps' lock. */
+static void lates_add(uint32_t change) {
+    atomic_store_explicit(&heaps.lates, HAK_OWN_LOAD(&heaps.lates) + change, memory_order_relaxed);
 }
+
+static void late_forget(void) {
+    HAK_CHECK(hak_lock_is_mine(heaps_lock));
+    heaps.late = (struct queue){.first = NULL};
+    lates_add(-HAK_OWN_LOAD(&heaps.lates));
+}
+
+/* Its thread is the calling one, or still existed just now. */
+static void late_put(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
+    if (heap->late_process == 0) heap->late_process = hak_os_process_id();
+    hak_lock_take(heaps_lock);
+    queue_link_first(&heaps.late, heap);
+    lates_add(+1);
+    hak_lock_drop(heaps_lock);
+}
+
+/* The one that was looked at the longest ago; NULL: there is none. */
+static struct hak_heap *late_take(void) {
+    hak_lock_take(heaps_lock);
+    struct hak_heap *heap = heaps.late.last;
+    if (heap != NULL) {
+        queue_unlink(&heaps.late, heap);
+        lates_add(-1u);
+    }
+    hak_lock_drop(heaps_lock);
+    return heap;
+}
+
+/* Nothing is known of those of a fork's parent, whose threads may have been at work. */
+static void late_retire(void) {
+    if (HAK_LIKELY(HAK_HINT_LOAD(&heaps.lates) == 0)) return;
+    struct hak_heap *heap = late_take();
+    if (heap == NULL || heap->late_process != hak_os_process_id()) return;
+    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    if (hak_os_thread_exists(heap->late_process, thread)) {
+        late_put(heap);
+        return;
+    }
+    atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
+    hak_hook_acquire(&heap->room);
+    heap->late_process = 0;
+    retire_for_thread(heap);
+}
+
+/* One of each kind: each is a flush of all bins. */
+static void forsaken_retire(void) {
+    orphan_retire();
+    late_retire();
+}
+
+static void all_forsaken_retire(void) {
+    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL)
+        orphan_retire();
+    for (uint32_t n = HAK_HINT_LOAD(&heaps.lates); n > 0; n--)
+        late_retire();
+}
+
 void hak_heap_return(struct hak_heap *heap) {
     heap_retire(heap);
 }
@@ -314,7 +401,7 @@ void hak_heap_abandon(void) {
 }
 
 struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
-    orphan_retire();
+    forsaken_retire();
     hak_lock_take(heaps_lock);
     struct hak_heap *adopted = heaps.rich.first;
     if (adopted != NULL) pool_take(&heaps.rich, adopted, heap);
@@ -450,7 +537,7 @@ void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *co
 }
 
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
-    orphan_retire();
+    forsaken_retire();
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = heaps.rich.last; /* each that was looked after comes first again */
     if (heap != NULL && (heap->last_tick == now || !hak_is_older(heap->last_tick, now, older_than_ms)))
@@ -478,8 +565,7 @@ static struct hak_heap *take_unseen(uint32_t round) {
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL)
-        orphan_retire();
+    all_forsaken_retire();
     hak_lock_take(heaps_lock);
     const uint32_t round = ++heaps.round;
     hak_lock_drop(heaps_lock);
@@ -489,7 +575,14 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
     }
 }
 
-/* ---- a child of fork --------------------------------------------------------------------------------- */
+/* ---- fork ---------------------------------------------------------------------------------------------- */
+
+void hak_heap_fork_prepare(void) {
+    if (HAK_LIKELY(HAK_HINT_LOAD(&heaps.lates) == 0) || hak_seize_is_amidst()) return;
+    hak_slow_enter(0);
+    all_forsaken_retire();
+    hak_slow_leave();
+}
 
 static void fork_child_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
@@ -503,6 +596,7 @@ void hak_heap_fork_child(void) {
     if (!hak_lock_is_mine(heaps_lock)) { /* or a signal handler forks amidst of that: the heaps are lost */
         hak_lock_take(heaps_lock);
         hak_heap_each(fork_child_visit, NULL);
+        late_forget();
         hak_lock_drop(heaps_lock);
     }
     struct hak_heap *heap = hak_thread_heap();

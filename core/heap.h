@@ -43,9 +43,10 @@ struct hak_heap {
             struct hak_heap *ruled;      /* next heap that the same thread rules */
             struct hak_heap *ruled_near; /* of those the one to look at next; NULL: the first */
             struct hak_heap
-                *pool_next; /* neighbours in the pool, under the heaps' lock; next of a fork's orphans */
+                *pool_next; /* neighbours in the pool, or among late heaps, under the heaps' lock; next of a fork's orphans */
             struct hak_heap *pool_prev;
             struct hak_heap *all_next;   /* next of all heaps that were ever made */
+            int late_process;            /* that its thread is of, if nobody will tell that thread's end; or 0 */
             uint32_t round;              /* last walk over the pool that has seen it; under the heaps' lock */
             _Atomic uint32_t slow_calls; /* written by its thread alone */
             uint32_t last_tick;          /* milliseconds */
@@ -78,12 +79,16 @@ extern HAK_HIDDEN const struct hak_heap hak_heap_seized;
  *
  *   state     ruler           in                   who may touch it            on to
  *   own       itself          a thread's pointer   that thread                 pool (its end), orphan (fork)
+ *   late      itself          a thread's pointer   that thread                 visited (the thread is gone)
  *   seized    itself          a thread's pointer   the thread that seized it   own
  *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
  *   pool      NULL            the pool             who holds the heaps' lock   own, ruled, visited
  *   visited   itself          nothing              the thread that took it     pool
  *   orphan    itself          heaps.orphans        who holds the heaps' lock   pool
  *   lost      itself, ruled   nothing              nobody, for ever            -
+ *
+ * A heap is late if nobody will tell its thread's end, for libc calls no destructor any more. Such heaps are listed, and who needs a
+ * heap asks the kernel whether the thread still exists.
  *
  * A heap enters the pool only when no other names it: first those that it rules, then the heap itself. The pool proves that, in
  * each build. Orphan and lost are states of a child of fork, of heaps whose threads do not exist there. */
@@ -175,20 +180,17 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
     return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
 }
 
-/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone: the thread's end is too far
- * for that. */
+/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone, also from here on: the thread's
+ * end is too far for that. */
 struct hak_heap *hak_heap_begin_thread(void);
 
 /* The destructor of the thread-specific key: the calling thread ends, whose heap this is. */
 void hak_heap_end_thread(void *heap);
 
-/* A heap for one operation of a thread that has none any more, and its return. */
-struct hak_heap *hak_heap_borrow(void);
+/* A heap for a thread that has none any more and allocates: its own from here on, or, where *borrowed, for this operation, after which
+ * it is returned. NULL: no memory. */
+struct hak_heap *hak_heap_begin_late(bool *borrowed);
 void hak_heap_return(struct hak_heap *heap);
-
-/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds neither the
- * heaps' lock nor the seizers'. */
-void hak_heap_abandon(void);
 
 /* The calling thread has found an error, and its heap may be in any state: the thread has none from here on, and holds no
  * lock. */
@@ -232,6 +234,9 @@ void hak_heap_put_idle(struct hak_heap *heap);
 
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
+
+/* Before a fork: heaps whose threads are gone are not lost to the child. */
+void hak_heap_fork_prepare(void);
 
 /* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
  * the pool's when somebody needs one. What is unknown of the others stays as it is. */

@@ -168,12 +168,20 @@ int hak_os_thread_id(void) {
     return (int)hak_syscall3(SYS_gettid, 0, 0, 0);
 }
 
+int hak_os_process_id(void) {
+    return (int)hak_syscall3(SYS_getpid, 0, 0, 0);
+}
+
+bool hak_os_thread_exists(int process, int thread) {
+    return hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH;
+}
+
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
 
 /* The first thread may have inherited what is blocked, and does not end so. */
 bool hak_os_thread_ends(void) {
     uint64_t blocked = 0;
-    if (hak_os_thread_id() == (int)hak_syscall3(SYS_getpid, 0, 0, 0)) return false;
+    if (hak_os_thread_id() == hak_os_process_id()) return false;
     long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }

@@ -52,8 +52,13 @@ void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 /* Wakes up to `most` of those. */
 void hak_os_wake(_Atomic uint32_t *word, int most);
 
-/* The kernel's number of the calling thread. */
+/* The kernel's numbers of the calling thread and of its process. */
 int hak_os_thread_id(void);
+int hak_os_process_id(void);
+
+/* False once the kernel does not know the thread any more: it never runs again. True also if the kernel does not answer, for
+ * a later thread with the same number, and for the first thread until its process ends. */
+bool hak_os_thread_exists(int process, int thread);
 
 /* True if the calling thread is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
  * has blocked all signals then, also the one of its own that pthread_sigmask(3) never blocks. False where that is not

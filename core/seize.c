@@ -248,14 +248,14 @@ void hak_seize_abandon(void) {
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
 /* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
-static bool is_amidst(void) {
+bool hak_seize_is_amidst(void) {
     return HAK_OWN_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
 }
 
 /* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count
  * meanwhile. */
 void hak_seize_fork_prepare(void) {
-    while (!is_amidst()) {
+    while (!hak_seize_is_amidst()) {
         hak_lock_take(seizing_lock);
         struct hak_heap *heap = hak_thread_heap();
         if (heap != &hak_heap_seized) {

@@ -56,6 +56,9 @@ bool hak_seize_is_awaited(const struct hak_heap *heap);
  * any state. */
 void hak_seize_abandon(void);
 
+/* True in a signal handler that interrupted a slow path of its thread. */
+bool hak_seize_is_amidst(void);
+
 /* From before a fork until after it, in both processes, nobody seizes the calling thread's heap. */
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);

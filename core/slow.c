@@ -61,8 +61,8 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
 /* Allocation of any kind by a thread in any state. */
 static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
-    bool borrowed = heap == &hak_heap_gone;
-    if (borrowed) heap = hak_heap_borrow();
+    bool borrowed = false;
+    if (heap == &hak_heap_gone) heap = hak_heap_begin_late(&borrowed);
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, is_zero);

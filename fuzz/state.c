@@ -33,8 +33,29 @@ static uint32_t first_top;
 static struct {
     struct hak_thread thread;
     struct hak_audit_thread books;
+    _Atomic uint32_t ends; /* of threads that took turns in being this one */
 } threads[FUZZ_THREADS];
 static unsigned running;
+
+#define NUMBER_FIRST (1 << 24) /* above those of the kernel */
+
+int __wrap_hak_os_thread_id(void);
+int __real_hak_os_thread_id(void);
+bool __wrap_hak_os_thread_exists(int process, int thread);
+bool __real_hak_os_thread_exists(int process, int thread);
+
+/* The kernel's number of each. */
+int __wrap_hak_os_thread_id(void) {
+    if (!fuzz_is_of_thread((uintptr_t)&HAK_THREAD)) return __real_hak_os_thread_id();
+    return NUMBER_FIRST + (int)(HAK_OWN_LOAD(&threads[running].ends) * FUZZ_THREADS + running);
+}
+
+bool __wrap_hak_os_thread_exists(int process, int thread) {
+    if (thread < NUMBER_FIRST) return __real_hak_os_thread_exists(process, thread);
+    uint32_t number = (uint32_t)(thread - NUMBER_FIRST);
+    _Atomic uint32_t *ends = &threads[number % FUZZ_THREADS].ends;
+    return atomic_load_explicit(ends, memory_order_acquire) == number / FUZZ_THREADS;
+}
 
 void fuzz_thread_switch(unsigned thread) {
     running = thread;
@@ -80,20 +101,28 @@ void fuzz_collect(void) {
     hak_slow_leave();
 }
 
+/* From a late heap it vanishes. */
 void fuzz_thread_teardown(void) {
-    if (hak_heap_is_real(hak_thread_heap())) hak_heap_end_thread(hak_thread_heap());
+    struct hak_heap *heap = hak_thread_heap();
+    if (!hak_heap_is_real(heap)) return;
+    if (heap->late_process == 0)
+        hak_heap_end_thread(heap);
+    else
+        hak_thread_heap_set(&hak_heap_gone);
+    atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_release); /* as the kernel's end of it */
 }
 
 void fuzz_thread_end(void) {
     if (running == 0 || !hak_heap_is_real(hak_thread_heap())) return;
     fuzz_thread_teardown();
-    hak_thread_heap_set(&hak_heap_none);
+    hak_thread_heap_set(running == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none);
 }
 
 static void threads_begin(void) {
     for (unsigned i = 0; i < FUZZ_THREADS; i++) {
         const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
         memset(&threads[i].books, 0, sizeof threads[i].books);
+        atomic_store_explicit(&threads[i].ends, 0, memory_order_relaxed);
         threads[i].thread.books = &threads[i].books;
         fuzz_thread_switch(i);
         hak_thread_heap_set(i == 0 ? first_heap : heap);

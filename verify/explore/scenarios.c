@@ -248,10 +248,25 @@ static void adopt_and_free(void) {
 
 static void trim_idle(void);
 
-/* Without a heap of its own. */
-static void borrow(void) {
+/* In a destructor that comes late: the heap that it begins is given back by nobody. */
+static void late_take_and_vanish(void) {
     block_take(8, POOL_SIZE);
+    block_take(12, MID_SIZE);
+    block_give(12);
+    fuzz_thread_teardown();
+}
+
+static void free_late(void) {
     block_give(8);
+    fuzz_flush(POOL_BIN);
+}
+
+/* The same has happened. */
+static void late_thread_vanished(void) {
+    thread_1_rules();
+    fuzz_thread_switch(FUZZ_THREAD_GONE);
+    late_take_and_vanish();
+    fuzz_thread_switch(0);
 }
 
 /* Threads 0 and 1 have a full slab each. */
@@ -439,7 +454,7 @@ static void free_rest_of_second(void) {
 static void give_and_take(void) {
     block_take(8, POOL_SIZE);
     block_give(4);
-    block_take(9, MID_SIZE);
+    block_take(12, MID_SIZE);
 }
 
 /* Thread 1 moves what thread 0 allocated. */
@@ -464,7 +479,7 @@ static void first_use(void) {
 static void work(void) {
     block_give(4);
     fuzz_flush(POOL_BIN);
-    block_take(9, MID_SIZE);
+    block_take(12, MID_SIZE);
     block_take(10, LARGE_SIZE);
     block_give(10);
 }
@@ -560,10 +575,18 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a thread that has adopted a heap ends while another begins and frees, and a third adopts",
      .begin = thread_1_rules,
      .bodies = {adopt_and_free, thread_ends, begin_and_free}},
-    {.name = "adopter-ends-borrowed",
-     .text = "the same while a thread that has ended borrows a heap",
+    {.name = "adopter-ends-late",
+     .text = "the same while a thread begins a late heap, and vanishes",
      .begin = thread_1_rules,
-     .bodies = {adopt_and_free, thread_ends, NULL, borrow}},
+     .bodies = {adopt_and_free, thread_ends, NULL, late_take_and_vanish}},
+    {.name = "late-vanished",
+     .text = "two threads look after a late heap whose thread is gone, one of them begins, and another frees its block",
+     .begin = late_thread_vanished,
+     .bodies = {trim_idle, free_late, thread_begins}},
+    {.name = "late-vanishes",
+     .text = "a thread with a late heap vanishes while another looks after it",
+     .begin = thread_1_left,
+     .bodies = {trim_idle, NULL, NULL, late_take_and_vanish}},
     {.name = "adopter-ends-trim",
      .text = "a thread that has adopted a heap ends while a trim walks the pool and a new thread begins",
      .begin = thread_1_rules,

@@ -4,6 +4,7 @@
 #define TEST_LINKED
 #include "threads.h"
 
+#include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -12,7 +13,7 @@
 #include "core/heap.h"
 #include "core/large.h"
 
-enum { KEPT = 40, CHILD_BLOCKS = 200 };
+enum { KEPT = 40, CHILD_BLOCKS = 200, NO_THREAD = INT_MAX };
 
 static struct letter *kept[KEPT]; /* of the main thread, live all the time */
 static sem_t fork_wanted, forked;
@@ -120,15 +121,19 @@ static void superslabs(void) {
     step_by_step(false);
 }
 
+/* As in a destructor that comes late, of a thread that is gone then. */
 static void heaps(void) {
+    struct hak_heap *own = hak_thread_heap();
+    bool borrowed;
+    hak_thread_heap_set(&hak_heap_gone);
     step_by_step(true);
-    struct hak_heap *heap = hak_heap_borrow();
+    struct hak_heap *heap = hak_heap_begin_late(&borrowed);
     step_by_step(false);
-    CHECK(heap != NULL, "no heap to borrow");
-    step_by_step(true);
-    hak_heap_return(heap);
-    step_by_step(false);
+    CHECK(heap != NULL && !borrowed && heap == hak_thread_heap(), "no late heap");
+    hak_thread_heap_set(own);
+    atomic_store(&heap->thread_id, NO_THREAD);
     trim();
+    CHECK(hak_home_ruled_by(&heap->home, NULL), "the late heap is not in the pool");
 }
 
 static const struct {
