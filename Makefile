@@ -47,7 +47,8 @@ CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
 HAK_RECORD := 0
 CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/pin.c core/watched.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
-              verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c
+              verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c \
+              verify/heap_check_states.c
 # Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
 STEPS_ARE_TOLD := -include verify/explore/yields.h
 ACCESSES_ARE_TOLD := -fsanitize=thread \
@@ -330,7 +331,7 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 # library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
 # OS calls of verify/, and its clock stands still until it says otherwise; NAME_audit_internal the audit, in variants that
 # have one; NAME_log reads and writes operation logs.
-HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/os_faults.c)
+HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/heap_check_states.c verify/os_faults.c)
 CLOCK := $(OUT)/obj/verify/clock.o
 CLOCK_LDFLAGS := -Wl,--wrap=hak_os_now_ms
 

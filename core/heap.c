@@ -40,7 +40,7 @@ static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 #define OPEN_TRIED        8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 
 static void forsaken_retire(void);
-static void late_put(struct hak_heap *heap);
+static void late_begin(struct hak_heap *heap);
 static void late_forget(void);
 static void pool_rebuild(void);
 
@@ -93,6 +93,26 @@ static struct hak_heap *heap_create(void) {
     return heap;
 }
 
+/* ---- hand-over ----------------------------------------------------------------------------------------- */
+
+#define TO(state) (1u << HAK_HEAP_##state)
+static const uint8_t steps[HAK_HEAP_STATES] = {
+    [HAK_HEAP_HELD] = TO(OWN) | TO(LATE) | TO(POOL),
+    [HAK_HEAP_OWN] = TO(HELD) | TO(SEIZED) | TO(ORPHAN) | TO(LOST),
+    [HAK_HEAP_LATE] = TO(HELD) | TO(LOST),
+    [HAK_HEAP_SEIZED] = TO(OWN) | TO(LOST),
+    [HAK_HEAP_RULED] = TO(POOL),
+    [HAK_HEAP_POOL] = TO(HELD) | TO(RULED),
+    [HAK_HEAP_ORPHAN] = TO(HELD),
+    [HAK_HEAP_LOST] = 0,
+};
+_Static_assert(HAK_HEAP_STATES <= 8, "a bit for each state");
+
+void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next) {
+    HAK_CHECK((unsigned)heap->state < HAK_HEAP_STATES && (steps[heap->state] >> next & 1) != 0);
+    heap->state = next;
+}
+
 /* ---- the pool; under the heaps' lock ------------------------------------------------------------------- */
 
 static void queue_link_first(struct queue *queue, struct hak_heap *heap) {
@@ -126,6 +146,7 @@ static void pool_take(struct queue *pool, struct hak_heap *heap, struct hak_heap
     HAK_CHECK(heap->ruled == NULL && hak_home_ruled_by(&heap->home, NULL));
     queue_unlink(pool, heap);
     hak_home_set_ruler(&heap->home, ruler != NULL ? ruler : heap);
+    hak_heap_goes_on(heap, ruler != NULL ? HAK_HEAP_RULED : HAK_HEAP_HELD);
 }
 
 /* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. Nor has it a
@@ -135,6 +156,7 @@ static void pool_put(struct hak_heap *heap) {
     hak_lock_take(heaps_lock);
     HAK_CHECK(heap->ruled == NULL && heap->ruled_near == NULL);
     HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL) && heap->late_process == 0);
+    hak_heap_goes_on(heap, HAK_HEAP_POOL);
     hak_home_set_ruler(&heap->home, NULL);
     queue_link_first(pool_of(heap), heap);
     hak_lock_drop(heaps_lock);
@@ -145,6 +167,7 @@ static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     if (!hak_home_ruled_by(&heap->home, NULL)) return;
     HAK_CHECK(heap->ruled == NULL);
+    heap->state = HAK_HEAP_POOL; /* a step of which the fork saw half */
     queue_link_first(pool_of(heap), heap);
 }
 
@@ -206,7 +229,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     if (thread_end_is_seen(heap))
         hak_seize_register(heap);
     else
-        late_put(heap);
+        late_begin(heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
@@ -223,7 +246,7 @@ struct hak_heap *hak_heap_begin_late(bool *borrowed) {
     *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || hak_os_thread_id() == hak_os_process_id());
     if (heap == NULL || *borrowed) return heap;
     hak_thread_heap_set(heap);
-    late_put(heap);
+    late_begin(heap);
     return heap;
 }
 
@@ -321,6 +344,7 @@ static void orphan_retire(void) {
     hak_lock_drop(heaps_lock);
     if (heap == NULL) return;
     heap->pool_next = NULL;
+    hak_heap_goes_on(heap, HAK_HEAP_HELD);
     retire_for_thread(heap);
 }
 
@@ -335,15 +359,22 @@ static void late_forget(void) {
     lates_add(-HAK_OWN_LOAD(&heaps.lates));
 }
 
-/* Its thread is the calling one, or still existed just now. */
+/* Its thread still existed just now. */
 static void late_put(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap->state == HAK_HEAP_LATE);
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
-    if (heap->late_process == 0) heap->late_process = hak_os_process_id();
     hak_lock_take(heaps_lock);
     queue_link_first(&heaps.late, heap);
     lates_add(+1);
     hak_lock_drop(heaps_lock);
+}
+
+/* The calling thread's heap, whose end nobody will tell. */
+static void late_begin(struct hak_heap *heap) {
+    HAK_CHECK(heap == hak_thread_heap() && heap->late_process == 0);
+    heap->late_process = hak_os_process_id();
+    hak_heap_goes_on(heap, HAK_HEAP_LATE);
+    late_put(heap);
 }
 
 /* The one that was looked at the longest ago; NULL: there is none. */
@@ -371,6 +402,7 @@ static void late_retire(void) {
     atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
     hak_hook_acquire(&heap->room);
     heap->late_process = 0;
+    hak_heap_goes_on(heap, HAK_HEAP_HELD);
     retire_for_thread(heap);
 }
 
@@ -536,6 +568,22 @@ void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *co
         visit(heap, context);
 }
 
+static void each_in(struct hak_heap *first, void (*visit)(struct hak_heap *heap, void *context),
+                    void *context) {
+    for (struct hak_heap *heap = first; heap != NULL; heap = heap->pool_next)
+        visit(heap, context);
+}
+
+void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
+                          void *context) {
+    HAK_CHECK(state == HAK_HEAP_POOL || state == HAK_HEAP_LATE || state == HAK_HEAP_ORPHAN);
+    if (state == HAK_HEAP_LATE) each_in(heaps.late.first, visit, context);
+    if (state == HAK_HEAP_ORPHAN) each_in(atomic_load(&heaps.orphans), visit, context);
+    if (state != HAK_HEAP_POOL) return;
+    each_in(heaps.rich.first, visit, context);
+    each_in(heaps.poor.first, visit, context);
+}
+
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
     forsaken_retire();
     hak_lock_take(heaps_lock);
@@ -584,22 +632,36 @@ void hak_heap_fork_prepare(void) {
     hak_slow_leave();
 }
 
-static void fork_child_visit(struct hak_heap *heap, void *unused) {
-    (void)unused;
-    bool is_whole = hak_seize_forget_thread(heap);
-    if (!is_whole) return;
+/* Under the heaps' lock. */
+static void orphan_link(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    hak_heap_goes_on(heap, HAK_HEAP_ORPHAN);
     heap->pool_next = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
     atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
+/* What other threads had in their hands stays so: whose hands is not known. */
+static void fork_child_visit(struct hak_heap *heap, void *own) {
+    if (heap == own) return;
+    bool is_whole = hak_seize_forget_thread(heap);
+    if (is_whole)
+        orphan_link(heap);
+    else if (heap->state == HAK_HEAP_OWN || heap->state == HAK_HEAP_SEIZED || heap->state == HAK_HEAP_LATE)
+        hak_heap_goes_on(heap, HAK_HEAP_LOST);
+}
+
 void hak_heap_fork_child(void) {
-    if (!hak_lock_is_mine(heaps_lock)) { /* or a signal handler forks amidst of that: the heaps are lost */
-        hak_lock_take(heaps_lock);
-        hak_heap_each(fork_child_visit, NULL);
-        late_forget();
-        hak_lock_drop(heaps_lock);
-    }
+    HAK_THREAD.is_child = hak_seize_is_amidst();
+    if (HAK_THREAD.is_child) return;
+    HAK_CHECK(HAK_THREAD.visited == NULL);
+    hak_lock_take(heaps_lock);
+    hak_heap_each(fork_child_visit, hak_thread_heap());
+    late_forget();
+    hak_lock_drop(heaps_lock);
     struct hak_heap *heap = hak_thread_heap();
-    if (hak_heap_is_real(heap))
-        atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    if (!hak_heap_is_real(heap)) return;
+    atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    if (heap->state != HAK_HEAP_LATE) return;
+    heap->late_process = hak_os_process_id();
+    late_put(heap);
 }

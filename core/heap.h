@@ -16,6 +16,41 @@
 #include "core/pool_arena.h"
 #include "core/remote.h"
 
+/* ---- hand-over ------------------------------------------------------------------------------------------------
+ *
+ * Who may touch a heap follows from its state, which changes in hak_heap_goes_on alone. That proves in each build that the
+ * step is one of these, and a test that docs/architecture.md has the same table.
+ *
+ *   state     ruler           in                   who may touch it            on to
+ *   held      itself          a thread's hands     that thread                 own, late, pool
+ *   own       itself          a thread's pointer   that thread                 held (its end), seized, orphan or lost (fork)
+ *   late      itself          a thread's pointer   that thread                 held (the thread is gone), lost (fork)
+ *   seized    itself          a thread's pointer   the thread that seized it   own, lost (fork)
+ *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
+ *   pool      NULL            the pool             who holds the heaps' lock   held, ruled
+ *   orphan    itself          heaps.orphans        who holds the heaps' lock   held
+ *   lost      as it was       nothing              nobody, for ever            -
+ *
+ * A heap is late if nobody will tell its thread's end, for libc calls no destructor any more. Such heaps are listed, and who needs a
+ * heap asks the kernel whether the thread still exists.
+ *
+ * A heap enters the pool only when no other names it: first those that it rules, then the heap itself. The pool proves that, in
+ * each build. Orphan and lost are states of a child of fork, of heaps whose threads do not exist there; lost is also the heap of
+ * a thread that has found an error. */
+enum hak_heap_state {
+    HAK_HEAP_HELD,
+    HAK_HEAP_OWN,
+    HAK_HEAP_LATE,
+    HAK_HEAP_SEIZED,
+    HAK_HEAP_RULED,
+    HAK_HEAP_POOL,
+    HAK_HEAP_ORPHAN,
+    HAK_HEAP_LOST,
+    HAK_HEAP_STATES
+};
+
+/* ---- the heap --------------------------------------------------------------------------------------------- */
+
 /* The slow part of a bin. */
 struct hak_heap_class {
     struct hak_slab *current;     /* of this heap or of one that it rules */
@@ -42,12 +77,13 @@ struct hak_heap {
             struct hak_pool_arena arena;
             struct hak_heap *ruled;      /* next heap that the same thread rules */
             struct hak_heap *ruled_near; /* of those the one to look at next; NULL: the first */
-            struct hak_heap
-                *pool_next; /* neighbours in the pool, or among late heaps, under the heaps' lock; next of a fork's orphans */
+            struct hak_heap *
+                pool_next; /* neighbours in the pool, or among late heaps, under the heaps' lock; next of a fork's orphans */
             struct hak_heap *pool_prev;
-            struct hak_heap *all_next;   /* next of all heaps that were ever made */
-            int late_process;            /* that its thread is of, if nobody will tell that thread's end; or 0 */
-            uint32_t round;              /* last walk over the pool that has seen it; under the heaps' lock */
+            struct hak_heap *all_next; /* next of all heaps that were ever made */
+            enum hak_heap_state state;
+            int late_process; /* that its thread is of, if nobody will tell that thread's end; or 0 */
+            uint32_t round;   /* last walk over the pool that has seen it; under the heaps' lock */
             _Atomic uint32_t slow_calls; /* written by its thread alone */
             uint32_t last_tick;          /* milliseconds */
             uint32_t trim_seen;          /* the last wish to trim that it followed */
@@ -72,26 +108,6 @@ _Static_assert(offsetof(struct hak_heap, thread_id) + sizeof(int) <=
 extern HAK_HIDDEN const struct hak_heap hak_heap_none;
 extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
 extern HAK_HIDDEN const struct hak_heap hak_heap_seized;
-
-/* ---- hand-over ------------------------------------------------------------------------------------------------
- *
- * Who may touch a heap is named by home.ruler, which changes in the functions of heap.c alone:
- *
- *   state     ruler           in                   who may touch it            on to
- *   own       itself          a thread's pointer   that thread                 pool (its end), orphan (fork)
- *   late      itself          a thread's pointer   that thread                 visited (the thread is gone)
- *   seized    itself          a thread's pointer   the thread that seized it   own
- *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
- *   pool      NULL            the pool             who holds the heaps' lock   own, ruled, visited
- *   visited   itself          nothing              the thread that took it     pool
- *   orphan    itself          heaps.orphans        who holds the heaps' lock   pool
- *   lost      itself, ruled   nothing              nobody, for ever            -
- *
- * A heap is late if nobody will tell its thread's end, for libc calls no destructor any more. Such heaps are listed, and who needs a
- * heap asks the kernel whether the thread still exists.
- *
- * A heap enters the pool only when no other names it: first those that it rules, then the heap itself. The pool proves that, in
- * each build. Orphan and lost are states of a child of fork, of heaps whose threads do not exist there. */
 
 static inline bool hak_heap_is_real(const struct hak_heap *heap) {
     return heap != &hak_heap_none && heap != &hak_heap_gone && heap != &hak_heap_seized;
@@ -180,6 +196,9 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
     return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
 }
 
+/* The heap, which is the caller's by its present state, has the next one; its ruler fits to that already. */
+void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next);
+
 /* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone, also from here on: the thread's
  * end is too far for that. */
 struct hak_heap *hak_heap_begin_thread(void);
@@ -227,6 +246,10 @@ struct hak_heap *hak_heap_newest(void);
 /* Runs `visit` on each heap that was ever made. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
+/* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest; takes no lock. */
+void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
+                          void *context);
+
 /* The heap of the pool that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone
  * until it is put back. NULL if there is none. */
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
@@ -239,7 +262,8 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
 void hak_heap_fork_prepare(void);
 
 /* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
- * the pool's when somebody needs one. What is unknown of the others stays as it is. */
+ * the pool's when somebody needs one. What is unknown of the others stays as it is. If a signal handler forked amidst of a slow
+ * path, that happens when the slow path is over. */
 void hak_heap_fork_child(void);
 
 #endif

@@ -75,12 +75,14 @@ void hak_slow_leave(void) {
     hak_hook_release(&HAK_THREAD.slow);
     /* release: a seizer sees all that was done to the heap */
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);
+    if (HAK_UNLIKELY(HAK_THREAD.is_child) && HAK_THREAD.visited == NULL) hak_heap_fork_child();
 }
 
 void hak_seize_register(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap());
     slow_begin(); /* again: what the thread allocated to begin was a way out, too */
     HAK_OWN_STORE(&heap->moved, own_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
+    hak_heap_goes_on(heap, HAK_HEAP_OWN);
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
@@ -90,6 +92,7 @@ void hak_seize_unregister(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap());
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    hak_heap_goes_on(heap, HAK_HEAP_HELD);
     hak_lock_drop(seizing_lock);
 }
 
@@ -126,6 +129,7 @@ static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
 }
 
 static void give_back(struct hak_heap *heap) {
+    hak_heap_goes_on(heap, HAK_HEAP_OWN);
     give_back_as(heap, heap);
 }
 
@@ -157,9 +161,12 @@ static bool seize(struct hak_heap *heap) {
                                                  (struct hak_heap *)(uintptr_t)&hak_heap_seized,
                                                  memory_order_release, memory_order_relaxed))
         return false;
-    if (hak_os_barrier() && is_outside(heap)) return true;
-    give_back(heap);
-    return false;
+    if (!hak_os_barrier() || !is_outside(heap)) {
+        give_back_as(heap, heap);
+        return false;
+    }
+    hak_heap_goes_on(heap, HAK_HEAP_SEIZED);
+    return true;
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
@@ -221,11 +228,11 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
         hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
         HAK_THREAD.visited = heap;
         bool whole = visit(heap, context);
-        HAK_THREAD.visited = NULL;
         hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
         hak_lock_take(seizing_lock);
         heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
         give_back(heap);
+        HAK_THREAD.visited = NULL;
         heap = seize_next(heap->all_next, only_wanted);
         hak_lock_drop(seizing_lock);
     }
@@ -236,10 +243,12 @@ void hak_seize_abandon(void) {
     struct hak_heap *own = atomic_exchange_explicit(
         &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
     if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    if (hak_heap_is_real(own)) own->state = HAK_HEAP_LOST; /* whatever it was before */
     struct hak_heap *visited = HAK_THREAD.visited;
     HAK_THREAD.visited = NULL;
     if (visited == NULL) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(visited));
+    visited->state = HAK_HEAP_LOST;
     hak_lock_take(seizing_lock);
     give_back_as(visited, &hak_heap_gone);
     hak_lock_drop(seizing_lock);

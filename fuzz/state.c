@@ -109,7 +109,8 @@ void fuzz_thread_teardown(void) {
         hak_heap_end_thread(heap);
     else
         hak_thread_heap_set(&hak_heap_gone);
-    atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_release); /* as the kernel's end of it */
+    atomic_fetch_add_explicit(&threads[running].ends, 1,
+                              memory_order_release); /* as the kernel's end of it */
 }
 
 void fuzz_thread_end(void) {

@@ -324,6 +324,7 @@ bool hak_check_heap(struct hak_heap_check *result) {
     hak_heap_each(check_used_shown, &check);
     each_slab(&check, take_back_used);
     hak_check_range(&check);
+    hak_check_hand_over(&check);
     places_return(&check, bytes);
     return result->faults == 0;
 }

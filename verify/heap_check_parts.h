@@ -1,5 +1,5 @@
-/* What the files of the heap check share: heap_check.c has heaps, slabs and blocks, heap_check_range.c the granules,
- * free runs, large blocks and caches. */
+/* What the files of the heap check share: heap_check.c has bins, slabs and blocks, heap_check_states.c who may touch which
+ * heap, heap_check_range.c the granules, free runs, large blocks and caches. */
 #ifndef HAK_VERIFY_HEAP_CHECK_PARTS_H
 #define HAK_VERIFY_HEAP_CHECK_PARTS_H
 
@@ -22,6 +22,9 @@ bool hak_check_at_most(struct check *check, const char *equation, uint64_t left,
 
 /* The slots below the top can be read: nothing else may be looked at if not. */
 bool hak_check_bounds(struct check *check);
+
+/* The hand-over states of all heaps. */
+void hak_check_hand_over(struct check *check);
 
 /* The granules, free runs, large blocks, the BigCache and the cache of SuperSlabs. */
 void hak_check_range(struct check *check);

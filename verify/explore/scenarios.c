@@ -454,7 +454,7 @@ static void free_rest_of_second(void) {
 static void give_and_take(void) {
     block_take(8, POOL_SIZE);
     block_give(4);
-    block_take(12, MID_SIZE);
+    block_take(9, MID_SIZE);
 }
 
 /* Thread 1 moves what thread 0 allocated. */
@@ -479,7 +479,7 @@ static void first_use(void) {
 static void work(void) {
     block_give(4);
     fuzz_flush(POOL_BIN);
-    block_take(12, MID_SIZE);
+    block_take(9, MID_SIZE);
     block_take(10, LARGE_SIZE);
     block_give(10);
 }
@@ -580,7 +580,8 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = thread_1_rules,
      .bodies = {adopt_and_free, thread_ends, NULL, late_take_and_vanish}},
     {.name = "late-vanished",
-     .text = "two threads look after a late heap whose thread is gone, one of them begins, and another frees its block",
+     .text = "two threads look after a late heap whose thread is gone, one of them begins, and another frees "
+             "its block",
      .begin = late_thread_vanished,
      .bodies = {trim_idle, free_late, thread_begins}},
     {.name = "late-vanishes",

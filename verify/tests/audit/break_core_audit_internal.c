@@ -306,6 +306,46 @@ static void pooled_heap_rules(void) {
     in_a_thread(allocate_one, NULL);
 }
 
+static void *end_in_another_state(void *unused) {
+    hak_thread_heap()->state = HAK_HEAP_RULED;
+    return unused;
+}
+
+static void thread_ends_in_another_state(void) {
+    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_in_another_state);
+}
+
+static int late_thread;
+
+/* As in a destructor that comes late. */
+static void *begin_late(void *unused) {
+    bool borrowed;
+    hak_thread_heap_set(&hak_heap_gone);
+    idle = hak_heap_begin_late(&borrowed);
+    CHECK(!borrowed && idle->state == HAK_HEAP_LATE, "no late heap");
+    late_thread = hak_os_thread_id();
+    return unused;
+}
+
+static void *begin_late_that_says_own(void *unused) {
+    begin_late(unused);
+    idle->state = HAK_HEAP_OWN;
+    hak_malloc_trim(0);
+    return unused;
+}
+
+static void late_heap_says_own(void) {
+    in_a_thread(begin_late_that_says_own, NULL);
+}
+
+static void late_heap_is_ruled(void) {
+    in_a_thread(begin_late, NULL);
+    hak_home_set_ruler(&idle->home, hak_thread_heap());
+    while (hak_os_thread_exists(hak_os_process_id(), late_thread))
+        usleep(1000);
+    hak_malloc_trim(0);
+}
+
 static void *end_with_a_ruled_one_to_look_at(void *unused) {
     (void)unused;
     hak_thread_heap()->ruled_near = idle;
@@ -490,6 +530,9 @@ static const struct kind kinds[] = {
     KIND(record_in_use_above_the_top),
     KIND(thread_ends_with_another_heap),
     KIND(announced_and_not_done),
+    KIND(thread_ends_in_another_state),
+    KIND(late_heap_says_own),
+    KIND(late_heap_is_ruled),
     KIND(pooled_heap_is_ruled),
     KIND(pooled_heap_rules),
     KIND(pool_gets_heap_that_knows_another),

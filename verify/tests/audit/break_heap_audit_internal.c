@@ -5,6 +5,7 @@
  * usage: break_heap_audit_internal KIND */
 #include "break_range.h"
 #include "break_slabs.h"
+#include "break_states.h"
 
 static const struct kind kinds[] = {
     KIND(nothing),
@@ -108,6 +109,16 @@ static const struct kind kinds[] = {
     KIND(age_list_lost),
     KIND(bigcache_counts_entry_twice),
     KIND(bigcache_counts_bytes_twice),
+    KIND(heap_in_no_state),
+    KIND(pooled_heap_says_held),
+    KIND(pooled_heap_says_ruled),
+    KIND(pooled_heap_rules),
+    KIND(own_heap_says_held),
+    KIND(own_heap_with_another_thread),
+    KIND(own_heap_of_a_late_thread),
+    KIND(ruled_heap_says_lost),
+    KIND(ruled_heap_of_another_ruler),
+    KIND(ruled_heap_lost),
 };
 
 static void look(void) {

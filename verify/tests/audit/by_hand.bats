@@ -23,7 +23,7 @@ table() { grep -E "^$1 +[a-z_-]+ +\| +$2 +\| " verify/tests/audit/by_hand.txt; }
 normalised() {
     head -n "$1" | sed -E 's/^hakmem: //; s/0x[0-9a-f]{6,}/0x#/g; s/thread [0-9]+/thread N/
         s/ at (\.\/)?(core\/[a-z_]+\.[ch]):[0-9]+$/ at \2/' |
-        if [[ $2 == *"# against #"* ]]; then sed -E 's/[0-9]+ against [0-9]+$/# against #/'; else cat; fi
+        if [[ $2 == *"# against #"* ]]; then sed -E 's/[0-9]+ against [0-9]+(, at 0x#)?$/# against #\1/'; else cat; fi
 }
 
 # demands PROGRAM LEVEL: each of these rows' kinds gives its report. It ends the program, but for a signal's.

@@ -108,6 +108,25 @@ static void *leaver_body(void *number) {
     return NULL;
 }
 
+static void *no_body(void *unused) {
+    return unused;
+}
+
+/* Waits for detached threads: the last that one does here is to free what libc had for it. /proc has a link for each that
+ * there is; ThreadSanitizer has one of its own. Of two that end at once neither frees the other's stack: one more thread does. */
+static void detached_end(void) {
+    struct stat tasks;
+    do {
+        usleep(1000);
+        EXPECT(stat("/proc/self/task", &tasks) == 0, "no /proc");
+    } while (tasks.st_nlink > 2 + 1 + (nlink_t)sanitized);
+    threads_run(no_body, 1);
+}
+
+static void count_unpooled(struct hak_heap *heap, void *count) {
+    *(size_t *)count += !hak_home_ruled_by(&heap->home, NULL);
+}
+
 static void phase_exits(void) {
     struct slot own[4000];
     EXPECT(pthread_key_create(&late_key, late) == 0, "key");
@@ -128,6 +147,11 @@ static void phase_exits(void) {
     }
     pthread_barrier_destroy(&step);
     pthread_key_delete(late_key);
+    detached_end(); /* joined, but the kernel may know them for a little longer */
+    hak_malloc_trim(0);
+    size_t unpooled = 0;
+    hak_heap_each(count_unpooled, &unpooled);
+    EXPECT(unpooled == 1, "%zu heaps are not in the pool, and one thread is there", unpooled);
 }
 
 #define SILENT 24
@@ -137,21 +161,6 @@ static void *silent_body(void *round) {
     while (atomic_load(&silent_round) <= (int)(intptr_t)round)
         usleep(100);
     return NULL;
-}
-
-static void *no_body(void *unused) {
-    return unused;
-}
-
-/* Waits for detached threads: the last that one does here is to free what libc had for it. /proc has a link for each that
- * there is; ThreadSanitizer has one of its own. Of two that end at once neither frees the other's stack: one more thread does. */
-static void detached_end(void) {
-    struct stat tasks;
-    do {
-        usleep(1000);
-        EXPECT(stat("/proc/self/task", &tasks) == 0, "no /proc");
-    } while (tasks.st_nlink > 2 + 1 + (nlink_t)sanitized);
-    threads_run(no_body, 1);
 }
 
 /* Threads that never allocate; when the last of their destructors has run, they free what libc had for others' stacks. */

@@ -96,3 +96,16 @@ sources() { find core bench verify fuzz -name '*.[ch]' -o -name '*.cc'; }
 @test "docs/using.md has the table of options that the code has" {
     "$HAK_ROOT/ci/options_doc.sh" --check "$HAK_ROOT/docs/using.md"
 }
+
+# steps: "state: those that it may go on to" of core/heap.c's table, one a line
+steps() {
+    sed -n '/^static const uint8_t steps\[/,/^};/p' "$HAK_ROOT/core/heap.c" |
+        sed -nE 's/^ *\[HAK_HEAP_([A-Z]+)\] = (.*),$/\1: \2/p' |
+        sed -E 's/TO\(([A-Z]+)\)/\1/g; s/ \|//g; s/ 0$//' | tr '[:upper:]' '[:lower:]' | sort
+}
+
+@test "docs/architecture.md has the table of hand-over states that the code has" {
+    [ "$(steps | wc -l)" -eq "$(sed -n '/^enum hak_heap_state {/,/HAK_HEAP_STATES/p' "$HAK_ROOT/core/heap.h" | grep -c ',$')" ]
+    diff <(steps) <(awk -F' *[|] *' '/^## /{ here = /Who may touch a heap/ } here && /^\| [a-z]+ \| / && $2 != "state" {
+        gsub(/, /, " ", $7); print $2 ":" ($7 == "" ? "" : " " $7) }' "$HAK_ROOT/docs/architecture.md" | sort)
+}

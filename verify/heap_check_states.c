@@ -1,0 +1,79 @@
+/* The table of hand-over states (core/heap.h), proved heap by heap and list by list. */
+#include "core/heap.h"
+#include "verify/heap_check_parts.h"
+
+#define equal hak_check_equal
+
+/* Heaps by state, and of those that a list names, by the state that it stands for. */
+struct states {
+    struct check *check;
+    size_t counted[HAK_HEAP_STATES], listed[HAK_HEAP_STATES];
+    enum hak_heap_state list; /* that is walked */
+};
+
+static bool has_itself_as_ruler(enum hak_heap_state state) {
+    return state != HAK_HEAP_POOL && state != HAK_HEAP_RULED;
+}
+
+static void check_listed(struct hak_heap *heap, void *context) {
+    struct states *states = context;
+    states->listed[states->list]++;
+    equal(states->check, "state of a listed heap", heap->state, states->list, heap);
+}
+
+static void check_list(struct states *states, enum hak_heap_state list) {
+    states->list = list;
+    hak_heap_each_listed(list, check_listed, states);
+}
+
+static void check_ruled(struct states *states, const struct hak_heap *ruler) {
+    states->list = HAK_HEAP_RULED;
+    for (struct hak_heap *heap = ruler->ruled; heap != NULL; heap = heap->ruled) {
+        check_listed(heap, states);
+        if (!equal(states->check, "ruler of a ruled heap", hak_home_ruled_by(&heap->home, ruler), true, heap))
+            return;
+    }
+}
+
+/* What the heap's thread shows, if it has one that may be seized from. */
+static const struct hak_heap *shown(struct hak_heap *heap) {
+    struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
+    return thread == NULL ? NULL : atomic_load_explicit(&thread->heap, memory_order_relaxed);
+}
+
+static void check_thread(struct check *check, struct hak_heap *heap) {
+    const struct hak_heap *wanted = heap->state == HAK_HEAP_OWN      ? heap
+                                    : heap->state == HAK_HEAP_SEIZED ? &hak_heap_seized
+                                                                     : NULL;
+    equal(check, "what the heap's thread shows", (uintptr_t)shown(heap), (uintptr_t)wanted, heap);
+    equal(check, "a heap is late if it has a late thread's process", heap->late_process != 0,
+          heap->state == HAK_HEAP_LATE, heap);
+}
+
+static void check_state(struct hak_heap *heap, void *context) {
+    struct states *states = context;
+    if (!equal(states->check, "state of a heap", heap->state < HAK_HEAP_STATES, true, heap)) return;
+    states->counted[heap->state]++;
+    if (heap->state == HAK_HEAP_LOST) return;
+    equal(states->check, "a heap rules itself", hak_home_ruled_by(&heap->home, heap),
+          has_itself_as_ruler(heap->state), heap);
+    equal(states->check, "a heap of the pool has no ruler", hak_home_ruled_by(&heap->home, NULL),
+          heap->state == HAK_HEAP_POOL, heap);
+    check_thread(states->check, heap);
+    if (has_itself_as_ruler(heap->state))
+        check_ruled(states, heap);
+    else if (heap->state == HAK_HEAP_POOL)
+        equal(states->check, "a heap of the pool rules none", heap->ruled == NULL, true, heap);
+}
+
+void hak_check_hand_over(struct check *check) {
+    static const enum hak_heap_state lists[] = {HAK_HEAP_POOL, HAK_HEAP_LATE, HAK_HEAP_ORPHAN,
+                                                HAK_HEAP_RULED};
+    struct states states = {.check = check};
+    hak_heap_each(check_state, &states);
+    for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (lists[i] != HAK_HEAP_RULED) check_list(&states, lists[i]);
+        equal(check, "heaps of a state = heaps in its list", states.counted[lists[i]],
+              states.listed[lists[i]], NULL);
+    }
+}

@@ -1,0 +1,62 @@
+/* Breaks the table of hand-over states (core/heap.h). */
+#ifndef HAK_VERIFY_BREAK_STATES_H
+#define HAK_VERIFY_BREAK_STATES_H
+
+#include "whole_heap.h"
+
+static void heap_in_no_state(void) {
+    idle->state = HAK_HEAP_STATES;
+}
+
+static void pooled_heap_says_held(void) {
+    idle->state = HAK_HEAP_HELD;
+}
+
+static void pooled_heap_says_ruled(void) {
+    idle->state = HAK_HEAP_RULED;
+}
+
+static void pooled_heap_rules(void) {
+    idle->ruled = idle;
+}
+
+static void own_heap_says_held(void) {
+    hak_thread_heap()->state = HAK_HEAP_HELD;
+}
+
+static void own_heap_with_another_thread(void) {
+    static struct hak_thread other;
+    atomic_store(&hak_thread_heap()->thread, &other);
+}
+
+static void own_heap_of_a_late_thread(void) {
+    hak_thread_heap()->late_process = 1;
+}
+
+static void *leave_one(void *unused) {
+    hak_malloc(SIZE);
+    return unused;
+}
+
+static void adopt_idle(void) {
+    in_a_thread(leave_one, NULL);
+    idle = hak_heap_adopt(hak_thread_heap());
+    CHECK(idle != NULL, "no heap to adopt");
+}
+
+static void ruled_heap_says_lost(void) {
+    adopt_idle();
+    idle->state = HAK_HEAP_LOST;
+}
+
+static void ruled_heap_of_another_ruler(void) {
+    adopt_idle();
+    hak_home_set_ruler(&idle->home, (struct hak_heap *)(uintptr_t)&hak_heap_none);
+}
+
+static void ruled_heap_lost(void) {
+    adopt_idle();
+    hak_thread_heap()->ruled = NULL;
+}
+
+#endif
