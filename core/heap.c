@@ -540,19 +540,14 @@ size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_
     size_t bytes = 0;
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
-            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms);
-            if (ends(of)) return bytes;
+            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms, ends, of);
+            if (ends != NULL && ends(of)) return bytes;
         }
     return bytes;
 }
 
-static bool never(const struct hak_heap *of) {
-    (void)of;
-    return false;
-}
-
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
-    return hak_heap_purge_while(heap, now, older_than_ms, never, NULL);
+    return hak_heap_purge_while(heap, now, older_than_ms, NULL, NULL);
 }
 
 /* ---- all heaps --------------------------------------------------------------------------------------- */

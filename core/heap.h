@@ -236,7 +236,7 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
 
 /* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
-/* The same, but ends after a SuperSlab when `ends` says so of `of`. */
+/* The same, in small steps, until `ends` says so of `of`; NULL: to the end. */
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
                             bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 

@@ -127,6 +127,21 @@ void hak_collect(struct hak_heap *heap) {
     }
 }
 
+/* The same for a seized heap, until its thread waits for it: what is not collected by then is notified again. */
+static void collect_seized(struct hak_heap *heap, const struct hak_policy *policy) {
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
+        struct hak_slab *next, *slab = hak_home_take_notified(&each->home);
+        for (; slab != NULL; slab = next) {
+            next = slab->notify_next;
+            HAK_CHECK(slab->home == &each->home);
+            if (hak_seize_is_awaited(heap))
+                hak_home_notify(&each->home, slab);
+            else
+                collect_slab(each, slab, policy);
+        }
+    }
+}
+
 /* ---- refill ------------------------------------------------------------------------------------------ */
 
 static struct hak_slab *partial_take(struct hak_heap *heap, unsigned bin) {
@@ -519,17 +534,21 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
 
 /* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
  * they give up has been idle for long enough already. */
-static bool outside_visit(struct hak_heap *heap, void *context) {
-    (void)context;
+static bool outside_visit(struct hak_heap *heap, void *gives) {
     bool whole;
     uint32_t superslabs = heap->superslabs;
-    if (hak_trim_seized(heap, &whole) > 0 || heap->superslabs < superslabs)
-        hak_superslab_cache_purge_of(heap);
+    *(bool *)gives = hak_trim_seized(heap, &whole) > 0 || heap->superslabs < superslabs;
     return whole;
 }
 
+static void outside_after(struct hak_heap *heap, void *gives) {
+    hak_superslab_leave();
+    if (*(bool *)gives) hak_superslab_cache_purge_of(heap);
+}
+
 static void tick_outside(uint32_t now, const struct hak_policy *policy) {
-    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, NULL);
+    bool gives;
+    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, outside_after, &gives);
 }
 
 /* Rare: inlined, it makes each slow path save more registers. */
@@ -571,21 +590,23 @@ size_t hak_trim(struct hak_heap *heap) {
     return bytes;
 }
 
-/* A step is a flush of one bin, or a purge of one SuperSlab: so long the heap's thread may have to wait. */
+/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so long the heap's thread may have to
+ * wait. */
 size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
     *whole = false;
-    heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
         if (hak_seize_is_awaited(heap)) return bytes;
         bin_empty(heap, bin, policy);
     }
-    hak_collect(heap);
+    collect_seized(heap, policy);
     const uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
         bytes += hak_heap_purge_while(each, now, 0, hak_seize_is_awaited, heap);
     *whole = !hak_seize_is_awaited(heap);
+    /* What it was awaited for before, it gives back itself. */
+    if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     return bytes;
 }
 

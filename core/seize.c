@@ -214,7 +214,7 @@ static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
 
 /* One heap at a time, and not under the lock: its thread waits for one visit at most, and those of the others not at all. */
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
-                    void *context) {
+                    void (*after)(struct hak_heap *heap, void *context), void *context) {
     const bool only_wanted = still_ms > 0;
     if (!seizing.possible || !hak_policy()->remote_trim) return;
     if (!only_wanted)
@@ -233,6 +233,9 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
         heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
         give_back(heap);
         HAK_THREAD.visited = NULL;
+        hak_lock_drop(seizing_lock);
+        if (after != NULL) after(heap, context);
+        hak_lock_take(seizing_lock);
         heap = seize_next(heap->all_next, only_wanted);
         hak_lock_drop(seizing_lock);
     }

@@ -45,9 +45,9 @@ void hak_seize_unregister(struct hak_heap *heap);
 
 /* Visits the heaps of other threads that are outside of the allocator, one at a time. `still_ms`: only those that nothing
  * happened to for so long, which is known after two such calls, and not again those that a visit left with nothing to give: it
- * returns true then. Does nothing where the system has no membarrier(2), or an option forbids it. */
+ * returns true then. `after`, if it is not NULL, is called when the thread has its heap again. Does nothing where the system has no membarrier(2), or an option forbids it. */
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
-                    void *context);
+                    void (*after)(struct hak_heap *heap, void *context), void *context);
 
 /* True if the thread of a heap that the caller visits waits for it. */
 bool hak_seize_is_awaited(const struct hak_heap *heap);

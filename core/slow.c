@@ -43,6 +43,11 @@ static bool trim_seized_visit(struct hak_heap *heap, void *bytes) {
     return whole;
 }
 
+static void trim_seized_after(struct hak_heap *heap, void *bytes) {
+    (void)heap;
+    *(size_t *)bytes += hak_superslab_leave();
+}
+
 /* Gives all that is cached and idle back to the system; returns the bytes. The first pass sends blocks home, the second takes
  * back what came there. */
 static size_t release_all(struct hak_heap *heap, size_t keep_large) {
@@ -50,7 +55,7 @@ static size_t release_all(struct hak_heap *heap, size_t keep_large) {
     for (int pass = 0; pass < 2; pass++) {
         if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
         hak_heap_each_idle(trim_visit, &bytes);
-        hak_seize_each(0, 0, trim_seized_visit, &bytes);
+        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &bytes);
     }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
     bytes += hak_superslab_cache_purge(now, 0);

@@ -179,7 +179,13 @@ void hak_superslab_stock(uint32_t count) {
 void hak_superslab_retire(struct hak_superslab *ss) {
     HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
     ss->former = hak_home_ruler(ss->home);
-    cache_put(ss);
+    if (HAK_THREAD.visited == NULL) {
+        cache_put(ss);
+        return;
+    }
+    ss->home = &on_its_way;
+    ss->next = HAK_THREAD.leaving;
+    HAK_THREAD.leaving = ss;
 }
 
 /* Takes out those that were there for so long, or those of one heap. One in which there never was a slab has no time: with 0, all
@@ -224,6 +230,12 @@ static size_t superslabs_release(struct hak_superslab *old) {
     return bytes;
 }
 
+size_t hak_superslab_leave(void) {
+    struct hak_superslab *leaving = HAK_THREAD.leaving;
+    HAK_THREAD.leaving = NULL;
+    return superslabs_release(leaving);
+}
+
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     hak_lock_take(cache_lock);
     struct hak_superslab *old = cache_take_old(NULL, now, older_than_ms);
@@ -240,6 +252,8 @@ size_t hak_superslab_cache_purge_of(const struct hak_heap *former) {
     return superslabs_release(old);
 }
 
+#define PURGE_STEP 4u /* units at once, while somebody may wait for the heap: 256 KiB */
+
 /* All that are dirty, if none came lately. Where slabs come and go, one always did: then those that have waited since the look
  * before. */
 static uint32_t old_units(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms) {
@@ -252,15 +266,17 @@ static uint32_t old_units(struct hak_superslab *ss, uint32_t now, uint32_t older
     return old;
 }
 
-size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms) {
+size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms,
+                           bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
     uint32_t dirty = ss->dirty_mask & ss->free_mask;
     HAK_ASSERT(dirty == ss->dirty_mask); /* dirty units are free */
     dirty &= old_units(ss, now, older_than_ms);
     size_t bytes = 0;
-    while (dirty != 0) {
+    while (dirty != 0 && (ends == NULL || !ends(of))) {
         unsigned from = (unsigned)__builtin_ctz(dirty);
         uint32_t after = ~(dirty >> from);
         unsigned count = after == 0 ? 32 : (unsigned)__builtin_ctz(after);
+        if (ends != NULL && count > PURGE_STEP) count = PURGE_STEP;
         char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << HAK_GRANULE_SHIFT);
         uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
         HAK_ASSERT((mask & ~ss->free_mask) == 0);

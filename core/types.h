@@ -98,8 +98,10 @@ struct hak_thread {
     uint32_t failed;            /* errors that it has reported: it has no heap then (abort.h) */
     void *books;                /* of a variant's own: verify/ */
     struct hak_heap *visited;   /* another thread's, which this one has seized; NULL: none */
-    bool forks;                 /* nobody may seize the heap until the fork is over */
-    bool is_child;              /* of a fork amidst of a slow path, which is not over yet */
+    struct hak_superslab
+        *leaving;  /* what that gave up, to be released when the other thread has its heap again */
+    bool forks;    /* nobody may seize the heap until the fork is over */
+    bool is_child; /* of a fork amidst of a slow path, which is not over yet */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
 #ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */

@@ -275,7 +275,7 @@ const struct pattern patterns[] = {
      .rounds = 1048576,
      .purge_delay_ms = 100,
      .work = idle,
-     .budget = {1150, 470, 4300, 3800}},
+     .budget = {1150, 490, 4300, 3800}},
     ROW("one-way-64", "one thread allocates, another frees", 2, 500000, one_way_64, 8, 0.1, 8, 8),
     ROW("one-way-1000", "the same", 2, 200000, one_way_1000, SIXTEENTH, 0.1, SIXTEENTH, SIXTEENTH),
     ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,

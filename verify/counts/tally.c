@@ -153,12 +153,14 @@ void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
 void __wrap_hak_lock_drop(struct hak_lock *lock);
 void __wrap_hak_seize_each(uint32_t now, uint32_t still_ms,
-                           bool (*visit)(struct hak_heap *heap, void *context), void *context);
+                           bool (*visit)(struct hak_heap *heap, void *context),
+                           void (*after)(struct hak_heap *heap, void *context), void *context);
 void __real_hak_lock_take(struct hak_lock *lock);
 bool __real_hak_lock_try(struct hak_lock *lock);
 void __real_hak_lock_drop(struct hak_lock *lock);
 void __real_hak_seize_each(uint32_t now, uint32_t still_ms,
-                           bool (*visit)(struct hak_heap *heap, void *context), void *context);
+                           bool (*visit)(struct hak_heap *heap, void *context),
+                           void (*after)(struct hak_heap *heap, void *context), void *context);
 
 static void lock_step(enum explore_kind kind, const struct hak_lock *lock, int order) {
     static const char *const names[HAK_RANK_COUNT] = {[HAK_RANK_SEIZING] = "of seizing",
@@ -185,9 +187,10 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
 }
 
 void __wrap_hak_seize_each(uint32_t now, uint32_t still_ms,
-                           bool (*visit)(struct hak_heap *heap, void *context), void *context) {
+                           bool (*visit)(struct hak_heap *heap, void *context),
+                           void (*after)(struct hak_heap *heap, void *context), void *context) {
     if (own != NULL && is_counted()) own->tally.looks += still_ms > 0;
-    __real_hak_seize_each(now, still_ms, visit, context);
+    __real_hak_seize_each(now, still_ms, visit, after, context);
 }
 
 /* ---- what a pattern tells ----------------------------------------------------------------------------------- */

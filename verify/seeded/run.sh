@@ -19,6 +19,7 @@
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
 #   memcheck  a report of Memcheck, without the audit's; only in the matrix
 #   explore   a finding of the explorer, up to one preemption
+#   test.NAME a test program of the release build's, NAME, which fails: what only a test for it can see; not in the matrix
 # DETECTOR+hang: the alarm that ends a driver without progress counts as seen, too.
 #
 # HAK_SEEDED_JOBS   bugs worked on at once; default: processors
@@ -50,13 +51,18 @@ variant_of() {
     case $1 in
     release | debug | asan | tsan | explore) echo "$1" ;;
     audit1 | audit2) echo audit ;;
+    test.*) echo release ;;
     memcheck) echo valgrind ;;
     *) die "no detector '$1'" ;;
     esac
 }
 
-# programs_of VARIANT: what its detectors run
+# programs_of VARIANT DETECTORS: what its detectors run
 programs_of() {
+    local detector
+    [ "$1" != release ] || for detector in ${2//,/ }; do
+        [[ $detector != test.* ]] || printf 'out/release/tests/%s ' "${detector#test.}"
+    done
     if [ "$1" = explore ]; then
         printf out/explore/explore
         return
@@ -87,6 +93,7 @@ run_detector() {
             timeout -k 5 "$longest" out/explore/explore --first --preemptions 1 --memory tso trim
         ;;
     release) timeout -k 5 "$longest" out/release/tests/seeded_driver_internal ;;
+    test.*) timeout -k 5 "$longest" "out/release/tests/${1#test.}" ;;
     esac >"$2" 2>&1
 }
 
@@ -97,6 +104,7 @@ was_seen() {
     *+hang) [ "$2" -eq 142 ] || was_seen "${1%+hang}" "$2" "$3" ;;
     release) [ "$2" -ne 142 ] && [ "$2" -ne 124 ] ;;
     explore) grep -qE '^hakmem: |: schedule ' "$3" ;;
+    test.*) grep -qE '^hakmem: |: [A-Za-z].* fails: ' "$3" ;;
     asan) grep -q 'ERROR: AddressSanitizer' "$3" ;;
     tsan) grep -q 'WARNING: ThreadSanitizer' "$3" ;;
     memcheck) grep -qE '^==[0-9]+== (Invalid|Conditional|Use of|Syscall param|Source and dest|Mismatched)' "$3" ;;
@@ -178,7 +186,7 @@ seed_one() {
     variants=$(for detector in ${detectors//,/ }; do variant_of "${detector%+hang}"; done | sort -u)
     for variant in $variants; do
         # shellcheck disable=SC2046 # a list of files
-        make -s VARIANT="$variant" $(programs_of "$variant") >make.log 2>&1 || {
+        make -s VARIANT="$variant" $(programs_of "$variant" "$detectors") >make.log 2>&1 || {
             printf '%-7s %-33s does not build for %s: %s\n' "$id" "$name" "$variant" "$(grep -m 1 error make.log || true)"
             return 1
         }
@@ -221,15 +229,14 @@ base=$work/base
 export work base
 mkdir "$base"
 cp -a "$root"/{Makefile,ci,core,verify,fuzz,bench} "$base"
-variants=$(for id in "${ids[@]}"; do
+wanted=$(for id in "${ids[@]}"; do
     if [ "$matrix" = 1 ]; then echo "$all_detectors"; else row_of "$id" | cut -d ' ' -f 3; fi | tr ',' '\n'
-done | while read -r detector; do
-    variant_of "${detector%+hang}"
 done | sort -u)
+variants=$(for detector in $wanted; do variant_of "${detector%+hang}"; done | sort -u)
 jobs=${HAK_SEEDED_JOBS:-$(nproc)}
 for variant in $variants; do
     # shellcheck disable=SC2046 # a list of files
-    make -s -C "$base" -j"$jobs" VARIANT="$variant" $(programs_of "$variant")
+    make -s -C "$base" -j"$jobs" VARIANT="$variant" $(programs_of "$variant" "$(echo "$wanted" | tr '\n' ',')")
 done
 
 if [ "$matrix" = 1 ]; then

@@ -233,12 +233,12 @@ static void new_slab_over_another_kind(void) {
 
 static void purge_of_dirty_used_unit(void) {
     superslab()->dirty_mask |= 1;
-    hak_superslab_purge(superslab(), 0, 0);
+    hak_superslab_purge(superslab(), 0, 0, NULL, NULL);
 }
 
 static void purge_of_used_unit_that_waits(void) {
     superslab()->waits_mask |= 1;
-    hak_superslab_purge(superslab(), 0, 0);
+    hak_superslab_purge(superslab(), 0, 0, NULL, NULL);
 }
 
 static void *end_with_active_too_high(void *unused) {

@@ -22,7 +22,7 @@ static void begin(void) {
 static void end(uint32_t now) {
     for (unsigned i = 0; i < UNITS; i++)
         if (slabs[i] != NULL) hak_slab_destroy(slabs[i], now);
-    hak_superslab_purge(ss, now, 0);
+    hak_superslab_purge(ss, now, 0, NULL, NULL);
     CHECK(ss->dirty_mask == 0, "units that hold memory after a purge of all: %#x", ss->dirty_mask);
     hak_superslab_retire(ss);
     hak_superslab_cache_purge(now, 0);
@@ -34,7 +34,7 @@ static void give_up(unsigned unit, uint32_t now) {
 }
 
 static void look(uint32_t now, uint32_t dirty) {
-    hak_superslab_purge(ss, now, DELAY);
+    hak_superslab_purge(ss, now, DELAY, NULL, NULL);
     CHECK(ss->dirty_mask == dirty, "units that hold memory: %#x instead of %#x after %u ms", ss->dirty_mask,
           dirty, now);
 }
@@ -56,7 +56,7 @@ static void one_always_did(void) {
     uint32_t back = 0;
     for (uint32_t now = 2000; now <= 2000 + 4 * DELAY; now += STEP) {
         give_up(0, now);
-        hak_superslab_purge(ss, now, DELAY);
+        hak_superslab_purge(ss, now, DELAY, NULL, NULL);
         CHECK((ss->dirty_mask & 1) != 0, "a unit that was given up just now holds nothing");
         if (back == 0 && ss->dirty_mask == 1) back = now - 2000;
         CHECK(now - 2000 >= DELAY || ss->dirty_mask == (UINT32_MAX << 4 | 1), "units hold %#x after %u ms",

@@ -74,3 +74,4 @@ except MemoryError:
 @test "without draining on the way, what others freed is used before there is another SuperSlab" {
     HAKMEM_TINY_P0_NO_DRAIN=1 HAKMEM_PURGE_DELAY_MS=3600000 proves no_drain_drains_before_growth_internal
 }
+@test "a time that is later than now is not old" { HAKMEM_PURGE_DELAY_MS=500 proves clock_goes_back_internal; }

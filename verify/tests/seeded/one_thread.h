@@ -131,17 +131,17 @@ static void phase_wait(void) {
     const uint32_t began = hak_os_now_ms();
     for (unsigned i = 0; i < ss->units; i++)
         slabs[i] = hak_slab_create(ss, 3, 1u << i);
-    EXPECT(hak_superslab_purge(ss, began, delay) == 0, "a unit in use is purged");
+    EXPECT(hak_superslab_purge(ss, began, delay, NULL, NULL) == 0, "a unit in use is purged");
     for (unsigned i = 1; i < ss->units; i++)
         hak_slab_destroy(slabs[i], began);
     for (uint32_t now = began, steps = 0; steps < 12; steps++, now += delay / 4) {
         count_operation();
         hak_slab_destroy(slabs[0], now);
-        hak_superslab_purge(ss, now, delay);
+        hak_superslab_purge(ss, now, delay, NULL, NULL);
         EXPECT((ss->dirty_mask & 1) != 0, "one that was just given up holds no memory");
         if (steps < 4) EXPECT(ss->dirty_mask == UINT32_MAX, "only %#x wait", ss->dirty_mask);
         slabs[0] = hak_slab_create(ss, 3, 1);
-        EXPECT(hak_superslab_purge(ss, now, delay) == 0, "looked at twice at one time");
+        EXPECT(hak_superslab_purge(ss, now, delay, NULL, NULL) == 0, "looked at twice at one time");
     }
     EXPECT(ss->dirty_mask == 0, "%#x still hold memory", ss->dirty_mask);
     hak_slab_destroy(slabs[0], began);

@@ -59,7 +59,7 @@ int main(void) {
     }
     while (atomic_load(&asleep) < SLEEPERS)
         usleep(1000);
-    hak_seize_each(0, 0, visit, NULL);
+    hak_seize_each(0, 0, visit, NULL, NULL);
     CHECK(visits == SLEEPERS, "%d visits", visits);
     for (int i = 0; i < SLEEPERS; i++)
         sem_post(&sleepers[i].ends);

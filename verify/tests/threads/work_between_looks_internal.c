@@ -45,14 +45,14 @@ int main(void) {
     sem_init(&done, 0, 0);
     pthread_t thread = thread_start(worker, NULL);
     work();
-    hak_seize_each(now += 1000, 500, visit, NULL);
+    hak_seize_each(now += 1000, 500, visit, NULL, NULL);
     visits = 0;
     for (int round = 0; round < ROUNDS; round++) {
         work();
-        hak_seize_each(now += 1000, 500, visit, NULL);
+        hak_seize_each(now += 1000, 500, visit, NULL, NULL);
         CHECK(visits == 0, "in round %d the thread that works is visited", round);
     }
-    hak_seize_each(now += 1000, 500, visit, NULL);
+    hak_seize_each(now += 1000, 500, visit, NULL, NULL);
     CHECK(visits == 1, "%d visits of a thread that sleeps", visits);
     atomic_store(&ends, true);
     sem_post(&wanted);

@@ -1,0 +1,111 @@
+/* Times are taken by many threads, so that one may be later than the time that it is compared with. Such a time is not old: what was
+ * given back just now stays, and a thread that was at work just now is not idle. */
+#define TEST_LINKED
+#include "../test.h"
+
+#include "core/bigcache.h"
+#include "core/heap.h"
+#include "core/large.h"
+#include "core/refill.h"
+#include "core/seize.h"
+#include "verify/clock.h"
+
+#define DELAY 500u
+#define BACK  5u
+#define LARGE ((size_t)1 << 20)
+
+static uint32_t now;
+
+static void at(uint32_t time) {
+    hak_clock_passes(time - now);
+    now = time;
+}
+
+static void keeps_large_blocks(void) {
+    size_t before = hak_bigcache_bytes();
+    void *block = hak_malloc(LARGE);
+    memset(block, 1, LARGE);
+    hak_free(block);
+    size_t kept = hak_bigcache_bytes();
+    CHECK(kept > before, "nothing is cached");
+    hak_bigcache_purge(now - BACK, DELAY, SIZE_MAX);
+    CHECK(hak_bigcache_bytes() == kept, "%zu bytes are left of %zu", hak_bigcache_bytes(), kept);
+    hak_bigcache_purge(now + DELAY, DELAY, SIZE_MAX);
+    CHECK(hak_bigcache_bytes() == 0, "%zu bytes are left", hak_bigcache_bytes());
+}
+
+static struct hak_superslab *with_a_free_unit(void) {
+    struct hak_superslab *ss = hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    CHECK(ss != NULL, "no SuperSlab");
+    struct hak_slab *slab = hak_slab_create(ss, hak_bin_of_size(100), ss->free_mask);
+    CHECK(slab != NULL, "no slab");
+    hak_slab_destroy(slab, now);
+    CHECK(ss->dirty_mask != 0, "no unit holds memory");
+    return ss;
+}
+
+static void keeps_free_units_and_superslabs(void) {
+    struct hak_superslab *ss = with_a_free_unit();
+    CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0, "a unit that became free just now");
+    hak_superslab_cache_purge(now, 0);
+    hak_superslab_retire(ss);
+    size_t kept = hak_superslab_cache_bytes();
+    hak_superslab_cache_purge(now - BACK, DELAY);
+    CHECK(hak_superslab_cache_bytes() == kept, "%zu bytes are left of %zu", hak_superslab_cache_bytes(),
+          kept);
+    hak_superslab_cache_purge(now + DELAY, DELAY);
+    CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are left", hak_superslab_cache_bytes());
+}
+
+static bool visit(struct hak_heap *heap, void *count) {
+    (void)heap;
+    ++*(int *)count;
+    return true;
+}
+
+/* Looks at sleepers half a delay apart: not by a clock that is behind the last look. */
+static void looks_in_time(void) {
+    static struct hak_thread sleeper;
+    struct hak_heap *heap = hak_thread_heap();
+    int visits = 0;
+    hak_seize_unregister(heap);
+    hak_heap_goes_on(heap, HAK_HEAP_OWN);
+    atomic_store(&sleeper.heap, heap);
+    atomic_store(&sleeper.announced, atomic_load(&HAK_THREAD.announced));
+    atomic_store(&heap->thread, &sleeper);
+    hak_seize_each(now, DELAY / 2, visit, NULL, &visits);
+    hak_seize_each(now - BACK, DELAY / 2, visit, NULL, &visits);
+    CHECK(visits == 0, "%d visits by a clock that is behind", visits);
+    hak_seize_each(now + DELAY / 2, DELAY / 2, visit, NULL, &visits);
+    CHECK(visits == 1, "%d visits in time", visits);
+    atomic_store(&heap->thread, &HAK_THREAD);
+}
+
+/* What a tick does, none does whose clock is behind the last one. */
+static void ticks_in_time(void) {
+    struct hak_heap *heap = hak_thread_heap();
+    heap->last_tick = now + BACK;
+    for (int i = 0; i < 1000; i++)
+        hak_tick(heap);
+    CHECK(heap->last_tick == now + BACK, "a tick by a clock that is behind");
+    at(now + BACK + DELAY);
+    for (int i = 0; i < 1000; i++)
+        hak_tick(heap);
+    CHECK(heap->last_tick == now, "no tick in time");
+}
+
+int main(void) {
+    static const uint32_t times[] = {1000, UINT32_MAX - 2, 3, (uint32_t)1 << 31};
+    hak_free(hak_malloc(1));
+    now = hak_os_now_ms();
+    for (size_t i = 0; i < TEST_COUNT(times); i++) {
+        at(times[i]);
+        hak_slow_enter(0);
+        keeps_large_blocks();
+        keeps_free_units_and_superslabs();
+        if (i == 0) looks_in_time();
+        ticks_in_time();
+        hak_slow_leave();
+    }
+    return test_ok("a time that is later than now is not old");
+}
