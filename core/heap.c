@@ -68,6 +68,7 @@ static void atomics_begin(struct hak_heap *heap) {
     hak_hook_atomic(&heap->thread, sizeof heap->thread);
     hak_hook_atomic(&heap->room, sizeof heap->room);
     hak_hook_atomic(&heap->moved, sizeof heap->moved);
+    hak_hook_atomic(&heap->late_gone, sizeof heap->late_gone);
     hak_hook_atomic(&heap->is_wanted, sizeof heap->is_wanted);
     hak_hook_atomic(&heap->slow_calls, sizeof heap->slow_calls);
     for (unsigned bin = 0; bin < HAK_BINS; bin++) {
@@ -99,7 +100,7 @@ static struct hak_heap *heap_create(void) {
 static const uint8_t steps[HAK_HEAP_STATES] = {
     [HAK_HEAP_HELD] = TO(OWN) | TO(LATE) | TO(POOL),
     [HAK_HEAP_OWN] = TO(HELD) | TO(SEIZED) | TO(ORPHAN) | TO(LOST),
-    [HAK_HEAP_LATE] = TO(HELD) | TO(LOST),
+    [HAK_HEAP_LATE] = TO(HELD) | TO(ORPHAN) | TO(LOST),
     [HAK_HEAP_SEIZED] = TO(OWN) | TO(LOST),
     [HAK_HEAP_RULED] = TO(POOL),
     [HAK_HEAP_POOL] = TO(HELD) | TO(RULED),
@@ -620,11 +621,17 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
+/* Without a lock: by the time that this is written, the heap may have another thread, which has another number. */
+static void late_mark(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    int process = (int)HAK_HINT_LOAD(&heap->late_process);
+    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    if (process == 0 || process != hak_os_process_id() || hak_os_thread_exists(process, thread)) return;
+    atomic_store_explicit(&heap->late_gone, thread, memory_order_relaxed);
+}
+
 void hak_heap_fork_prepare(void) {
-    if (HAK_LIKELY(HAK_HINT_LOAD(&heaps.lates) == 0) || hak_seize_is_amidst()) return;
-    hak_slow_enter(0);
-    all_forsaken_retire();
-    hak_slow_leave();
+    if (HAK_UNLIKELY(HAK_HINT_LOAD(&heaps.lates) > 0)) hak_heap_each(late_mark, NULL);
 }
 
 /* Under the heaps' lock. */
@@ -635,10 +642,38 @@ static void orphan_link(struct hak_heap *heap) {
     atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
+/* The bin's list is the truth; a block that is in none is lost. */
+static bool bin_mend(struct hak_heap *heap, unsigned bin) {
+    struct hak_block *block = hak_bin_first(heap, bin);
+    uint32_t cap = heap->classes[bin].cap, count = 0;
+    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
+        hak_header_flip(block);
+    for (; block != NULL; block = hak_block_next(block))
+        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
+            return false;
+    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
+    return true;
+}
+
+bool hak_heap_mend(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (!bin_mend(heap, bin)) return false;
+    return true;
+}
+
+static bool late_was_gone(struct hak_heap *heap) {
+    if (heap->state != HAK_HEAP_LATE) return false;
+    bool gone = atomic_load_explicit(&heap->late_gone, memory_order_relaxed) ==
+                atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    if (gone) heap->late_process = 0;
+    return gone;
+}
+
 /* What other threads had in their hands stays so: whose hands is not known. */
 static void fork_child_visit(struct hak_heap *heap, void *own) {
     if (heap == own) return;
-    bool is_whole = hak_seize_forget_thread(heap);
+    bool is_whole = hak_seize_forget_thread(heap) || late_was_gone(heap);
     if (is_whole)
         orphan_link(heap);
     else if (heap->state == HAK_HEAP_OWN || heap->state == HAK_HEAP_SEIZED || heap->state == HAK_HEAP_LATE)

@@ -24,7 +24,7 @@
  *   state     ruler           in                   who may touch it            on to
  *   held      itself          a thread's hands     that thread                 own, late, pool
  *   own       itself          a thread's pointer   that thread                 held (its end), seized, orphan or lost (fork)
- *   late      itself          a thread's pointer   that thread                 held (the thread is gone), lost (fork)
+ *   late      itself          a thread's pointer   that thread                 held (the thread is gone), orphan or lost (fork)
  *   seized    itself          a thread's pointer   the thread that seized it   own, lost (fork)
  *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
  *   pool      NULL            the pool             who holds the heaps' lock   held, ruled
@@ -82,8 +82,9 @@ struct hak_heap {
             struct hak_heap *pool_prev;
             struct hak_heap *all_next; /* next of all heaps that were ever made */
             enum hak_heap_state state;
-            int late_process; /* that its thread is of, if nobody will tell that thread's end; or 0 */
-            uint32_t round;   /* last walk over the pool that has seen it; under the heaps' lock */
+            _Atomic int late_gone; /* number of the thread that a fork found gone */
+            int late_process;      /* that its thread is of, if nobody will tell that thread's end; or 0 */
+            uint32_t round;        /* last walk over the pool that has seen it; under the heaps' lock */
             _Atomic uint32_t slow_calls; /* written by its thread alone */
             uint32_t last_tick;          /* milliseconds */
             uint32_t trim_seen;          /* the last wish to trim that it followed */
@@ -183,6 +184,7 @@ HAK_INLINE void hak_bin_popped(struct hak_heap *heap, size_t header) {
 HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block) {
     HAK_ASSERT(hak_bin_room(heap, header) > 0 && header - HAK_BIN_FIRST < HAK_BINS);
     block->next = heap->heads[header];
+    atomic_signal_fence(memory_order_release); /* hak_heap_mend follows each link */
     heap->heads[header] = block;
     if (HAK_HEADER_CLASSIDX)
         hak_header_flip(block);
@@ -258,7 +260,11 @@ void hak_heap_put_idle(struct hak_heap *heap);
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* Before a fork: heaps whose threads are gone are not lost to the child. */
+/* In a child of fork, whose thread was amidst of a malloc or free by the fast path: all is whole but one bin, whose first block may say
+ * live or free, and be counted or not. Makes it a free block that is counted; false: that is not all. */
+bool hak_heap_mend(struct hak_heap *heap);
+
+/* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes no lock. */
 void hak_heap_fork_prepare(void);
 
 /* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and

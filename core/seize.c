@@ -291,10 +291,17 @@ void hak_seize_fork_end(void) {
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
 
+/* The audit's books know the block that is on its way by another state. */
+static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread) {
+    uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_relaxed);
+    return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && hak_heap_mend(heap);
+}
+
 bool hak_seize_forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || thread == &HAK_THREAD) return false;
-    bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap && is_outside(heap);
+    bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
+                 (is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     return whole;
 }

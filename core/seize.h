@@ -63,8 +63,17 @@ bool hak_seize_is_amidst(void);
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);
 
-/* In a child of fork: the heap's thread, another one, does not exist. True if it had one that was outside of the allocator, so
- * that the heap is whole. */
+/* On a slow path: from here on the thread is at work on large blocks, and leaves its heap alone, or no more. Read in a child of
+ * fork alone, which sees what this thread did in its order. */
+static inline void hak_slow_large(bool begins) {
+    HAK_ASSERT(HAK_OWN_LOAD(&HAK_THREAD.slow) == (begins ? HAK_SLOW_PATH : HAK_SLOW_LARGE));
+    atomic_signal_fence(memory_order_seq_cst);
+    HAK_OWN_STORE(&HAK_THREAD.slow, begins ? HAK_SLOW_LARGE : HAK_SLOW_PATH);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* In a child of fork: the heap's thread, another one, does not exist. True if it had one that was outside of the allocator, or on
+ * a fast path, or at work on large blocks, so that the heap is whole. */
 bool hak_seize_forget_thread(struct hak_heap *heap);
 
 #endif

@@ -28,7 +28,9 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) return bin_pop(heap, hak_bin_of_size(size), size);
     hak_tick(heap);
+    hak_slow_large(true);
     void *user = hak_large_alloc(size, align, is_zero);
+    hak_slow_large(false);
     if (user != NULL) hak_hook_large_begun(user, size, *is_zero);
     return user;
 }
@@ -151,7 +153,10 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
 static void free_large(struct hak_heap *heap, void *user) {
     size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
-    if (!hak_large_free(user, budget, hak_os_now_ms())) hak_report_bad_pointer("free", user);
+    hak_slow_large(true);
+    bool is_large = hak_large_free(user, budget, hak_os_now_ms());
+    hak_slow_large(false);
+    if (!is_large) hak_report_bad_pointer("free", user);
     if (hak_heap_is_real(heap))
         hak_tick(heap);
     else if (HAK_THREAD.failed > 0)

@@ -85,7 +85,8 @@ enum hak_kind {
 enum hak_slow {
     HAK_SLOW_NO = 0, /* outside of the allocator, or on a fast path */
     HAK_SLOW_PATH,
-    HAK_SLOW_WAITS /* for its heap, which is seized */
+    HAK_SLOW_LARGE, /* at work on large blocks: its heap is whole */
+    HAK_SLOW_WAITS  /* for its heap, which is seized */
 };
 
 /* What malloc and free touch of their thread before all else. They announce here how they will change the room of a bin: so

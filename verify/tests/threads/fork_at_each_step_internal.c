@@ -12,6 +12,7 @@
 
 #include "core/heap.h"
 #include "core/large.h"
+#include "verify/heap_check.h"
 
 enum { KEPT = 40, CHILD_BLOCKS = 200, NO_THREAD = INT_MAX };
 
@@ -19,6 +20,8 @@ static struct letter *kept[KEPT]; /* of the main thread, live all the time */
 static sem_t fork_wanted, forked;
 static _Atomic bool ends;
 static const char *operation_name;
+static struct hak_heap *worker_heap;
+static bool each_instruction; /* not only those under a lock */
 static size_t stops, forks, every = 1, held_for[HAK_RANK_COUNT];
 
 /* ---- the thread that is stopped ------------------------------------------------------------------------ */
@@ -44,7 +47,7 @@ static void stopped(int signal) {
             held = true;
             held_for[rank]++;
         }
-    if (!held || stops++ % every != 0) return;
+    if ((!held && !each_instruction) || stops++ % every != 0) return;
     sem_post(&fork_wanted);
     while (sem_wait(&forked) != 0)
         continue;
@@ -136,13 +139,29 @@ static void heaps(void) {
     CHECK(hak_home_ruled_by(&heap->home, NULL), "the late heap is not in the pool");
 }
 
+/* The audit's way is too long for that, and it mends no heap. */
+static void malloc_and_free(void) {
+    if (HAK_AUDIT) return;
+    hak_free(hak_malloc(40)); /* which fill the bin */
+    each_instruction = true;
+    for (size_t i = 0; i < 2; i++)
+        take(i, 40);
+    for (size_t i = 0; i < 2; i++)
+        give(i);
+    each_instruction = false;
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
-} operations[] = {{"large blocks", large_blocks}, {"SuperSlabs", superslabs}, {"heaps", heaps}};
+} operations[] = {{"malloc and free", malloc_and_free},
+                  {"large blocks", large_blocks},
+                  {"SuperSlabs", superslabs},
+                  {"heaps", heaps}};
 
 static void *worker(void *unused) {
     hak_free(hak_malloc(1));
+    worker_heap = hak_thread_heap();
     for (size_t i = 0; i < TEST_COUNT(operations); i++) {
         operation_name = operations[i].name;
         operations[i].run();
@@ -191,6 +210,8 @@ static void range_is_tiled(void) {
 static void child_goes_on(void) {
     static struct letter *letters[CHILD_BLOCKS];
     alarm(60);
+    if (each_instruction)
+        CHECK(worker_heap->state == HAK_HEAP_ORPHAN, "the heap is in state %d", worker_heap->state);
     take_all_locks_in_turn();
     range_is_tiled();
     for (size_t i = 0; i < CHILD_BLOCKS; i++) {
@@ -208,6 +229,13 @@ static void child_goes_on(void) {
         letter_free(letters[i]);
     hak_malloc_trim(0);
     range_is_tiled();
+    if (each_instruction) {
+        struct hak_heap_check check;
+        CHECK(worker_heap->state == HAK_HEAP_POOL || worker_heap->state == HAK_HEAP_RULED,
+              "the heap is in state %d", worker_heap->state);
+        hak_check_heap(&check);
+        CHECK(check.faults <= 1, "%zu equations do not hold", check.faults); /* one block may be in no list */
+    }
     _exit(0);
 }
 
