@@ -274,16 +274,18 @@ void hak_heap_end_thread(void *value) {
     }
     hak_hook_enter();
     struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
-    HAK_CHECK(own == heap);
-    hak_seize_unregister(heap);
+    HAK_CHECK(own == heap ||
+              own == &hak_heap_none); /* none: lost with a fork, while another thread had seized it */
+    if (own == heap) hak_seize_unregister(heap);
     hak_thread_heap_set(&hak_heap_gone);
-    heap_retire(heap);
+    if (own == heap) heap_retire(heap);
     hak_slow_leave();
     hak_hook_leave();
 }
 
 /* What the end of its thread would have done. One at a time: each is a flush of all bins. */
 static void orphan_retire(void) {
+    hak_heap_after_fork();
     if (HAK_LIKELY(atomic_load_explicit(&heaps.orphans, memory_order_relaxed) == NULL)) return;
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
@@ -478,8 +480,9 @@ static struct hak_heap *take_unseen(uint32_t round) {
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL)
+    do
         orphan_retire();
+    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL);
     hak_lock_take(heaps_lock);
     const uint32_t round = ++heaps.round;
     hak_lock_drop(heaps_lock);
@@ -491,20 +494,35 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
 
 /* ---- a child of fork --------------------------------------------------------------------------------- */
 
-static void fork_child_visit(struct hak_heap *heap, void *unused) {
-    (void)unused;
-    bool is_whole = hak_seize_forget_thread(heap);
-    if (!is_whole) return;
+/* Under the lock. */
+static void orphan_push(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
     heap->pool_next = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
     atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
+void hak_heap_orphan(struct hak_heap *heap) {
+    hak_lock_take(heaps_lock);
+    orphan_push(heap);
+    hak_lock_drop(heaps_lock);
+}
+
+static void fork_child_visit(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    bool is_whole = hak_seize_forget_thread(heap);
+    if (is_whole) orphan_push(heap);
+}
+
+/* A signal handler may have forked while its thread held a lock: then it is done later. So it is where a thread that the child has
+ * begun comes first, for only the one that forked knows its own heap. */
 void hak_heap_fork_child(void) {
-    if (!hak_lock_is_mine(heaps_lock)) { /* or a signal handler forks amidst of that: the heaps are lost */
-        hak_lock_take(heaps_lock);
-        hak_heap_each(fork_child_visit, NULL);
-        hak_lock_drop(heaps_lock);
-    }
+    if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
+    if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;
+    hak_lock_take(heaps_lock);
+    hak_heap_each(fork_child_visit, NULL);
+    hak_lock_drop(heaps_lock);
+    hak_seize_forget_own();
+    hak_os_process_set(HAK_PROCESS_LOCKS, HAK_PROCESS_KNOWN);
     struct hak_heap *heap = hak_thread_heap();
     if (hak_heap_is_real(heap))
         atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);

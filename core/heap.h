@@ -186,10 +186,6 @@ void hak_heap_end_thread(void *heap);
 struct hak_heap *hak_heap_borrow(void);
 void hak_heap_return(struct hak_heap *heap);
 
-/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds neither the
- * heaps' lock nor the seizers'. */
-void hak_heap_abandon(void);
-
 /* The calling thread has found an error, and its heap may be in any state: the thread has none from here on, and holds no
  * lock. */
 void hak_heap_abandon(void);
@@ -234,7 +230,15 @@ void hak_heap_put_idle(struct hak_heap *heap);
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 /* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
- * the pool's when somebody needs one. What is unknown of the others stays as it is. */
+ * the pool's when somebody needs one. What is unknown of the others stays as it is. Once for each fork, by the thread that
+ * forked: by the handler of fork or, where none runs, when that thread looks for memory. */
 void hak_heap_fork_child(void);
+
+/* In such a child: nobody has this heap, which is whole, and it may be the pool's. */
+void hak_heap_orphan(struct hak_heap *heap);
+
+static inline void hak_heap_after_fork(void) {
+    if (HAK_UNLIKELY(hak_os_process_state() != HAK_PROCESS_KNOWN)) hak_heap_fork_child();
+}
 
 #endif

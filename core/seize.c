@@ -46,11 +46,13 @@ static void slow_begin(void) {
  * then looks whether anybody waits for it. */
 static HAK_NOINLINE struct hak_heap *own_heap_wait(void) {
     struct hak_heap *heap;
-    do {
+    for (;;) {
         atomic_exchange_explicit(&HAK_THREAD.slow, HAK_SLOW_WAITS, memory_order_seq_cst);
         heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_seq_cst);
-        if (heap == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
-    } while (heap == &hak_heap_seized);
+        if (heap != &hak_heap_seized) break;
+        hak_heap_after_fork(); /* or the seizer does not exist */
+        if (hak_thread_heap() == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
+    }
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
     return heap;
 }
@@ -80,6 +82,7 @@ void hak_slow_leave(void) {
 void hak_seize_register(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap());
     slow_begin(); /* again: what the thread allocated to begin was a way out, too */
+    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return; /* it might be taken for one of the parent's */
     HAK_OWN_STORE(&heap->moved, own_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
@@ -95,7 +98,7 @@ void hak_seize_unregister(struct hak_heap *heap) {
 
 /* ---- the seizer's side --------------------------------------------------------------------------------- */
 
-/* The thread of a seized heap: it cannot end. */
+/* The thread of a seized heap: it cannot end. NULL: a signal handler has forked meanwhile, and in this child it does not exist. */
 static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }
@@ -115,6 +118,10 @@ static bool is_still(struct hak_heap *heap) {
  * without. Under the lock, or the thread could end before it is woken. */
 static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_thread *thread = thread_of_seized(heap);
+    if (thread == NULL) {
+        hak_heap_orphan(heap);
+        return;
+    }
     struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
@@ -163,7 +170,8 @@ static bool seize(struct hak_heap *heap) {
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
-    return HAK_HINT_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
+    const struct hak_thread *thread = thread_of_seized(heap);
+    return thread != NULL && HAK_HINT_LOAD(&thread->slow) != HAK_SLOW_NO;
 }
 
 /* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
@@ -210,6 +218,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
                     void *context) {
     const bool only_wanted = still_ms > 0;
     if (!seizing.possible || !hak_policy()->remote_trim) return;
+    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return;
     if (!only_wanted)
         hak_lock_take(seizing_lock);
     else if (!hak_lock_try(seizing_lock))
@@ -238,7 +247,7 @@ void hak_seize_abandon(void) {
     if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     struct hak_heap *visited = HAK_THREAD.visited;
     HAK_THREAD.visited = NULL;
-    if (visited == NULL) return;
+    if (visited == NULL || thread_of_seized(visited) == NULL) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(visited));
     hak_lock_take(seizing_lock);
     give_back_as(visited, &hak_heap_gone);
@@ -255,12 +264,16 @@ static bool is_amidst(void) {
 /* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count
  * meanwhile. */
 void hak_seize_fork_prepare(void) {
+    if (HAK_THREAD.forks > 0) {
+        HAK_THREAD.forks++; /* a signal handler forks amidst of another fork */
+        return;
+    }
     while (!is_amidst()) {
         hak_lock_take(seizing_lock);
         struct hak_heap *heap = hak_thread_heap();
         if (heap != &hak_heap_seized) {
             HAK_THREAD.forks = hak_heap_is_real(heap) && thread_of(heap) == &HAK_THREAD;
-            if (HAK_THREAD.forks) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+            if (HAK_THREAD.forks > 0) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
             hak_lock_drop(seizing_lock);
             return;
         }
@@ -271,18 +284,28 @@ void hak_seize_fork_prepare(void) {
 }
 
 void hak_seize_fork_end(void) {
-    if (!HAK_THREAD.forks) return;
+    if (HAK_THREAD.forks == 0) return;
     struct hak_heap *heap = hak_thread_heap();
     HAK_CHECK(hak_heap_is_real(heap) && thread_of(heap) == NULL);
-    HAK_THREAD.forks = false;
+    if (--HAK_THREAD.forks > 0) return;
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
 
 bool hak_seize_forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || thread == &HAK_THREAD) return false;
+    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
     bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap && is_outside(heap);
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     return whole;
+}
+
+void hak_seize_forget_own(void) {
+    uint32_t waits = HAK_SLOW_WAITS;
+    if (hak_thread_heap() != &hak_heap_seized) return;
+    hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    hak_thread_heap_set(&hak_heap_none);
+    /* A signal handler may have interrupted the wait, which must not begin again. */
+    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
+                                            memory_order_relaxed);
 }

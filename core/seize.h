@@ -60,8 +60,10 @@ void hak_seize_abandon(void);
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);
 
-/* In a child of fork: the heap's thread, another one, does not exist. True if it had one that was outside of the allocator, so
- * that the heap is whole. */
+/* In a child of fork: the heap's thread, if it is another one, does not exist. True if it had one that was outside of the
+ * allocator, so that the heap is whole. The calling thread's own heap is lost if one that does not exist has seized it. */
 bool hak_seize_forget_thread(struct hak_heap *heap);
+/* After that for all heaps: the calling thread begins anew if its heap is lost. */
+void hak_seize_forget_own(void);
 
 #endif

@@ -98,7 +98,7 @@ struct hak_thread {
     uint32_t failed;            /* errors that it has reported: it has no heap then (abort.h) */
     void *books;                /* of a variant's own: verify/ */
     struct hak_heap *visited;   /* another thread's, which this one has seized; NULL: none */
-    bool forks;                 /* nobody may seize the heap until the fork is over */
+    uint32_t forks;             /* nobody may seize the heap until so many forks are over */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
 #ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */
