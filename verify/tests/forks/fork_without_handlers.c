@@ -63,7 +63,7 @@ static void parent_begins(const char *threads) {
 int main(int count, char **arguments) {
     test_needs_hakmem();
     CHECK(count == 3, "usage: %s WAY THREADS", arguments[0]);
-    size_t way = 0, forks = test_quick() ? 6 : 40;
+    size_t way = 0, forks = test_quick() ? 3 : 25;
     while (way < TEST_COUNT(ways) && strcmp(arguments[1], ways[way].name) != 0)
         way++;
     CHECK(way < TEST_COUNT(ways), "way: %s?", arguments[1]);

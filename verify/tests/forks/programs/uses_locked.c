@@ -55,7 +55,7 @@ static void child(size_t number) {
 
 int main(int count, char **arguments) {
     CHECK(count <= 2, "one library at most");
-    size_t forks = test_quick() ? 3 : 15;
+    size_t forks = test_quick() ? 2 : 12;
     alarm(FORKS_SECONDS);
     find(arguments[1]);
     if (getenv("LOCKED_LATER") != NULL) register_now();
