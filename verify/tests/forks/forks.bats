@@ -79,18 +79,18 @@ on_audit() {
 
 @test "a signal handler forks amidst of malloc and free, in a process of one thread" {
     for size in $(sizes_of 900 50000 5000000 300000); do
-        proves fork_in_signal $size one thread
+        proves fork_in_signal "$size" one thread
     done
     proves fork_in_signal 300000 one timer
 }
 @test "the same beside threads that allocate" {
     for size in $(sizes_of 900 300000 50000); do
-        proves fork_in_signal $size at-work thread
+        proves fork_in_signal "$size" at-work thread
     done
 }
 @test "the same while another thread takes the free memory of this one" {
     for size in 900 50000 300000; do
-        proves fork_in_signal $size trim thread
+        proves fork_in_signal "$size" trim thread
     done
 }
 @test "a handler that forks is interrupted by one that forks" {
