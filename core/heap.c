@@ -101,7 +101,7 @@ static const uint8_t steps[HAK_HEAP_STATES] = {
     [HAK_HEAP_HELD] = TO(OWN) | TO(LATE) | TO(POOL),
     [HAK_HEAP_OWN] = TO(HELD) | TO(SEIZED) | TO(ORPHAN) | TO(LOST),
     [HAK_HEAP_LATE] = TO(HELD) | TO(ORPHAN) | TO(LOST),
-    [HAK_HEAP_SEIZED] = TO(OWN) | TO(LOST),
+    [HAK_HEAP_SEIZED] = TO(OWN) | TO(ORPHAN) | TO(LOST),
     [HAK_HEAP_RULED] = TO(POOL),
     [HAK_HEAP_POOL] = TO(HELD) | TO(RULED),
     [HAK_HEAP_ORPHAN] = TO(HELD),
@@ -319,10 +319,11 @@ void hak_heap_end_thread(void *value) {
     }
     hak_hook_enter();
     struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
-    HAK_CHECK(own == heap);
-    hak_seize_unregister(heap);
+    HAK_CHECK(own == heap ||
+              own == &hak_heap_none); /* none: lost with a fork, while another thread had seized it */
+    if (own == heap) hak_seize_unregister(heap);
     hak_thread_heap_set(&hak_heap_gone);
-    heap_retire(heap);
+    if (own == heap) heap_retire(heap);
     hak_slow_leave();
     hak_hook_leave();
 }
@@ -338,6 +339,7 @@ static void retire_for_thread(struct hak_heap *heap) {
 }
 
 static void orphan_retire(void) {
+    hak_heap_after_fork();
     if (HAK_LIKELY(atomic_load_explicit(&heaps.orphans, memory_order_relaxed) == NULL)) return;
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
@@ -414,8 +416,9 @@ static void forsaken_retire(void) {
 }
 
 static void all_forsaken_retire(void) {
-    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL)
+    do
         orphan_retire();
+    while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL);
     for (uint32_t n = HAK_HINT_LOAD(&heaps.lates); n > 0; n--)
         late_retire();
 }
@@ -642,6 +645,12 @@ static void orphan_link(struct hak_heap *heap) {
     atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
+void hak_heap_orphan(struct hak_heap *heap) {
+    hak_lock_take(heaps_lock);
+    orphan_link(heap);
+    hak_lock_drop(heaps_lock);
+}
+
 /* The bin's list is the truth; a block that is in none is lost. */
 static bool bin_mend(struct hak_heap *heap, unsigned bin) {
     struct hak_block *block = hak_bin_first(heap, bin);
@@ -673,6 +682,11 @@ static bool late_was_gone(struct hak_heap *heap) {
 /* What other threads had in their hands stays so: whose hands is not known. */
 static void fork_child_visit(struct hak_heap *heap, void *own) {
     if (heap == own) return;
+    if (heap ==
+        HAK_THREAD.visited) { /* by a thread whose signal handler forked: it is whole when it is given back */
+        hak_seize_forget_thread(heap);
+        return;
+    }
     bool is_whole = hak_seize_forget_thread(heap) || late_was_gone(heap);
     if (is_whole)
         orphan_link(heap);
@@ -680,14 +694,17 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         hak_heap_goes_on(heap, HAK_HEAP_LOST);
 }
 
+/* A signal handler may have forked while its thread held a lock: then it is done later. So it is where a thread that the child has
+ * begun comes first, for only the one that forked knows its own heap. */
 void hak_heap_fork_child(void) {
-    HAK_THREAD.is_child = hak_seize_is_amidst();
-    if (HAK_THREAD.is_child) return;
-    HAK_CHECK(HAK_THREAD.visited == NULL);
+    if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
+    if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;
     hak_lock_take(heaps_lock);
     hak_heap_each(fork_child_visit, hak_thread_heap());
     late_forget();
     hak_lock_drop(heaps_lock);
+    hak_seize_forget_own();
+    hak_os_process_set(HAK_PROCESS_LOCKS, HAK_PROCESS_KNOWN);
     struct hak_heap *heap = hak_thread_heap();
     if (!hak_heap_is_real(heap)) return;
     atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);

@@ -25,7 +25,7 @@
  *   held      itself          a thread's hands     that thread                 own, late, pool
  *   own       itself          a thread's pointer   that thread                 held (its end), seized, orphan or lost (fork)
  *   late      itself          a thread's pointer   that thread                 held (the thread is gone), orphan or lost (fork)
- *   seized    itself          a thread's pointer   the thread that seized it   own, lost (fork)
+ *   seized    itself          a thread's pointer   the thread that seized it   own, orphan or lost (fork)
  *   ruled     another heap    that heap's `ruled`  that heap's thread          pool
  *   pool      NULL            the pool             who holds the heaps' lock   held, ruled
  *   orphan    itself          heaps.orphans        who holds the heaps' lock   held
@@ -268,8 +268,15 @@ bool hak_heap_mend(struct hak_heap *heap);
 void hak_heap_fork_prepare(void);
 
 /* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
- * the pool's when somebody needs one. What is unknown of the others stays as it is. If a signal handler forked amidst of a slow
- * path, that happens when the slow path is over. */
+ * the pool's when somebody needs one. What is unknown of the others stays as it is. Once for each fork, by the thread that
+ * forked: by the handler of fork or, where none runs, when that thread looks for memory. */
 void hak_heap_fork_child(void);
+
+/* In such a child: a heap that was seized and is whole; nobody has it, and it may be the pool's. */
+void hak_heap_orphan(struct hak_heap *heap);
+
+static inline void hak_heap_after_fork(void) {
+    if (HAK_UNLIKELY(hak_os_process_state() != HAK_PROCESS_KNOWN)) hak_heap_fork_child();
+}
 
 #endif

@@ -70,12 +70,14 @@ void hak_lock_begin(enum hak_lock_rank rank, void (*rebuild)(void)) {
 }
 
 void hak_lock_take(struct hak_lock *lock) {
+    hak_locks_after_fork();
     HAK_ASSERT(holds_none_from(lock->rank));
     if (HAK_UNLIKELY(!take_free(lock, my_name()))) wait_and_take(lock);
     taken(lock);
 }
 
 bool hak_lock_try(struct hak_lock *lock) {
+    hak_locks_after_fork();
     HAK_ASSERT(holds_none_from(lock->rank));
     if (!take_free(lock, my_name())) return false;
     taken(lock);
@@ -93,8 +95,11 @@ bool hak_lock_is_mine(const struct hak_lock *lock) {
     return holder_of(lock) == my_name();
 }
 
-void hak_locks_after_fork(void) {
-    if (HAK_LIKELY(!hak_os_process_is_new())) return;
+bool hak_lock_any_is_mine(void) {
+    return !holds_none_from(0);
+}
+
+static void locks_lose(void) {
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++) {
         struct hak_lock *lock = &hak_locks[i];
         uintptr_t holder = holder_of(lock);
@@ -103,6 +108,25 @@ void hak_locks_after_fork(void) {
         atomic_store_explicit(&lock->holder, 0, memory_order_release);
         hak_os_wake(futex_word(lock), INT_MAX);
     }
+}
+
+/* One thread does it, and others that the child has begun already wait; but not the same thread's signal handler. */
+static HAK_NOINLINE void process_begins(void) {
+    const uint32_t busy = HAK_PROCESS_BUSY | (uint32_t)hak_os_thread_id() << 3;
+    uint32_t state;
+    while ((state = hak_os_process_state()) != busy && state != HAK_PROCESS_LOCKS &&
+           state != HAK_PROCESS_KNOWN) {
+        if (state != HAK_PROCESS_NEW) {
+            hak_os_process_wait(state);
+        } else if (hak_os_process_set(HAK_PROCESS_NEW, busy)) {
+            locks_lose();
+            hak_os_process_set(busy, HAK_PROCESS_LOCKS);
+        }
+    }
+}
+
+void hak_locks_after_fork(void) {
+    if (HAK_UNLIKELY(hak_os_process_state() != HAK_PROCESS_KNOWN)) process_begins();
 }
 
 void hak_locks_abandon(void) {

@@ -1,6 +1,7 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <signal.h>
@@ -178,10 +179,14 @@ bool hak_os_thread_exists(int process, int thread) {
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
 
+bool hak_os_thread_is_first(void) {
+    return hak_os_thread_id() == hak_os_process_id();
+}
+
 /* The first thread may have inherited what is blocked, and does not end so. */
 bool hak_os_thread_ends(void) {
     uint64_t blocked = 0;
-    if (hak_os_thread_id() == hak_os_process_id()) return false;
+    if (hak_os_thread_is_first()) return false;
     long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
@@ -191,8 +196,8 @@ bool hak_os_is_secure(void) {
 }
 
 /* A word in a page of its own, which the kernel zeroes in a child of fork. */
-static _Atomic uint32_t known_without_page = 1;
-static _Atomic(_Atomic uint32_t *) process_known = &known_without_page;
+static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
+_Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 
 void hak_os_process_begin(void) {
     size_t page = hak_os_page_size();
@@ -204,18 +209,25 @@ void hak_os_process_begin(void) {
     }
     _Atomic uint32_t *known = (_Atomic uint32_t *)start;
     hak_hook_atomic(known, sizeof *known);
-    hak_hook_atomic(&process_known, sizeof process_known);
-    atomic_store_explicit(known, 1, memory_order_relaxed);
-    atomic_store_explicit(&process_known, known, memory_order_release);
-}
-
-bool hak_os_process_is_new(void) {
-    _Atomic uint32_t *known = atomic_load_explicit(&process_known, memory_order_acquire);
-    if (HAK_LIKELY(atomic_load_explicit(known, memory_order_relaxed) != 0)) return false;
-    return atomic_exchange_explicit(known, 1, memory_order_acq_rel) == 0;
+    hak_hook_atomic(&hak_os_process, sizeof hak_os_process);
+    atomic_store_explicit(known, HAK_PROCESS_KNOWN, memory_order_relaxed);
+    atomic_store_explicit(&hak_os_process, known, memory_order_release);
 }
 
 void hak_os_process_began(void) {
-    _Atomic uint32_t *known = atomic_load_explicit(&process_known, memory_order_acquire);
-    if (known == &known_without_page) atomic_store_explicit(known, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
+        hak_os_process_set(HAK_PROCESS_KNOWN, HAK_PROCESS_NEW);
+}
+
+bool hak_os_process_set(uint32_t from, uint32_t to) {
+    _Atomic uint32_t *known = atomic_load_explicit(&hak_os_process, memory_order_acquire);
+    if (!atomic_compare_exchange_strong_explicit(known, &from, to, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    if ((from & HAK_PROCESS_BUSY) != 0) hak_os_wake(known, INT_MAX);
+    return true;
+}
+
+void hak_os_process_wait(uint32_t state) {
+    hak_os_wait(atomic_load_explicit(&hak_os_process, memory_order_acquire), state);
 }

@@ -68,12 +68,34 @@ bool hak_os_thread_ends(void);
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
 
-/* Once in each child of fork(2) or clone(2) that has its memory to itself: true, for one caller. A child that shares the
- * parent's memory (vfork) is not new. Needs MADV_WIPEONFORK (Linux 4.14); elsewhere hak_os_process_began has to tell. */
-bool hak_os_process_is_new(void);
+/* True if the calling thread is the process's first; in a child of fork, the one that forked. */
+bool hak_os_thread_is_first(void);
+
+/* What has been done about the fork that made this process. Each child of fork(2) or clone(2) that has its memory to itself is
+ * new; one that shares the parent's (vfork) is not. Needs MADV_WIPEONFORK (Linux 4.14); elsewhere the handler of fork has to
+ * tell, by hak_os_process_began. */
+enum hak_process {
+    HAK_PROCESS_NEW = 0,   /* as the kernel's zero */
+    HAK_PROCESS_LOCKS = 1, /* the locks of threads that do not exist here are lost (lock.h) */
+    HAK_PROCESS_KNOWN = 2, /* nobody takes those threads for live ones any more (seize.h) */
+    HAK_PROCESS_BUSY = 4   /* on the way from new to locks; the thread's number << 3 is added */
+};
+extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
+
 void hak_os_process_begin(void); /* once, before there is a lock to take */
-void hak_os_process_began(
-    void); /* by the handler of fork in the child: the process is new, if nobody knows yet */
+void hak_os_process_began(void); /* by the handler of fork in the child, before all else */
+
+/* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is there news. */
+static inline uint32_t hak_os_process_state(void) {
+    _Atomic uint32_t *state =
+        __atomic_load_n((_Atomic uint32_t **)(uintptr_t)&hak_os_process, __ATOMIC_ACQUIRE);
+    return __atomic_load_n((uint32_t *)(uintptr_t)state, __ATOMIC_ACQUIRE);
+}
+
+/* False: the state is not `from`, or no longer. Wakes who waits for the end of a busy one. */
+bool hak_os_process_set(uint32_t from, uint32_t to);
+/* Returns some time after the state has changed from `state`. */
+void hak_os_process_wait(uint32_t state);
 
 /* The zero bytes of memset(3), which another library may wrap. */
 void hak_os_zero(void *start, size_t bytes);

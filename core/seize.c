@@ -46,11 +46,13 @@ static void slow_begin(void) {
  * then looks whether anybody waits for it. */
 static HAK_NOINLINE struct hak_heap *own_heap_wait(void) {
     struct hak_heap *heap;
-    do {
+    for (;;) {
         atomic_exchange_explicit(&HAK_THREAD.slow, HAK_SLOW_WAITS, memory_order_seq_cst);
         heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_seq_cst);
-        if (heap == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
-    } while (heap == &hak_heap_seized);
+        if (heap != &hak_heap_seized) break;
+        hak_heap_after_fork(); /* or the seizer does not exist */
+        if (hak_thread_heap() == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
+    }
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
     return heap;
 }
@@ -75,12 +77,12 @@ void hak_slow_leave(void) {
     hak_hook_release(&HAK_THREAD.slow);
     /* release: a seizer sees all that was done to the heap */
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);
-    if (HAK_UNLIKELY(HAK_THREAD.is_child) && HAK_THREAD.visited == NULL) hak_heap_fork_child();
 }
 
 void hak_seize_register(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap());
     slow_begin(); /* again: what the thread allocated to begin was a way out, too */
+    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return; /* it might be taken for one of the parent's */
     HAK_OWN_STORE(&heap->moved, own_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
     hak_heap_goes_on(heap, HAK_HEAP_OWN);
     hak_hook_release(&heap->thread);
@@ -90,15 +92,16 @@ void hak_seize_register(struct hak_heap *heap) {
 void hak_seize_unregister(struct hak_heap *heap) {
     hak_lock_take(seizing_lock);
     HAK_CHECK(heap == hak_thread_heap());
+    if (thread_of(heap) != NULL)
+        hak_heap_goes_on(heap, HAK_HEAP_HELD); /* it may never have been registered */
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
-    hak_heap_goes_on(heap, HAK_HEAP_HELD);
     hak_lock_drop(seizing_lock);
 }
 
 /* ---- the seizer's side --------------------------------------------------------------------------------- */
 
-/* The thread of a seized heap: it cannot end. */
+/* The thread of a seized heap: it cannot end. NULL: a signal handler has forked meanwhile, and in this child it does not exist. */
 static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }
@@ -129,6 +132,10 @@ static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
 }
 
 static void give_back(struct hak_heap *heap) {
+    if (thread_of_seized(heap) == NULL) {
+        hak_heap_orphan(heap);
+        return;
+    }
     hak_heap_goes_on(heap, HAK_HEAP_OWN);
     give_back_as(heap, heap);
 }
@@ -170,7 +177,8 @@ static bool seize(struct hak_heap *heap) {
 }
 
 bool hak_seize_is_awaited(const struct hak_heap *heap) {
-    return HAK_HINT_LOAD(&thread_of_seized(heap)->slow) != HAK_SLOW_NO;
+    const struct hak_thread *thread = thread_of_seized(heap);
+    return thread != NULL && HAK_HINT_LOAD(&thread->slow) != HAK_SLOW_NO;
 }
 
 /* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
@@ -217,16 +225,17 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
                     void (*after)(struct hak_heap *heap, void *context), void *context) {
     const bool only_wanted = still_ms > 0;
     if (!seizing.possible || !hak_policy()->remote_trim) return;
+    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return;
     if (!only_wanted)
         hak_lock_take(seizing_lock);
     else if (!hak_lock_try(seizing_lock))
         return; /* another thread is at it */
     struct hak_heap *heap = NULL;
     if (!only_wanted || look(now, still_ms)) heap = seize_next(hak_heap_newest(), only_wanted);
+    HAK_THREAD.visited = heap;
     hak_lock_drop(seizing_lock);
     while (heap != NULL) {
         hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-        HAK_THREAD.visited = heap;
         bool whole = visit(heap, context);
         hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
         hak_lock_take(seizing_lock);
@@ -237,6 +246,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
         if (after != NULL) after(heap, context);
         hak_lock_take(seizing_lock);
         heap = seize_next(heap->all_next, only_wanted);
+        HAK_THREAD.visited = heap;
         hak_lock_drop(seizing_lock);
     }
 }
@@ -249,7 +259,7 @@ void hak_seize_abandon(void) {
     if (hak_heap_is_real(own)) own->state = HAK_HEAP_LOST; /* whatever it was before */
     struct hak_heap *visited = HAK_THREAD.visited;
     HAK_THREAD.visited = NULL;
-    if (visited == NULL) return;
+    if (visited == NULL || thread_of_seized(visited) == NULL) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(visited));
     visited->state = HAK_HEAP_LOST;
     hak_lock_take(seizing_lock);
@@ -260,19 +270,23 @@ void hak_seize_abandon(void) {
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
 /* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
-bool hak_seize_is_amidst(void) {
+static bool is_amidst(void) {
     return HAK_OWN_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
 }
 
 /* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count
  * meanwhile. */
 void hak_seize_fork_prepare(void) {
-    while (!hak_seize_is_amidst()) {
+    if (HAK_THREAD.forks > 0) {
+        HAK_THREAD.forks++; /* a signal handler forks amidst of another fork */
+        return;
+    }
+    while (!is_amidst()) {
         hak_lock_take(seizing_lock);
         struct hak_heap *heap = hak_thread_heap();
         if (heap != &hak_heap_seized) {
             HAK_THREAD.forks = hak_heap_is_real(heap) && thread_of(heap) == &HAK_THREAD;
-            if (HAK_THREAD.forks) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+            if (HAK_THREAD.forks > 0) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
             hak_lock_drop(seizing_lock);
             return;
         }
@@ -283,10 +297,10 @@ void hak_seize_fork_prepare(void) {
 }
 
 void hak_seize_fork_end(void) {
-    if (!HAK_THREAD.forks) return;
+    if (HAK_THREAD.forks == 0) return;
     struct hak_heap *heap = hak_thread_heap();
     HAK_CHECK(hak_heap_is_real(heap) && thread_of(heap) == NULL);
-    HAK_THREAD.forks = false;
+    if (--HAK_THREAD.forks > 0) return;
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
@@ -299,9 +313,19 @@ static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread
 
 bool hak_seize_forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || thread == &HAK_THREAD) return false;
+    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
     bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     return whole;
+}
+
+void hak_seize_forget_own(void) {
+    uint32_t waits = HAK_SLOW_WAITS;
+    if (hak_thread_heap() != &hak_heap_seized) return;
+    hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    hak_thread_heap_set(&hak_heap_none);
+    /* A signal handler may have interrupted the wait, which must not begin again. */
+    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
+                                            memory_order_relaxed);
 }

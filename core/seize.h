@@ -56,9 +56,6 @@ bool hak_seize_is_awaited(const struct hak_heap *heap);
  * any state. */
 void hak_seize_abandon(void);
 
-/* True in a signal handler that interrupted a slow path of its thread. */
-bool hak_seize_is_amidst(void);
-
 /* From before a fork until after it, in both processes, nobody seizes the calling thread's heap. */
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);
@@ -72,8 +69,11 @@ static inline void hak_slow_large(bool begins) {
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* In a child of fork: the heap's thread, another one, does not exist. True if it had one that was outside of the allocator, or on
- * a fast path, or at work on large blocks, so that the heap is whole. */
+/* In a child of fork: the heap's thread, if it is another one, does not exist. True if it had one that was outside of the
+ * allocator, on a fast path, or at work on large blocks, so that the heap is whole. The calling thread's own heap is lost if one
+ * that does not exist has seized it. */
 bool hak_seize_forget_thread(struct hak_heap *heap);
+/* After that for all heaps: the calling thread begins anew if its heap is lost. */
+void hak_seize_forget_own(void);
 
 #endif

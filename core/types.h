@@ -100,9 +100,8 @@ struct hak_thread {
     void *books;                /* of a variant's own: verify/ */
     struct hak_heap *visited;   /* another thread's, which this one has seized; NULL: none */
     struct hak_superslab
-        *leaving;  /* what that gave up, to be released when the other thread has its heap again */
-    bool forks;    /* nobody may seize the heap until the fork is over */
-    bool is_child; /* of a fork amidst of a slow path, which is not over yet */
+        *leaving;   /* what that gave up, to be released when the other thread has its heap again */
+    uint32_t forks; /* nobody may seize the heap until so many forks are over */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
 #ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */

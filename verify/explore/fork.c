@@ -28,5 +28,6 @@ void explore_fork_child(void) {
         explore_stores_return(fiber);
     explore_only_me();
     explore_trace_fork(explore_fiber());
+    hak_os_process_set(HAK_PROCESS_KNOWN, HAK_PROCESS_NEW);
     fork_child();
 }

@@ -286,7 +286,7 @@ void __real_hak_locks_after_fork(void);
 void __wrap_hak_locks_after_fork(void) {
     if (run.running == EXPLORE_NOBODY)
         __real_hak_locks_after_fork();
-    else if (hak_os_process_is_new())
+    else if (hak_os_process_set(HAK_PROCESS_NEW, HAK_PROCESS_LOCKS))
         explore_only_me();
 }
 
