@@ -22,6 +22,9 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
@@ -51,15 +54,31 @@ static bool os_purge(void *start, size_t bytes) {
     return succeeds(SYS_madvise, start, bytes, MADV_DONTNEED);
 }
 
+/* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another thread's new mapping. Before
+ * Linux 4.17 the address is no more than a wish. */
+static bool map_hole(void *start, size_t bytes) {
+    long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (got == (long)start) return true;
+    if (!hak_syscall_failed(got)) os_release((void *)got, bytes);
+    return false;
+}
+
 static bool os_renew(void *start, size_t bytes) {
-    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start;
+    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start || map_hole(start, bytes);
+}
+
+/* What the kernel, or a filter of system calls, answers before anything has changed: there is no such call or flag, or it is
+ * forbidden. Other errors may come after `to` was unmapped. */
+static bool is_refused(long result) {
+    return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
 
 static enum hak_moved os_move(void *from, void *to, size_t bytes) {
     long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
                             MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (got == (long)to) return HAK_MOVED;
-    return os_renew(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    if (is_refused(got)) return HAK_MOVE_REFUSED;
+    return map_hole(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -164,8 +183,18 @@ void hak_os_wake(_Atomic uint32_t *word, int most) {
     hak_syscall4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0);
 }
 
+/* 0 where a filter of system calls keeps it secret. */
+static int number_of(long call) {
+    long number = hak_syscall3(call, 0, 0, 0);
+    return hak_syscall_failed(number) ? 0 : (int)number;
+}
+
 int hak_os_thread_id(void) {
-    return (int)hak_syscall3(SYS_gettid, 0, 0, 0);
+    return number_of(SYS_gettid);
+}
+
+int hak_os_process_id(void) {
+    return number_of(SYS_getpid);
 }
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
@@ -173,7 +202,7 @@ int hak_os_thread_id(void) {
 /* The first thread may have inherited what is blocked, and does not end so. */
 bool hak_os_thread_ends(void) {
     uint64_t blocked = 0;
-    if (hak_os_thread_id() == (int)hak_syscall3(SYS_getpid, 0, 0, 0)) return false;
+    if (hak_os_thread_id() == hak_os_process_id()) return false;
     long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
@@ -182,32 +211,70 @@ bool hak_os_is_secure(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-/* A word in a page of its own, which the kernel zeroes in a child of fork. */
+/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that the handler of fork zeroes. */
 static _Atomic uint32_t known_without_page = 1;
 static _Atomic(_Atomic uint32_t *) process_known = &known_without_page;
 
+/* Second best: a marked page that a child does not get. Each look is a system call. */
+static _Atomic(_Atomic uint32_t *) left_behind; /* NULL: there is none */
+static const uint32_t always_ask;
+#define MARK 0x68616b6du
+
+const uint32_t *hak_os_process_known = (const uint32_t *)&known_without_page;
+
+static void ask_for(const uint32_t *known) {
+    __atomic_store_n(&hak_os_process_known, known, __ATOMIC_RELAXED);
+}
+
 void hak_os_process_begin(void) {
-    size_t page = hak_os_page_size();
-    long start = map(NULL, page, PROT_READ | PROT_WRITE, 0);
+    size_t bytes = hak_os_page_size();
+    long start = map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
     if (hak_syscall_failed(start)) return;
-    if (!succeeds(SYS_madvise, (void *)start, page, MADV_WIPEONFORK)) {
-        os_release((void *)start, page);
-        return;
-    }
-    _Atomic uint32_t *known = (_Atomic uint32_t *)start;
-    hak_hook_atomic(known, sizeof *known);
+    _Atomic uint32_t *page = (_Atomic uint32_t *)start;
+    hak_hook_atomic(page, sizeof *page);
     hak_hook_atomic(&process_known, sizeof process_known);
-    atomic_store_explicit(known, 1, memory_order_relaxed);
-    atomic_store_explicit(&process_known, known, memory_order_release);
+    hak_hook_atomic(&left_behind, sizeof left_behind);
+    atomic_store_explicit(page, MARK, memory_order_relaxed);
+    if (succeeds(SYS_madvise, (void *)start, bytes, MADV_WIPEONFORK)) {
+        atomic_store_explicit(&process_known, page, memory_order_release);
+        ask_for((const uint32_t *)start);
+    } else if (succeeds(SYS_madvise, (void *)start, bytes, MADV_DONTFORK)) {
+        atomic_store_explicit(&left_behind, page, memory_order_release);
+        ask_for(&always_ask);
+    } else {
+        os_release((void *)start, bytes);
+    }
+}
+
+/* A request that changes nothing: the kernel compares the word first, and something else may be mapped there by now. */
+static bool is_marked(const _Atomic uint32_t *page) {
+    static const uint32_t nobody;
+    long answer = hak_syscall6(SYS_futex, hak_syscall_pointer((const void *)page), FUTEX_CMP_REQUEUE_PRIVATE,
+                               0, 0, hak_syscall_pointer(&nobody), MARK);
+    return answer != -EFAULT && answer != -EAGAIN;
+}
+
+/* True once in each child: the thread that finds it there maps the next page. */
+static bool is_left_behind(void) {
+    _Atomic uint32_t *page = atomic_load_explicit(&left_behind, memory_order_acquire);
+    if (page == NULL || is_marked(page)) return false;
+    if (!atomic_compare_exchange_strong_explicit(&left_behind, &page, NULL, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    ask_for((const uint32_t *)&known_without_page);
+    hak_os_process_begin();
+    return true;
 }
 
 bool hak_os_process_is_new(void) {
     _Atomic uint32_t *known = atomic_load_explicit(&process_known, memory_order_acquire);
-    if (HAK_LIKELY(atomic_load_explicit(known, memory_order_relaxed) != 0)) return false;
-    return atomic_exchange_explicit(known, 1, memory_order_acq_rel) == 0;
+    if (HAK_LIKELY(atomic_load_explicit(known, memory_order_relaxed) != 0)) return is_left_behind();
+    return atomic_exchange_explicit(known, MARK, memory_order_acq_rel) == 0;
 }
 
 void hak_os_process_began(void) {
     _Atomic uint32_t *known = atomic_load_explicit(&process_known, memory_order_acquire);
-    if (known == &known_without_page) atomic_store_explicit(known, 0, memory_order_relaxed);
+    if (known != &known_without_page) return;
+    if (atomic_load_explicit(&left_behind, memory_order_acquire) != NULL) return;
+    atomic_store_explicit(known, 0, memory_order_relaxed);
 }
