@@ -70,12 +70,14 @@ void hak_lock_begin(enum hak_lock_rank rank, void (*rebuild)(void)) {
 }
 
 void hak_lock_take(struct hak_lock *lock) {
+    if (HAK_UNLIKELY(hak_os_process_may_be_new())) hak_locks_after_fork();
     HAK_ASSERT(holds_none_from(lock->rank));
     if (HAK_UNLIKELY(!take_free(lock, my_name()))) wait_and_take(lock);
     taken(lock);
 }
 
 bool hak_lock_try(struct hak_lock *lock) {
+    if (HAK_UNLIKELY(hak_os_process_may_be_new())) hak_locks_after_fork();
     HAK_ASSERT(holds_none_from(lock->rank));
     if (!take_free(lock, my_name())) return false;
     taken(lock);
@@ -83,22 +85,26 @@ bool hak_lock_try(struct hak_lock *lock) {
 }
 
 void hak_lock_drop(struct hak_lock *lock) {
-    HAK_CHECK(hak_lock_is_mine(lock));
     hak_hook_release(&lock->rank);
     uintptr_t holder = atomic_exchange_explicit(&lock->holder, 0, memory_order_release);
-    if (HAK_UNLIKELY((holder & HAK_LOCK_AWAITED) != 0)) hak_os_wake(futex_word(lock), 1);
+    if (HAK_LIKELY(holder == my_name())) return;
+    HAK_CHECK(holder == (my_name() | HAK_LOCK_AWAITED));
+    hak_os_wake(futex_word(lock), 1);
 }
 
 bool hak_lock_is_mine(const struct hak_lock *lock) {
     return holder_of(lock) == my_name();
 }
 
+/* A thread that began in the child may have the name of one that is gone, whose stack it got. It holds nothing here: it would have
+ * asked before it took its first lock. */
 void hak_locks_after_fork(void) {
     if (HAK_LIKELY(!hak_os_process_is_new())) return;
+    const bool has_forked = hak_os_thread_id() == hak_os_process_id();
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++) {
         struct hak_lock *lock = &hak_locks[i];
         uintptr_t holder = holder_of(lock);
-        if (holder == 0 || holder == my_name()) continue;
+        if (holder == 0 || (holder == my_name() && has_forked)) continue;
         atomic_store_explicit(&lock->lost, true, memory_order_relaxed);
         atomic_store_explicit(&lock->holder, 0, memory_order_release);
         hak_os_wake(futex_word(lock), INT_MAX);

@@ -50,7 +50,8 @@ static inline bool hak_lock_is_lost(const struct hak_lock *lock) {
 }
 
 /* In a child of fork: the locks of threads that do not exist here are lost from here on. Once for each fork; later calls do
- * nothing. A thread that waits for a lock calls it first: handlers of other libraries may allocate before ours has run. */
+ * nothing. A thread that takes a lock calls it first: handlers of other libraries may allocate before ours has run, and where
+ * none run (clone, _Fork) threads that begin in the child may hold locks soon. */
 void hak_locks_after_fork(void);
 
 /* Drops all locks of the calling thread: the process is about to end with a message. */
