@@ -449,12 +449,6 @@ void hak_range_fix(void) {
     atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
 }
 
-bool hak_range_is_alike(uintptr_t start, uintptr_t end) {
-    const uintptr_t border = range.heap.start + SMALL_PAGES_BYTES;
-    HAK_ASSERT(start < end && start >= range.heap.start);
-    return range.advice != ADVICE_DEFAULT || end <= border || start >= border;
-}
-
 void hak_range_huge_pages(bool wanted) {
     HAK_CHECK(hak_range_is_there());
     hak_range_fix();

@@ -209,8 +209,6 @@ size_t hak_range_committed(void);
 bool hak_range_may_move(void);
 /* From here on that is false. */
 void hak_range_fix(void);
-/* True if these addresses are of one kernel mapping, as far as we have made them: the kernel moves no more than one at a time. */
-bool hak_range_is_alike(uintptr_t start, uintptr_t end);
 
 /* Advises the kernel for or against transparent huge pages, for the whole range and for ever. */
 void hak_range_huge_pages(bool wanted);

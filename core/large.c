@@ -180,7 +180,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     size_t offset = (uintptr_t)large->user - from;
     /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
     if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
-    if (!hak_range_is_alike(from, until) || copy_is_better(large, size)) return NULL;
+    if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
