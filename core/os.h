@@ -42,8 +42,8 @@ struct hak_os_table {
      * nobody may use the range ever again. The caller purges first, so that no memory is lost, only addresses. */
     bool (*renew)(void *start, size_t bytes);
     /* Moves the pages' contents to other committed pages without copying. Both ranges are of one length and do not overlap;
-     * before Linux 6.17 `from` has to be one kernel mapping, or the move fails; what `to` held is gone. The kernel makes room at `to` before
-     * it looks further: see enum hak_moved. A hole is filled as by renew(). */
+     * before Linux 6.17 `from` has to be one kernel mapping, or the move fails. What `to` held is gone: the kernel makes room
+     * there before it looks further, see enum hak_moved. A hole is filled as by renew(). */
     enum hak_moved (*move)(void *from, void *to, size_t bytes);
     /* Advises for (true) or against (false) transparent huge pages; contents stay. Also of reserved pages, before they are
      * committed. false: the kernel has none. */
