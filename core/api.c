@@ -266,6 +266,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
         static const char text[] =
             "hakmem: no memory for the handlers of fork: a child loses what other threads had\n";
         hak_os_write_error(text, sizeof text - 1);
+        hak_seize_forbid(); /* a child would look at threads that are gone, and libc unmaps their stacks */
     }
 }
 

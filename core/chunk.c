@@ -14,7 +14,14 @@ struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 static struct {
     struct area slots, records, metadata, heap;
     size_t metadata_used;
-    _Atomic bool fixed; /* the mapping has properties that a moved part would lose */
+    _Atomic bool
+        fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
+    _Atomic size_t lost; /* bytes: see hak_run_lose */
+    enum {
+        ADVICE_DEFAULT,
+        ADVICE_HUGE_PAGES,
+        ADVICE_SMALL_PAGES
+    } advice; /* changes while there is one thread */
     uint32_t top;
     uint32_t lists[HAK_RUN_LISTS];
     uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64];
@@ -136,11 +143,13 @@ static bool heap_commit(uint32_t granules) {
  * 2 MiB resident at once; a large heap gains speed by that, a small one only size. */
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
-/* Fresh mappings know nothing of it. No loss if the system refuses. */
-static void small_pages(uintptr_t start, size_t bytes) {
-    uintptr_t end = range.heap.start + SMALL_PAGES_BYTES;
-    if (start >= end) return;
-    hak_os.huge_pages((void *)start, bytes < end - start ? bytes : end - start, false);
+/* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings of their own for ever. No loss
+ * if the system refuses. */
+static void advise(uintptr_t start, size_t bytes) {
+    uintptr_t end = start + bytes, border = range.heap.start + SMALL_PAGES_BYTES;
+    HAK_ASSERT(start >= range.heap.start && start < end);
+    if (range.advice == ADVICE_DEFAULT && end > border) end = border;
+    if (start < end) hak_os.huge_pages((void *)start, end - start, range.advice == ADVICE_HUGE_PAGES);
 }
 
 static void rebuild(void);
@@ -165,13 +174,14 @@ bool hak_range_init(void) {
     area_set(&range.metadata, &cursor, start - cursor);
     HAK_CHECK(cursor == start);
     range.heap = (struct area){.start = start, .reserved = heap, .committed = 0};
-    small_pages(start, heap);
+    advise(start, heap);
     hak_range.start = start;
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
     range.top = 1;
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
+    hak_hook_atomic(&range.lost, sizeof range.lost);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     if (!heap_commit_more(2)) {
         range.slots.committed = range.records.committed = range.heap.committed = 0;
@@ -331,14 +341,32 @@ static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t un
     if (low < high) hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
 }
 
+void hak_run_lose(uint32_t first, uint32_t count) {
+    HAK_CHECK(count > 0 && hak_kind_of(first) == HAK_KIND_TAKEN);
+    HAK_ASSERT(run_at(first)->count == count);
+    atomic_fetch_add_explicit(&range.lost, (size_t)count << HAK_GRANULE_SHIFT, memory_order_relaxed);
+    hak_range_fix(); /* or each block that cannot be moved may lose as much again */
+}
+
+size_t hak_range_lost(void) {
+    return atomic_load_explicit(&range.lost, memory_order_relaxed);
+}
+
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    bool zero = renew ? hak_os.renew(start, bytes) : hak_os.purge(start, bytes);
-    /* not where an option has advised otherwise */
-    if (zero && renew && hak_range_may_move()) small_pages((uintptr_t)start, bytes);
-    if (!zero) atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
+    bool zero = hak_os.purge(start, bytes);
+    if (!zero) hak_range_fix();
+    if (renew) {
+        /* Only now, when it has no memory any more: if that fails, the range may be somebody else's. */
+        if (!hak_os.renew(start, bytes)) {
+            hak_run_lose(first, count);
+            return;
+        }
+        zero = true;
+        advise((uintptr_t)start, bytes);
+    }
     if (!zero) hak_os_zero(start, bytes); /* locked memory cannot be purged, and a free run reads as zero */
     const uint32_t from = first, until = first + count;
     hak_lock_take(range_lock);
@@ -417,10 +445,15 @@ bool hak_range_may_move(void) {
     return !atomic_load_explicit(&range.fixed, memory_order_relaxed);
 }
 
+void hak_range_fix(void) {
+    atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
+}
+
 void hak_range_huge_pages(bool wanted) {
     HAK_CHECK(hak_range_is_there());
-    atomic_store_explicit(&range.fixed, true, memory_order_relaxed);
-    hak_os.huge_pages((void *)range.heap.start, range.heap.reserved, wanted);
+    hak_range_fix();
+    range.advice = wanted ? ADVICE_HUGE_PAGES : ADVICE_SMALL_PAGES;
+    advise(range.heap.start, range.heap.reserved);
 }
 
 /* ---- a child of fork --------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
 static _Atomic uint32_t moved_blocks;
-static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes, lost_bytes;
+static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
 
 static size_t run_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
@@ -163,6 +163,15 @@ static bool copy_is_better(const struct hak_large *large, size_t size) {
     return hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
 }
 
+static void run_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
+    HAK_CHECK(why != HAK_MOVED && granules > 0);
+    if (why == HAK_MOVE_REFUSED) hak_range_fix();
+    if (why == HAK_NOT_MOVED_TO_LOST)
+        hak_run_lose(first, granules);
+    else
+        hak_run_free(first, granules, why == HAK_NOT_MOVED);
+}
+
 /* Moves the pages that hold header and contents to the start of a new run. */
 static void *large_move(struct hak_large *large, size_t size) {
     size_t page = hak_os_page_size();
@@ -182,11 +191,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     char *to = hak_granule_address(first);
     enum hak_moved moved = hak_os.move((void *)from, to, until - from);
     if (moved != HAK_MOVED) {
-        if (moved == HAK_NOT_MOVED)
-            hak_run_free(first, granules, false);
-        else /* nobody may use it ever again */
-            atomic_fetch_add_explicit(&lost_bytes, (size_t)granules << HAK_GRANULE_SHIFT,
-                                      memory_order_relaxed);
+        run_not_moved_to(moved, first, granules);
         goto not_moved;
     }
     struct hak_large old = *large;
@@ -221,6 +226,6 @@ struct hak_large_stats hak_large_stats(void) {
         .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
         .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
-        .lost_bytes = atomic_load_explicit(&lost_bytes, memory_order_relaxed),
+        .lost_bytes = hak_range_lost(),
     };
 }

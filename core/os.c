@@ -23,6 +23,9 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
@@ -52,15 +55,31 @@ static bool os_purge(void *start, size_t bytes) {
     return succeeds(SYS_madvise, start, bytes, MADV_DONTNEED);
 }
 
+/* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another thread's new mapping. Before
+ * Linux 4.17 the address is no more than a wish. */
+static bool map_hole(void *start, size_t bytes) {
+    long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (got == (long)start) return true;
+    if (!hak_syscall_failed(got)) os_release((void *)got, bytes);
+    return false;
+}
+
 static bool os_renew(void *start, size_t bytes) {
-    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start;
+    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start || map_hole(start, bytes);
+}
+
+/* What the kernel, or a filter of system calls, answers before anything has changed: there is no such call or flag, or it is
+ * forbidden. Other errors may come after `to` was unmapped. */
+static bool is_refused(long result) {
+    return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
 
 static enum hak_moved os_move(void *from, void *to, size_t bytes) {
     long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
                             MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
     if (got == (long)to) return HAK_MOVED;
-    return os_renew(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    if (is_refused(got)) return HAK_MOVE_REFUSED;
+    return map_hole(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -165,12 +184,18 @@ void hak_os_wake(_Atomic uint32_t *word, int most) {
     hak_syscall4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0);
 }
 
+/* 0 where a filter of system calls keeps it secret. */
+static int number_of(long call) {
+    long number = hak_syscall3(call, 0, 0, 0);
+    return hak_syscall_failed(number) ? 0 : (int)number;
+}
+
 int hak_os_thread_id(void) {
-    return (int)hak_syscall3(SYS_gettid, 0, 0, 0);
+    return number_of(SYS_gettid);
 }
 
 int hak_os_process_id(void) {
-    return (int)hak_syscall3(SYS_getpid, 0, 0, 0);
+    return number_of(SYS_getpid);
 }
 
 bool hak_os_thread_exists(int process, int thread) {
@@ -195,7 +220,7 @@ bool hak_os_is_secure(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-/* A word in a page of its own, which the kernel zeroes in a child of fork. */
+/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that the handler of fork zeroes. */
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 

@@ -1,58 +1,79 @@
 /* The only contact with the operating system: memory, time, waiting. All of it by system calls of our own
  * (syscall.h): no function that another library may wrap.
  *
- * Memory calls go through one table, which tests replace to make the k-th call fail. Contract of the entries:
- *   - addresses and lengths are multiples of the page size;
- *   - none touches errno, none allocates;
- *   - false or NULL means that nothing has changed, but for renew() and move(), which say what may have. */
+ * For all of this file: any thread may call it, also in a signal handler, unless the function says "once". Nothing touches
+ * errno, nothing allocates, nothing waits but hak_os_wait. What a kernel lacks, or a filter of system calls refuses, is an
+ * answer like any other; docs/using.md has the table of what is done without each call.
+ *
+ * Memory calls go through one table, which tests replace to make the k-th call fail. `bytes` is a number of bytes, above 0;
+ * it and all addresses are multiples of the page size; alignment to more is the caller's business. A range is one that
+ * reserve() gave, or a part of it, and the caller's alone during the call: no other thread reads, writes or changes it. The
+ * calls of different threads on different ranges need no order. false or NULL means that nothing has changed, but for
+ * renew() and move(). */
 #ifndef HAK_OS_H
 #define HAK_OS_H
 
 #include "core/types.h"
 
-enum hak_moved { HAK_MOVED, HAK_NOT_MOVED, HAK_NOT_MOVED_TO_LOST };
+/* What has become of the range `to` of move(). Only after HAK_MOVED has `from` changed: it reads as zero. */
+enum hak_moved {
+    HAK_MOVED, /* it has the contents of `from`, and is a kernel mapping of its own with the advice of `from` */
+    HAK_MOVE_REFUSED, /* nothing has changed; the system will never move pages */
+    HAK_NOT_MOVED, /* it reads as zero, and may be a mapping of its own without advice: renew() it, and advise again */
+    HAK_NOT_MOVED_TO_LOST /* it may be unmapped, or another thread's new mapping: nobody may use it ever again */
+};
 
 struct hak_os_table {
-    /* Address space without memory; NULL if there is not so much. */
+    /* Address space without memory, at any page: it can be neither read nor written. Costs nothing that a limit on memory
+     * counts, but for `ulimit -v`. NULL if there is not so much. */
     void *(*reserve)(size_t bytes);
-    /* Gives address space back. */
+    /* Gives address space back, with whatever lies there. From then on another thread may get it. */
     bool (*release)(void *start, size_t bytes);
-    /* Makes reserved pages readable and writable, zero at first touch. */
+    /* Makes reserved pages readable and writable, zero at first touch. Pages that were committed before keep their contents. */
     bool (*commit)(void *start, size_t bytes);
-    /* Gives the pages' memory back; they read as zero afterwards. */
+    /* Gives the committed pages' memory back; they read as zero afterwards, and keep their advice. false: contents as before
+     * (locked memory, a filter), or some of the pages zero already. */
     bool (*purge)(void *start, size_t bytes);
-    /* Replaces pages by fresh zero ones; joins the mapping with its neighbours again after move(). MAP_FIXED unmaps
-     * before it maps: if that fails half way, the range may be unmapped, and another mapping may come to lie there. */
+    /* Replaces pages by fresh, committed, zero ones, which join their neighbours' mapping once they have the same advice; they
+     * have none. For where pages were moved to.
+     * This is the only call with MAP_FIXED. The kernel unmaps before it maps. If it fails in between, the range is unmapped for
+     * a moment, and what another thread maps just then may come to lie there. So what is missing is mapped with
+     * MAP_FIXED_NOREPLACE, never over anything. false: there is something, and it may be what was there, or another thread's:
+     * nobody may use the range ever again. The caller purges first, so that no memory is lost, only addresses. */
     bool (*renew)(void *start, size_t bytes);
-    /* Moves the pages' contents to other committed pages without copying; `from` reads as zero afterwards. If it
-     * fails, `to` reads as zero, or is lost: unmapped, for the kernel makes room there before it looks further. */
+    /* Moves the pages' contents to other committed pages without copying. Both ranges are of one length and do not overlap;
+     * before Linux 6.17 `from` has to be one kernel mapping, or the move fails. What `to` held is gone: the kernel makes room
+     * there before it looks further, see enum hak_moved. A hole is filled as by renew(). */
     enum hak_moved (*move)(void *from, void *to, size_t bytes);
-    /* Advises for (true) or against (false) transparent huge pages. */
+    /* Advises for (true) or against (false) transparent huge pages; contents stay. Also of reserved pages, before they are
+     * committed. false: the kernel has none. */
     bool (*huge_pages)(void *start, size_t bytes, bool wanted);
 };
 
 extern HAK_HIDDEN const struct hak_os_table hak_os;
 
-size_t hak_os_page_size(void);
+size_t hak_os_page_size(void);   /* bytes, a power of two, at most a granule */
 size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
 
-/* Milliseconds of a clock that never goes back; resolution a few milliseconds, no system call. */
+/* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few milliseconds, no system call. Where
+ * there is no clock it stands still at 0: what waits for the purge delay waits for a trim then. */
 uint32_t hak_os_now_ms(void);
 /* Once: from here on without a system call, where the kernel offers that. */
 void hak_os_clock_begin(void);
 
 /* A memory barrier in all threads of the process at once, which costs those that do not ask for it nothing. begin: once,
  * early, for the system's call is slow in a process that has several threads; false: it has none, and barrier() may not be
- * called. */
+ * called. barrier() false: there was none. */
 bool hak_os_barrier_begin(void);
 bool hak_os_barrier(void);
 
-/* Sleeps until another thread wakes those that wait for the word, unless it has another value already. May return early. */
+/* Sleeps until another thread of this process wakes those that wait for the word, unless it has another value already. May
+ * return early, and returns at once where the system refuses to let it wait: look at the word again. */
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 /* Wakes up to `most` of those. */
 void hak_os_wake(_Atomic uint32_t *word, int most);
 
-/* The kernel's numbers of the calling thread and of its process. */
+/* The kernel's numbers of the calling thread and of its process; 0 if unknown. */
 int hak_os_thread_id(void);
 int hak_os_process_id(void);
 

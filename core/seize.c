@@ -5,7 +5,7 @@
 #include "verify/hooks.h"
 
 static struct {
-    bool possible;      /* the system has the barrier; written before the first heap is there */
+    bool possible;      /* the system has the barrier, and children of fork are seen */
     uint32_t last_look; /* milliseconds */
 } seizing;
 
@@ -16,6 +16,10 @@ static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 void hak_seize_setup(void) {
     hak_lock_begin(HAK_RANK_SEIZING, NULL);
     seizing.possible = hak_os_barrier_begin();
+}
+
+void hak_seize_forbid(void) {
+    __atomic_store_n(&seizing.possible, false, __ATOMIC_RELAXED);
 }
 
 /* ---- the thread's side --------------------------------------------------------------------------------- */
@@ -224,7 +228,7 @@ static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context) {
     const bool only_wanted = still_ms > 0;
-    if (!seizing.possible || !hak_policy()->remote_trim) return;
+    if (!__atomic_load_n(&seizing.possible, __ATOMIC_RELAXED) || !hak_policy()->remote_trim) return;
     if (hak_os_process_state() != HAK_PROCESS_KNOWN) return;
     if (!only_wanted)
         hak_lock_take(seizing_lock);

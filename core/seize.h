@@ -39,6 +39,10 @@ static inline void hak_announce(uint32_t change) {
 /* Once, before there is a heap. */
 void hak_seize_setup(void);
 
+/* From here on no heap is seized: children of fork will not be seen, and what they have of their parent's threads may be gone.
+ * Any thread. */
+void hak_seize_forbid(void);
+
 /* The calling thread's heap may be seized from here on, or no longer: the thread ends. On its slow path. */
 void hak_seize_register(struct hak_heap *heap);
 void hak_seize_unregister(struct hak_heap *heap);

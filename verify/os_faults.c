@@ -29,17 +29,27 @@ static bool faulty_commit(void *start, size_t bytes) {
 static bool faulty_purge(void *start, size_t bytes) {
     return !fails() && original.purge(start, bytes);
 }
-static bool faulty_renew(void *start, size_t bytes) {
-    return !fails() && original.renew(start, bytes);
+/* As the kernel may, which unmaps before it maps: nobody may touch the range any more, and nothing else can come to lie there, so
+ * that a test may go on. */
+static void lose(void *start, size_t bytes) {
+    void *lost =
+        mmap(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    HAK_CHECK(lost == start);
 }
-/* Every other failed move loses its destination, as the kernel may; nothing else can come to lie there, so that a test
- * may go on. */
+
+static bool faulty_renew(void *start, size_t bytes) {
+    if (!fails()) return original.renew(start, bytes);
+    lose(start, bytes);
+    return false;
+}
+
+/* Failed moves are of each kind in turn. */
 static enum hak_moved faulty_move(void *from, void *to, size_t bytes) {
+    static const enum hak_moved kinds[] = {HAK_NOT_MOVED, HAK_NOT_MOVED_TO_LOST, HAK_MOVE_REFUSED};
     if (!fails()) return original.move(from, to, bytes);
-    if (failed_moves++ % 2 == 0) return HAK_NOT_MOVED;
-    void *lost = mmap(to, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    HAK_CHECK(lost == to);
-    return HAK_NOT_MOVED_TO_LOST;
+    enum hak_moved kind = kinds[failed_moves++ % (sizeof kinds / sizeof kinds[0])];
+    if (kind == HAK_NOT_MOVED_TO_LOST) lose(to, bytes);
+    return kind;
 }
 
 static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -72,7 +82,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     if (original.reserve == NULL) original = hak_os;
     fail_first = first;
     fail_for_ever = for_ever;
-    failed_moves = first; /* the first one that fails is of either kind */
+    failed_moves = first; /* the first one that fails is of any kind */
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
     hak_os_table_write(&faulty);
 }

@@ -376,8 +376,10 @@ __attribute__((constructor(101))) static void record_begin(void) {
     }
     if (pthread_key_create(&record.key, end_thread) != 0) {
         complain(record.path, "no thread-specific key is left");
+    } else if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
+        complain(record.path,
+                 "no memory for the handlers of fork"); /* a child would write into the parent's file */
     } else if (file_begin(record.path)) {
-        pthread_atfork(fork_prepare, fork_parent, fork_child);
         record.active = true;
     }
 }

@@ -47,6 +47,25 @@ finds_nothing() {
     diff <(grep 'hakmem: audit' <<<"$output") "$BATS_TEST_TMPDIR/log"
 }
 
+# refuses CALL: the report's line of who allocated, by a process to which this system call is refused
+refuses() {
+    HAKMEM_AUDIT_LEVEL=2 HAKMEM_AUDIT_SYMBOLIZER=$AUDIT/hakmem-symbolize run "$HAK_OUT/tests/refuses" EPERM "$1" -- \
+        "$AUDIT/tests/break_batch_audit_internal" writes_after_free
+    echo "$output"
+    [[ $output == *"hakmem: audit: broken: "* ]]
+    line=$(grep "allocated by" <<<"$output")
+}
+
+@test "in a sandbox a report says less, and there is one" {
+    [ "$(uname -m)" = x86_64 ] || skip "has a filter for x86-64"
+    refuses membarrier
+    [[ $line == *"#0 allocate at "* ]]
+    refuses "futex FUTEX_CMP_REQUEUE" # no frame but the first is proved to be readable
+    [[ $line == *"#0 allocate at "* ]]
+    refuses socketpair # no helper finds names
+    [[ $line == *"allocated by break_batch_audit_internal+0x"* || $line == *"allocated by program+0x"* ]]
+}
+
 # refused LOG REASON: one line says why the log is none, and the program runs to its end
 refused() {
     HAKMEM_AUDIT_LOG=$1 HAKMEM_AUDIT_SUMMARY=1 LD_PRELOAD=$AUDIT/libhakmem.so run timeout --foreground 20 /bin/echo runs

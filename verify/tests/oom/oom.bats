@@ -54,3 +54,13 @@
     echo "$output"
     [ "$status" -eq 0 ]
 }
+
+@test "the kernel fails to move or map anew: refused, after it has unmapped the place, and when another thread has taken that" {
+    for kind in move renew; do
+        for way in EINVAL hole taken; do
+            run "$HAK_OUT/tests/remapping_fails_half_way_internal" "$kind" "$way"
+            echo "$kind, $way: $output"
+            [ "$status" -eq 0 ]
+        done
+    done
+}

@@ -170,15 +170,27 @@ dies() {
     mkfifo fifo
     echo linked >target
     ln -s target link
-    for file in /dev/full /dev/null . fifo; do
-        run -0 timeout 20 env HAKMEM_RECORD=$file LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
-        [ "$output" = "hakmem: record: $file: is no regular file; nothing more is recorded"$'\nruns' ]
-    done
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    irregular() {
+        run -0 timeout 20 env HAKMEM_RECORD="$1" LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+        [ "$output" = "hakmem: record: $1: is no regular file; nothing more is recorded"$'\nruns' ]
+    }
+    for file in /dev/full /dev/null . fifo socket; do irregular $file; done
+    (exec 9<>fifo; irregular fifo) # it is read
     run -0 env HAKMEM_RECORD=link LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
     [ "$output" = $'hakmem: record: link: ELOOP; nothing more is recorded\nruns' ]
     [ "$(cat target)" = linked ]
     run -0 env HAKMEM_RECORD= LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
     [ "$output" = runs ]
+}
+
+@test "without handlers of fork nothing is recorded: a child would write into its parent's log" {
+    gcc -Wall -Wextra -shared -fPIC -o no_handlers.so "$HAK_ROOT/verify/tests/sandbox/programs/no_fork_handlers.c"
+    run -0 env HAKMEM_RECORD=log LD_PRELOAD="$PWD/no_handlers.so $RECORD/libhakmem.so" /bin/echo runs
+    echo "$output"
+    [ "${lines[0]}" = "hakmem: record: log: no memory for the handlers of fork; nothing more is recorded" ]
+    [ "${lines[-1]}" = runs ]
+    [ ! -e log ]
 }
 
 @test "a disk that is full ends the recording, not the program" {

@@ -4,6 +4,8 @@
 
 #include "several_threads.h"
 
+#include "../process.h"
+
 static size_t more_than_there_is(void) {
     return (size_t)(atomic_load(&hak_range.limit) << 4) + ((size_t)64 << 20);
 }
@@ -69,6 +71,43 @@ static void phase_no_memory(void) {
             out_of_memory(first, for_ever);
             hak_malloc_trim(0);
         }
+}
+
+/* The kernel made room, and then refused: the place is mapped anew. */
+static enum hak_moved move_not(void *from, void *to, size_t bytes) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    (void)from;
+    EXPECT(mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == to, "mmap");
+    count_operation();
+    return HAK_NOT_MOVED;
+}
+
+/* Blocks are copied then, and the range is no more mappings than before: all of it has the same advice. */
+static void phase_not_moved(void) {
+    const struct hak_os_table original = hak_os;
+    struct hak_os_table table = hak_os;
+    struct slot kept[8] = {{0}};
+    if (sanitized) return; /* it maps memory itself */
+    hak_malloc_trim(0);
+    const size_t before = process_mappings();
+    table.move = move_not;
+    hak_os_table_write(&table);
+    for (size_t i = 0; i < TEST_COUNT(kept); i++)
+        slot_take(&kept[i], MIB);
+    for (size_t i = 0; i < TEST_COUNT(kept); i++) {
+        slot_verify_bytes(&kept[i], kept[i].room);
+        struct slot moved = kept[i];
+        moved.block = hak_realloc(kept[i].block, 4 * MIB);
+        EXPECT(moved.block != NULL, "realloc");
+        slot_verify_bytes(&moved, kept[i].size);
+        slot_own(&kept[i], moved.block, 4 * MIB, 16);
+    }
+    hak_os_table_write(&original);
+    for (size_t i = 0; i < TEST_COUNT(kept); i++)
+        slot_give(&kept[i]);
+    hak_malloc_trim(0);
+    const size_t after = process_mappings();
+    EXPECT(after <= before + 2, "%zu mappings, then %zu", before, after); /* two tables may have grown */
 }
 
 static void at_child_alarm(int number) {

@@ -21,8 +21,8 @@ static const struct phase {
     {"policy", phase_policy},       {"trim", phase_trim},           {"impossible", phase_impossible},
     {"remote", phase_remote},       {"ring", phase_ring},           {"exits", phase_exits},
     {"silent", phase_silent},       {"free_only", phase_free_only}, {"mixed", phase_mixed},
-    {"no_memory", phase_no_memory}, {"errors", phase_errors},       {"fork", phase_fork},
-    {"clock", phase_clock},         {"wait", phase_wait},
+    {"not_moved", phase_not_moved}, {"no_memory", phase_no_memory}, {"errors", phase_errors},
+    {"fork", phase_fork},           {"clock", phase_clock},         {"wait", phase_wait},
 };
 
 static void *warm_body(void *unused) {

@@ -1,0 +1,134 @@
+/* The kernel unmaps what lies where pages are to be moved, or mapped anew, and fails only then. Here a handler of SIGSYS does so
+ * in the kernel's place, for the calls as they are. The range stays one mapping with one advice; and what another thread maps into
+ * the hole meanwhile is its own: it is not written to, not mapped over, and no block comes to lie there.
+ *
+ * usage: remapping_fails_half_way_internal move|renew EINVAL|hole|taken     EINVAL: refused, nothing was unmapped */
+#define TEST_LINKED
+#include "../process.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#include "../filter.h"
+#include "core/chunk.h"
+#include "verify/heap_check.h"
+
+#define BLOCK    MIB
+#define FOREIGN  0x5a
+#define NH_LIMIT ((size_t)256 << 20) /* below, the range is advised against huge pages */
+
+static enum { REFUSED, HOLE, TAKEN } way;
+static unsigned failures;
+static char *place; /* of the last failure */
+static size_t place_bytes;
+
+/* No second trap: what is mapped here has no MAP_NORESERVE. */
+static void at_call(int number, siginfo_t *info, void *context) {
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    bool moves = info->si_syscall == SYS_mremap;
+    (void)number;
+    failures++;
+    place = (char *)registers[moves ? REG_R8 : REG_RDI];
+    place_bytes = (size_t)registers[REG_RSI];
+    registers[REG_RAX] = way == REFUSED ? -EINVAL : -ENOMEM;
+    if (way == REFUSED) return;
+    CHECK(munmap(place, place_bytes) == 0, "munmap: errno %d", errno);
+    if (way == HOLE) return;
+    /* another thread finds the hole */
+    void *got = mmap(place, place_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    CHECK(got == place, "the place is not free: errno %d", errno);
+    memset(got, FOREIGN, place_bytes);
+}
+
+/* From here on all calls of the kind end so. */
+static void fail_from_here_on(bool moves) {
+    const struct filter_rule rules[] = {
+        {SYS_mmap, 3, MAP_FIXED | MAP_NORESERVE, MAP_FIXED | MAP_NORESERVE, SECCOMP_RET_TRAP},
+        {SYS_mremap, FILTER_ANY, 0, 0, SECCOMP_RET_TRAP},
+    };
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = at_call;
+    CHECK(sigaction(SIGSYS, &action, NULL) == 0, "sigaction: errno %d", errno);
+    filter_install(&rules[moves ? 1 : 0], 1);
+}
+
+/* Number of mappings of the range's part that has small pages, and whether each says so. */
+static size_t mappings_with_advice(void) {
+    char line[4096];
+    uintptr_t start = (uintptr_t)hak_granule_address(1), end = start + (32u << 20);
+    size_t count = 0;
+    bool inside = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps != NULL, "no /proc/self/smaps");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, until;
+        if (sscanf(line, "%lx-%lx ", &from, &until) == 2) {
+            inside = from < end && until > start;
+            count += inside;
+        } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
+            CHECK(strstr(line, " nh") != NULL, "a part of the range is not advised: %s", line);
+        }
+    }
+    fclose(maps);
+    return count;
+}
+
+static bool has_advice(void) {
+    return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+}
+
+/* Grows a block, which keeps what it holds; the first one has no room where it is. */
+static void *grow(void) {
+    static unsigned number;
+    char *block = hak_malloc(BLOCK), *behind = hak_malloc(BLOCK);
+    CHECK(block != NULL && behind != NULL, "no blocks");
+    memset(block, 7, BLOCK);
+    char *longer = hak_realloc(block, 4 * BLOCK);
+    CHECK(longer != NULL && (number++ > 0 || longer != block), "%p became %p", (void *)block, (void *)longer);
+    for (size_t i = 0; i < BLOCK; i++)
+        CHECK(longer[i] == 7, "byte %zu is lost", i);
+    hak_free(behind);
+    return longer;
+}
+
+static void use_all_memory(void) {
+    static unsigned char *blocks[40];
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++) {
+        size_t size = (i + 1) * 100000;
+        blocks[i] = hak_calloc(1, size);
+        CHECK(blocks[i] != NULL, "no block");
+        for (size_t at = 0; at < size; at += 61)
+            CHECK(blocks[i][at] == 0, "byte %zu of a new block is not zero", at);
+        memset(blocks[i], 1, size);
+    }
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        hak_free(blocks[i]);
+    hak_malloc_trim(0);
+}
+
+int main(int argc, char **argv) {
+    struct hak_heap_check check;
+    CHECK(argc == 3, "usage: remapping_fails_half_way_internal move|renew EINVAL|hole|taken");
+    const bool moves = strcmp(argv[1], "move") == 0;
+    way = strcmp(argv[2], "EINVAL") == 0 ? REFUSED : strcmp(argv[2], "hole") == 0 ? HOLE : TAKEN;
+    use_all_memory();
+    const size_t before = has_advice() ? mappings_with_advice() : 0;
+    void *moved = moves ? NULL : grow(); /* renewed when it is freed */
+    fail_from_here_on(moves);
+    if (moves) moved = grow();
+    hak_free(moved);
+    CHECK(failures == 1, "%u failures", failures);
+    for (int n = 0; n < 8; n++) {
+        hak_free(grow());
+        use_all_memory();
+    }
+    CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
+    if (way != HOLE) CHECK(failures == 1, "the system was asked %u times for what it refuses", failures);
+    for (size_t i = 0; way == TAKEN && i < place_bytes; i++)
+        CHECK(place[i] == FOREIGN, "byte %zu of what another thread has mapped is %#x", i, place[i]);
+    if (way != TAKEN && (moves || way == HOLE) && has_advice())
+        CHECK(mappings_with_advice() <= before, "%zu mappings, then %zu", before, mappings_with_advice());
+    return test_ok("%u failures", failures);
+}
