@@ -6,6 +6,7 @@
 
 static struct {
     bool possible;      /* the system has the barrier, and children of fork are seen */
+    bool forbidden;     /* they are not */
     uint32_t last_look; /* milliseconds */
 } seizing;
 
@@ -20,6 +21,7 @@ void hak_seize_setup(void) {
 
 void hak_seize_forbid(void) {
     __atomic_store_n(&seizing.possible, false, __ATOMIC_RELAXED);
+    seizing.forbidden = true; /* read in a child */
 }
 
 /* ---- the thread's side --------------------------------------------------------------------------------- */
@@ -318,7 +320,7 @@ static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread
 bool hak_seize_forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
-    bool whole = atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
+    bool whole = !seizing.forbidden && atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     return whole;

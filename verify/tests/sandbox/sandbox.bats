@@ -80,7 +80,6 @@ without_handlers() {
 }
 
 @test "libc has no memory for the handlers of fork: one line, and children work" { without_handlers '`none`'; }
-@test "the same without MADV_WIPEONFORK" { without_handlers '`madvise MADV_WIPEONFORK`'; }
 
 # The newest version that a library needs is that of the table.
 @test "the libraries need the glibc that the docs name" {
