@@ -256,11 +256,6 @@ static void late_take_and_vanish(void) {
     fuzz_thread_teardown();
 }
 
-static void free_late(void) {
-    block_give(8);
-    fuzz_flush(POOL_BIN);
-}
-
 /* The same has happened. */
 static void late_thread_vanished(void) {
     thread_1_rules();
@@ -580,10 +575,9 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = thread_1_rules,
      .bodies = {adopt_and_free, thread_ends, NULL, late_take_and_vanish}},
     {.name = "late-vanished",
-     .text = "two threads look after a late heap whose thread is gone, one of them begins, and another frees "
-             "its block",
+     .text = "a new thread and a trim look after a late heap whose thread is gone",
      .begin = late_thread_vanished,
-     .bodies = {trim_idle, free_late, thread_begins}},
+     .bodies = {trim_idle, NULL, thread_begins}},
     {.name = "late-vanishes",
      .text = "a thread with a late heap vanishes while another looks after it",
      .begin = thread_1_left,
