@@ -16,12 +16,17 @@
 #include "core/lock.h"
 #include "verify/clock.h"
 
-#define FUNCTIONS(_)                                                                                         \
-    _(memcpy)                                                                                                \
-    _(memset)                                                                                                \
-    _(__errno_location)                                                                                      \
-    _(getauxval) _(pthread_atfork) _(pthread_key_create) _(pthread_setspecific) _(pthread_setcancelstate)    \
-        _(fprintf) _(fwrite)
+#define FUNCTIONS(OF)                                                                                        \
+    OF(memcpy)                                                                                               \
+    OF(memset)                                                                                               \
+    OF(__errno_location)                                                                                     \
+    OF(getauxval)                                                                                            \
+    OF(pthread_atfork)                                                                                       \
+    OF(pthread_key_create)                                                                                   \
+    OF(pthread_setspecific)                                                                                  \
+    OF(pthread_setcancelstate)                                                                               \
+    OF(fprintf)                                                                                              \
+    OF(fwrite)
 #define ENUM(name) CALL_##name,
 enum { FUNCTIONS(ENUM) CALLS };
 #define NAME(name) #name,
