@@ -7,7 +7,7 @@
 # The tests get HAK_ROOT, HAK_OUT (the variant's folder) and HAK_VARIANT.
 set -euo pipefail
 HAK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-slow_groups=(link programs stress audit variants seeded mutants valgrind fuzz explore counts oplog tools)
+slow_groups=(link wrapped programs stress audit variants seeded mutants valgrind fuzz explore counts oplog tools)
 
 # Longest time of one test, in seconds: far more than any takes. One that hangs fails, and the next one runs.
 : "${BATS_TEST_TIMEOUT:=14400}"

@@ -78,7 +78,6 @@ static bool claim(uint64_t own) {
 
 void hak_abort_begin(void) {
     uint64_t before = signals_set(SIGNALS_HELD);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* also for the handler, which may write */
     hak_stderr_insist();
     if (++HAK_THREAD.failed > 1) return;
     if (claim(own_number())) {
@@ -86,6 +85,8 @@ void hak_abort_begin(void) {
         failure.mark = NULL;
     }
     hak_heap_abandon();
+    /* For the handler, which may write. Not before the locks are dropped: another library may wrap it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }
 
 bool hak_abort_is_nested(void) {
@@ -93,7 +94,8 @@ bool hak_abort_is_nested(void) {
 }
 
 _Noreturn void hak_fail(const char *what, const char *file, int line) {
-    struct hak_text text = {.length = 0};
+    struct hak_text text;
+    text.length = 0;
     hak_abort_begin();
     hak_text_add(&text, "hakmem: internal check failed: ");
     hak_text_add(&text, what);

@@ -7,7 +7,6 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/abort.h"
 #include "core/refill.h"

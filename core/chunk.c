@@ -490,10 +490,8 @@ static void rebuild(void) {
     if (!hak_range_is_there()) return;
     const uint32_t end = (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT);
     limit_publish();
-    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
-        range.lists[list] = 0;
-    for (unsigned word = 0; word < sizeof range.nonempty / sizeof range.nonempty[0]; word++)
-        range.nonempty[word] = 0;
+    hak_os_zero(range.lists, sizeof range.lists);
+    hak_os_zero(range.nonempty, sizeof range.nonempty);
     range.top = end;
     uint32_t gap = 1; /* its first granule */
     for (uint32_t granule = 1, count; granule < end; granule += count) {

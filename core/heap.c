@@ -1,7 +1,6 @@
 #include "core/heap.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "core/abort.h"
 #include "core/bigcache.h"
@@ -181,6 +180,7 @@ static void pool_rebuild(void) {
 
 static struct hak_heap *heap_obtain(void) {
     forsaken_retire();
+    (void)hak_os_page_size(); /* may ask libc the first time, which is not done under a lock */
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = NULL;
     if (setup()) {

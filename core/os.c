@@ -6,7 +6,6 @@
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -126,6 +125,13 @@ void hak_os_zero(void *start, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
         byte[i] = 0;
         __asm__ volatile("" : : "r"(byte) : "memory"); /* or the compiler calls memset */
+    }
+}
+
+void hak_os_copy(void *to, const void *from, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        ((char *)to)[i] = ((const char *)from)[i];
+        __asm__ volatile("" : : "r"(to) : "memory"); /* or the compiler calls memcpy */
     }
 }
 

@@ -120,5 +120,7 @@ void hak_os_process_wait(uint32_t state);
 
 /* The zero bytes of memset(3), which another library may wrap. */
 void hak_os_zero(void *start, size_t bytes);
+/* The same for memcpy(3). */
+void hak_os_copy(void *to, const void *from, size_t bytes);
 
 #endif

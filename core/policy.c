@@ -1,7 +1,5 @@
 #include "core/policy.h"
 
-#include <string.h>
-
 #include "core/text.h"
 #include "verify/hooks.h"
 
@@ -67,18 +65,26 @@ struct made_snapshot {
 };
 static _Atomic(struct made_snapshot *) made;
 
+static bool is_equal(const struct hak_policy *a, const struct hak_policy *b) {
+    const char *left = (const char *)a, *right = (const char *)b;
+    for (size_t i = 0; i < sizeof *a; i++)
+        if (left[i] != right[i]) return false;
+    return true;
+}
+
 bool hak_policy_set_budget(uint32_t bigcache_mb) {
-    struct hak_policy wanted = *hak_policy();
+    struct hak_policy wanted;
+    hak_os_copy(&wanted, hak_policy(), sizeof wanted);
     wanted.bigcache_mb = bigcache_mb;
     struct made_snapshot *first = atomic_load_explicit(&made, memory_order_acquire);
     hak_hook_acquire(&made);
     struct made_snapshot *same = first;
-    while (same != NULL && memcmp(&same->policy, &wanted, sizeof wanted) != 0)
+    while (same != NULL && !is_equal(&same->policy, &wanted))
         same = same->next;
     if (same == NULL) {
         same = hak_metadata_alloc(sizeof *same);
         if (same == NULL) return false;
-        same->policy = wanted;
+        hak_os_copy(&same->policy, &wanted, sizeof wanted);
         same->next = first;
         hak_hook_release(&made);
         while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same, memory_order_acq_rel,
@@ -120,26 +126,33 @@ static bool number_parse(const char *text, uint32_t *number) {
     return true;
 }
 
-/* Text from outside: at most `most` characters, and none that a terminal would act on. */
-static void add_quoted(struct hak_text *line, const char *text, size_t length, size_t most) {
-    for (size_t i = 0; i < length && i < most; i++) {
-        char shown[2] = {text[i] < ' ' || text[i] > '~' ? '?' : text[i], '\0'};
+#define QUOTED_MOST 60u
+
+/* Text from outside: some characters up to `end`, and none that a terminal would act on. */
+static void add_quoted(struct hak_text *line, const char *text, char end) {
+    const char *most = text + QUOTED_MOST;
+    for (; *text != end && text != most; text++) {
+        char shown[2] = {*text < ' ' || *text > '~' ? '?' : *text, '\0'};
         hak_text_add(line, shown);
     }
-    if (length > most) hak_text_add(line, "...");
+    if (*text != end) hak_text_add(line, "...");
 }
 
-static const struct option *option_find(const char *name, size_t length) {
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
-            return &options[i];
+/* The option whose name stands before the equals sign. */
+static const struct option *option_find(const char *name) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *rest = hak_text_after(name, options[i].name);
+        if (rest != NULL && *rest == '=') return &options[i];
+    }
     return NULL;
 }
 
 /* Edit distance, for names of up to 63 characters; more is far. */
 static unsigned name_distance(const char *a, size_t a_length, const char *b) {
     unsigned row[64];
-    size_t b_length = strlen(b);
+    size_t b_length = 0;
+    while (b_length < 64 && b[b_length] != '\0')
+        b_length++;
     if (a_length >= 64 || b_length >= 64) return 64;
     for (size_t j = 0; j <= b_length; j++)
         row[j] = (unsigned)j;
@@ -157,9 +170,10 @@ static unsigned name_distance(const char *a, size_t a_length, const char *b) {
 }
 
 static void report_unknown(const char *name, size_t length) {
-    struct hak_text line = {.length = 0};
+    struct hak_text line;
+    line.length = 0;
     hak_text_add(&line, "hakmem: option " PREFIX);
-    add_quoted(&line, name, length, 60);
+    add_quoted(&line, name, '=');
     hak_text_add(&line, " is unknown");
     size_t best = 0;
     for (size_t i = 1; i < OPTION_COUNT; i++)
@@ -174,11 +188,12 @@ static void report_unknown(const char *name, size_t length) {
 }
 
 static void report_value(const struct option *option, const char *value, uint32_t used) {
-    struct hak_text line = {.length = 0};
+    struct hak_text line;
+    line.length = 0;
     hak_text_add(&line, "hakmem: option " PREFIX);
     hak_text_add(&line, option->name);
     hak_text_add(&line, ": \"");
-    add_quoted(&line, value, strlen(value), 60);
+    add_quoted(&line, value, '\0');
     hak_text_add(&line, "\" is not a number in ");
     hak_text_add_number(&line, option->least);
     hak_text_add(&line, "..");
@@ -189,12 +204,13 @@ static void report_value(const struct option *option, const char *value, uint32_
 }
 
 bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
-    HAK_CHECK(strncmp(setting, PREFIX, strlen(PREFIX)) == 0);
-    const char *name = setting + strlen(PREFIX);
-    const char *equals = strchr(name, '=');
-    if (equals == NULL)
+    const char *name = hak_text_after(setting, PREFIX), *equals = name;
+    HAK_CHECK(name != NULL);
+    while (*equals != '\0' && *equals != '=')
+        equals++;
+    if (*equals == '\0')
         return true; /* not a variable: programs may put such strings into their environment */
-    const struct option *option = option_find(name, (size_t)(equals - name));
+    const struct option *option = option_find(name);
     if (option == NULL && hak_hook_option(setting)) return true;
     if (option == NULL) {
         report_unknown(name, (size_t)(equals - name));
@@ -215,9 +231,9 @@ void hak_policy_init(char *const *environment) {
     static struct hak_policy from_environment;
     if (environment == NULL || hak_os_is_secure()) return;
     bool any = false;
-    from_environment = defaults;
+    hak_os_copy(&from_environment, &defaults, sizeof defaults);
     for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, PREFIX, strlen(PREFIX)) != 0) continue;
+        if (hak_text_after(*environment, PREFIX) == NULL) continue;
         any = true;
         hak_policy_parse(&from_environment, *environment);
     }

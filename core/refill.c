@@ -37,7 +37,8 @@ static void log_counter(struct hak_text *line, const char *name, uint32_t before
 HAK_COLD static void log_batch(const char *what, const struct hak_slab *slab, uint32_t count,
                                struct counters before) {
     struct counters after = counters_of(slab);
-    struct hak_text line = {.length = 0};
+    struct hak_text line;
+    line.length = 0;
     hak_text_add(&line, "hakmem: p0 ");
     hak_text_add(&line, what);
     hak_text_add_address(&line, " slab ", hak_slab_start(slab));
@@ -307,7 +308,8 @@ static void send_home(const struct run *run, const struct hak_policy *policy) {
     if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
     /* From here on the slab may be gone: its owner may have collected these blocks. */
     if (HAK_UNLIKELY(policy->p0_log)) {
-        struct hak_text line = {.length = 0};
+        struct hak_text line;
+        line.length = 0;
         hak_text_add(&line, "hakmem: p0 remote blocks ");
         hak_text_add_number(&line, run->count);
         hak_text_print(&line);

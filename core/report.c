@@ -1,7 +1,5 @@
 #include "core/report.h"
 
-#include <string.h>
-
 #include "core/abort.h"
 #include "core/text.h"
 #include "verify/hooks.h"
@@ -61,7 +59,7 @@ static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, c
 
 /* The block is not live: a second free, or another use of it. */
 static const char *freed_problem(const char *operation) {
-    return strcmp(operation, "free") == 0 ? "double free" : "freed block";
+    return hak_text_is(operation, "free") ? "double free" : "freed block";
 }
 
 static const char *header_problem(struct hak_text *what, uint8_t header) {

@@ -1,7 +1,5 @@
 #include "core/stats.h"
 
-#include <string.h>
-
 #include "core/refill.h"
 #include "core/seize.h"
 #include "core/text.h"
@@ -44,7 +42,7 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
 }
 
 void hak_stats_read(struct hak_stats *stats) {
-    memset(stats, 0, sizeof *stats);
+    hak_os_zero(stats, sizeof *stats);
     if (!hak_range_is_there()) return;
     hak_hook_enter();
     struct hak_heap *heap = hak_slow_enter(0);
@@ -95,7 +93,8 @@ static size_t figure_value(const struct hak_stats *stats, const struct figure *f
 
 void hak_stats_print(void) {
     struct hak_stats stats;
-    struct hak_text line = {.length = 0};
+    struct hak_text line;
+    line.length = 0;
     hak_stats_read(&stats);
     hak_text_add(&line, "hakmem: ");
     hak_text_add(&line, hak_build_id);

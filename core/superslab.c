@@ -1,7 +1,5 @@
 #include "core/superslab.h"
 
-#include <string.h>
-
 #include "core/remote.h"
 #include "verify/hooks.h"
 

@@ -5,18 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/text.h"
+
 /* The tables of the image that name its functions. */
 struct tables {
     const ElfW(Sym) * symbols;
     const char *names;
     const uint32_t *hash, *gnu_hash;
 };
-
-static bool is_same(const char *a, const char *b) {
-    while (*a != '\0' && *a == *b)
-        a++, b++;
-    return *a == *b;
-}
 
 /* One more than the highest symbol of a chain; a chain's last entry has the low bit set. */
 static uint32_t gnu_hash_count(const uint32_t *table) {
@@ -60,7 +56,7 @@ void *hak_vdso_find(uintptr_t image, const char *name) {
     if (tables.symbols == NULL || tables.names == NULL) return NULL;
     for (uint32_t i = 0, count = symbol_count(&tables); i < count; i++) {
         const ElfW(Sym) *symbol = &tables.symbols[i];
-        if (symbol->st_shndx != SHN_UNDEF && is_same(tables.names + symbol->st_name, name))
+        if (symbol->st_shndx != SHN_UNDEF && hak_text_is(tables.names + symbol->st_name, name))
             return (void *)(bias + symbol->st_value);
     }
     return NULL;

@@ -1,11 +1,12 @@
 #include "verify/audit.h"
 
-#include <pthread.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "core/heap.h"
+#include "core/syscall.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_valgrind.h"
@@ -20,17 +21,20 @@ static struct {
     _Atomic bool off; /* there was no address space: nothing is audited */
 } books;
 
-static pthread_once_t books_once = PTHREAD_ONCE_INIT;
+static _Atomic uint32_t
+    books_state; /* for the first block of all, amidst of malloc: pthread_once(3) may be wrapped */
+enum { BOOKS_CLOSED, BOOKS_OPENING, BOOKS_OPEN };
 
 /* Helgrind keeps records of all memory that is accessible from its beginning on, and for so much they would not fit;
  * Memcheck looks at each byte of what becomes accessible later. */
 void *hak_audit_map(size_t bytes) {
     bool later = HAK_VALGRIND && !hak_valgrind_is_memcheck();
     int access = PROT_READ | PROT_WRITE;
-    void *start =
-        mmap(NULL, bytes, later ? PROT_NONE : access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) return NULL;
-    if (later && mprotect(start, bytes, access) != 0) return NULL;
+    long mapped = hak_syscall6(SYS_mmap, 0, (long)bytes, later ? PROT_NONE : access,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (hak_syscall_failed(mapped)) return NULL;
+    void *start = (void *)mapped;
+    if (later && hak_syscall3(SYS_mprotect, mapped, (long)bytes, access) != 0) return NULL;
     if (HAK_VALGRIND) hak_valgrind_hide(start, bytes);
     return start;
 }
@@ -49,11 +53,22 @@ static void books_open(void) {
     atomic_store_explicit(&books.slabs, slabs, memory_order_release);
 }
 
+static void books_open_once(void) {
+    uint32_t state = BOOKS_CLOSED;
+    if (atomic_compare_exchange_strong(&books_state, &state, BOOKS_OPENING)) {
+        books_open();
+        atomic_store(&books_state, BOOKS_OPEN);
+        hak_os_wake(&books_state, INT_MAX);
+    }
+    while (atomic_load(&books_state) != BOOKS_OPEN)
+        hak_os_wait(&books_state, BOOKS_OPENING);
+}
+
 struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     struct hak_audit_slab *slabs = atomic_load_explicit(&books.slabs, memory_order_acquire);
     if (HAK_UNLIKELY(slabs == NULL)) {
         if (atomic_load(&books.off)) return NULL;
-        pthread_once(&books_once, books_open);
+        books_open_once();
         slabs = atomic_load_explicit(&books.slabs, memory_order_acquire);
         if (slabs == NULL) return NULL;
     }

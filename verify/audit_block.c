@@ -136,9 +136,21 @@ static size_t room_of(const struct hak_slab *slab) {
     return hak_classes[slab->bin].stride - 1;
 }
 
+/* memset(3) may be wrapped. */
+#if defined(__x86_64__)
+#define BYTES_SET(at, value, count)                                                                          \
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(count) : "a"(value) : "memory")
+#else
+#define BYTES_SET(at, value, count)                                                                          \
+    while (count-- > 0)                                                                                      \
+    *(volatile char *)at++ = (char)value
+#endif
+
 /* Bytes one by one, where they are few or rarely looked at. */
 HAK_NOINLINE static void bytes_set(void *block, size_t from, size_t until, uint8_t value) {
-    memset((char *)block + from, value, until - from);
+    char *at = (char *)block + from;
+    size_t count = until - from;
+    BYTES_SET(at, value, count);
 }
 
 /* The first byte that is not the value; `until` if there is none. */

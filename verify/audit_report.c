@@ -73,9 +73,11 @@ static bool options_read; /* what was wrong with them is said */
 /* A number in least..most, or a line and the default. */
 static void option_number(uint32_t *field, const char *setting, const char *value, uint32_t least,
                           uint32_t most) {
-    char *end;
-    unsigned long number = strtoul(value, &end, 10);
-    if (*value >= '0' && *value <= '9' && *end == '\0' && number >= least && number <= most) {
+    uint64_t number = 0;
+    const char *digit = value;
+    for (; *digit >= '0' && *digit <= '9' && number <= most; digit++)
+        number = number * 10 + (uint64_t)(*digit - '0');
+    if (digit != value && *digit == '\0' && number >= least && number <= most) {
         *field = (uint32_t)number;
         return;
     }
@@ -97,23 +99,27 @@ static void option_number(uint32_t *field, const char *setting, const char *valu
 
 /* A path; false if it is too long. */
 static bool option_path(char (*field)[256], const char *value) {
-    if (strlen(value) >= sizeof *field) return false;
-    strcpy(*field, value);
+    size_t length = 0;
+    while (length < sizeof *field && value[length] != '\0')
+        length++;
+    if (length == sizeof *field) return false;
+    hak_os_copy(*field, value, length + 1);
     return true;
 }
 
+/* Amidst of the first malloc: libc's functions on strings may be wrapped. */
 bool hak_audit_option(const char *setting) {
-    if (strncmp(setting, PREFIX, strlen(PREFIX)) != 0) return false;
-    const char *name = setting + strlen(PREFIX);
+    const char *value, *name = hak_text_after(setting, PREFIX);
+    if (name == NULL) return false;
 #define OPTION(field, name_, least, most, text)                                                              \
-    if (strncmp(name, name_ "=", strlen(name_ "=")) == 0) {                                                  \
-        option_number(&hak_audit_options.field, setting, name + strlen(name_ "="), least, most);             \
+    if ((value = hak_text_after(name, name_ "=")) != NULL) {                                                 \
+        option_number(&hak_audit_options.field, setting, value, least, most);                                \
         return true;                                                                                         \
     }
     AUDIT_OPTION_TABLE(OPTION)
-    if (strncmp(name, "LOG=", 4) == 0) return option_path(&hak_audit_options.log, name + 4);
-    if (strncmp(name, "SYMBOLIZER=", 11) == 0) return option_path(&hak_audit_options.symbolizer, name + 11);
-    return false;
+    if ((value = hak_text_after(name, "LOG=")) != NULL) return option_path(&hak_audit_options.log, value);
+    value = hak_text_after(name, "SYMBOLIZER=");
+    return value != NULL && option_path(&hak_audit_options.symbolizer, value);
 }
 
 void hak_audit_options_read(void) {

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <pthread.h>
 
 #include "core/syscall.h"
 
@@ -25,9 +24,17 @@ static bool is_readable(uintptr_t page) {
     return answer >= 0 || answer == -EAGAIN; /* the word at the address was compared */
 }
 
+/* pthread_self(3) may be wrapped. */
+#if defined(__x86_64__)
+#define THREAD_POINTER(to) __asm__("mov %%fs:0, %0" : "=r"(to))
+#else
+#define THREAD_POINTER(to) __asm__("mrs %0, tpidr_el0" : "=r"(to))
+#endif
+
 /* glibc keeps a thread's control block above its stack. */
 static uintptr_t end_of_stack(uintptr_t here) {
-    uintptr_t control = (uintptr_t)pthread_self();
+    uintptr_t control;
+    THREAD_POINTER(control);
     bool is_thread = control > here && control - here < STACK_MAX;
     return (is_thread ? control : (uintptr_t)__libc_stack_end) - FRAME_SIZE;
 }
