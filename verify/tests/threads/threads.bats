@@ -21,6 +21,9 @@ load ../on_hakmem
 @test "without the system's barrier other threads follow a trim, once" {
     HAKMEM_PURGE_DELAY_MS=3600000 proves trim_reaches_other_threads later
 }
+@test "where remote trims are switched off, too" {
+    HAKMEM_REMOTE_TRIM=0 HAKMEM_PURGE_DELAY_MS=3600000 proves trim_reaches_other_threads later already
+}
 @test "the smallest stacks suffice" { proves small_stacks; }
 @test "many thread keys before the first malloc" {
     proves many_keys_first

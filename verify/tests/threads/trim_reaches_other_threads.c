@@ -2,7 +2,8 @@
  * memory barrier for all threads, at their next slow path, once. Run with an endless purge delay, so that nothing goes back
  * by itself.
  *
- * usage: trim_reaches_other_threads at-once|later     later: the system refuses the barrier */
+ * usage: trim_reaches_other_threads at-once|later [already]     later: the system is made to refuse the barrier; already: or
+ * something else keeps other threads away */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
