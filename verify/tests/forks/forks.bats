@@ -166,12 +166,15 @@ needs_no_more_than_libc() {
 @test "so does the child of a child" { needs_no_more_than_libc twice 1000 30000 200000; }
 @test "so do the child's threads, which end in between" { needs_no_more_than_libc threads 100 1000 30000 200000 6000; }
 
-# The heaps of threads that were amidst of a malloc or free are lost: their blocks are freed, but not used again.
-@test "a child of threads at work loses no more than these threads had, once" {
-    had=$((64 << 10))
-    for size in $(sizes_of 1000 200000 30000); do
-        child_needs "$size" busy
-        [ "$most" -le $((had * 2 * 12 / 10)) ]
-        [ "$end" -le $((had * 12 / 10)) ]
+# One thread's heap more: it is lost if that thread was amidst of a refill or flush. So more may be, rarely: five tries.
+@test "so does the child of threads at work, but for one that was amidst of a slow path" {
+    one=$((16 << 10))
+    for size in $(sizes_of 1000 200000 30000 100 6000); do
+        for _ in 1 2 3 4 5; do
+            child_needs "$size" busy
+            [ "$most" -gt $((libcs_most * 12 / 10 + one)) ] || [ "$end" -gt $((libcs_end * 12 / 10 + 1024 + one)) ] || break
+        done
+        [ "$most" -le $((libcs_most * 12 / 10 + one)) ]
+        [ "$end" -le $((libcs_end * 12 / 10 + 1024 + one)) ]
     done
 }
