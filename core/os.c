@@ -205,7 +205,8 @@ int hak_os_process_id(void) {
 }
 
 bool hak_os_thread_exists(int process, int thread) {
-    return hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH;
+    if (hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH) return true;
+    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
 }
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
