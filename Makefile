@@ -356,8 +356,8 @@ $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 
 # Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
-FUZZ_WRAPS = $(addprefix hak_os_,now_ms write_error thread_id thread_exists) \
-             $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake) \
+FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \
              hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(addprefix $(OUT)/obj/fuzz/,fuzz_remote.o state.o): LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)

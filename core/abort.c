@@ -45,12 +45,13 @@ struct action {
  * for all processes. */
 #define SECRET 0x7fffffff
 
-static uint32_t number_or_secret(int number) {
+static uint32_t number_or_secret(long call) {
+    long number = hak_syscall3(call, 0, 0, 0);
     return number > 0 ? (uint32_t)number : SECRET;
 }
 
 static uint64_t own_number(void) {
-    return (uint64_t)number_or_secret(hak_os_process_id()) << 32 | number_or_secret(hak_os_thread_id());
+    return (uint64_t)number_or_secret(SYS_getpid) << 32 | number_or_secret(SYS_gettid);
 }
 
 static uint64_t reporter(void) {

@@ -362,22 +362,29 @@ static void late_forget(void) {
     lates_add(-HAK_OWN_LOAD(&heaps.lates));
 }
 
-/* Its thread still existed just now. */
-static void late_put(struct hak_heap *heap) {
+/* Under the heaps' lock. Its thread still existed just now. */
+static void late_link(struct hak_heap *heap) {
     HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap->state == HAK_HEAP_LATE);
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
-    hak_lock_take(heaps_lock);
     queue_link_first(&heaps.late, heap);
     lates_add(+1);
+}
+
+static void late_put(struct hak_heap *heap) {
+    hak_lock_take(heaps_lock);
+    late_link(heap);
     hak_lock_drop(heaps_lock);
 }
 
 /* The calling thread's heap, whose end nobody will tell. */
 static void late_begin(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap() && heap->late_process == 0);
+    hak_lock_take(heaps_lock);
+    atomic_store_explicit(&heap->late_gone, 0, memory_order_relaxed);
     heap->late_process = hak_os_process_id();
     hak_heap_goes_on(heap, HAK_HEAP_LATE);
-    late_put(heap);
+    late_link(heap);
+    hak_lock_drop(heaps_lock);
 }
 
 /* The one that was looked at the longest ago; NULL: there is none. */
@@ -392,13 +399,19 @@ static struct hak_heap *late_take(void) {
     return heap;
 }
 
-/* Nothing is known of those of a fork's parent, whose threads may have been at work. */
+/* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child of vfork shares the list. 0: its
+ * thread has found an error. */
+static bool late_is_over(const struct hak_heap *heap) {
+    const int process = heap->late_process;
+    if (process == 0 || process != hak_os_process_id()) return false;
+    return !hak_os_thread_exists(process, atomic_load_explicit(&heap->thread_id, memory_order_relaxed));
+}
+
 static void late_retire(void) {
     if (HAK_LIKELY(HAK_HINT_LOAD(&heaps.lates) == 0)) return;
     struct hak_heap *heap = late_take();
-    if (heap == NULL || heap->late_process != hak_os_process_id()) return;
-    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
-    if (hak_os_thread_exists(heap->late_process, thread)) {
+    if (heap == NULL) return;
+    if (!late_is_over(heap)) {
         late_put(heap);
         return;
     }
@@ -429,7 +442,8 @@ void hak_heap_return(struct hak_heap *heap) {
 
 /* The key's destructor shall see the thread's end, even if the thread has had no heap. */
 void hak_heap_abandon(void) {
-    bool is_seen = hak_heap_is_real(hak_thread_heap());
+    const struct hak_heap *own = hak_thread_heap();
+    bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_LATE;
     hak_locks_abandon();
     hak_seize_abandon();
     uint64_t key = atomic_load_explicit(&heaps.key, memory_order_acquire);
@@ -673,14 +687,18 @@ bool hak_heap_mend(struct hak_heap *heap) {
 
 static bool late_was_gone(struct hak_heap *heap) {
     if (heap->state != HAK_HEAP_LATE) return false;
-    bool gone = atomic_load_explicit(&heap->late_gone, memory_order_relaxed) ==
-                atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    bool gone = thread != 0 && atomic_load_explicit(&heap->late_gone, memory_order_relaxed) == thread;
     if (gone) heap->late_process = 0;
     return gone;
 }
 
 /* What other threads had in their hands stays so: whose hands is not known. */
 static void fork_child_visit(struct hak_heap *heap, void *own) {
+    if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) {
+        late_link(heap); /* this thread's, or of one that the child has begun */
+        return;
+    }
     if (heap == own) return;
     if (heap ==
         HAK_THREAD.visited) { /* by a thread whose signal handler forked: it is whole when it is given back */
@@ -700,15 +718,14 @@ void hak_heap_fork_child(void) {
     if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
     if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;
     hak_lock_take(heaps_lock);
-    hak_heap_each(fork_child_visit, hak_thread_heap());
+    struct hak_heap *own = hak_thread_heap();
+    if (hak_heap_is_real(own)) {
+        atomic_store_explicit(&own->thread_id, hak_os_thread_id(), memory_order_relaxed);
+        if (own->state == HAK_HEAP_LATE) own->late_process = hak_os_process_id();
+    }
     late_forget();
+    hak_heap_each(fork_child_visit, own);
     hak_lock_drop(heaps_lock);
     hak_seize_forget_own();
     hak_os_process_set(HAK_PROCESS_LOCKS, HAK_PROCESS_KNOWN);
-    struct hak_heap *heap = hak_thread_heap();
-    if (!hak_heap_is_real(heap)) return;
-    atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
-    if (heap->state != HAK_HEAP_LATE) return;
-    heap->late_process = hak_os_process_id();
-    late_put(heap);
 }

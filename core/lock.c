@@ -116,7 +116,7 @@ static void locks_lose(void) {
 
 /* One thread does it, and others that the child has begun already wait; but not the same thread's signal handler. */
 static HAK_NOINLINE void process_begins(void) {
-    const uint32_t busy = HAK_PROCESS_BUSY | (uint32_t)hak_os_thread_id() << 3;
+    const uint32_t busy = HAK_PROCESS_BUSY | ((uint32_t)my_name() & ~7u);
     uint32_t state;
     while ((state = hak_os_process_state()) != busy && state != HAK_PROCESS_LOCKS &&
            state != HAK_PROCESS_KNOWN) {

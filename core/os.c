@@ -209,6 +209,16 @@ bool hak_os_thread_exists(int process, int thread) {
     return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
 }
 
+#define PAGES_ASKED 4u
+
+bool hak_os_is_mapped(const void *start, size_t bytes) {
+    unsigned char resident[PAGES_ASKED];
+    size_t page = hak_os_page_size();
+    uintptr_t first = (uintptr_t)start & ~(page - 1), last = (uintptr_t)start + bytes;
+    HAK_CHECK(bytes > 0 && last - first <= PAGES_ASKED * page);
+    return hak_syscall3(SYS_mincore, (long)first, (long)(last - first), hak_syscall_pointer(resident)) == 0;
+}
+
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
 
 bool hak_os_thread_is_first(void) {
@@ -248,7 +258,8 @@ void hak_os_process_begin(void) {
 
 void hak_os_process_began(void) {
     if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
-        hak_os_process_set(HAK_PROCESS_KNOWN, HAK_PROCESS_NEW);
+        atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
+                              memory_order_relaxed); /* whatever the parent's was */
 }
 
 bool hak_os_process_set(uint32_t from, uint32_t to) {

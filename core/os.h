@@ -81,6 +81,9 @@ int hak_os_process_id(void);
  * a later thread with the same number, and for the first thread until its process ends. */
 bool hak_os_thread_exists(int process, int thread);
 
+/* True if these bytes are mapped; false also if the system does not tell. */
+bool hak_os_is_mapped(const void *start, size_t bytes);
+
 /* True if the calling thread is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
  * has blocked all signals then, also the one of its own that pthread_sigmask(3) never blocks. False where that is not
  * known. */
@@ -99,7 +102,8 @@ enum hak_process {
     HAK_PROCESS_NEW = 0,   /* as the kernel's zero */
     HAK_PROCESS_LOCKS = 1, /* the locks of threads that do not exist here are lost (lock.h) */
     HAK_PROCESS_KNOWN = 2, /* nobody takes those threads for live ones any more (seize.h) */
-    HAK_PROCESS_BUSY = 4   /* on the way from new to locks; the thread's number << 3 is added */
+    HAK_PROCESS_BUSY =
+        4 /* on the way from new to locks; the lower half of the thread's name (lock.h) is added */
 };
 extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 

@@ -16,7 +16,7 @@ static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
 void hak_seize_setup(void) {
     hak_lock_begin(HAK_RANK_SEIZING, NULL);
-    seizing.possible = hak_os_barrier_begin();
+    seizing.possible = !seizing.forbidden && hak_os_barrier_begin();
 }
 
 void hak_seize_forbid(void) {
@@ -166,7 +166,7 @@ static bool is_outside(struct hak_heap *heap) {
  * is not the caller's. */
 static bool seize(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || thread == &HAK_THREAD) return false;
+    if (thread == NULL || thread == &HAK_THREAD || HAK_HINT_LOAD(&thread->forks) > 0) return false;
     /* release: as when it comes back; a thread that reads the one before this one has that order. If the exchange fails, another
      * thread has seized the heap, or its own has reported an error. */
     struct hak_heap *shown = heap;
@@ -262,7 +262,14 @@ void hak_seize_abandon(void) {
     struct hak_heap *own = atomic_exchange_explicit(
         &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
     if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
-    if (hak_heap_is_real(own)) own->state = HAK_HEAP_LOST; /* whatever it was before */
+    if (hak_heap_is_real(own)) {
+        /* A late one is still listed, and leaves that list as one of another process. */
+        if (own->state == HAK_HEAP_LATE)
+            own->late_process = 0;
+        else
+            own->state = HAK_HEAP_LOST; /* whatever it was before */
+    }
+    HAK_OWN_STORE(&HAK_THREAD.forks, 0);
     struct hak_heap *visited = HAK_THREAD.visited;
     HAK_THREAD.visited = NULL;
     if (visited == NULL || thread_of_seized(visited) == NULL) return;
@@ -284,15 +291,15 @@ static bool is_amidst(void) {
  * meanwhile. */
 void hak_seize_fork_prepare(void) {
     if (HAK_THREAD.forks > 0) {
-        HAK_THREAD.forks++; /* a signal handler forks amidst of another fork */
+        HAK_OWN_STORE(&HAK_THREAD.forks,
+                      HAK_THREAD.forks + 1); /* a signal handler forks amidst of another fork */
         return;
     }
     while (!is_amidst()) {
         hak_lock_take(seizing_lock);
         struct hak_heap *heap = hak_thread_heap();
         if (heap != &hak_heap_seized) {
-            HAK_THREAD.forks = hak_heap_is_real(heap) && thread_of(heap) == &HAK_THREAD;
-            if (HAK_THREAD.forks > 0) atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+            HAK_OWN_STORE(&HAK_THREAD.forks, 1);
             hak_lock_drop(seizing_lock);
             return;
         }
@@ -303,12 +310,7 @@ void hak_seize_fork_prepare(void) {
 }
 
 void hak_seize_fork_end(void) {
-    if (HAK_THREAD.forks == 0) return;
-    struct hak_heap *heap = hak_thread_heap();
-    HAK_CHECK(hak_heap_is_real(heap) && thread_of(heap) == NULL);
-    if (--HAK_THREAD.forks > 0) return;
-    hak_hook_release(&heap->thread);
-    atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
+    if (HAK_THREAD.forks > 0) HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks - 1);
 }
 
 /* The audit's books know the block that is on its way by another state. */
@@ -320,7 +322,9 @@ static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread
 bool hak_seize_forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = thread_of(heap);
     if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
-    bool whole = !seizing.forbidden && atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
+    /* Libc may have given up stacks of threads that are gone, in which these words lie. */
+    bool whole = !seizing.forbidden && hak_os_is_mapped(thread, sizeof *thread) &&
+                 atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     return whole;

@@ -105,10 +105,12 @@ void fuzz_collect(void) {
 void fuzz_thread_teardown(void) {
     struct hak_heap *heap = hak_thread_heap();
     if (!hak_heap_is_real(heap)) return;
-    if (heap->late_process == 0)
+    if (heap->late_process == 0) {
         hak_heap_end_thread(heap);
-    else
+    } else {
         hak_thread_heap_set(&hak_heap_gone);
+        memset(&threads[running].books, 0, sizeof threads[running].books); /* they were the thread's */
+    }
     atomic_fetch_add_explicit(&threads[running].ends, 1,
                               memory_order_release); /* as the kernel's end of it */
 }

@@ -214,6 +214,8 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
             cached++;
         }
     }
+    for (const struct hak_superslab *ss = HAK_THREAD.leaving; ss != NULL; ss = ss->next)
+        cached++; /* on their way out of a heap that this thread has seized */
     equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs, NULL);
     equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
     equal(check, "the SuperSlab cache's fill is above that", hak_superslab_cache_most() >= bytes, true, NULL);
