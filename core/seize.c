@@ -284,7 +284,7 @@ void hak_seize_abandon(void) {
 
 /* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
 static bool is_amidst(void) {
-    return HAK_OWN_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
+    return HAK_HINT_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
 }
 
 /* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count

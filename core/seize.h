@@ -67,7 +67,7 @@ void hak_seize_fork_end(void);
 /* On a slow path: from here on the thread is at work on large blocks, and leaves its heap alone, or no more. Read in a child of
  * fork alone, which sees what this thread did in its order. */
 static inline void hak_slow_large(bool begins) {
-    HAK_ASSERT(!begins || HAK_OWN_LOAD(&HAK_THREAD.slow) == HAK_SLOW_PATH);
+    HAK_ASSERT(!begins || HAK_HINT_LOAD(&HAK_THREAD.slow) == HAK_SLOW_PATH);
     atomic_signal_fence(memory_order_seq_cst);
     HAK_OWN_STORE(&HAK_THREAD.slow, begins ? HAK_SLOW_LARGE : HAK_SLOW_PATH);
     atomic_signal_fence(memory_order_seq_cst);
