@@ -4,6 +4,7 @@
 #define TEST_LINKED
 #include "threads.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -233,7 +234,10 @@ static void child_goes_on(void) {
         struct hak_heap_check check;
         CHECK(worker_heap->state == HAK_HEAP_POOL || worker_heap->state == HAK_HEAP_RULED,
               "the heap is in state %d", worker_heap->state);
+        int said = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+        dup2(nowhere, STDERR_FILENO);
         hak_check_heap(&check);
+        dup2(said, STDERR_FILENO);
         CHECK(check.faults <= 1, "%zu equations do not hold", check.faults); /* one block may be in no list */
     }
     _exit(0);
