@@ -153,7 +153,7 @@ on_planted() {
     run ! cmp -s core/os.c os.c
     on_planted madvise
     [ "$status" -ne 0 ]
-    sed 's/return (int)hak_syscall3(SYS_gettid, 0, 0, 0);/return gettid();/' os.c >core/os.c
+    sed 's/return number_of(SYS_gettid);/return gettid();/' os.c >core/os.c
     run ! cmp -s core/os.c os.c
     on_planted gettid
     [ "$status" -ne 0 ] # without end at the first call, as a rule
