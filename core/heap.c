@@ -700,9 +700,8 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         return;
     }
     if (heap == own) return;
-    if (heap ==
-        HAK_THREAD.visited) { /* by a thread whose signal handler forked: it is whole when it is given back */
-        hak_seize_forget_thread(heap);
+    if (heap == HAK_THREAD.visited) {
+        hak_seize_forget_thread(heap); /* a signal handler forked during the visit, which goes on */
         return;
     }
     bool is_whole = hak_seize_forget_thread(heap) || late_was_gone(heap);

@@ -260,8 +260,8 @@ void hak_heap_put_idle(struct hak_heap *heap);
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* In a child of fork, whose thread was amidst of a malloc or free by the fast path: all is whole but one bin, whose first block may say
- * live or free, and be counted or not. Makes it a free block that is counted; false: that is not all. */
+/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One bin may be wrong: its first block
+ * says live or free, and may be counted or not. That block becomes a free, counted one. false: more than that is wrong. */
 bool hak_heap_mend(struct hak_heap *heap);
 
 /* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes no lock. */

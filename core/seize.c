@@ -291,8 +291,8 @@ static bool is_amidst(void) {
  * meanwhile. */
 void hak_seize_fork_prepare(void) {
     if (HAK_THREAD.forks > 0) {
-        HAK_OWN_STORE(&HAK_THREAD.forks,
-                      HAK_THREAD.forks + 1); /* a signal handler forks amidst of another fork */
+        /* A signal handler interrupted a fork, and forks itself. */
+        HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks + 1);
         return;
     }
     while (!is_amidst()) {
