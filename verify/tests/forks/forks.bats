@@ -4,6 +4,8 @@
 
 load ../on_hakmem
 
+setup() { bats_require_minimum_version 1.5.0; }
+
 setup_file() {
     "$HAK_ROOT/build.sh" audit lib
     PROGRAMS=$BATS_FILE_TMPDIR
@@ -58,6 +60,22 @@ on_audit() {
     preloaded "$HAK_ROOT/out/audit/libhakmem.so" "$PROGRAMS/needs_locked"
     preloaded "$HAK_ROOT/out/audit/libhakmem.so" "$PROGRAMS/uses_locked" "$PROGRAMS/liblocked.so"
 }
+
+@test "before ours: the child's begins and joins a thread, and libc gives up stacks" { proves handlers_before_ours stacks-given-up; }
+@test "before ours: one thread stands in it while another one forks" { proves handlers_before_ours two-at-once; }
+
+# ends_with_one_error KIND LINES: a double free is all that is said, after it what the handler of SIGABRT says
+ends_with_one_error() {
+    run --separate-stderr timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/handlers_before_ours" "$1"
+    printf '%s\n%s\n' "$stderr" "$output"
+    [ "$status" -eq 134 ]
+    [ "$output" = "$2" ]
+    [ "$(grep -c '^hakmem: ' <<<"$stderr")" -eq 1 ]
+    [[ $stderr == "hakmem: free(): double free: "* ]]
+}
+
+@test "before ours: it finds an error, and the handler of SIGABRT forks" { ends_with_one_error error $'allocates\nforks'; }
+@test "a thread whose end nobody tells finds an error, and the handler of SIGABRT allocates" { ends_with_one_error late-error allocates; }
 
 # ---- libc's locks ----
 

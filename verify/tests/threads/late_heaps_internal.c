@@ -26,6 +26,7 @@ static void keeps_its_heap(void) {
     hak_free(hak_malloc(40));
     struct hak_heap *heap = hak_thread_heap();
     CHECK(hak_heap_is_real(heap) && heap->late_process == getpid(), "no late heap");
+    CHECK(atomic_load(&heap->late_gone) == 0, "found gone before it began: a later thread may have that number");
     uint32_t rooms = atomic_load(&heap->room[HAK_BIN_HEADER(hak_bin_of_size(40))]);
     for (int i = 0; i < PAIRS; i++)
         hak_free(hak_malloc(40));
