@@ -41,8 +41,8 @@ struct action {
     uintptr_t handler, flags, restorer, mask;
 };
 
-/* Stands for a number that a filter of system calls keeps secret; nobody has it. kill(2) takes what such a filter answers, -1,
- * for all processes. */
+/* Stands for a number that a filter of system calls keeps secret; nobody has it. kill(2) takes
+ * what such a filter answers, -1, for all processes. */
 #define SECRET 0x7fffffff
 
 static uint32_t number_or_secret(long call) {
@@ -86,7 +86,8 @@ void hak_abort_begin(void) {
         failure.mark = NULL;
     }
     hak_heap_abandon();
-    /* For the handler, which may write. Not before the locks are dropped: another library may wrap it. */
+    /* For the handler, which may write. Not before the locks are dropped: another library may
+     * wrap it. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }
 

@@ -143,8 +143,8 @@ static bool heap_commit(uint32_t granules) {
  * 2 MiB resident at once; a large heap gains speed by that, a small one only size. */
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
-/* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings of their own for ever. No loss
- * if the system refuses. */
+/* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings
+ * of their own for ever. No loss if the system refuses. */
 static void advise(uintptr_t start, size_t bytes) {
     uintptr_t end = start + bytes, border = range.heap.start + SMALL_PAGES_BYTES;
     HAK_ASSERT(start >= range.heap.start && start < end);
@@ -359,7 +359,8 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     bool zero = hak_os.purge(start, bytes);
     if (!zero) hak_range_fix();
     if (renew) {
-        /* Only now, when it has no memory any more: if that fails, the range may be somebody else's. */
+        /* Only now, when it has no memory any more: if that fails, the range may be somebody
+         * else's. */
         if (!hak_os.renew(start, bytes)) {
             hak_run_lose(first, count);
             return;

@@ -133,12 +133,12 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align);
 /* Says that somebody uses these granules, as hak_run_alloc does. */
 void hak_run_set_taken(uint32_t first, uint32_t count);
 
-/* Gives taken granules back, and their memory to the system. `renew` for those whose mapping is not that of the range: pages
- * were moved there, or the kernel has unmapped what was there. */
+/* Gives taken granules back, and their memory to the system. `renew` for those whose mapping is
+ * not that of the range: pages were moved there, or the kernel has unmapped what was there. */
 void hak_run_free(uint32_t first, uint32_t count, bool renew);
 
-/* The taken granules stay so for ever: the kernel may have unmapped them, and given their place to somebody else. Nothing of
- * them may be touched any more. */
+/* The taken granules stay so for ever: the kernel may have unmapped them, and given their place
+ * to somebody else. Nothing of them may be touched any more. */
 void hak_run_lose(uint32_t first, uint32_t count);
 size_t hak_range_lost(void); /* bytes of those */
 
@@ -204,8 +204,8 @@ void *hak_metadata_alloc(size_t bytes);
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
 
-/* False once the range was given advice or has locked pages: a moved mapping would lose that. And once the system has refused to
- * move pages. */
+/* False once the range was given advice or has locked pages: a moved mapping would lose that.
+ * And once the system has refused to move pages. */
 bool hak_range_may_move(void);
 /* From here on that is false. */
 void hak_range_fix(void);

@@ -399,8 +399,8 @@ static struct hak_heap *late_take(void) {
     return heap;
 }
 
-/* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child of vfork shares the list. 0: its
- * thread has found an error. */
+/* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child
+ * of vfork shares the list. 0: its thread has found an error. */
 static bool late_is_over(const struct hak_heap *heap) {
     const int process = heap->late_process;
     if (process == 0 || process != hak_os_process_id()) return false;
@@ -638,7 +638,8 @@ void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), voi
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
-/* Without a lock: by the time that this is written, the heap may have another thread, which has another number. */
+/* Without a lock: by the time that this is written, the heap may have another thread, which has
+ * another number. */
 static void late_mark(struct hak_heap *heap, void *unused) {
     (void)unused;
     int process = (int)HAK_HINT_LOAD(&heap->late_process);
@@ -711,8 +712,9 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         hak_heap_goes_on(heap, HAK_HEAP_LOST);
 }
 
-/* A signal handler may have forked while its thread held a lock: then it is done later. So it is where a thread that the child has
- * begun comes first, for only the one that forked knows its own heap. */
+/* A signal handler may have forked while its thread held a lock: then it is done later. So it is
+ * where a thread that the child has begun comes first, for only the one that forked knows its
+ * own heap. */
 void hak_heap_fork_child(void) {
     if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
     if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;

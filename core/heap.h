@@ -198,18 +198,19 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
     return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
 }
 
-/* The heap, which is the caller's by its present state, has the next one; its ruler fits to that already. */
+/* The heap, which is the caller's by its present state, has the next one; its ruler fits to that
+ * already. */
 void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next);
 
-/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone, also from here on: the thread's
- * end is too far for that. */
+/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone,
+ * also from here on: the thread's end is too far for that. */
 struct hak_heap *hak_heap_begin_thread(void);
 
 /* The destructor of the thread-specific key: the calling thread ends, whose heap this is. */
 void hak_heap_end_thread(void *heap);
 
-/* A heap for a thread that has none any more and allocates: its own from here on, or, where *borrowed, for this operation, after which
- * it is returned. NULL: no memory. */
+/* A heap for a thread that has none any more and allocates: its own from here on, or, where
+ * *borrowed, for this operation, after which it is returned. NULL: no memory. */
 struct hak_heap *hak_heap_begin_late(bool *borrowed);
 void hak_heap_return(struct hak_heap *heap);
 
@@ -248,7 +249,8 @@ struct hak_heap *hak_heap_newest(void);
 /* Runs `visit` on each heap that was ever made. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest; takes no lock. */
+/* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest;
+ * takes no lock. */
 void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
                           void *context);
 
@@ -260,16 +262,19 @@ void hak_heap_put_idle(struct hak_heap *heap);
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One bin may be wrong: its first block
- * says live or free, and may be counted or not. That block becomes a free, counted one. false: more than that is wrong. */
+/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
+ * bin may be wrong: its first block says live or free, and may be counted or not. That block
+ * becomes a free, counted one. false: more than that is wrong. */
 bool hak_heap_mend(struct hak_heap *heap);
 
-/* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes no lock. */
+/* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes
+ * no lock. */
 void hak_heap_fork_prepare(void);
 
-/* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was at work on become orphans, and
- * the pool's when somebody needs one. What is unknown of the others stays as it is. Once for each fork, by the thread that
- * forked: by the handler of fork or, where none runs, when that thread looks for memory. */
+/* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was
+ * at work on become orphans, and the pool's when somebody needs one. What is unknown of the
+ * others stays as it is. Once for each fork, by the thread that forked: by the handler of fork
+ * or, where none runs, when that thread looks for memory. */
 void hak_heap_fork_child(void);
 
 /* In such a child: a heap that was seized and is whole; nobody has it, and it may be the pool's. */

@@ -100,8 +100,8 @@ bool hak_lock_any_is_mine(void) {
     return !holds_none_from(0);
 }
 
-/* A thread that began in the child may have the name of one that is gone, whose stack it got. It holds nothing here: it would have
- * asked before it took its first lock. */
+/* A thread that began in the child may have the name of one that is gone, whose stack it got. It
+ * holds nothing here: it would have asked before it took its first lock. */
 static void locks_lose(void) {
     const bool has_forked = hak_os_thread_is_first();
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++) {
@@ -114,7 +114,8 @@ static void locks_lose(void) {
     }
 }
 
-/* One thread does it, and others that the child has begun already wait; but not the same thread's signal handler. */
+/* One thread does it, and others that the child has begun already wait; but not the same
+ * thread's signal handler. */
 static HAK_NOINLINE void process_begins(void) {
     const uint32_t busy = HAK_PROCESS_BUSY | ((uint32_t)my_name() & ~7u);
     uint32_t state;

@@ -49,12 +49,14 @@ static inline bool hak_lock_is_lost(const struct hak_lock *lock) {
     return atomic_load_explicit(&lock->lost, memory_order_relaxed);
 }
 
-/* True if the calling thread holds any lock: a signal handler runs, or one calls that must not take another. */
+/* True if the calling thread holds any lock: a signal handler runs, or one calls that must not
+ * take another. */
 bool hak_lock_any_is_mine(void);
 
-/* In a child of fork: the locks of threads that do not exist here are lost from here on. Once for each fork; later calls do
- * nothing. Whoever takes a lock calls it first, for no handler of fork may have run, and before a second thread has taken one:
- * after that nobody can tell whose thread exists. */
+/* In a child of fork: the locks of threads that do not exist here are lost from here on. Once
+ * for each fork; later calls do nothing. Whoever takes a lock calls it first, for no handler of
+ * fork may have run, and before a second thread has taken one: after that nobody can tell whose
+ * thread exists. */
 void hak_locks_after_fork(void);
 
 /* Drops all locks of the calling thread: the process is about to end with a message. */

@@ -54,8 +54,8 @@ static bool os_purge(void *start, size_t bytes) {
     return succeeds(SYS_madvise, start, bytes, MADV_DONTNEED);
 }
 
-/* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another thread's new mapping. Before
- * Linux 4.17 the address is no more than a wish. */
+/* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another
+ * thread's new mapping. Before Linux 4.17 the address is no more than a wish. */
 static bool map_hole(void *start, size_t bytes) {
     long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     if (got == (long)start) return true;
@@ -67,8 +67,8 @@ static bool os_renew(void *start, size_t bytes) {
     return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start || map_hole(start, bytes);
 }
 
-/* What the kernel, or a filter of system calls, answers before anything has changed: there is no such call or flag, or it is
- * forbidden. Other errors may come after `to` was unmapped. */
+/* What the kernel, or a filter of system calls, answers before anything has changed: there is no
+ * such call or flag, or it is forbidden. Other errors may come after `to` was unmapped. */
 static bool is_refused(long result) {
     return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
@@ -237,7 +237,8 @@ bool hak_os_is_secure(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that the handler of fork zeroes. */
+/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that
+ * the handler of fork zeroes. */
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 

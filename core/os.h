@@ -1,21 +1,24 @@
-/* The only contact with the operating system: memory, time, waiting. All of it by system calls of our own
- * (syscall.h): no function that another library may wrap.
+/* The only contact with the operating system: memory, time, waiting. All of it by system calls of
+ * our own (syscall.h): no function that another library may wrap.
  *
- * For all of this file: any thread may call it, also in a signal handler, unless the function says "once". Nothing touches
- * errno, nothing allocates, nothing waits but hak_os_wait. What a kernel lacks, or a filter of system calls refuses, is an
- * answer like any other; docs/using.md has the table of what is done without each call.
+ * For all of this file: any thread may call it, also in a signal handler, unless the function says
+ * "once". Nothing touches errno, nothing allocates, nothing waits but hak_os_wait. What a kernel
+ * lacks, or a filter of system calls refuses, is an answer like any other; docs/using.md has the
+ * table of what is done without each call.
  *
- * Memory calls go through one table, which tests replace to make the k-th call fail. `bytes` is a number of bytes, above 0;
- * it and all addresses are multiples of the page size; alignment to more is the caller's business. A range is one that
- * reserve() gave, or a part of it, and the caller's alone during the call: no other thread reads, writes or changes it. The
- * calls of different threads on different ranges need no order. false or NULL means that nothing has changed, but for
- * renew() and move(). */
+ * Memory calls go through one table, which tests replace to make the k-th call fail. `bytes` is
+ * a number of bytes, above 0; it and all addresses are multiples of the page size; alignment to
+ * more is the caller's business. A range is one that reserve() gave, or a part of it, and the
+ * caller's alone during the call: no other thread reads, writes or changes it. The calls of
+ * different threads on different ranges need no order. false or NULL means that nothing has
+ * changed, but for renew() and move(). */
 #ifndef HAK_OS_H
 #define HAK_OS_H
 
 #include "core/types.h"
 
-/* What has become of the range `to` of move(). Only after HAK_MOVED has `from` changed: it reads as zero. */
+/* What has become of the range `to` of move(). Only after HAK_MOVED has `from` changed: it reads
+ * as zero. */
 enum hak_moved {
     HAK_MOVED, /* it has the contents of `from`, and is a kernel mapping of its own with the advice of `from` */
     HAK_MOVE_REFUSED, /* nothing has changed; the system will never move pages */
@@ -24,29 +27,34 @@ enum hak_moved {
 };
 
 struct hak_os_table {
-    /* Address space without memory, at any page: it can be neither read nor written. Costs nothing that a limit on memory
-     * counts, but for `ulimit -v`. NULL if there is not so much. */
+    /* Address space without memory, at any page: it can be neither read nor written. Costs
+     * nothing that a limit on memory counts, but for `ulimit -v`. NULL if there is not so much. */
     void *(*reserve)(size_t bytes);
-    /* Gives address space back, with whatever lies there. From then on another thread may get it. */
+    /* Gives address space back, with whatever lies there. From then on another thread may get
+     * it. */
     bool (*release)(void *start, size_t bytes);
-    /* Makes reserved pages readable and writable, zero at first touch. Pages that were committed before keep their contents. */
+    /* Makes reserved pages readable and writable, zero at first touch. Pages that were committed
+     * before keep their contents. */
     bool (*commit)(void *start, size_t bytes);
-    /* Gives the committed pages' memory back; they read as zero afterwards, and keep their advice. false: contents as before
-     * (locked memory, a filter), or some of the pages zero already. */
+    /* Gives the committed pages' memory back; they read as zero afterwards, and keep their
+     * advice. false: contents as before (locked memory, a filter), or some of the pages zero
+     * already. */
     bool (*purge)(void *start, size_t bytes);
-    /* Replaces pages by fresh, committed, zero ones, which join their neighbours' mapping once they have the same advice; they
-     * have none. For where pages were moved to.
-     * This is the only call with MAP_FIXED. The kernel unmaps before it maps. If it fails in between, the range is unmapped for
-     * a moment, and what another thread maps just then may come to lie there. So what is missing is mapped with
-     * MAP_FIXED_NOREPLACE, never over anything. false: there is something, and it may be what was there, or another thread's:
-     * nobody may use the range ever again. The caller purges first, so that no memory is lost, only addresses. */
+    /* Replaces pages by fresh, committed, zero ones, which join their neighbours' mapping once
+     * they have the same advice; they have none. For where pages were moved to. This is the only
+     * call with MAP_FIXED. The kernel unmaps before it maps. If it fails in between, the range
+     * is unmapped for a moment, and what another thread maps just then may come to lie there. So
+     * what is missing is mapped with MAP_FIXED_NOREPLACE, never over anything. false: there is
+     * something, and it may be what was there, or another thread's: nobody may use the range
+     * ever again. The caller purges first, so that no memory is lost, only addresses. */
     bool (*renew)(void *start, size_t bytes);
-    /* Moves the pages' contents to other committed pages without copying. Both ranges are of one length and do not overlap;
-     * before Linux 6.17 `from` has to be one kernel mapping, or the move fails. What `to` held is gone: the kernel makes room
-     * there before it looks further, see enum hak_moved. A hole is filled as by renew(). */
+    /* Moves the pages' contents to other committed pages without copying. Both ranges are of one
+     * length and do not overlap; before Linux 6.17 `from` has to be one kernel mapping, or the
+     * move fails. What `to` held is gone: the kernel makes room there before it looks further,
+     * see enum hak_moved. A hole is filled as by renew(). */
     enum hak_moved (*move)(void *from, void *to, size_t bytes);
-    /* Advises for (true) or against (false) transparent huge pages; contents stay. Also of reserved pages, before they are
-     * committed. false: the kernel has none. */
+    /* Advises for (true) or against (false) transparent huge pages; contents stay. Also of
+     * reserved pages, before they are committed. false: the kernel has none. */
     bool (*huge_pages)(void *start, size_t bytes, bool wanted);
 };
 
@@ -55,8 +63,9 @@ extern HAK_HIDDEN const struct hak_os_table hak_os;
 size_t hak_os_page_size(void);   /* bytes, a power of two, at most a granule */
 size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
 
-/* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few milliseconds, no system call. Where
- * there is no clock it stands still at 0: what waits for the purge delay waits for a trim then. */
+/* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few
+ * milliseconds, no system call. Where there is no clock it stands still at 0: what waits for the
+ * purge delay waits for a trim then. */
 uint32_t hak_os_now_ms(void);
 /* Once: from here on without a system call, where the kernel offers that. */
 void hak_os_clock_begin(void);
@@ -67,8 +76,9 @@ void hak_os_clock_begin(void);
 bool hak_os_barrier_begin(void);
 bool hak_os_barrier(void);
 
-/* Sleeps until another thread of this process wakes those that wait for the word, unless it has another value already. May
- * return early, and returns at once where the system refuses to let it wait: look at the word again. */
+/* Sleeps until another thread of this process wakes those that wait for the word, unless it has
+ * another value already. May return early, and returns at once where the system refuses to let
+ * it wait: look at the word again. */
 void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 /* Wakes up to `most` of those. */
 void hak_os_wake(_Atomic uint32_t *word, int most);
@@ -77,8 +87,9 @@ void hak_os_wake(_Atomic uint32_t *word, int most);
 int hak_os_thread_id(void);
 int hak_os_process_id(void);
 
-/* False once the kernel does not know the thread any more: it never runs again. True also if the kernel does not answer, for
- * a later thread with the same number, and for the first thread until its process ends. */
+/* False once the kernel does not know the thread any more: it never runs again. True also if the
+ * kernel does not answer, for a later thread with the same number, and for the first thread
+ * until its process ends. */
 bool hak_os_thread_exists(int process, int thread);
 
 /* True if these bytes are mapped; false also if the system does not tell. */
@@ -95,9 +106,10 @@ bool hak_os_is_secure(void);
 /* True if the calling thread is the process's first; in a child of fork, the one that forked. */
 bool hak_os_thread_is_first(void);
 
-/* What has been done about the fork that made this process. Each child of fork(2) or clone(2) that has its memory to itself is
- * new; one that shares the parent's (vfork) is not. Needs MADV_WIPEONFORK (Linux 4.14); elsewhere the handler of fork has to
- * tell, by hak_os_process_began. */
+/* What has been done about the fork that made this process. Each child of fork(2) or clone(2)
+ * that has its memory to itself is new; one that shares the parent's (vfork) is not. Needs
+ * MADV_WIPEONFORK (Linux 4.14); elsewhere the handler of fork has to tell, by
+ * hak_os_process_began. */
 enum hak_process {
     HAK_PROCESS_NEW = 0,   /* as the kernel's zero */
     HAK_PROCESS_LOCKS = 1, /* the locks of threads that do not exist here are lost (lock.h) */
@@ -110,7 +122,8 @@ extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 void hak_os_process_begin(void); /* once, before there is a lock to take */
 void hak_os_process_began(void); /* by the handler of fork in the child, before all else */
 
-/* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is there news. */
+/* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is
+ * there news. */
 static inline uint32_t hak_os_process_state(void) {
     _Atomic uint32_t *state =
         __atomic_load_n((_Atomic uint32_t **)(uintptr_t)&hak_os_process, __ATOMIC_ACQUIRE);

@@ -128,7 +128,8 @@ void hak_collect(struct hak_heap *heap) {
     }
 }
 
-/* The same for a seized heap, until its thread waits for it: what is not collected by then is notified again. */
+/* The same for a seized heap, until its thread waits for it: what is not collected by then is
+ * notified again. */
 static void collect_seized(struct hak_heap *heap, const struct hak_policy *policy) {
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
         struct hak_slab *next, *slab = hak_home_take_notified(&each->home);
@@ -592,8 +593,8 @@ size_t hak_trim(struct hak_heap *heap) {
     return bytes;
 }
 
-/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so long the heap's thread may have to
- * wait. */
+/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
+ * long the heap's thread may have to wait. */
 size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;

@@ -107,7 +107,8 @@ void hak_seize_unregister(struct hak_heap *heap) {
 
 /* ---- the seizer's side --------------------------------------------------------------------------------- */
 
-/* The thread of a seized heap: it cannot end. NULL: a signal handler has forked meanwhile, and in this child it does not exist. */
+/* The thread of a seized heap: it cannot end. NULL: a signal handler has forked meanwhile, and
+ * in this child it does not exist. */
 static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
     return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
 }

@@ -39,17 +39,19 @@ static inline void hak_announce(uint32_t change) {
 /* Once, before there is a heap. */
 void hak_seize_setup(void);
 
-/* From here on no heap is seized: children of fork will not be seen, and what they have of their parent's threads may be gone.
- * Any thread. */
+/* From here on no heap is seized: children of fork will not be seen, and what they have of their
+ * parent's threads may be gone. Any thread. */
 void hak_seize_forbid(void);
 
 /* The calling thread's heap may be seized from here on, or no longer: the thread ends. On its slow path. */
 void hak_seize_register(struct hak_heap *heap);
 void hak_seize_unregister(struct hak_heap *heap);
 
-/* Visits the heaps of other threads that are outside of the allocator, one at a time. `still_ms`: only those that nothing
- * happened to for so long, which is known after two such calls, and not again those that a visit left with nothing to give: it
- * returns true then. `after`, if it is not NULL, is called when the thread has its heap again. Does nothing where the system has no membarrier(2), or an option forbids it. */
+/* Visits the heaps of other threads that are outside of the allocator, one at a time.
+ * `still_ms`: only those that nothing happened to for so long, which is known after two such
+ * calls, and not again those that a visit left with nothing to give: it returns true then.
+ * `after`, if it is not NULL, is called when the thread has its heap again. Does nothing where
+ * the system has no membarrier(2), or an option forbids it. */
 void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context);
 
@@ -64,8 +66,8 @@ void hak_seize_abandon(void);
 void hak_seize_fork_prepare(void);
 void hak_seize_fork_end(void);
 
-/* On a slow path: from here on the thread is at work on large blocks, and leaves its heap alone, or no more. Read in a child of
- * fork alone, which sees what this thread did in its order. */
+/* On a slow path: from here on the thread is at work on large blocks, and leaves its heap alone,
+ * or no more. Read in a child of fork alone, which sees what this thread did in its order. */
 static inline void hak_slow_large(bool begins) {
     HAK_ASSERT(!begins || HAK_HINT_LOAD(&HAK_THREAD.slow) == HAK_SLOW_PATH);
     atomic_signal_fence(memory_order_seq_cst);
@@ -73,9 +75,9 @@ static inline void hak_slow_large(bool begins) {
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* In a child of fork: the heap's thread, if it is another one, does not exist. True if it had one that was outside of the
- * allocator, on a fast path, or at work on large blocks, so that the heap is whole. The calling thread's own heap is lost if one
- * that does not exist has seized it. */
+/* In a child of fork: the heap's thread, if it is another one, does not exist. True if it had
+ * one that was outside of the allocator, on a fast path, or at work on large blocks, so that the
+ * heap is whole. The calling thread's own heap is lost if one that does not exist has seized it. */
 bool hak_seize_forget_thread(struct hak_heap *heap);
 /* After that for all heaps: the calling thread begins anew if its heap is lost. */
 void hak_seize_forget_own(void);

@@ -160,7 +160,8 @@ void hak_superslab_stock(uint32_t count);
  * first; what went to the range and is soon asked for again is added to it, up to 256 MiB. */
 void hak_superslab_retire(struct hak_superslab *ss);
 
-/* Of a heap that the calling thread has seized, those only leave the heap. Once it is given back: releases them to the range; bytes. */
+/* Of a heap that the calling thread has seized, those only leave the heap. Once it is given
+ * back: releases them to the range; bytes. */
 size_t hak_superslab_leave(void);
 
 /* A slab of `bin` in units of `ss` out of `units`, which are free; NULL if there is no room of that shape. */
@@ -169,8 +170,9 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
 /* Returns an empty slab's units. Its blocks, wherever they were linked, cease to exist. */
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
 
-/* Gives back what free units of `ss` have held for so long. Where others came lately, that is only known at the second look, so
- * long after the first. Bytes. `ends`: in small steps, until it says so of `of`; NULL: to the end. */
+/* Gives back what free units of `ss` have held for so long. Where others came lately, that is
+ * only known at the second look, so long after the first. Bytes. `ends`: in small steps, until
+ * it says so of `of`; NULL: to the end. */
 size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms,
                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 

@@ -1,5 +1,5 @@
-/* Lines for stderr, put together in a fixed buffer: stdio may call malloc. A line begins with `length = 0`; compilers call memset
- * for an initializer. */
+/* Lines for stderr, put together in a fixed buffer: stdio may call malloc. A line begins with
+ * `length = 0`; compilers call memset for an initializer. */
 #ifndef HAK_TEXT_H
 #define HAK_TEXT_H
 
@@ -11,7 +11,8 @@ struct hak_text {
     char bytes[1000];
 };
 
-/* What follows `start` in `string`; NULL if it begins otherwise. libc's functions on strings may be wrapped. */
+/* What follows `start` in `string`; NULL if it begins otherwise. libc's functions on strings may
+ * be wrapped. */
 static inline const char *hak_text_after(const char *string, const char *start) {
     while (*start != '\0' && *string == *start)
         string++, start++;

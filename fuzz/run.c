@@ -341,8 +341,8 @@ static void op_flush_all(const struct fuzz_op *op) {
     fuzz_flush_all();
 }
 
-/* In a child of fork: as if threads that do not exist there had held these locks, a bit a rank. What they protect is rebuilt
- * when it is needed. */
+/* In a child of fork: as if threads that do not exist there had held these locks, a bit a rank.
+ * What they protect is rebuilt when it is needed. */
 static void locks_lose(unsigned ranks) {
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++)
         if ((ranks >> rank & 1) != 0) hak_locks[rank].lost = true;

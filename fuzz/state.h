@@ -1,9 +1,10 @@
-/* What an input finds, and leaves: every input begins with the same heap, time and policy, so that a finding replays
- * from its file alone.
+/* What an input finds, and leaves: every input begins with the same heap, time and policy, so that
+ * a finding replays from its file alone.
  *
- * Virtual threads: one thread of the system plays several threads of the program, one after the other, by changing what
- * hak_thread_heap() shows. Thread 0 has a heap when the input begins; the others get theirs at first use, as real threads do.
- * The last one has given its heap back: it allocates in a destructor that comes late, and nobody will see its end. */
+ * Virtual threads: one thread of the system plays several threads of the program, one after the
+ * other, by changing what hak_thread_heap() shows. Thread 0 has a heap when the input begins;
+ * the others get theirs at first use, as real threads do. The last one has given its heap back:
+ * it allocates in a destructor that comes late, and nobody will see its end. */
 #ifndef HAK_FUZZ_STATE_H
 #define HAK_FUZZ_STATE_H
 
@@ -38,11 +39,12 @@ void fuzz_flush(unsigned bin);
 void fuzz_flush_all(void);
 void fuzz_collect(void);
 
-/* The thread that runs gives its heap back, if it has one, or, where nobody sees its end, vanishes with it; its calls are those of a
- * thread that has ended. */
+/* The thread that runs gives its heap back, if it has one, or, where nobody sees its end,
+ * vanishes with it; its calls are those of a thread that has ended. */
 void fuzz_thread_teardown(void);
 
-/* The thread that runs ends; its next call is that of a new thread, or of one whose heap was given back. Thread 0 stays. */
+/* The thread that runs ends; its next call is that of a new thread, or of one whose heap was
+ * given back. Thread 0 stays. */
 void fuzz_thread_end(void);
 
 #endif

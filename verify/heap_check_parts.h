@@ -1,5 +1,6 @@
-/* What the files of the heap check share: heap_check.c has bins, slabs and blocks, heap_check_states.c who may touch which
- * heap, heap_check_range.c the granules, free runs, large blocks and caches. */
+/* What the files of the heap check share: heap_check.c has bins, slabs and blocks,
+ * heap_check_states.c who may touch which heap, heap_check_range.c the granules, free runs,
+ * large blocks and caches. */
 #ifndef HAK_VERIFY_HEAP_CHECK_PARTS_H
 #define HAK_VERIFY_HEAP_CHECK_PARTS_H
 

@@ -1,4 +1,5 @@
-/* Filters of system calls (seccomp): what becomes of a call, by its number and one argument. They stay through exec. */
+/* Filters of system calls (seccomp): what becomes of a call, by its number and one argument.
+ * They stay through exec. */
 #ifndef HAK_VERIFY_FILTER_H
 #define HAK_VERIFY_FILTER_H
 
@@ -12,7 +13,8 @@
 #define FILTER_ANY       (-1) /* no argument is asked for */
 #define FILTER_RULES_MAX 40
 
-/* Of a call with this number of which (argument & mask) == value, if an argument is named: the action, SECCOMP_RET_*. */
+/* Of a call with this number of which (argument & mask) == value, if an argument is named: the
+ * action, SECCOMP_RET_*. */
 struct filter_rule {
     int call, argument;
     uint32_t mask, value, action;

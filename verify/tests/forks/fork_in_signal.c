@@ -1,11 +1,14 @@
-/* A signal handler that forks, wherever it interrupted its thread: amidst of malloc, free, realloc, calloc and malloc_trim, with
- * blocks of one size and of each. The process has one thread, or one beside threads that allocate, or beside some that take
- * its free memory away meanwhile. The handler runs until so many forks are done.
+/* A signal handler that forks, wherever it interrupted its thread: amidst of malloc, free, realloc,
+ * calloc and malloc_trim, with blocks of one size and of each. The process has one thread, or one
+ * beside threads that allocate, or beside some that take its free memory away meanwhile. The
+ * handler runs until so many forks are done.
  *
- * The child exits; runs a new program; returns from the handler, so that what was interrupted goes on there, and uses all
- * that the parent had; or, where the handler interrupted no malloc or free, uses all that at once.
+ * The child exits; runs a new program; returns from the handler, so that what was interrupted goes
+ * on there, and uses all that the parent had; or, where the handler interrupted no malloc or free,
+ * uses all that at once.
  *
- * arguments: the largest size, the threads (one, at-work, trim), the source of signals (timer, thread, nested) */
+ * arguments: the largest size, the threads (one, at-work, trim), the source of signals (timer,
+ * thread, nested) */
 #include "forks.h"
 
 #include <sys/syscall.h>

@@ -1,6 +1,7 @@
-/* Children that are made without fork(), so that no handler of fork runs there: _Fork, and clone by libc's function and by the
- * system call alone. They free what their parent had and allocate, from threads of their own, too: whether the parent had one
- * thread, threads that allocate, or threads that take each other's free memory away (malloc_trim).
+/* Children that are made without fork(), so that no handler of fork runs there: _Fork, and clone by
+ * libc's function and by the system call alone. They free what their parent had and allocate, from
+ * threads of their own, too: whether the parent had one thread, threads that allocate, or threads
+ * that take each other's free memory away (malloc_trim).
  *
  * arguments: the way, the parent's threads */
 #include "forks.h"

@@ -1,5 +1,6 @@
-/* Processes that fork while threads allocate: blocks of every tier on a shelf that all threads share, threads that keep on
- * changing what lies there, and children that must be able to use all of it. */
+/* Processes that fork while threads allocate: blocks of every tier on a shelf that all threads
+ * share, threads that keep on changing what lies there, and children that must be able to use
+ * all of it. */
 #ifndef HAK_VERIFY_FORKS_H
 #define HAK_VERIFY_FORKS_H
 
@@ -13,7 +14,8 @@ enum { FORKS_SECONDS = 600, FORKS_CHILD_SECONDS = 300 };
 
 enum { SHELF = 64, CROWD_MOST = 8 };
 
-/* Who puts a letter here takes another thread's away and frees it. In a child each place has a whole letter, or none. */
+/* Who puts a letter here takes another thread's away and frees it. In a child each place has a
+ * whole letter, or none. */
 static _Atomic(struct letter *) shelf[SHELF];
 static _Atomic bool crowd_ends;
 static _Atomic size_t crowd_rounds[CROWD_MOST];

@@ -1,6 +1,7 @@
-/* What libc locks by itself: threads read and flush streams, list folders, ask for names, change the locale, load libraries,
- * write to the log, look up the time zone, start programs. Each calls malloc and free under locks of libc, of which fork takes
- * some after all handlers. Meanwhile the process forks; the child uses streams and leaves by exit().
+/* What libc locks by itself: threads read and flush streams, list folders, ask for names, change
+ * the locale, load libraries, write to the log, look up the time zone, start programs. Each calls
+ * malloc and free under locks of libc, of which fork takes some after all handlers. Meanwhile the
+ * process forks; the child uses streams and leaves by exit().
  *
  * argument: what the threads do */
 #include "forks.h"

@@ -1,6 +1,7 @@
-/* Threads that never rest: some allocate, one forks, one starts programs by popen, one opens and closes streams. Each is
- * interrupted by signals all the time, whose handler only counts, forks, or asks for the time; sent by a further thread. The
- * children allocate, read a stream and leave by exit(). */
+/* Threads that never rest: some allocate, one forks, one starts programs by popen, one opens and
+ * closes streams. Each is interrupted by signals all the time, whose handler only counts, forks,
+ * or asks for the time; sent by a further thread. The children allocate, read a stream and leave
+ * by exit(). */
 #include "forks.h"
 
 #include <sys/syscall.h>

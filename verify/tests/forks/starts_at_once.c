@@ -1,6 +1,7 @@
-/* Several threads start processes at once, each in its own way, while others allocate: fork, vfork, posix_spawn with file actions
- * and attributes, system, popen, and clone with the parent's memory. A child that shares the memory until it runs its program
- * allocates and frees there, too: nothing of the parent's may be rebuilt in it.
+/* Several threads start processes at once, each in its own way, while others allocate: fork, vfork,
+ * posix_spawn with file actions and attributes, system, popen, and clone with the parent's memory.
+ * A child that shares the memory until it runs its program allocates and frees there, too: nothing
+ * of the parent's may be rebuilt in it.
  *
  * argument: the way, or "mixed" for each in turn */
 #include "forks.h"

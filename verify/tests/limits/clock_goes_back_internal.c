@@ -1,5 +1,6 @@
-/* Times are taken by many threads, so that one may be later than the time that it is compared with. Such a time is not old: what was
- * given back just now stays, and a thread that was at work just now is not idle. */
+/* Times are taken by many threads, so that one may be later than the time that it is compared
+ * with. Such a time is not old: what was given back just now stays, and a thread that was at
+ * work just now is not idle. */
 #define TEST_LINKED
 #include "../test.h"
 

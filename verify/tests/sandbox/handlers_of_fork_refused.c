@@ -1,5 +1,6 @@
-/* Children of fork whose allocator was not told, while threads hold memory and others allocate. In the child libc unmaps the stacks of
- * the threads that are gone, and what the allocator knows of them. The child, and a child of it, can do all that a program does. */
+/* Children of fork whose allocator was not told, while threads hold memory and others allocate.
+ * In the child libc unmaps the stacks of the threads that are gone, and what the allocator knows
+ * of them. The child, and a child of it, can do all that a program does. */
 #include <sys/wait.h>
 
 #include "../process.h"

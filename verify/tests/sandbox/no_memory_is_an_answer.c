@@ -1,5 +1,5 @@
-/* Without a system call that HAKMEM cannot do without, each request is refused as if there were no memory, and says so. Nothing
- * else happens to the program. */
+/* Without a system call that HAKMEM cannot do without, each request is refused as if there were
+ * no memory, and says so. Nothing else happens to the program. */
 #include "../test.h"
 
 static void expect_refused(const char *what, const void *block) {

@@ -74,7 +74,8 @@ static void *end_hold_soon(void *unused) {
     return unused;
 }
 
-/* The lock is dropped while the child waits: had the child taken it for lost, its holder would find it gone. */
+/* The lock is dropped while the child waits: had the child taken it for lost, its holder would
+ * find it gone. */
 static void vfork_waits(void) {
     pthread_t threads[2];
     int status;

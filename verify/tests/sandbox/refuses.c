@@ -90,7 +90,8 @@ static void refuse(const char *name, uint32_t error) {
     CHECK(false, "no call %s", name);
 }
 
-/* Of a process that has just begun: what tells it where the kernel's own functions are says nothing any more. */
+/* Of a process that has just begun: what tells it where the kernel's own functions are says
+ * nothing any more. */
 static void take_vdso(pid_t child) {
     struct user_regs_struct registers;
     CHECK(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0, "no registers: errno %d", errno);

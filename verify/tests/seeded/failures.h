@@ -82,7 +82,8 @@ static enum hak_moved move_not(void *from, void *to, size_t bytes) {
     return HAK_NOT_MOVED;
 }
 
-/* Blocks are copied then, and the range is no more mappings than before: all of it has the same advice. */
+/* Blocks are copied then, and the range is no more mappings than before: all of it has the same
+ * advice. */
 static void phase_not_moved(void) {
     const struct hak_os_table original = hak_os;
     struct hak_os_table table = hak_os;

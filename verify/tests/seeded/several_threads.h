@@ -112,8 +112,9 @@ static void *no_body(void *unused) {
     return unused;
 }
 
-/* Waits for detached threads: the last that one does here is to free what libc had for it. /proc has a link for each that
- * there is; ThreadSanitizer has one of its own. Of two that end at once neither frees the other's stack: one more thread does. */
+/* Waits for detached threads: the last that one does here is to free what libc had for it. /proc
+ * has a link for each that there is; ThreadSanitizer has one of its own. Of two that end at once
+ * neither frees the other's stack: one more thread does. */
 static void detached_end(void) {
     struct stat tasks;
     do {

@@ -1,4 +1,5 @@
-/* While a trim visits an idle heap, the others are in the pool: a thread that begins takes one of them, and makes none. */
+/* While a trim visits an idle heap, the others are in the pool: a thread that begins takes one
+ * of them, and makes none. */
 #define TEST_LINKED
 #include "threads.h"
 

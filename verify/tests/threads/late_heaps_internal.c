@@ -1,6 +1,7 @@
-/* Threads whose end nobody tells: they allocate in a destructor that runs after the allocator's, in the last round or when no
- * destructor runs any more (all signals are blocked then). Each keeps its heap from one call to the next, and the heap goes
- * to the pool when the thread is gone, also before a fork. */
+/* Threads whose end nobody tells: they allocate in a destructor that runs after the allocator's,
+ * in the last round or when no destructor runs any more (all signals are blocked then). Each
+ * keeps its heap from one call to the next, and the heap goes to the pool when the thread is
+ * gone, also before a fork. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -26,7 +27,8 @@ static void keeps_its_heap(void) {
     hak_free(hak_malloc(40));
     struct hak_heap *heap = hak_thread_heap();
     CHECK(hak_heap_is_real(heap) && heap->late_process == getpid(), "no late heap");
-    CHECK(atomic_load(&heap->late_gone) == 0, "found gone before it began: a later thread may have that number");
+    CHECK(atomic_load(&heap->late_gone) == 0,
+          "found gone before it began: a later thread may have that number");
     uint32_t rooms = atomic_load(&heap->room[HAK_BIN_HEADER(hak_bin_of_size(40))]);
     for (int i = 0; i < PAIRS; i++)
         hak_free(hak_malloc(40));

@@ -1,6 +1,7 @@
-/* A thread that wakes while others' memory is given back waits for one step of the work on its own heap. 64 threads leave 16 MiB
- * each, freed by another thread, and wake again and again while that one gives it all back. The wait is measured in the time that the
- * other thread's work takes of a processor, which no other program's work makes longer. */
+/* A thread that wakes while others' memory is given back waits for one step of the work on its
+ * own heap. 64 threads leave 16 MiB each, freed by another thread, and wake again and again
+ * while that one gives it all back. The wait is measured in the time that the other thread's
+ * work takes of a processor, which no other program's work makes longer. */
 #define TEST_LINKED
 #include "threads.h"
 

@@ -1,5 +1,5 @@
-/* Threads that allocate under a library's mutex, or beside it, while the process forks and the library's handlers take the
- * mutex. The library is linked, or the argument's: loaded now. */
+/* Threads that allocate under a library's mutex, or beside it, while the process forks and the
+ * library's handlers take the mutex. The library is linked, or the argument's: loaded now. */
 #include "forks/forks.h"
 #include "forks/programs/locked.h"
 

@@ -1,6 +1,7 @@
-/* Two ranks of an MPI program send each other blocks that are allocated and freed for each message, and compare each byte. The
- * library's memory hooks are there: the code of munmap begins with a jump. Blocks from before the library began and
- * from after that are HAKMEM's, which says so or ends the process. */
+/* Two ranks of an MPI program send each other blocks that are allocated and freed for each
+ * message, and compare each byte. The library's memory hooks are there: the code of munmap
+ * begins with a jump. Blocks from before the library began and from after that are HAKMEM's,
+ * which says so or ends the process. */
 #include <dlfcn.h>
 #include <malloc.h>
 #include <mpi.h>

@@ -1,7 +1,9 @@
-/* A preloaded library that wraps functions of libc, as tracers, hooks of MPI and injectors of faults do: NAMES is a list of
- * WRAP(name), RARE one of those that the program need not call. Each wrapper allocates and frees blocks of all sizes, keeps some for a while, and then calls the real function.
- * That is looked up at the first call, which allocates too. Who calls the wrapper again meanwhile, in the same thread, hangs
- * real libraries, and ends the process here. When the program ends, it must have called each of them.
+/* A preloaded library that wraps functions of libc, as tracers, hooks of MPI and injectors of
+ * faults do: NAMES is a list of WRAP(name), RARE one of those that the program need not call. Each
+ * wrapper allocates and frees blocks of all sizes, keeps some for a while, and then calls the real
+ * function. That is looked up at the first call, which allocates too. Who calls the wrapper again
+ * meanwhile, in the same thread, hangs real libraries, and ends the process here. When the program
+ * ends, it must have called each of them.
  *
  * Arguments are passed on as seven words, as many as any of these functions has. */
 #include <dlfcn.h>
