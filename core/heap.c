@@ -36,7 +36,6 @@ static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
 #define TLS_PREWARM_FIRST 1u /* the bins that nearly every thread uses: strides 32 to 80 */
 #define TLS_PREWARM_LAST  4u
-#define OPEN_TRIED        8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 
 static void forsaken_retire(void);
 static void late_begin(struct hak_heap *heap);
@@ -251,43 +250,6 @@ struct hak_heap *hak_heap_begin_late(bool *borrowed) {
     return heap;
 }
 
-static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
-    struct hak_superslab **list = &heap->open[ss->pool];
-    ss->prev = NULL;
-    ss->next = *list;
-    if (*list != NULL) (*list)->prev = ss;
-    *list = ss;
-}
-
-static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
-    if (ss->prev != NULL)
-        ss->prev->next = ss->next;
-    else
-        heap->open[ss->pool] = ss->next;
-    if (ss->next != NULL) ss->next->prev = ss->prev;
-    ss->next = ss->prev = NULL;
-}
-
-static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
-    open_remove(heap, ss);
-    uint32_t mib = (uint32_t)(hak_superslab_bytes(ss) >> 20);
-    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.mib >= mib));
-    heap->superslabs--;
-    if (ss->pool) heap->arena.mib -= mib;
-    hak_superslab_retire(ss);
-}
-
-/* Gives up SuperSlabs in which there is no slab, such as the pool arena's first that every heap begins with. */
-static void release_empty(struct hak_heap *heap) {
-    for (unsigned pool = 0; pool < 2; pool++) {
-        struct hak_superslab *next;
-        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = next) {
-            next = ss->next;
-            if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
-        }
-    }
-}
-
 /* The heap after *link is ruled no more. */
 static void ruled_put(struct hak_heap *heap, struct hak_heap **link) {
     struct hak_heap *ruled = *link;
@@ -304,10 +266,10 @@ static void heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
     while (heap->ruled != NULL) {
-        release_empty(heap->ruled);
+        hak_heap_release_empty(heap->ruled);
         ruled_put(heap, &heap->ruled);
     }
-    release_empty(heap);
+    hak_heap_release_empty(heap);
     pool_put(heap);
 }
 
@@ -468,104 +430,12 @@ void hak_heap_release_ruled(struct hak_heap *heap) {
     while (*link != NULL) {
         struct hak_heap *ruled = *link;
         HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
-        release_empty(ruled);
+        hak_heap_release_empty(ruled);
         if (ruled->superslabs == 0)
             ruled_put(heap, link);
         else
             link = &ruled->ruled;
     }
-}
-
-/* ---- slabs and SuperSlabs ---------------------------------------------------------------------------- */
-
-void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
-    HAK_CHECK(slab->home == &heap->home && slab->state != HAK_SLAB_PARTIAL);
-    struct hak_slab **list = &heap->classes[slab->bin].partial;
-    slab->state = HAK_SLAB_PARTIAL;
-    slab->prev = NULL;
-    slab->next = *list;
-    if (*list != NULL) (*list)->prev = slab;
-    *list = slab;
-}
-
-void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
-    HAK_CHECK(slab->home == &heap->home && slab->state == HAK_SLAB_PARTIAL);
-    if (slab->prev != NULL)
-        slab->prev->next = slab->next;
-    else
-        heap->classes[slab->bin].partial = slab->next;
-    if (slab->next != NULL) slab->next->prev = slab->prev;
-    slab->next = slab->prev = NULL;
-    slab->state = HAK_SLAB_FULL;
-}
-
-static struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
-    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL];
-    for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = ss->next) {
-        struct hak_slab *slab = hak_slab_create(ss, bin, dirty ? ss->dirty_mask : ss->free_mask);
-        if (slab == NULL) continue;
-        if (ss->free_mask == 0) open_remove(heap, ss);
-        return slab;
-    }
-    return NULL;
-}
-
-struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
-    /* Units that hold memory first: they cost no page fault. */
-    struct hak_slab *slab = slab_in_units(heap, bin, true);
-    return slab != NULL ? slab : slab_in_units(heap, bin, false);
-}
-
-static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
-    struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
-    /* One size may not be had where the other still is. */
-    if (ss == NULL)
-        ss = hak_superslab_acquire(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
-    if (ss == NULL) return NULL;
-    heap->superslabs++;
-    if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
-    open_push(heap, ss);
-    return ss;
-}
-
-static bool arena_grow(struct hak_heap *heap) {
-    const struct hak_policy *policy = hak_policy();
-    uint32_t mib =
-        hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max, policy->arena_levels);
-    HAK_ASSERT(hak_is_power_of_two(mib));
-    struct hak_superslab *ss = grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
-    if (ss == NULL) return false;
-    if (mib > 2 && ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
-    return true;
-}
-
-bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
-    if (hak_tier_of_bin(bin) == HAK_TIER_POOL) return arena_grow(heap);
-    return grow_by(heap, false, HAK_SUPERSLAB_SHIFT) != NULL;
-}
-
-void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now) {
-    HAK_CHECK(slab->home == &heap->home && slab->used == 0 && slab->state == HAK_SLAB_FULL);
-    struct hak_superslab *ss = hak_superslab_of(slab);
-    bool was_open = ss->free_mask != 0;
-    hak_slab_destroy(slab, now);
-    if (!was_open) open_push(heap, ss);
-    if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
-}
-
-size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
-                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
-    size_t bytes = 0;
-    for (unsigned pool = 0; pool < 2; pool++)
-        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
-            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms, ends, of);
-            if (ends != NULL && ends(of)) return bytes;
-        }
-    return bytes;
-}
-
-size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
-    return hak_heap_purge_while(heap, now, older_than_ms, NULL, NULL);
 }
 
 /* ---- all heaps --------------------------------------------------------------------------------------- */
@@ -664,26 +534,6 @@ void hak_heap_orphan(struct hak_heap *heap) {
     hak_lock_take(heaps_lock);
     orphan_link(heap);
     hak_lock_drop(heaps_lock);
-}
-
-/* The bin's list is the truth; a block that is in none is lost. */
-static bool bin_mend(struct hak_heap *heap, unsigned bin) {
-    struct hak_block *block = hak_bin_first(heap, bin);
-    uint32_t cap = heap->classes[bin].cap, count = 0;
-    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
-        hak_header_flip(block);
-    for (; block != NULL; block = hak_block_next(block))
-        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
-            return false;
-    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
-    return true;
-}
-
-bool hak_heap_mend(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        if (!bin_mend(heap, bin)) return false;
-    return true;
 }
 
 static bool late_was_gone(struct hak_heap *heap) {

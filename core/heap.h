@@ -184,7 +184,7 @@ HAK_INLINE void hak_bin_popped(struct hak_heap *heap, size_t header) {
 HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block) {
     HAK_ASSERT(hak_bin_room(heap, header) > 0 && header - HAK_BIN_FIRST < HAK_BINS);
     block->next = heap->heads[header];
-    atomic_signal_fence(memory_order_release); /* hak_heap_mend follows each link */
+    atomic_signal_fence(memory_order_release); /* heap_mend follows each link */
     heap->heads[header] = block;
     if (HAK_HEADER_CLASSIDX)
         hak_header_flip(block);
@@ -234,6 +234,9 @@ struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin);
 /* One more SuperSlab for slabs of `bin`; false: no memory. */
 bool hak_heap_grow(struct hak_heap *heap, unsigned bin);
 
+/* Gives up SuperSlabs in which there is no slab, such as the pool arena's first that every heap begins with. */
+void hak_heap_release_empty(struct hak_heap *heap);
+
 /* Returns an empty slab, and its SuperSlab if that is empty then. */
 void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now);
 
@@ -261,11 +264,6 @@ void hak_heap_put_idle(struct hak_heap *heap);
 
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
-
-/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
- * bin may be wrong: its first block says live or free, and may be counted or not. That block
- * becomes a free, counted one. false: more than that is wrong. */
-bool hak_heap_mend(struct hak_heap *heap);
 
 /* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes
  * no lock. */

@@ -314,10 +314,33 @@ void hak_seize_fork_end(void) {
     if (HAK_THREAD.forks > 0) HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks - 1);
 }
 
+/* The bin's list is the truth; a block that is in none is lost. */
+static bool bin_mend(struct hak_heap *heap, unsigned bin) {
+    struct hak_block *block = hak_bin_first(heap, bin);
+    uint32_t cap = heap->classes[bin].cap, count = 0;
+    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
+        hak_header_flip(block);
+    for (; block != NULL; block = hak_block_next(block))
+        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
+            return false;
+    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
+    return true;
+}
+
+/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
+ * bin may be wrong: its first block says live or free, and may be counted or not. That block
+ * becomes a free, counted one. false: more than that is wrong. */
+static bool heap_mend(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (!bin_mend(heap, bin)) return false;
+    return true;
+}
+
 /* The audit's books know the block that is on its way by another state. */
 static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread) {
     uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_relaxed);
-    return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && hak_heap_mend(heap);
+    return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && heap_mend(heap);
 }
 
 bool hak_seize_forget_thread(struct hak_heap *heap) {

@@ -1,0 +1,132 @@
+/* What a heap has: its slabs, and the SuperSlabs that they lie in. */
+#include "core/heap.h"
+
+#include "verify/hooks.h"
+
+#define OPEN_TRIED 8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
+
+static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
+    struct hak_superslab **list = &heap->open[ss->pool];
+    ss->prev = NULL;
+    ss->next = *list;
+    if (*list != NULL) (*list)->prev = ss;
+    *list = ss;
+}
+
+static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
+    if (ss->prev != NULL)
+        ss->prev->next = ss->next;
+    else
+        heap->open[ss->pool] = ss->next;
+    if (ss->next != NULL) ss->next->prev = ss->prev;
+    ss->next = ss->prev = NULL;
+}
+
+static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
+    open_remove(heap, ss);
+    uint32_t mib = (uint32_t)(hak_superslab_bytes(ss) >> 20);
+    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.mib >= mib));
+    heap->superslabs--;
+    if (ss->pool) heap->arena.mib -= mib;
+    hak_superslab_retire(ss);
+}
+
+void hak_heap_release_empty(struct hak_heap *heap) {
+    for (unsigned pool = 0; pool < 2; pool++) {
+        struct hak_superslab *next;
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = next) {
+            next = ss->next;
+            if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+        }
+    }
+}
+
+void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
+    HAK_CHECK(slab->home == &heap->home && slab->state != HAK_SLAB_PARTIAL);
+    struct hak_slab **list = &heap->classes[slab->bin].partial;
+    slab->state = HAK_SLAB_PARTIAL;
+    slab->prev = NULL;
+    slab->next = *list;
+    if (*list != NULL) (*list)->prev = slab;
+    *list = slab;
+}
+
+void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
+    HAK_CHECK(slab->home == &heap->home && slab->state == HAK_SLAB_PARTIAL);
+    if (slab->prev != NULL)
+        slab->prev->next = slab->next;
+    else
+        heap->classes[slab->bin].partial = slab->next;
+    if (slab->next != NULL) slab->next->prev = slab->prev;
+    slab->next = slab->prev = NULL;
+    slab->state = HAK_SLAB_FULL;
+}
+
+static struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
+    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL];
+    for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = ss->next) {
+        struct hak_slab *slab = hak_slab_create(ss, bin, dirty ? ss->dirty_mask : ss->free_mask);
+        if (slab == NULL) continue;
+        if (ss->free_mask == 0) open_remove(heap, ss);
+        return slab;
+    }
+    return NULL;
+}
+
+struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
+    /* Units that hold memory first: they cost no page fault. */
+    struct hak_slab *slab = slab_in_units(heap, bin, true);
+    return slab != NULL ? slab : slab_in_units(heap, bin, false);
+}
+
+static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
+    struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
+    /* One size may not be had where the other still is. */
+    if (ss == NULL)
+        ss = hak_superslab_acquire(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
+    if (ss == NULL) return NULL;
+    heap->superslabs++;
+    if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
+    open_push(heap, ss);
+    return ss;
+}
+
+static bool arena_grow(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    uint32_t mib =
+        hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max, policy->arena_levels);
+    HAK_ASSERT(hak_is_power_of_two(mib));
+    struct hak_superslab *ss = grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
+    if (ss == NULL) return false;
+    if (mib > 2 && ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
+    return true;
+}
+
+bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
+    if (hak_tier_of_bin(bin) == HAK_TIER_POOL) return arena_grow(heap);
+    return grow_by(heap, false, HAK_SUPERSLAB_SHIFT) != NULL;
+}
+
+void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now) {
+    HAK_CHECK(slab->home == &heap->home && slab->used == 0 && slab->state == HAK_SLAB_FULL);
+    struct hak_superslab *ss = hak_superslab_of(slab);
+    bool was_open = ss->free_mask != 0;
+    hak_slab_destroy(slab, now);
+    if (!was_open) open_push(heap, ss);
+    if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+}
+
+size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
+                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
+    size_t bytes = 0;
+    for (unsigned pool = 0; pool < 2; pool++)
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
+            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms, ends, of);
+            if (ends != NULL && ends(of)) return bytes;
+        }
+    return bytes;
+}
+
+size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
+    return hak_heap_purge_while(heap, now, older_than_ms, NULL, NULL);
+}
