@@ -3,12 +3,9 @@
 #include "core/large.h"
 #include "core/report.h"
 #include "core/seize.h"
+#include "core/trim.h"
 #include "core/text.h"
 #include "verify/hooks.h"
-
-static _Atomic uint32_t trim_requests;
-
-#define TICK_CALLS 64u /* slow paths between two looks at the clock */
 
 /* ---- log --------------------------------------------------------------------------------------------- */
 
@@ -128,9 +125,8 @@ void hak_collect(struct hak_heap *heap) {
     }
 }
 
-/* The same for a seized heap, until its thread waits for it: what is not collected by then is
- * notified again. */
-static void collect_seized(struct hak_heap *heap, const struct hak_policy *policy) {
+void hak_collect_seized(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
         struct hak_slab *next, *slab = hak_home_take_notified(&each->home);
         for (; slab != NULL; slab = next) {
@@ -444,14 +440,13 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     class->busy++;
 }
 
-static void bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
     heap->classes[bin].batch = policy->bins[bin].batch_min;
 }
 
-/* The bin gives up the slab that it is refilled from. */
-static void current_drop(struct hak_heap *heap, unsigned bin) {
+void hak_bin_drop_current(struct hak_heap *heap, unsigned bin) {
     struct hak_slab *slab = heap->classes[bin].current;
     if (slab == NULL) return;
     heap->classes[bin].current = NULL;
@@ -463,17 +458,16 @@ static void current_drop(struct hak_heap *heap, unsigned bin) {
         hak_heap_partial_push(owner, slab);
 }
 
-/* The bin holds nothing that it need not. */
-static void bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
-    current_drop(heap, bin);
-    bin_reset(heap, bin, policy);
+    hak_bin_drop_current(heap, bin);
+    hak_bin_reset(heap, bin, policy);
 }
 
 void hak_flush_all(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        bin_empty(heap, bin, policy);
+        hak_bin_empty(heap, bin, policy);
     hak_collect(heap);
 }
 
@@ -485,134 +479,4 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin) {
     hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
     struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
     send_home(&run, hak_policy());
-}
-
-/* ---- trim -------------------------------------------------------------------------------------------- */
-
-/* A bin that no batch came to or left since the last tick: nobody used it, or the program goes round in a few blocks, which may
- * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. False if it is empty. */
-static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
-    HAK_ASSERT(heap->classes[bin].busy == 0);
-    if (hak_bin_count(heap, bin) == 0) return false;
-    hak_flush(heap, bin, 0);
-    bin_reset(heap, bin, policy);
-    return true;
-}
-
-/* One that stood and is empty, though there are blocks: all of them are in use just now, so it is looked at between the ticks. */
-static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
-    struct hak_heap_class *class = &heap->classes[bin];
-    const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;
-    heap->stood &= ~((uint64_t)1 << bin);
-    if (stood && !stood_flush(heap, bin, policy) &&
-        atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
-        heap->stood |= (uint64_t)1 << bin;
-    if (idle) current_drop(heap, bin);
-    class->busy = 0;
-    class->tick_count = hak_bin_count(heap, bin);
-}
-
-/* Rare, as tick below. */
-HAK_NOINLINE static void bins_stood(struct hak_heap *heap, const struct hak_policy *policy) {
-    for (uint64_t left = heap->stood; left != 0; left &= left - 1) {
-        unsigned bin = (unsigned)__builtin_ctzll(left);
-        if (heap->classes[bin].busy > 0 || stood_flush(heap, bin, policy))
-            heap->stood &= ~((uint64_t)1 << bin);
-    }
-}
-
-#define IDLE_A_TICK 4 /* heaps without a thread that one tick looks after */
-
-/* Nobody else takes back what is freed to heaps whose threads have ended. */
-static void tick_idle(uint32_t now, const struct hak_policy *policy) {
-    for (int i = 0; i < IDLE_A_TICK; i++) {
-        struct hak_heap *idle = hak_heap_take_idle(now, policy->purge_delay_ms);
-        if (idle == NULL) return;
-        idle->last_tick = now;
-        hak_collect(idle);
-        hak_heap_purge(idle, now, policy->purge_delay_ms);
-        hak_heap_put_idle(idle);
-    }
-}
-
-/* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
- * they give up has been idle for long enough already. */
-static bool outside_visit(struct hak_heap *heap, void *gives) {
-    bool whole;
-    uint32_t superslabs = heap->superslabs;
-    *(bool *)gives = hak_trim_seized(heap, &whole) > 0 || heap->superslabs < superslabs;
-    return whole;
-}
-
-static void outside_after(struct hak_heap *heap, void *gives) {
-    hak_superslab_leave();
-    if (*(bool *)gives) hak_superslab_cache_purge_of(heap);
-}
-
-static void tick_outside(uint32_t now, const struct hak_policy *policy) {
-    bool gives;
-    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, outside_after, &gives);
-}
-
-/* Rare: inlined, it makes each slow path save more registers. */
-HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
-    heap->last_tick = now;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        bin_tick(heap, bin, policy);
-    hak_collect(heap);
-    hak_heap_release_ruled(heap);
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        hak_heap_purge(each, now, policy->purge_delay_ms);
-    hak_superslab_cache_purge(now, policy->purge_delay_ms);
-    hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
-    tick_idle(now, policy);
-    tick_outside(now, policy);
-}
-
-void hak_tick(struct hak_heap *heap) {
-    if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
-        hak_trim(heap);
-    uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
-    HAK_OWN_STORE(&heap->slow_calls, calls);
-    if (calls % TICK_CALLS != 0) return;
-    const struct hak_policy *policy = hak_policy();
-    uint32_t now = hak_os_now_ms();
-    if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2))
-        tick(heap, now, policy);
-    else if (heap->stood != 0)
-        bins_stood(heap, policy);
-}
-
-size_t hak_trim(struct hak_heap *heap) {
-    size_t bytes = 0;
-    heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
-    hak_flush_all(heap);
-    uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        bytes += hak_heap_purge(each, now, 0);
-    return bytes;
-}
-
-/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
- * long the heap's thread may have to wait. */
-size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
-    const struct hak_policy *policy = hak_policy();
-    size_t bytes = 0;
-    *whole = false;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        if (hak_seize_is_awaited(heap)) return bytes;
-        bin_empty(heap, bin, policy);
-    }
-    collect_seized(heap, policy);
-    const uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        bytes += hak_heap_purge_while(each, now, 0, hak_seize_is_awaited, heap);
-    *whole = !hak_seize_is_awaited(heap);
-    /* What it was awaited for before, it gives back itself. */
-    if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
-    return bytes;
-}
-
-void hak_trim_request(void) {
-    atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
 }

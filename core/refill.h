@@ -23,16 +23,14 @@ void hak_collect(struct hak_heap *heap);
 /* Gives one block home without a heap: for threads that have none any more. */
 void hak_free_without_heap(struct hak_block *block, unsigned bin);
 
-/* Now and then on slow paths: idle bins are emptied and memory that has been free for long goes back. */
-void hak_tick(struct hak_heap *heap);
+/* Steps of a trim. The bin, which is empty, gets its first cap and batch; gives up the slab that it is
+ * refilled from; holds nothing that it need not. */
+void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
+void hak_bin_drop_current(struct hak_heap *heap, unsigned bin);
+void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 
-/* Empties the heap's bins and purges all its free memory; the bytes given back. */
-size_t hak_trim(struct hak_heap *heap);
-
-/* The same for a heap that the caller has seized; ends early if the heap's thread waits for it: *whole is false then. */
-size_t hak_trim_seized(struct hak_heap *heap, bool *whole);
-
-/* A wish that all threads trim their heaps at their next slow path, unless somebody does it before. */
-void hak_trim_request(void);
+/* As hak_collect, for a heap that the caller has seized, until its thread waits for it: what is not
+ * collected by then is notified again. */
+void hak_collect_seized(struct hak_heap *heap);
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/refill.h"
 #include "core/report.h"
 #include "core/seize.h"
+#include "core/trim.h"
 #include "verify/hooks.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */

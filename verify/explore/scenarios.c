@@ -7,6 +7,7 @@
 #include "core/hakmem.h"
 #include "core/refill.h"
 #include "core/seize.h"
+#include "core/trim.h"
 #include "verify/explore/blocks.h"
 #include "verify/explore/system.h"
 

@@ -9,6 +9,7 @@
 #include "core/large.h"
 #include "core/refill.h"
 #include "core/seize.h"
+#include "core/trim.h"
 #include "verify/clock.h"
 
 #define DELAY 500u
