@@ -120,15 +120,6 @@ static void timer_begin(void) {
     CHECK(setitimer(ITIMER_PROF, &often, NULL) == 0, "setitimer: errno %d", errno);
 }
 
-static void *trim(void *index) {
-    while (!crowd_ends) {
-        free(malloc(100));
-        malloc_trim(0);
-        crowd_rounds[(size_t)index]++;
-    }
-    return NULL;
-}
-
 /* Signals go to the first thread alone. */
 static void threads_begin(const char *threads) {
     sigset_t all, before;
@@ -137,7 +128,7 @@ static void threads_begin(const char *threads) {
     if (strcmp(threads, "at-work") == 0)
         crowd_begin(2);
     else if (strcmp(threads, "trim") == 0)
-        crowd_begin_with(1, trim);
+        crowd_begin_with(1, crowd_trim);
     else
         CHECK(strcmp(threads, "one") == 0, "threads: %s?", threads);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -42,21 +42,11 @@ static const struct {
     pid_t (*make)(void);
 } ways[] = {{"_Fork", by_Fork}, {"clone", by_libcs_clone}, {"system-call", by_clone}};
 
-/* Each takes the free memory of all others, so that some thread's heap is hidden nearly always. */
-static void *trim(void *index) {
-    while (!crowd_ends) {
-        free(malloc(100));
-        malloc_trim(0);
-        crowd_rounds[(size_t)index]++;
-    }
-    return NULL;
-}
-
 static void parent_begins(const char *threads) {
     if (strcmp(threads, "at-work") == 0)
         crowd_begin(3);
     else if (strcmp(threads, "trim") == 0)
-        crowd_begin_with(2, trim);
+        crowd_begin_with(2, crowd_trim);
     else
         CHECK(strcmp(threads, "one") == 0, "threads: %s?", threads);
 }

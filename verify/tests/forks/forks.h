@@ -6,6 +6,7 @@
 
 #include "../threads/threads.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -81,6 +82,16 @@ TEST_UNUSED static void crowd_begin_with(size_t count, void *(*body)(void *)) {
 
 TEST_UNUSED static void crowd_begin(size_t count) {
     crowd_begin_with(count, crowd_work);
+}
+
+/* Each takes the free memory of all others, so that some thread's heap is hidden nearly always. */
+TEST_UNUSED static void *crowd_trim(void *index) {
+    while (!crowd_ends) {
+        free(malloc(100));
+        malloc_trim(0);
+        crowd_rounds[(size_t)index]++;
+    }
+    return NULL;
 }
 
 TEST_UNUSED static void crowd_end(void) {

@@ -72,6 +72,7 @@ static void looks_in_time(void) {
     int visits = 0;
     hak_seize_unregister(heap);
     hak_heap_goes_on(heap, HAK_HEAP_OWN);
+    sleeper.books = HAK_THREAD.books; /* an audit follows the heap by them */
     atomic_store(&sleeper.heap, heap);
     atomic_store(&sleeper.announced, atomic_load(&HAK_THREAD.announced));
     atomic_store(&heap->thread, &sleeper);
