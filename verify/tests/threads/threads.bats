@@ -15,6 +15,7 @@ load ../on_hakmem
 @test "a thousand threads at once" { proves many_threads_at_once; }
 @test "threads that sleep do not keep their bursts" { proves idle_threads; }
 @test "the main thread ends first" { proves main_thread_ends_first; }
+@test "the main thread ends, and allocates after that" { proves main_thread_ends_late_internal; }
 @test "constructors and destructors of the program allocate and free" { proves before_and_after_main; }
 @test "trim and reports while threads allocate" { proves reports_while_allocating; }
 @test "a trim reaches other threads at once" { HAKMEM_PURGE_DELAY_MS=3600000 proves trim_reaches_other_threads at-once; }
