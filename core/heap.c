@@ -390,7 +390,7 @@ static void forsaken_retire(void) {
     late_retire();
 }
 
-static void all_forsaken_retire(void) {
+void hak_heap_retire_forsaken(void) {
     do
         orphan_retire();
     while (atomic_load_explicit(&heaps.orphans, memory_order_relaxed) != NULL);
@@ -496,7 +496,7 @@ static struct hak_heap *take_unseen(uint32_t round) {
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    all_forsaken_retire();
+    hak_heap_retire_forsaken();
     hak_lock_take(heaps_lock);
     const uint32_t round = ++heaps.round;
     hak_lock_drop(heaps_lock);

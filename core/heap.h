@@ -262,6 +262,9 @@ void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_he
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
 void hak_heap_put_idle(struct hak_heap *heap);
 
+/* The heaps of threads that ended without a word go to the pool: what their bins held is free. */
+void hak_heap_retire_forsaken(void);
+
 /* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
 

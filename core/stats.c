@@ -47,6 +47,7 @@ void hak_stats_read(struct hak_stats *stats) {
     hak_hook_enter();
     struct hak_heap *heap = hak_slow_enter(0);
     if (hak_heap_is_real(heap)) hak_collect(heap);
+    hak_heap_retire_forsaken();
     hak_heap_each(add_heap, stats);
     hak_slow_leave();
     hak_hook_leave();
