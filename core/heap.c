@@ -378,7 +378,8 @@ static void late_retire(void) {
         return;
     }
     atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
-    hak_hook_acquire(&heap->room);
+    (void)atomic_load_explicit(&heap->moved, memory_order_acquire); /* hak_heap_left */
+    hak_hook_acquire(&heap->moved);
     heap->late_process = 0;
     hak_heap_goes_on(heap, HAK_HEAP_HELD);
     retire_for_thread(heap);

@@ -142,6 +142,14 @@ HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
 #endif
 }
 
+/* The last that a call does to a heap. The kernel's word that a late heap's thread is gone orders
+ * this before what the heap's next thread does, and no tool knows: they see two atomic operations. */
+HAK_INLINE void hak_heap_left(struct hak_heap *heap) {
+    if ((!HAK_ATOMICS_ARE_SEEN && !HAK_VALGRIND) || heap->state != HAK_HEAP_LATE) return;
+    hak_hook_release(&heap->moved);
+    atomic_store_explicit(&heap->moved, HAK_OWN_LOAD(&heap->moved), memory_order_release);
+}
+
 HAK_INLINE void hak_bin_room_add(struct hak_heap *heap, size_t header, uint32_t change) {
     hak_hook_release(&heap->room);
 #if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
@@ -149,6 +157,7 @@ HAK_INLINE void hak_bin_room_add(struct hak_heap *heap, size_t header, uint32_t 
 #else
     hak_word_add(&heap->room[header], change);
 #endif
+    hak_heap_left(heap);
 }
 
 static inline uint32_t hak_bin_count(const struct hak_heap *heap, unsigned bin) {

@@ -80,6 +80,7 @@ static bool is_balanced(struct hak_heap *heap) {
 
 void hak_slow_leave(void) {
     HAK_ASSERT(is_balanced(hak_thread_heap()));
+    hak_heap_left(hak_thread_heap());
     hak_hook_release(&HAK_THREAD.slow);
     /* release: a seizer sees all that was done to the heap */
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);

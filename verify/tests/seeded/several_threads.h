@@ -81,10 +81,22 @@ static void phase_ring(void) {
 }
 
 static pthread_key_t late_key;
+static _Atomic int leavers[2]; /* the threads' numbers */
+static _Atomic unsigned lates;
+
+/* The second of each other pair meets the heap that the first left, which only the kernel orders. */
+static void late_waits(void) {
+    int own = gettid();
+    if (atomic_fetch_add_explicit(&lates, 1, memory_order_relaxed) % 4 != 3) return;
+    size_t other = atomic_load_explicit(&leavers[0], memory_order_relaxed) == own ? 1 : 0;
+    while (tgkill(getpid(), atomic_load_explicit(&leavers[other], memory_order_relaxed), 0) == 0)
+        usleep(100);
+}
 
 /* Runs after the thread's heap is gone. */
 static void late(void *value) {
     struct slot slot;
+    late_waits();
     hak_free(value);
     for (size_t size = 20; size < 200000; size *= 7) {
         slot_take(&slot, size);
@@ -99,6 +111,7 @@ static void late(void *value) {
 static void *leaver_body(void *number) {
     struct slot *mine = &batch[(size_t)(uintptr_t)number * SHARE];
     uint64_t random = seed + (uintptr_t)number;
+    atomic_store_explicit(&leavers[(size_t)(uintptr_t)number], gettid(), memory_order_relaxed);
     for (size_t i = 0; i < LEFT; i++)
         slot_take(&mine[i], any_size(&random, i % 64 == 0 ? 200000 : 900));
     for (size_t i = 0; i < LEFT; i += 3)
