@@ -14,6 +14,7 @@ layers=(
     "core/config core/types verify/hooks"
     "core/syscall core/vdso core/stderr core/os core/lock core/text"
     "core/size_class"
+    "core/window"
     "core/chunk"
     "core/superslab core/remote"
     "core/pool_arena core/large core/bigcache"

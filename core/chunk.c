@@ -1,18 +1,20 @@
 #include "core/chunk.h"
 
-/* One stretch of the reservation that is committed from its start on. */
-struct area {
-    uintptr_t start;
-    size_t reserved;
-    size_t committed;
-};
-
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
+#define HOLES_MAX 8u /* more, and the range grows no further */
+
+/* Granules that somebody else has a mapping in. */
+struct hole {
+    uint32_t first, end;
+};
+
 static struct {
-    struct area slots, records, metadata, heap;
+    struct hak_area slots, records, metadata, heap;
+    struct hole holes[HOLES_MAX];
+    _Atomic uint32_t hole_count;
     size_t metadata_used;
     _Atomic bool
         fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
@@ -29,9 +31,6 @@ static struct {
 
 static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
 
-#define COMMIT_STEP_MIN ((size_t)4 << 20)
-#define COMMIT_STEP_MAX ((size_t)64 << 20)
-
 static struct hak_free_run *run_at(uint32_t granule) {
     return hak_slot_address(granule);
 }
@@ -42,32 +41,34 @@ unsigned hak_run_list_of(uint32_t count) {
     return EXACT_BINS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
 }
 
-/* ---- reservation ------------------------------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------------------------------------- */
 
-static size_t tables_size(size_t heap) {
+/* The whole window for a heap of so many bytes; the slack aligns the first granule to a SuperSlab. */
+static size_t window_size(size_t heap) {
     size_t granules = heap >> HAK_GRANULE_SHIFT;
     size_t rounding = 4 * HAK_GRANULE; /* each area begins on a page, of at most a granule */
-    return granules * HAK_SLOT_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
+    size_t tables = granules * HAK_SLOT_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
+    return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
 }
 
-/* The whole reservation for a heap of so many bytes; the slack aligns granule 0 to a SuperSlab. */
-static size_t reservation_size(size_t heap) {
-    return heap + hak_round_up(tables_size(heap), HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
-}
-
-/* Leaves a third of what there is to the program's own mappings, for stacks and libraries need some too. */
-static bool reservation_fits(size_t heap) {
-    size_t bytes = hak_round_up(reservation_size(heap) + heap / 2, HAK_GRANULE);
-    void *probe = hak_os.reserve(bytes);
-    return probe != NULL && hak_os.release(probe, bytes);
-}
-
-static size_t reservation_choose(void) {
+/* No program fills it, and its tables have addresses of their own: 16 x the machine's memory. */
+static size_t heap_wanted(void) {
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     size_t memory = hak_os_memory_size();
     while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36)
         heap /= 2;
-    size_t wanted = heap;
+    return heap;
+}
+
+/* Leaves a third of what there is to the program's own mappings, for stacks and libraries need some too. */
+static bool reservation_fits(size_t heap) {
+    return hak_window_fits(hak_round_up(window_size(heap) + heap / 2, HAK_GRANULE));
+}
+
+/* 0: there is no address space. */
+static size_t reservation_choose(void) {
+    const size_t wanted = heap_wanted();
+    size_t heap = wanted;
     while (!reservation_fits(heap)) {
         heap /= 2;
         if (heap < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
@@ -79,20 +80,55 @@ static size_t reservation_choose(void) {
     return heap;
 }
 
-static void area_set(struct area *area, uintptr_t *cursor, size_t bytes) {
-    area->start = *cursor;
-    area->reserved = bytes;
-    *cursor += bytes;
+/* Bytes of the heap's area before a granule, and back. */
+static size_t bytes_below(uint32_t granule) {
+    HAK_ASSERT(granule >= HAK_GRANULE_FIRST);
+    return (size_t)(granule - (HAK_GRANULE_FIRST - 1)) << HAK_GRANULE_SHIFT;
 }
 
-static bool area_commit(struct area *area, size_t bytes) {
-    bytes = hak_round_up(bytes, hak_os_page_size());
-    if (bytes <= area->committed) return true;
-    if (bytes > area->reserved) return false;
-    if (!hak_os.commit((void *)(area->start + area->committed), bytes - area->committed)) return false;
-    hak_hook_fresh((void *)(area->start + area->committed), bytes - area->committed);
-    area->committed = bytes;
+static uint32_t granules_in(size_t bytes) {
+    HAK_ASSERT(bytes % HAK_GRANULE == 0);
+    return (uint32_t)(bytes >> HAK_GRANULE_SHIFT) + HAK_GRANULE_FIRST - 1;
+}
+
+/* The tables' areas, and behind them the heap, from the granule before the first on. */
+static void areas_set(size_t heap) {
+    const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
+    range.slots.most = hak_round_up(granules * HAK_SLOT_SIZE, page);
+    range.records.start = range.slots.start + range.slots.most;
+    range.records.most = hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, page);
+    range.metadata.start = range.records.start + range.records.most;
+    hak_range.start = hak_round_up(range.metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
+    hak_range.slots = range.slots.start;
+    hak_range.granules = (uint32_t)granules;
+    range.heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST - 1);
+    range.heap.most = bytes_below(hak_range.granules);
+    range.metadata.most = range.heap.start - range.metadata.start;
+    HAK_CHECK(hak_range.start + heap <= range.slots.start + window_size(heap));
+}
+
+static bool window_open(void) {
+    size_t heap = heap_wanted();
+    if (!hak_window_open(window_size(heap), &range.slots)) {
+        heap = reservation_choose();
+        if (heap == 0 || !hak_window_reserve(window_size(heap), &range.slots)) return false;
+    }
+    areas_set(heap);
     return true;
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+#define STEP_MIN (2 * HAK_GRANULE)
+#define STEP_MAX ((size_t)64 << 20)
+
+/* Memory comes and goes in steps of a tenth or so of what is there: what is committed and not yet used is counted by limits,
+ * held by dumps and resident where memory is locked. */
+static size_t step_of(size_t committed) {
+    size_t step = STEP_MIN;
+    while (step < STEP_MAX && step < committed / 16)
+        step *= 2;
+    return step;
 }
 
 /* Granules [from, until) are there, and their slots. */
@@ -101,42 +137,24 @@ static void kinds_begin(size_t from, size_t until) {
         hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
 }
 
-/* Commits granules below `granules` and their table entries: the tables first, so that a failure in the
- * middle leaves only table memory that nobody reads. */
-static bool heap_commit_more(uint32_t granules) {
-    size_t bytes = (size_t)granules << HAK_GRANULE_SHIFT;
-    if (bytes <= range.heap.committed) return true;
-    if (granules > hak_range.granules) return false;
-    size_t step = COMMIT_STEP_MIN;
-    while (step < COMMIT_STEP_MAX && step < range.heap.committed)
-        step *= 2;
-    size_t target = hak_round_up(bytes, step);
-    size_t before = range.heap.committed >> HAK_GRANULE_SHIFT;
-    if (target > range.heap.reserved) target = range.heap.reserved;
-    for (;;) {
-        size_t count = target >> HAK_GRANULE_SHIFT;
-        if (area_commit(&range.slots, count * HAK_SLOT_SIZE) &&
-            area_commit(&range.records, (count / 16 + 1) * HAK_SUPERSLAB_RECORD) &&
-            area_commit(&range.heap, target))
-            break;
-        if (target == bytes) return false;
-        target = bytes; /* memory is scarce: take no more than is needed */
-    }
-    HAK_ASSERT(range.heap.committed % HAK_GRANULE == 0);
-    kinds_begin(before, range.heap.committed >> HAK_GRANULE_SHIFT);
-    return true;
+/* Tables double, for they are small. */
+static enum hak_placed table_grow(struct hak_area *table, size_t bytes) {
+    if (bytes <= table->committed) return HAK_PLACED;
+    size_t target = 2 * table->committed;
+    if (target > bytes && target <= table->most && hak_area_grow(table, target) == HAK_PLACED)
+        return HAK_PLACED;
+    return hak_area_grow(table, bytes);
 }
 
-static void limit_publish(void) {
-    uint64_t limit = (range.heap.committed - HAK_GRANULE) >> 4;
-    if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
-        atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
-}
-
-static bool heap_commit(uint32_t granules) {
-    if (!heap_commit_more(granules)) return false;
-    limit_publish();
-    return true;
+/* Those of granules below `granules`; they go before memory, so that a failure in the middle leaves
+ * only table memory that nobody reads. */
+static enum hak_placed tables_grow(uint32_t granules) {
+    const size_t before = range.slots.committed / HAK_SLOT_SIZE;
+    if (granules > hak_range.granules) return HAK_PLACE_REFUSED;
+    enum hak_placed placed = table_grow(&range.slots, (size_t)granules * HAK_SLOT_SIZE);
+    kinds_begin(before, range.slots.committed / HAK_SLOT_SIZE);
+    if (placed != HAK_PLACED) return placed;
+    return table_grow(&range.records, ((size_t)granules / 16 + 1) * HAK_SUPERSLAB_RECORD);
 }
 
 /* So much of the range has no huge pages. Where the system gives them to all, each SuperSlab that a thread touches would be
@@ -152,45 +170,66 @@ static void advise(uintptr_t start, size_t bytes) {
     if (start < end) hak_os.huge_pages((void *)start, end - start, range.advice == ADVICE_HUGE_PAGES);
 }
 
+static void limit_publish(size_t committed) {
+    uint64_t limit = (committed - HAK_GRANULE) >> 4;
+    if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
+        atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
+}
+
+static uint32_t granules_committed(void) {
+    return granules_in(range.heap.committed);
+}
+
+static enum hak_placed heap_grow_to(size_t bytes) {
+    const size_t before = range.heap.committed;
+    enum hak_placed placed = tables_grow(granules_in(bytes));
+    if (placed == HAK_PLACED) placed = hak_area_grow(&range.heap, bytes);
+    if (placed == HAK_PLACED) advise(range.heap.start + before, range.heap.committed - before);
+    return placed;
+}
+
+/* Commits the granules below `granules`, and a step more unless memory is scarce. */
+static enum hak_placed heap_grow(uint32_t granules) {
+    size_t bytes = bytes_below(granules);
+    if (bytes <= range.heap.committed) return HAK_PLACED;
+    size_t target = hak_round_up(bytes, step_of(range.heap.committed));
+    if (target > range.heap.most || heap_grow_to(target) != HAK_PLACED) {
+        enum hak_placed placed = heap_grow_to(bytes);
+        if (placed != HAK_PLACED) return placed;
+    }
+    limit_publish(range.heap.committed);
+    return HAK_PLACED;
+}
+
+/* What is committed beyond the top goes, but for a step. Only then is it cheap to want it again. */
+static void heap_shrink(void) {
+    size_t top = bytes_below(range.top), step = step_of(range.heap.committed);
+    size_t keep = hak_round_up(top + step, step);
+    if (keep + step >= range.heap.committed) return;
+    limit_publish(keep); /* first: nobody is told that memory is there which is not */
+    hak_area_shrink(&range.heap, keep);
+    limit_publish(range.heap.committed);
+}
+
 static void rebuild(void);
 
 bool hak_range_init(void) {
+    struct hak_area *const areas[] = {&range.slots, &range.records, &range.metadata, &range.heap};
     if (hak_range_is_there()) return true;
     hak_lock_begin(HAK_RANK_RANGE, rebuild);
-    size_t heap = reservation_choose();
-    if (heap == 0) return false;
-    size_t bytes = hak_round_up(reservation_size(heap), HAK_GRANULE);
-    void *reserved = hak_os.reserve(bytes);
-    if (reserved == NULL) return false;
-    /* Granule 0 on a SuperSlab boundary, the tables before it, all of them page aligned. */
-    uintptr_t start = hak_round_up((uintptr_t)reserved + hak_round_up(tables_size(heap), HAK_GRANULE),
-                                   (size_t)1 << HAK_SUPERSLAB_SHIFT);
-    size_t granules = heap >> HAK_GRANULE_SHIFT;
-    uintptr_t cursor = start - hak_round_up(tables_size(heap), HAK_GRANULE);
-    HAK_CHECK(cursor >= (uintptr_t)reserved && start + heap <= (uintptr_t)reserved + bytes);
-    area_set(&range.slots, &cursor, hak_round_up(granules * HAK_SLOT_SIZE, hak_os_page_size()));
-    area_set(&range.records, &cursor,
-             hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, hak_os_page_size()));
-    area_set(&range.metadata, &cursor, start - cursor);
-    HAK_CHECK(cursor == start);
-    range.heap = (struct area){.start = start, .reserved = heap, .committed = 0};
-    advise(start, heap);
-    hak_range.start = start;
-    hak_range.slots = range.slots.start;
-    hak_range.granules = (uint32_t)granules;
-    range.top = 1;
+    if (!window_open()) return false;
+    range.top = HAK_GRANULE_FIRST;
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&range.lost, sizeof range.lost);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
-    if (!heap_commit_more(2)) {
-        range.slots.committed = range.records.committed = range.heap.committed = 0;
-        hak_os.release(reserved, bytes);
+    if (heap_grow_to(bytes_below(HAK_GRANULE_FIRST + 1)) != HAK_PLACED) {
+        hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
     }
     /* before there is a limit; and from here on there is a range, also in a child of fork */
-    atomic_store_explicit(&hak_range.base, start + HAK_GRANULE, memory_order_release);
-    limit_publish();
+    atomic_store_explicit(&hak_range.base, range.heap.start + HAK_GRANULE, memory_order_release);
+    limit_publish(range.heap.committed);
     return true;
 }
 
@@ -279,21 +318,98 @@ void hak_run_set_taken(uint32_t first, uint32_t count) {
     taken_set(first, count);
 }
 
-static uint32_t run_from_top(uint32_t count, uint32_t align) {
-    uint64_t from = hak_round_up(range.top, align);
-    if (from + count > hak_range.granules) return 0;
-    if (!heap_commit((uint32_t)from + count)) return 0;
-    if (from > range.top) run_insert(range.top, (uint32_t)from - range.top);
+/* Nobody has the granules from the top to `from`, or somebody else has them, from `hole` on. */
+static void top_raise(uint32_t hole, uint32_t from) {
+    if (from <= range.top) return; /* they are in the last run */
+    if (hole > range.top) run_insert(range.top, hole - range.top);
+    if (hole < range.top) hole = range.top;
+    if (hole < from) {
+        taken_set(hole, from - hole);
+        hak_run_lose(hole, from - hole);
+    }
+    range.top = from;
+}
+
+static uint32_t holes(void) {
+    return atomic_load_explicit(&range.hole_count, memory_order_acquire);
+}
+
+static void hole_add(uint32_t first, uint32_t end) {
+    HAK_CHECK(first < end && holes() < HOLES_MAX);
+    range.holes[holes()] = (struct hole){.first = first, .end = end};
+    atomic_store_explicit(&range.hole_count, holes() + 1, memory_order_release);
+}
+
+/* The end of the hole that the granule is in; 0: it is in none. */
+static uint32_t hole_end(uint32_t granule) {
+    for (uint32_t i = 0; i < holes(); i++)
+        if (range.holes[i].first <= granule && granule < range.holes[i].end) return range.holes[i].end;
+    return 0;
+}
+
+static bool is_in_hole(uint32_t first, uint32_t count) {
+    for (uint32_t i = 0; i < holes(); i++)
+        if (range.holes[i].first < first + count && first < range.holes[i].end) return true;
+    return false;
+}
+
+/* Somebody else has a mapping behind what is committed: goes on behind that. False: there is no way on. */
+static bool hole_skip(void) {
+    const uint32_t first = granules_committed();
+    if (holes() == HOLES_MAX) return false;
+    for (uint32_t skip = 1; skip < hak_range.granules - first; skip *= 2) {
+        if (tables_grow(first + skip + 1) != HAK_PLACED) return false;
+        struct hak_area behind = {.start = (uintptr_t)hak_granule_address(first + skip), .most = HAK_GRANULE};
+        enum hak_placed placed = hak_area_grow(&behind, HAK_GRANULE);
+        if (placed == HAK_PLACE_REFUSED) return false;
+        if (placed == HAK_PLACE_TAKEN) continue;
+        advise(behind.start, HAK_GRANULE);
+        hole_add(first, first + skip);
+        hak_area_skip(&range.heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
+        top_raise(first, first + skip);
+        return true;
+    }
+    return false;
+}
+
+/* Of the `count` granules at least `now` are there. The last run's are in the tables, all of them. */
+static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t now) {
+    uint64_t from;
+    HAK_ASSERT(now <= count);
+    for (;;) {
+        from = hak_round_up(range.top, align);
+        if (from + count > hak_range.granules) return 0;
+        if (tables_grow((uint32_t)from + count) != HAK_PLACED) return 0;
+        enum hak_placed placed = heap_grow((uint32_t)from + now);
+        if (placed == HAK_PLACED) break;
+        if (placed == HAK_PLACE_REFUSED || !hole_skip()) return 0;
+    }
+    top_raise((uint32_t)from, (uint32_t)from);
     range.top = (uint32_t)from + count;
     return (uint32_t)from;
 }
 
-uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
-    HAK_CHECK(count > 0 && hak_is_power_of_two(align));
+enum hak_placed hak_run_reach(uint32_t first, uint32_t count) {
+    HAK_CHECK(first > 0 && count > 0);
+    if (HAK_LIKELY(hak_granule_is_there(first + count - 1)) && HAK_LIKELY(holes() == 0)) return HAK_PLACED;
+    hak_lock_take(range_lock);
+    HAK_CHECK(first + count <= range.top);
+    enum hak_placed placed = HAK_PLACED;
+    while (!is_in_hole(first, count)) {
+        placed = heap_grow(first + count);
+        if (placed != HAK_PLACE_TAKEN || !hole_skip()) break;
+    }
+    if (is_in_hole(first, count)) placed = HAK_PLACE_TAKEN;
+    hak_lock_drop(range_lock);
+    return placed;
+}
+
+uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t now) {
+    HAK_CHECK(count > 0 && now <= count && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
     uint32_t first = run_find(count, align, RUNS_TRIED);
-    uint32_t from = first == 0 ? run_from_top(count, align) : 0;
+    uint32_t from = first == 0 ? run_from_top(count, align, now) : 0;
     if (first == 0 && from == 0)
         first = run_find(count, align, UINT32_MAX); /* there is no more: look everywhere */
     if (first != 0) {
@@ -313,7 +429,7 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     hak_lock_take(range_lock);
     HAK_CHECK(run_at(first)->count == count);
     if (next == range.top) {
-        done = run_from_top(more, 1) != 0;
+        done = run_from_top(more, 1, more) == next;
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
         struct hak_free_run *run = run_at(next);
         HAK_CHECK(run->first == next);
@@ -352,11 +468,19 @@ size_t hak_range_lost(void) {
     return atomic_load_explicit(&range.lost, memory_order_relaxed);
 }
 
+/* Of granules that are the caller's: a SuperSlab's last ones may never have been needed. */
+static size_t bytes_there(uint32_t first, uint32_t count) {
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
+    if (until <= first) return 0;
+    return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
+}
+
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     void *start = hak_granule_address(first);
-    size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    bool zero = hak_os.purge(start, bytes);
+    size_t bytes = bytes_there(first, count);
+    bool zero = bytes == 0 || hak_os.purge(start, bytes);
     if (!zero) hak_range_fix();
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
@@ -386,7 +510,9 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     }
     if (first + count == range.top) {
         range.top = first;
-        slots_purge(first, (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT), from, until);
+        const uint32_t committed = granules_committed();
+        slots_purge(first, committed > until ? committed : until, from, until);
+        heap_shrink();
     } else {
         run_insert(first, count);
         slots_purge(first, first + count, from, until);
@@ -396,6 +522,14 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
+/* All that was ever given away is below. */
+static uint32_t granules_in_tables(void) {
+    size_t slots = range.slots.committed / HAK_SLOT_SIZE;
+    size_t records = range.records.committed / HAK_SUPERSLAB_RECORD * 16;
+    size_t most = slots < records ? slots : records;
+    return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
+}
+
 uint32_t hak_range_top(void) {
     hak_lock_take(range_lock);
     uint32_t top = range.top;
@@ -404,9 +538,8 @@ uint32_t hak_range_top(void) {
 }
 
 struct hak_range_state hak_range_state(void) {
-    return (struct hak_range_state){.committed = range.heap.committed,
-                                    .slots_committed = range.slots.committed,
-                                    .records_committed = range.records.committed,
+    return (struct hak_range_state){.committed = granules_committed(),
+                                    .in_tables = granules_in_tables(),
                                     .lists = range.lists,
                                     .nonempty = range.nonempty};
 }
@@ -420,12 +553,9 @@ void *hak_metadata_alloc(size_t bytes) {
     bytes = hak_round_up(bytes, 64);
     void *got = NULL;
     hak_lock_take(range_lock);
-    if (bytes <= range.metadata.reserved - range.metadata_used) {
+    if (bytes <= range.metadata.most - range.metadata_used) {
         size_t need = range.metadata_used + bytes;
-        size_t step = hak_round_up(need, HAK_GRANULE);
-        bool ok = (step <= range.metadata.reserved && area_commit(&range.metadata, step)) ||
-                  area_commit(&range.metadata, need);
-        if (ok) {
+        if (table_grow(&range.metadata, need) == HAK_PLACED) {
             got = (void *)(range.metadata.start + range.metadata_used);
             range.metadata_used = need;
         }
@@ -454,7 +584,7 @@ void hak_range_huge_pages(bool wanted) {
     HAK_CHECK(hak_range_is_there());
     hak_range_fix();
     range.advice = wanted ? ADVICE_HUGE_PAGES : ADVICE_SMALL_PAGES;
-    advise(range.heap.start, range.heap.reserved);
+    advise(range.heap.start, range.heap.committed);
 }
 
 /* ---- a child of fork --------------------------------------------------------------------------------- */
@@ -477,9 +607,9 @@ static void gap_free(uint32_t first, uint32_t end) {
     for (uint32_t granule = first; granule < end; granule++)
         if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
     void *start = hak_granule_address(first);
-    size_t bytes = (size_t)(end - first) << HAK_GRANULE_SHIFT;
-    if (!hak_os.purge(start, bytes)) hak_os_zero(start, bytes);
-    if (end == range.heap.committed >> HAK_GRANULE_SHIFT)
+    size_t bytes = bytes_there(first, end - first);
+    if (bytes > 0 && !hak_os.purge(start, bytes)) hak_os_zero(start, bytes);
+    if (end == range.top)
         range.top = first;
     else
         run_insert(first, end - first);
@@ -489,14 +619,15 @@ static void gap_free(uint32_t first, uint32_t end) {
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
-    const uint32_t end = (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT);
-    limit_publish();
+    const uint32_t end = granules_in_tables();
+    limit_publish(range.heap.committed);
     hak_os_zero(range.lists, sizeof range.lists);
     hak_os_zero(range.nonempty, sizeof range.nonempty);
     range.top = end;
-    uint32_t gap = 1; /* its first granule */
-    for (uint32_t granule = 1, count; granule < end; granule += count) {
+    uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
+    for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         count = run_in_use(granule);
+        if (count == 0 && hole_end(granule) > 0) taken_set(granule, count = hole_end(granule) - granule);
         HAK_CHECK(count <= end - granule);
         if (count > 0) {
             if (granule > gap) gap_free(gap, granule);

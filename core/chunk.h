@@ -1,17 +1,21 @@
-/* The reserved range: one stretch of address space that holds every block, with the slot table before it.
+/* The range: one window of addresses that holds every block, with the slot table before it.
  *
- *   reservation   [ slots | SuperSlab table | metadata | granule 0 | granule 1 ... top | ... committed | ... ]
- *                                                       ^ start    ^ hak_range.base
+ *   window   [ slots | SuperSlab table | metadata | first granule ... top ... committed | ... ]
  *
- * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
- * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
- * as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
+ * Granules below `top` are in use or in a free run; those from `top` on belong to nobody. Memory is
+ * committed in order, and given back from the end, so the kernel sees one mapping an area, whatever
+ * the program does. Free runs hold no memory: they read as zero. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
 #include "core/lock.h"
-#include "core/os.h"
+#include "core/window.h"
 #include "verify/hooks.h"
+
+/* The first that is handed out, where a SuperSlab may begin. Of those before it only the last has
+ * memory: the byte before any pointer into the range can be read. */
+#define HAK_GRANULE_FIRST 32u
+_Static_assert(HAK_GRANULE_FIRST % HAK_UNITS_MAX == 0, "a SuperSlab may begin there");
 
 struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large.h */
 
@@ -24,7 +28,7 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 /* The first two are read on every malloc and free, each as an operand of one instruction. In this cache line nothing else is
  * written once there is a range. */
 struct hak_range {
-    _Alignas(64) _Atomic uintptr_t base; /* address of granule 1; HAK_RANGE_NONE until there is a range */
+    _Alignas(64) _Atomic uintptr_t base; /* of the first granule; HAK_RANGE_NONE until there is a range */
     _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
     uintptr_t start;        /* address of granule 0 */
     uintptr_t slots;        /* address of granule 0's slot */
@@ -126,9 +130,13 @@ bool hak_range_init(void);
  *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
  *     hak_run_free finds it so. */
 
-/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
- * 0 if there are none. */
-uint32_t hak_run_alloc(uint32_t count, uint32_t align);
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero,
+ * at least the first `now` of them; the others are there after hak_run_reach. 0 if there are none. */
+uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t now);
+
+/* Commits these granules of the caller's run. HAK_PLACE_TAKEN: somebody else has a mapping there,
+ * which will never be ours. */
+enum hak_placed hak_run_reach(uint32_t first, uint32_t count);
 
 /* Says that somebody uses these granules, as hak_run_alloc does. */
 void hak_run_set_taken(uint32_t first, uint32_t count);
@@ -165,14 +173,13 @@ unsigned hak_run_list_of(uint32_t count);
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
-    size_t committed, slots_committed,
-        records_committed;    /* bytes: of blocks, their slots, the SuperSlab table */
+    uint32_t committed, in_tables; /* granules below these have memory, and slots and records */
     const uint32_t *lists;    /* first granules; 0: empty */
     const uint64_t *nonempty; /* a bit a list */
 };
 struct hak_range_state hak_range_state(void);
 
-/* First granule that was never used. */
+/* The granules from here on belong to nobody. */
 uint32_t hak_range_top(void);
 
 /* Another thread's time may be later than one's own, but not by more than that: 17 minutes. */

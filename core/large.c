@@ -64,9 +64,12 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
-        first = hak_run_alloc(granules, 1);
+        first = hak_run_alloc(granules, 1, granules);
         if (first == 0 && granules > hak_granules_for(total))
-            first = hak_run_alloc(granules = hak_granules_for(total), 1);
+            {
+            granules = hak_granules_for(total);
+            first = hak_run_alloc(granules, 1, granules);
+        }
         if (first == 0) return NULL;
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
@@ -186,7 +189,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
     HAK_CHECK((size_t)granules << HAK_GRANULE_SHIFT >= until - from);
-    uint32_t first = hak_run_alloc(granules, 1);
+    uint32_t first = hak_run_alloc(granules, 1, granules);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
     enum hak_moved moved = hak_os.move((void *)from, to, until - from);

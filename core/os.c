@@ -19,6 +19,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -37,6 +40,15 @@ static long map(void *start, size_t bytes, int protection, int flags) {
                         flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
+/* Before Linux 4.17 the address is no more than a wish. */
+static enum hak_placed os_place(void *start, size_t bytes) {
+    long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (got == (long)start) return HAK_PLACED;
+    if (hak_syscall_failed(got)) return got == -EEXIST ? HAK_PLACE_TAKEN : HAK_PLACE_REFUSED;
+    succeeds(SYS_munmap, (void *)got, bytes, 0);
+    return HAK_PLACE_TAKEN;
+}
+
 static void *os_reserve(size_t bytes) {
     long start = map(NULL, bytes, PROT_NONE, 0);
     return hak_syscall_failed(start) ? NULL : (void *)start;
@@ -51,16 +63,15 @@ static bool os_commit(void *start, size_t bytes) {
 }
 
 static bool os_purge(void *start, size_t bytes) {
-    return succeeds(SYS_madvise, start, bytes, MADV_DONTNEED);
+    long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
+    if (done == -EINVAL) done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
+    return !hak_syscall_failed(done);
 }
 
 /* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another
- * thread's new mapping. Before Linux 4.17 the address is no more than a wish. */
+ * thread's new mapping. */
 static bool map_hole(void *start, size_t bytes) {
-    long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
-    if (got == (long)start) return true;
-    if (!hak_syscall_failed(got)) os_release((void *)got, bytes);
-    return false;
+    return os_place(start, bytes) == HAK_PLACED;
 }
 
 static bool os_renew(void *start, size_t bytes) {
@@ -86,6 +97,7 @@ static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
 }
 
 const struct hak_os_table hak_os = {
+    .place = os_place,
     .reserve = os_reserve,
     .release = os_release,
     .commit = os_commit,
@@ -152,10 +164,15 @@ static _Atomic(clock_function *) clock_now = clock_by_system_call;
 #define VDSO_CLOCK "__kernel_clock_gettime"
 #endif
 
-void hak_os_clock_begin(void) {
+uintptr_t hak_os_image(void) {
     int saved = errno;
     uintptr_t image = getauxval(AT_SYSINFO_EHDR);
     errno = saved;
+    return image;
+}
+
+void hak_os_clock_begin(void) {
+    uintptr_t image = hak_os_image();
     void *found = image != 0 ? hak_vdso_find(image, VDSO_CLOCK) : NULL;
     if (found == NULL) return;
     hak_hook_atomic(&clock_now, sizeof clock_now);

@@ -26,19 +26,29 @@ enum hak_moved {
     HAK_NOT_MOVED_TO_LOST /* it may be unmapped, or another thread's new mapping: nobody may use it ever again */
 };
 
+/* What lies now where place() was asked to put pages. */
+enum hak_placed {
+    HAK_PLACED,       /* fresh pages: readable, writable, zero at first touch */
+    HAK_PLACE_TAKEN,  /* what was there, at least in part; nothing has changed */
+    HAK_PLACE_REFUSED /* nothing has changed: no memory, a limit, or the system gives no addresses by name */
+};
+
 struct hak_os_table {
+    /* Fresh pages at these addresses, which nobody reserved, if nothing lies there. They join the
+     * mapping before them once they have the same advice; they have none. Limits count them. */
+    enum hak_placed (*place)(void *start, size_t bytes);
     /* Address space without memory, at any page: it can be neither read nor written. Costs
      * nothing that a limit on memory counts, but for `ulimit -v`. NULL if there is not so much. */
     void *(*reserve)(size_t bytes);
-    /* Gives address space back, with whatever lies there. From then on another thread may get
-     * it. */
+    /* Gives address space back, with whatever lies there, and what limits counted for it. From
+     * then on another thread may get it. */
     bool (*release)(void *start, size_t bytes);
     /* Makes reserved pages readable and writable, zero at first touch. Pages that were committed
      * before keep their contents. */
     bool (*commit)(void *start, size_t bytes);
-    /* Gives the committed pages' memory back; they read as zero afterwards, and keep their
-     * advice. false: contents as before (locked memory, a filter), or some of the pages zero
-     * already. */
+    /* Gives the committed pages' memory back, also that of locked ones (Linux 5.18); they read as
+     * zero afterwards, and keep their advice. false: contents as before (a filter, an older
+     * kernel's locked memory), or some of the pages zero already. */
     bool (*purge)(void *start, size_t bytes);
     /* Replaces pages by fresh, committed, zero ones, which join their neighbours' mapping once
      * they have the same advice; they have none. For where pages were moved to. This is the only
@@ -102,6 +112,18 @@ bool hak_os_thread_ends(void);
 
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
+
+/* True if a sanitizer's runtime that has plans for all addresses but the kernel's own choice is in
+ * the process: ThreadSanitizer's or MemorySanitizer's. */
+__attribute__((weak)) void __tsan_java_alloc(uintptr_t start, uintptr_t bytes);
+__attribute__((weak)) void __msan_allocated_memory(const volatile void *start, size_t bytes);
+
+HAK_INLINE bool hak_os_is_watched(void) {
+    return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
+}
+
+/* Address of the functions that the kernel has mapped into the process; 0: none. */
+uintptr_t hak_os_image(void);
 
 /* True if the calling thread is the process's first; in a child of fork, the one that forked. */
 bool hak_os_thread_is_first(void);

@@ -22,7 +22,7 @@ static void add_heap(struct hak_heap *heap, void *context) {
 
 /* Blocks that wait on remote lists are no longer live. */
 static void add_slabs(struct hak_stats *stats, uint32_t top) {
-    for (uint32_t granule = 1; granule < top; granule++) {
+    for (uint32_t granule = HAK_GRANULE_FIRST; granule < top; granule++) {
         if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
         const struct hak_slab *slab = hak_slot_address(granule);
         hak_hook_acquire(&slab->kind);

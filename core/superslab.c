@@ -68,17 +68,22 @@ static void cache_missed(size_t bytes) {
     hak_lock_drop(cache_lock);
 }
 
+/* A mask of the first `count` units. */
+static uint32_t units_of(uint32_t count) {
+    return count == 32 ? UINT32_MAX : (1u << count) - 1;
+}
+
 /* For `home`, of 1 << shift bytes of the range. */
 static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t first = hak_run_alloc(granules, granules);
+    uint32_t first = hak_run_alloc(granules, granules, 0);
     if (first == 0) return NULL;
     struct hak_superslab *ss = hak_superslab_record(first);
     HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);
     ss->home = home;
     ss->first = first;
     ss->units = granules;
-    ss->all_mask = granules == 32 ? UINT32_MAX : (1u << granules) - 1;
+    ss->all_mask = units_of(granules);
     ss->free_mask = ss->all_mask;
     ss->dirty_mask = ss->waits_mask = 0;
     ss->former = NULL;
@@ -120,13 +125,20 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
     return ss;
 }
 
+/* Where somebody else has a mapping in it, its addresses are given up, and what it holds is purged. */
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
-    hak_run_set_taken(ss->first, ss->units);
+    const uint32_t first = ss->first, units = ss->units;
+    const bool whole = ss->all_mask == units_of(units);
+    if (!whole) hak_superslab_purge(ss, ss->since, 0, NULL, NULL);
+    hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
-    hak_run_free(ss->first, ss->units, false);
+    if (whole)
+        hak_run_free(first, units, false);
+    else
+        hak_run_lose(first, units);
 }
 
 static void cache_link(struct hak_superslab *ss) {
@@ -276,7 +288,7 @@ size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t olde
         unsigned count = after == 0 ? 32 : (unsigned)__builtin_ctz(after);
         if (ends != NULL && count > PURGE_STEP) count = PURGE_STEP;
         char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << HAK_GRANULE_SHIFT);
-        uint32_t mask = (count == 32 ? UINT32_MAX : (1u << count) - 1) << from;
+        uint32_t mask = units_of(count) << from;
         HAK_ASSERT((mask & ~ss->free_mask) == 0);
         if (hak_os.purge(start, (size_t)count << HAK_GRANULE_SHIFT)) {
             ss->dirty_mask &= ~mask;
@@ -298,12 +310,34 @@ static int units_find(uint32_t free_mask, uint32_t count) {
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
 
+/* The units that somebody else has a mapping in are no longer the SuperSlab's. */
+static void units_lose(struct hak_superslab *ss, uint32_t units) {
+    for (uint32_t unit = 0; unit < ss->units; unit++)
+        if ((units >> unit & 1) != 0 && hak_run_reach(ss->first + unit, 1) == HAK_PLACE_TAKEN) {
+            ss->all_mask &= ~(1u << unit);
+            ss->free_mask &= ~(1u << unit);
+        }
+    HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
+}
+
+/* As units_find, with memory. */
+static int units_reach(struct hak_superslab *ss, uint32_t units, uint32_t count) {
+    for (;;) {
+        int unit = units_find(units & ss->free_mask, count);
+        if (unit < 0) return -1;
+        enum hak_placed placed = hak_run_reach(ss->first + (uint32_t)unit, count);
+        if (placed == HAK_PLACED) return unit;
+        if (placed == HAK_PLACE_REFUSED) return -1;
+        units_lose(ss, units_of(count) << unit);
+    }
+}
+
 struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units) {
     uint32_t granules = hak_classes[bin].units;
     HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
-    int unit = units_find(units, granules);
+    int unit = units_reach(ss, units, granules);
     if (unit < 0) return NULL;
-    uint32_t mask = ((1u << granules) - 1) << unit;
+    uint32_t mask = units_of(granules) << unit;
     uint32_t first = ss->first + (uint32_t)unit;
     HAK_CHECK((ss->free_mask & mask) == mask);
     ss->free_mask &= ~mask;

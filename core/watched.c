@@ -17,9 +17,7 @@
 
 #define SANITIZER __attribute__((weak))
 SANITIZER void __tsan_java_init(uintptr_t heap, uintptr_t bytes);
-SANITIZER void __tsan_java_alloc(uintptr_t start, uintptr_t bytes);
 SANITIZER void __tsan_java_free(uintptr_t start, uintptr_t bytes);
-SANITIZER void __msan_allocated_memory(const volatile void *start, size_t bytes);
 SANITIZER void __msan_unpoison(const volatile void *start, size_t bytes);
 SANITIZER void __lsan_register_root_region(const void *start, size_t bytes);
 
@@ -33,10 +31,6 @@ HAK_HIDDEN void *hak_unwatched_valloc(size_t size);
 HAK_HIDDEN void *hak_unwatched_pvalloc(size_t size);
 
 #define TSAN_UNIT ((size_t)8)
-
-HAK_INLINE bool is_watched(void) {
-    return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
-}
 
 /* The range exists. Of it only memory that can be read is searched for pointers, however large it is. */
 static void tell_range(void) {
@@ -65,7 +59,7 @@ HAK_COLD static void tell_ended(void *user) {
 }
 
 HAK_INLINE void *begun(void *user, size_t size) {
-    if (is_watched()) tell_begun(user, size);
+    if (hak_os_is_watched()) tell_begun(user, size);
     return user;
 }
 
@@ -74,7 +68,7 @@ void *hak_malloc(size_t size) {
 }
 
 void hak_free(void *ptr) {
-    if (is_watched() && ptr != NULL) tell_ended(ptr);
+    if (hak_os_is_watched() && ptr != NULL) tell_ended(ptr);
     hak_fast_free(ptr);
 }
 
@@ -91,7 +85,7 @@ void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 
 void *hak_calloc(size_t count, size_t size) {
     size_t bytes;
-    if (!is_watched()) return hak_unwatched_calloc(count, size);
+    if (!hak_os_is_watched()) return hak_unwatched_calloc(count, size);
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
@@ -111,7 +105,7 @@ static void *realloc_watched(void *ptr, size_t size) {
 
 void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_malloc(size);
-    if (size != 0) return is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
+    if (size != 0) return hak_os_is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
     hak_free(ptr);
     return NULL;
 }

@@ -243,7 +243,7 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
 }
 
 static void each_slab(struct check *check, void (*visit)(struct check *, const struct hak_slab *)) {
-    for (uint32_t granule = 1; granule < check->top; granule++)
+    for (uint32_t granule = HAK_GRANULE_FIRST; granule < check->top; granule++)
         if (hak_kind_of(granule) == HAK_KIND_SLAB) visit(check, hak_slot_address(granule));
 }
 

@@ -189,7 +189,7 @@ static uint32_t superslab_units(uint32_t granule) {
 /* From one thing to the next: none reaches into another, and the lists have each free run. */
 static void range_is_tiled(void) {
     struct hak_range_state state = hak_range_state();
-    uint32_t granule = 1, free_runs = 0, listed = 0, top = hak_range_top();
+    uint32_t granule = HAK_GRANULE_FIRST, free_runs = 0, listed = 0, top = hak_range_top();
     while (granule < top) {
         const struct hak_free_run *run = hak_slot_address(granule);
         enum hak_kind kind = hak_kind_of(granule);

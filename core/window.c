@@ -1,0 +1,105 @@
+#include "core/window.h"
+
+#include "verify/hooks.h"
+
+static struct {
+    void *reserved; /* NULL: nothing is mapped but what is committed */
+    size_t bytes;
+} window;
+
+/* ---- where it lies ------------------------------------------------------------------------------------- */
+
+#define TRIES 4u
+
+/* A bijection that spreads each bit: the finalizer of splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t spread(uint64_t word) {
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
+    return word ^ (word >> 31);
+}
+
+/* As hard to guess as where the kernel has put the stack, this code and its own. The same each time
+ * where the user has switched that off. */
+static uint64_t chance(const void *stack, unsigned attempt) {
+    uint64_t code = spread((uintptr_t)&chance + attempt);
+    return spread((uintptr_t)stack + spread(hak_os_image() + code));
+}
+
+/* Where a process may have addresses, its stack lies in the upper half. Programs, libraries, stacks
+ * and what the kernel chooses lie above five eighths; what asks for low addresses, and the shadow
+ * memory of AddressSanitizer, below a quarter. */
+static uintptr_t window_choose(size_t bytes, unsigned attempt) {
+    const size_t align = (size_t)1 << HAK_SUPERSLAB_SHIFT;
+    const void *stack = __builtin_frame_address(0);
+    const uintptr_t half = (uintptr_t)1 << hak_log2((uintptr_t)stack), low = half / 2, high = half + half / 4;
+    if (bytes > (high - low) / 2) return 0;
+    HAK_ASSERT(low % align == 0);
+    uint64_t places = (high - low - bytes) / align;
+    return low + chance(stack, attempt) % places * align;
+}
+
+bool hak_window_open(size_t bytes, struct hak_area *first) {
+    HAK_CHECK(window.reserved == NULL && first->committed == 0);
+    if (hak_os_is_watched()) return false;
+    for (unsigned attempt = 0; attempt < TRIES; attempt++) {
+        uintptr_t start = window_choose(bytes, attempt);
+        if (start == 0) return false;
+        *first = (struct hak_area){.start = start, .most = hak_os_page_size()};
+        enum hak_placed placed = hak_area_grow(first, first->most);
+        if (placed == HAK_PLACED) return true;
+        if (placed == HAK_PLACE_REFUSED) return false;
+    }
+    return false;
+}
+
+bool hak_window_reserve(size_t bytes, struct hak_area *first) {
+    HAK_CHECK(window.reserved == NULL && first->committed == 0);
+    window.reserved = hak_os.reserve(bytes);
+    window.bytes = bytes;
+    first->start = (uintptr_t)window.reserved;
+    return window.reserved != NULL;
+}
+
+bool hak_window_fits(size_t bytes) {
+    void *probe = hak_os.reserve(bytes);
+    return probe != NULL && hak_os.release(probe, bytes);
+}
+
+void hak_window_close(struct hak_area *const *areas, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        hak_area_shrink(areas[i], 0);
+        areas[i]->committed = 0;
+    }
+    if (window.reserved != NULL) hak_os.release(window.reserved, window.bytes);
+    window.reserved = NULL;
+}
+
+/* ---- areas --------------------------------------------------------------------------------------------- */
+
+enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
+    bytes = hak_round_up(bytes, hak_os_page_size());
+    if (bytes <= area->committed) return HAK_PLACED;
+    if (bytes > area->most) return HAK_PLACE_REFUSED;
+    void *start = (void *)(area->start + area->committed);
+    size_t more = bytes - area->committed;
+    enum hak_placed placed = HAK_PLACED;
+    if (window.reserved == NULL)
+        placed = hak_os.place(start, more);
+    else if (!hak_os.commit(start, more))
+        placed = HAK_PLACE_REFUSED;
+    if (placed != HAK_PLACED) return placed;
+    hak_hook_fresh(start, more);
+    area->committed = bytes;
+    return HAK_PLACED;
+}
+
+void hak_area_skip(struct hak_area *area, size_t bytes) {
+    HAK_CHECK(window.reserved == NULL && bytes <= area->most - area->committed);
+    area->committed += bytes;
+}
+
+void hak_area_shrink(struct hak_area *area, size_t bytes) {
+    HAK_ASSERT(bytes % hak_os_page_size() == 0);
+    if (window.reserved != NULL || bytes >= area->committed) return;
+    if (hak_os.release((void *)(area->start + bytes), area->committed - bytes)) area->committed = bytes;
+}

@@ -1,0 +1,42 @@
+/* A window of addresses that the kernel does not choose by itself. Nothing of it is mapped but what
+ * is in use: areas, each from its start on, in order, so that the kernel sees one mapping an area.
+ *
+ * What a program does not use costs it nothing: no limit counts it, no dump holds it, no lock keeps
+ * it. Where the kernel gives no addresses by name, or a sanitizer has plans for them, the window is
+ * a reservation: mapped at once, without access, and made accessible by area.
+ *
+ * Nothing here is safe for threads: the range's lock is its caller's. */
+#ifndef HAK_WINDOW_H
+#define HAK_WINDOW_H
+
+#include "core/os.h"
+
+/* One stretch of the window that is committed from its start on. Bytes, multiples of the page size. */
+struct hak_area {
+    uintptr_t start;
+    size_t most, committed;
+};
+
+/* Opens a window of `bytes`, at a multiple of a SuperSlab, with the area `first` at its start, of
+ * which a page is committed; false: not here. Once, unless it was closed. */
+bool hak_window_open(size_t bytes, struct hak_area *first);
+
+/* The same by a reservation, at any page, with nothing committed. */
+bool hak_window_reserve(size_t bytes, struct hak_area *first);
+
+/* True if address space for as much could be reserved just now. */
+bool hak_window_fits(size_t bytes);
+
+/* The areas lose what they have committed. */
+void hak_window_close(struct hak_area *const *areas, size_t count);
+
+/* Commits an area up to `bytes`, rounded up to pages. What comes is zero. */
+enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes);
+
+/* The area goes on behind `bytes` that somebody else has a mapping in. */
+void hak_area_skip(struct hak_area *area, size_t bytes);
+
+/* Gives back what is committed behind `bytes`, addresses included. A reservation keeps both. */
+void hak_area_shrink(struct hak_area *area, size_t bytes);
+
+#endif
