@@ -4,17 +4,9 @@
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
-#define HOLES_MAX 8u /* more, and the range grows no further */
-
-/* Granules that somebody else has a mapping in. */
-struct hole {
-    uint32_t first, end;
-};
-
 static struct {
     struct hak_area slots, records, metadata, heap;
-    struct hole holes[HOLES_MAX];
-    _Atomic uint32_t hole_count;
+    _Atomic uint32_t gaps;
     size_t metadata_used;
     _Atomic bool
         fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
@@ -119,7 +111,7 @@ static bool window_open(void) {
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
 
-#define STEP_MIN (2 * HAK_GRANULE)
+#define STEP_MIN HAK_GRANULE
 #define STEP_MAX ((size_t)64 << 20)
 
 /* Memory comes and goes in steps of a tenth or so of what is there: what is committed and not yet used is counted by limits,
@@ -318,106 +310,100 @@ void hak_run_set_taken(uint32_t first, uint32_t count) {
     taken_set(first, count);
 }
 
-/* Nobody has the granules from the top to `from`, or somebody else has them, from `hole` on. */
-static void top_raise(uint32_t hole, uint32_t from) {
-    if (from <= range.top) return; /* they are in the last run */
-    if (hole > range.top) run_insert(range.top, hole - range.top);
-    if (hole < range.top) hole = range.top;
-    if (hole < from) {
-        taken_set(hole, from - hole);
-        hak_run_lose(hole, from - hole);
-    }
+/* Nobody has the granules from the top to `from`. */
+static void top_raise(uint32_t from) {
+    HAK_ASSERT(from >= range.top && from <= granules_committed());
+    if (from > range.top) run_insert(range.top, from - range.top);
     range.top = from;
 }
 
-static uint32_t holes(void) {
-    return atomic_load_explicit(&range.hole_count, memory_order_acquire);
-}
-
-static void hole_add(uint32_t first, uint32_t end) {
-    HAK_CHECK(first < end && holes() < HOLES_MAX);
-    range.holes[holes()] = (struct hole){.first = first, .end = end};
-    atomic_store_explicit(&range.hole_count, holes() + 1, memory_order_release);
-}
-
-/* The end of the hole that the granule is in; 0: it is in none. */
-static uint32_t hole_end(uint32_t granule) {
-    for (uint32_t i = 0; i < holes(); i++)
-        if (range.holes[i].first <= granule && granule < range.holes[i].end) return range.holes[i].end;
-    return 0;
-}
-
-static bool is_in_hole(uint32_t first, uint32_t count) {
-    for (uint32_t i = 0; i < holes(); i++)
-        if (range.holes[i].first < first + count && first < range.holes[i].end) return true;
-    return false;
-}
-
-/* Somebody else has a mapping behind what is committed: goes on behind that. False: there is no way on. */
+/* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
+ * between. False: there is no way on. */
 static bool hole_skip(void) {
     const uint32_t first = granules_committed();
-    if (holes() == HOLES_MAX) return false;
     for (uint32_t skip = 1; skip < hak_range.granules - first; skip *= 2) {
         if (tables_grow(first + skip + 1) != HAK_PLACED) return false;
-        struct hak_area behind = {.start = (uintptr_t)hak_granule_address(first + skip), .most = HAK_GRANULE};
-        enum hak_placed placed = hak_area_grow(&behind, HAK_GRANULE);
+        enum hak_placed placed =
+            hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
         if (placed == HAK_PLACE_TAKEN) continue;
-        advise(behind.start, HAK_GRANULE);
-        hole_add(first, first + skip);
+        taken_set(first, skip); /* before it can be taken for free */
+        hak_run_lose(first, skip);
+        top_raise(first);
         hak_area_skip(&range.heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
-        top_raise(first, first + skip);
+        range.top = first + skip;
+        advise((uintptr_t)hak_granule_address(range.top), HAK_GRANULE);
         return true;
     }
     return false;
 }
 
-/* Of the `count` granules at least `now` are there. The last run's are in the tables, all of them. */
-static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t now) {
-    uint64_t from;
-    HAK_ASSERT(now <= count);
+static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
+    if (tables > hak_range.granules) return HAK_PLACE_REFUSED;
+    enum hak_placed placed = tables_grow(tables);
+    return placed == HAK_PLACED ? heap_grow(heap) : placed;
+}
+
+/* More runs that are not all there, and each thread would cost the kernel a mapping. A large heap gains
+ * nothing by them. */
+#define GAPS_MAX       256u
+#define GAPS_BELOW     ((size_t)64 << 20)
+
+static bool gap_is_good(void) {
+    return range.heap.committed < GAPS_BELOW &&
+           atomic_load_explicit(&range.gaps, memory_order_relaxed) < GAPS_MAX;
+}
+
+/* *there: how many of them have memory, the caller says how many must. */
+static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
+    uint32_t now = *there == 0 && gap_is_good() ? 0 : count, from;
     for (;;) {
-        from = hak_round_up(range.top, align);
-        if (from + count > hak_range.granules) return 0;
-        if (tables_grow((uint32_t)from + count) != HAK_PLACED) return 0;
-        enum hak_placed placed = heap_grow((uint32_t)from + now);
+        if (count > hak_range.granules - range.top) return 0;
+        from = (uint32_t)hak_round_up(range.top, align);
+        enum hak_placed placed = tables_and_heap_grow(from + count, from + now);
         if (placed == HAK_PLACED) break;
         if (placed == HAK_PLACE_REFUSED || !hole_skip()) return 0;
     }
-    top_raise((uint32_t)from, (uint32_t)from);
-    range.top = (uint32_t)from + count;
-    return (uint32_t)from;
-}
-
-enum hak_placed hak_run_reach(uint32_t first, uint32_t count) {
-    HAK_CHECK(first > 0 && count > 0);
-    if (HAK_LIKELY(hak_granule_is_there(first + count - 1)) && HAK_LIKELY(holes() == 0)) return HAK_PLACED;
-    hak_lock_take(range_lock);
-    HAK_CHECK(first + count <= range.top);
-    enum hak_placed placed = HAK_PLACED;
-    while (!is_in_hole(first, count)) {
-        placed = heap_grow(first + count);
-        if (placed != HAK_PLACE_TAKEN || !hole_skip()) break;
+    taken_set(from, count); /* before it can be taken for free */
+    top_raise(from);
+    range.top = from + count;
+    uint32_t committed = granules_committed();
+    *there = committed < range.top ? committed - from : count;
+    if (committed < range.top) {
+        hak_area_skip(&range.heap, (size_t)(range.top - committed) << HAK_GRANULE_SHIFT);
+        limit_publish(range.heap.committed);
+        atomic_fetch_add_explicit(&range.gaps, 1, memory_order_relaxed);
     }
-    if (is_in_hole(first, count)) placed = HAK_PLACE_TAKEN;
-    hak_lock_drop(range_lock);
-    return placed;
+    return from;
 }
 
-uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t now) {
-    HAK_CHECK(count > 0 && now <= count && hak_is_power_of_two(align));
+enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more) {
+    HAK_CHECK(first > 0 && more > 0 && more <= count - there);
+    uintptr_t start = (uintptr_t)hak_granule_address(first + there);
+    size_t bytes = (size_t)more << HAK_GRANULE_SHIFT;
+    enum hak_placed placed = hak_window_commit(start, bytes);
+    if (placed != HAK_PLACED) return placed;
+    advise(start, bytes);
+    if (there + more == count) atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
+    return HAK_PLACED;
+}
+
+uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t *there) {
+    HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
     uint32_t first = run_find(count, align, RUNS_TRIED);
-    uint32_t from = first == 0 ? run_from_top(count, align, now) : 0;
+    uint32_t from = first == 0 ? run_from_top(count, align, there) : 0;
     if (first == 0 && from == 0)
         first = run_find(count, align, UINT32_MAX); /* there is no more: look everywhere */
     if (first != 0) {
         from = (uint32_t)hak_round_up(first, align);
         run_cut(first, from, count);
+        HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
+        taken_set(from, count);
+        *there = count;
     }
-    HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
-    if (from != 0) taken_set(from, count);
+    HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
     return from;
 }
@@ -429,7 +415,8 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     hak_lock_take(range_lock);
     HAK_CHECK(run_at(first)->count == count);
     if (next == range.top) {
-        done = run_from_top(more, 1, more) == next;
+        done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
+        if (done) range.top = next + more;
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
         struct hak_free_run *run = run_at(next);
         HAK_CHECK(run->first == next);
@@ -468,19 +455,11 @@ size_t hak_range_lost(void) {
     return atomic_load_explicit(&range.lost, memory_order_relaxed);
 }
 
-/* Of granules that are the caller's: a SuperSlab's last ones may never have been needed. */
-static size_t bytes_there(uint32_t first, uint32_t count) {
-    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
-    uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
-    if (until <= first) return 0;
-    return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
-}
-
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     void *start = hak_granule_address(first);
-    size_t bytes = bytes_there(first, count);
-    bool zero = bytes == 0 || hak_os.purge(start, bytes);
+    size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    bool zero = hak_os.purge(start, bytes);
     if (!zero) hak_range_fix();
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
@@ -510,8 +489,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     }
     if (first + count == range.top) {
         range.top = first;
-        const uint32_t committed = granules_committed();
-        slots_purge(first, committed > until ? committed : until, from, until);
+        slots_purge(first, granules_committed(), from, until);
         heap_shrink();
     } else {
         run_insert(first, count);
@@ -602,6 +580,14 @@ static uint32_t run_in_use(uint32_t first) {
     return 0;
 }
 
+/* The tables know of more granules than have memory. */
+static size_t bytes_there(uint32_t first, uint32_t count) {
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
+    if (until <= first) return 0;
+    return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
+}
+
 /* The granules [first, end) belong to nobody. What lies in them is unknown. */
 static void gap_free(uint32_t first, uint32_t end) {
     for (uint32_t granule = first; granule < end; granule++)
@@ -627,7 +613,6 @@ static void rebuild(void) {
     uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         count = run_in_use(granule);
-        if (count == 0 && hole_end(granule) > 0) taken_set(granule, count = hole_end(granule) - granule);
         HAK_CHECK(count <= end - granule);
         if (count > 0) {
             if (granule > gap) gap_free(gap, granule);

@@ -130,13 +130,13 @@ bool hak_range_init(void);
  *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
  *     hak_run_free finds it so. */
 
-/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero,
- * at least the first `now` of them; the others are there after hak_run_reach. 0 if there are none. */
-uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t now);
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero:
+ * at least *there of them, 0 or all; *there is how many are. 0 if there are none. */
+uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t *there);
 
-/* Commits these granules of the caller's run. HAK_PLACE_TAKEN: somebody else has a mapping there,
- * which will never be ours. */
-enum hak_placed hak_run_reach(uint32_t first, uint32_t count);
+/* Commits `more` granules of the caller's run, of which the first `there` are. HAK_PLACE_TAKEN:
+ * somebody else has a mapping in them. */
+enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more);
 
 /* Says that somebody uses these granules, as hak_run_alloc does. */
 void hak_run_set_taken(uint32_t first, uint32_t count);

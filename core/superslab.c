@@ -76,13 +76,14 @@ static uint32_t units_of(uint32_t count) {
 /* For `home`, of 1 << shift bytes of the range. */
 static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t first = hak_run_alloc(granules, granules, 0);
+    uint32_t there = 0, first = hak_run_alloc(granules, granules, &there);
     if (first == 0) return NULL;
     struct hak_superslab *ss = hak_superslab_record(first);
     HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);
     ss->home = home;
     ss->first = first;
     ss->units = granules;
+    ss->reached = (uint8_t)there;
     ss->all_mask = units_of(granules);
     ss->free_mask = ss->all_mask;
     ss->dirty_mask = ss->waits_mask = 0;
@@ -125,13 +126,27 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
     return ss;
 }
 
-/* Where somebody else has a mapping in it, its addresses are given up, and what it holds is purged. */
+/* Commits units from those on that are; no unit is any more that somebody else has a mapping in. */
+static bool units_reach(struct hak_superslab *ss, uint32_t until) {
+    HAK_ASSERT(until > ss->reached && until <= ss->units);
+    enum hak_placed placed = hak_run_reach(ss->first, ss->units, ss->reached, until - ss->reached);
+    if (placed == HAK_PLACED) ss->reached = (uint8_t)until;
+    if (placed == HAK_PLACE_TAKEN && until == ss->reached + 1u) {
+        ss->all_mask &= units_of(ss->reached);
+        ss->free_mask &= ss->all_mask;
+    }
+    return placed == HAK_PLACED;
+}
+
+/* A free run has all its memory. If that is not to be had here, the addresses are given up, and what
+ * is committed of them is purged. */
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
     const uint32_t first = ss->first, units = ss->units;
-    const bool whole = ss->all_mask == units_of(units);
-    if (!whole) hak_superslab_purge(ss, ss->since, 0, NULL, NULL);
+    const bool whole = ss->all_mask == units_of(units) && (ss->reached == units || units_reach(ss, units));
+    if (!whole && ss->reached > 0)
+        hak_os.purge(hak_granule_address(first), (size_t)ss->reached << HAK_GRANULE_SHIFT);
     hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
@@ -310,32 +325,27 @@ static int units_find(uint32_t free_mask, uint32_t count) {
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
 
-/* The units that somebody else has a mapping in are no longer the SuperSlab's. */
-static void units_lose(struct hak_superslab *ss, uint32_t units) {
-    for (uint32_t unit = 0; unit < ss->units; unit++)
-        if ((units >> unit & 1) != 0 && hak_run_reach(ss->first + unit, 1) == HAK_PLACE_TAKEN) {
-            ss->all_mask &= ~(1u << unit);
-            ss->free_mask &= ~(1u << unit);
-        }
-    HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
-}
+#define REACH_MIN 1u /* units at once, if there is so much; an eighth of what is there, if that is more */
 
 /* As units_find, with memory. */
-static int units_reach(struct hak_superslab *ss, uint32_t units, uint32_t count) {
+static int units_find_there(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     for (;;) {
         int unit = units_find(units & ss->free_mask, count);
         if (unit < 0) return -1;
-        enum hak_placed placed = hak_run_reach(ss->first + (uint32_t)unit, count);
-        if (placed == HAK_PLACED) return unit;
-        if (placed == HAK_PLACE_REFUSED) return -1;
-        units_lose(ss, units_of(count) << unit);
+        uint32_t until = (uint32_t)unit + count, more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
+        if (until <= ss->reached) return unit;
+        if (until < ss->reached + more) until = ss->reached + more;
+        if (until > ss->units) until = ss->units;
+        if (units_reach(ss, until)) return unit;
+        /* Less may be had, to the last unit before somebody else's mapping. */
+        if (!units_reach(ss, ss->reached + 1u) && ss->all_mask == units_of(ss->units)) return -1;
     }
 }
 
 struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units) {
     uint32_t granules = hak_classes[bin].units;
     HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
-    int unit = units_reach(ss, units, granules);
+    int unit = units_find_there(ss, units, granules);
     if (unit < 0) return NULL;
     uint32_t mask = units_of(granules) << unit;
     uint32_t first = ss->first + (uint32_t)unit;

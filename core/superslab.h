@@ -51,7 +51,7 @@ struct hak_superslab {
     struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
     uint32_t first;                    /* granule */
     uint32_t units;
-    uint32_t all_mask;   /* a bit a unit */
+    uint32_t all_mask;   /* a bit a unit, but for those that somebody else has a mapping in */
     uint32_t free_mask;  /* units in no slab */
     uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
     uint32_t active;     /* sum of used over its slabs */
@@ -59,7 +59,8 @@ struct hak_superslab {
     uint32_t waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
     uint32_t looked;     /* time of that, milliseconds */
     uint8_t pool;        /* 1: of its heap's pool arena */
-    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 2];
+    uint8_t reached;     /* so many of its units, from the first on, are committed */
+    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 3];
     _Atomic uint8_t in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
 };
 _Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD, "a SuperSlab fills its record");

@@ -76,25 +76,28 @@ void hak_window_close(struct hak_area *const *areas, size_t count) {
 
 /* ---- areas --------------------------------------------------------------------------------------------- */
 
+enum hak_placed hak_window_commit(uintptr_t start, size_t bytes) {
+    enum hak_placed placed = HAK_PLACED;
+    HAK_ASSERT(bytes > 0 && (start | bytes) % hak_os_page_size() == 0);
+    if (window.reserved == NULL)
+        placed = hak_os.place((void *)start, bytes);
+    else if (!hak_os.commit((void *)start, bytes))
+        placed = HAK_PLACE_REFUSED;
+    if (placed == HAK_PLACED) hak_hook_fresh((void *)start, bytes);
+    return placed;
+}
+
 enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
     bytes = hak_round_up(bytes, hak_os_page_size());
     if (bytes <= area->committed) return HAK_PLACED;
     if (bytes > area->most) return HAK_PLACE_REFUSED;
-    void *start = (void *)(area->start + area->committed);
-    size_t more = bytes - area->committed;
-    enum hak_placed placed = HAK_PLACED;
-    if (window.reserved == NULL)
-        placed = hak_os.place(start, more);
-    else if (!hak_os.commit(start, more))
-        placed = HAK_PLACE_REFUSED;
-    if (placed != HAK_PLACED) return placed;
-    hak_hook_fresh(start, more);
-    area->committed = bytes;
-    return HAK_PLACED;
+    enum hak_placed placed = hak_window_commit(area->start + area->committed, bytes - area->committed);
+    if (placed == HAK_PLACED) area->committed = bytes;
+    return placed;
 }
 
 void hak_area_skip(struct hak_area *area, size_t bytes) {
-    HAK_CHECK(window.reserved == NULL && bytes <= area->most - area->committed);
+    HAK_CHECK(bytes <= area->most - area->committed);
     area->committed += bytes;
 }
 

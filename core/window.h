@@ -30,10 +30,14 @@ bool hak_window_fits(size_t bytes);
 /* The areas lose what they have committed. */
 void hak_window_close(struct hak_area *const *areas, size_t count);
 
+/* Commits pages of the window, where nothing is committed. They are zero. Any thread whose these
+ * addresses are. */
+enum hak_placed hak_window_commit(uintptr_t start, size_t bytes);
+
 /* Commits an area up to `bytes`, rounded up to pages. What comes is zero. */
 enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes);
 
-/* The area goes on behind `bytes` that somebody else has a mapping in. */
+/* The area goes on behind `bytes` that are not committed. */
 void hak_area_skip(struct hak_area *area, size_t bytes);
 
 /* Gives back what is committed behind `bytes`, addresses included. A reservation keeps both. */
