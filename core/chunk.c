@@ -388,7 +388,7 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     return HAK_PLACED;
 }
 
-uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t *there) {
+uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
@@ -406,6 +406,11 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t *there) {
     HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
     return from;
+}
+
+uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
+    uint32_t there = count;
+    return hak_run_alloc_part(count, align, &there);
 }
 
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {

@@ -130,9 +130,13 @@ bool hak_range_init(void);
  *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
  *     hak_run_free finds it so. */
 
-/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero:
- * at least *there of them, 0 or all; *there is how many are. 0 if there are none. */
-uint32_t hak_run_alloc(uint32_t count, uint32_t align, uint32_t *there);
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
+ * 0 if there are none. */
+uint32_t hak_run_alloc(uint32_t count, uint32_t align);
+
+/* The same, of which perhaps only the first *there are committed, at least those that the caller
+ * asks for by it, 0 or all. */
+uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there);
 
 /* Commits `more` granules of the caller's run, of which the first `there` are. HAK_PLACE_TAKEN:
  * somebody else has a mapping in them. */

@@ -53,12 +53,6 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
     return user;
 }
 
-/* With memory for all of it. */
-static uint32_t run_alloc(uint32_t granules) {
-    uint32_t there = granules;
-    return hak_run_alloc(granules, 1, &there);
-}
-
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     HAK_CHECK(hak_is_power_of_two(align));
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
@@ -70,9 +64,9 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
-        first = run_alloc(granules);
+        first = hak_run_alloc(granules, 1);
         if (first == 0 && granules > hak_granules_for(total))
-            first = run_alloc(granules = hak_granules_for(total));
+            first = hak_run_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
@@ -192,7 +186,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
     HAK_CHECK((size_t)granules << HAK_GRANULE_SHIFT >= until - from);
-    uint32_t first = run_alloc(granules);
+    uint32_t first = hak_run_alloc(granules, 1);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
     enum hak_moved moved = hak_os.move((void *)from, to, until - from);

@@ -76,7 +76,7 @@ static uint32_t units_of(uint32_t count) {
 /* For `home`, of 1 << shift bytes of the range. */
 static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t there = 0, first = hak_run_alloc(granules, granules, &there);
+    uint32_t there = 0, first = hak_run_alloc_part(granules, granules, &there);
     if (first == 0) return NULL;
     struct hak_superslab *ss = hak_superslab_record(first);
     HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);

@@ -1,5 +1,6 @@
 #include "fuzz/state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,9 +10,10 @@
 #include "core/seize.h"
 #include "verify/audit.h"
 #include "verify/heap_check.h"
+#include "verify/os_faults.h"
 
 #define TIME_BEGIN 1000u             /* milliseconds */
-#define COMMITTED  ((size_t)6 << 20) /* bytes of one block */
+#define FIRST_BYTES ((size_t)6 << 20) /* bytes of one block */
 
 /* core/'s variables: fuzz/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
@@ -25,8 +27,82 @@ struct saved {
 static struct saved data, bss, slots, records, metadata;
 static struct hak_heap *first_heap;
 static uint32_t first_announced;
-static size_t first_committed; /* bytes of the range */
+static size_t first_slots; /* slots and records of so many granules */
 static uint32_t first_top;
+
+/* ---- mappings --------------------------------------------------------------------------------------------- */
+
+/* What the system was asked to change, since the first state or the one before it: each is undone. */
+#define CHANGES_MAX 20000u
+
+enum change_kind {
+    PLACED,
+    COMMITTED,
+    RESERVED,
+    RELEASED
+};
+
+static struct change {
+    void *start;
+    size_t bytes;
+    enum change_kind kind;
+} changes[CHANGES_MAX];
+static size_t change_count;
+static struct hak_os_table system_calls;
+
+static void changed(void *start, size_t bytes, enum change_kind kind) {
+    FUZZ_CHECK(change_count < CHANGES_MAX, "more than %u changes of mappings", CHANGES_MAX);
+    changes[change_count++] = (struct change){.start = start, .bytes = bytes, .kind = kind};
+}
+
+static enum hak_placed logged_place(void *start, size_t bytes) {
+    enum hak_placed placed = system_calls.place(start, bytes);
+    if (placed == HAK_PLACED) changed(start, bytes, PLACED);
+    return placed;
+}
+
+static void *logged_reserve(size_t bytes) {
+    void *start = system_calls.reserve(bytes);
+    if (start != NULL) changed(start, bytes, RESERVED);
+    return start;
+}
+
+static bool logged_release(void *start, size_t bytes) {
+    bool done = system_calls.release(start, bytes);
+    if (done) changed(start, bytes, RELEASED);
+    return done;
+}
+
+static bool logged_commit(void *start, size_t bytes) {
+    bool done = system_calls.commit(start, bytes);
+    if (done) changed(start, bytes, COMMITTED);
+    return done;
+}
+
+static void mappings_begin(void) {
+    system_calls = hak_os;
+    struct hak_os_table logged = hak_os;
+    logged.place = logged_place;
+    logged.reserve = logged_reserve;
+    logged.release = logged_release;
+    logged.commit = logged_commit;
+    hak_os_table_write(&logged);
+}
+
+/* Memory that comes back reads as zero. */
+static void undo(const struct change *change) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    int protection = change->kind == COMMITTED ? PROT_NONE : PROT_READ | PROT_WRITE;
+    bool done = change->kind == PLACED || change->kind == RESERVED
+                    ? munmap(change->start, change->bytes) == 0
+                    : mmap(change->start, change->bytes, protection, flags, -1, 0) == change->start;
+    FUZZ_CHECK(done, "cannot undo change %d of %zu bytes at %p", change->kind, change->bytes, change->start);
+}
+
+static void mappings_go_back(size_t count) {
+    while (change_count > count)
+        undo(&changes[--change_count]);
+}
 
 /* ---- virtual threads --------------------------------------------------------------------------------------- */
 
@@ -158,32 +234,29 @@ static void restore(const struct saved *saved) {
     copy(saved->start, saved->copy, saved->bytes);
 }
 
-static size_t committed(void) {
-    return (atomic_load(&hak_range.limit) << 4) + HAK_GRANULE;
-}
-
-static size_t records_bytes(size_t bytes) {
-    return ((bytes >> HAK_GRANULE_SHIFT) / 16 + 1) * HAK_SUPERSLAB_RECORD;
+static size_t records_bytes(size_t granules) {
+    return granules / 16 * HAK_SUPERSLAB_RECORD;
 }
 
 void fuzz_state_init(void) {
     if (first_heap != NULL) return;
     fuzz_time_set(TIME_BEGIN);
     hak_free(hak_malloc(1));
-    hak_free(hak_malloc(COMMITTED)); /* the range need not grow for most inputs */
+    hak_free(hak_malloc(FIRST_BYTES)); /* the range need not grow for most inputs */
     hak_malloc_trim(0);
     hak_audit_options.level = 3; /* no block is older */
     first_heap = hak_thread_heap();
     first_announced = HAK_THREAD.announced;
     if (atomic_load(&first_heap->thread) != NULL) atomic_store(&first_heap->thread, &threads[0].thread);
-    first_committed = committed();
+    first_slots = hak_range_state().in_tables;
     first_top = hak_range_top();
-    save(&slots, (void *)hak_range.slots, (first_committed >> HAK_GRANULE_SHIFT) * HAK_SLOT_SIZE);
-    save(&records, hak_superslab_record(0), records_bytes(first_committed));
+    save(&slots, (void *)hak_range.slots, first_slots * HAK_SLOT_SIZE);
+    save(&records, hak_superslab_record(0), records_bytes(first_slots));
     /* Metadata grows upwards from the first heap. */
     save(&metadata, first_heap, (size_t)((char *)hak_metadata_alloc(0) - (char *)first_heap));
     save(&data, __start_hak_data, (size_t)(__stop_hak_data - __start_hak_data));
     save(&bss, __start_hak_bss, (size_t)(__stop_hak_bss - __start_hak_bss));
+    mappings_begin();
     threads_begin();
 }
 
@@ -195,19 +268,16 @@ static void expect_empty(void) {
     FUZZ_CHECK(check.slabs == 0, "%zu slabs at the end", check.slabs);
 }
 
-/* Heap memory behind what the first state has committed cannot be read again, and the tables are zero there. */
-static void uncommit(size_t bytes, bool torn) {
-    char *start = (char *)hak_range.start;
-    memset((void *)hak_range.slots, 0, (bytes >> HAK_GRANULE_SHIFT) * HAK_SLOT_SIZE);
-    memset(hak_superslab_record(0), 0, records_bytes(bytes));
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    if (torn)
-        FUZZ_CHECK(mmap(start, first_committed, PROT_READ | PROT_WRITE, flags, -1, 0) == start,
-                   "cannot map the range anew");
-    if (bytes > first_committed)
-        FUZZ_CHECK(mmap(start + first_committed, bytes - first_committed, PROT_NONE, flags, -1, 0) !=
-                       MAP_FAILED,
-                   "cannot take memory back");
+/* As in the first state: memory that has come since goes, and what has not reads as zero if it is
+ * not proved to be free. */
+static void memory_go_back(bool torn) {
+    memset((void *)hak_range.slots, 0, first_slots * HAK_SLOT_SIZE);
+    memset(hak_superslab_record(0), 0, records_bytes(first_slots));
+    mappings_go_back(0);
+    size_t bytes = (size_t)(first_top - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT;
+    if (torn) /* also where some of it is not mapped */
+        FUZZ_CHECK(madvise(hak_granule_address(HAK_GRANULE_FIRST), bytes, MADV_DONTNEED) == 0 || errno == ENOMEM,
+                   "cannot empty the range");
 }
 
 /* The whole heap is proved at the end of this; until then only the batches are. */
@@ -225,7 +295,7 @@ static void threads_end(void) {
 static void go_back(bool torn) {
     char *metadata_end = hak_metadata_alloc(0);
     memset(metadata.start + metadata.bytes, 0, (size_t)(metadata_end - metadata.start) - metadata.bytes);
-    uncommit(committed(), torn);
+    memory_go_back(torn);
     restore(&slots);
     restore(&records);
     restore(&metadata);
@@ -265,6 +335,7 @@ void fuzz_state_untouched(void) {
 
 void fuzz_state_untouched_end(void) {
     threads_end();
+    mappings_go_back(0);
     restore(&data);
     restore(&bss);
     threads_begin();

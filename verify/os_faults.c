@@ -10,13 +10,18 @@ static struct hak_os_table original;
 static _Atomic size_t calls;
 static size_t fail_first;
 static bool fail_for_ever;
-static size_t failed_moves;
+static size_t failed_moves, failed_places;
 
 static bool fails(void) {
     size_t call = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
     return call == fail_first || (fail_for_ever && call > fail_first);
 }
 
+/* Failures are of either kind in turn. */
+static enum hak_placed faulty_place(void *start, size_t bytes) {
+    if (!fails()) return original.place(start, bytes);
+    return failed_places++ % 2 == 0 ? HAK_PLACE_REFUSED : HAK_PLACE_TAKEN;
+}
 static void *faulty_reserve(size_t bytes) {
     return fails() ? NULL : original.reserve(bytes);
 }
@@ -71,6 +76,7 @@ void hak_os_table_write(const struct hak_os_table *table) {
 
 void hak_os_faults_begin(size_t first, bool for_ever) {
     static const struct hak_os_table faulty = {
+        .place = faulty_place,
         .reserve = faulty_reserve,
         .release = faulty_release,
         .commit = faulty_commit,
@@ -82,7 +88,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     if (original.reserve == NULL) original = hak_os;
     fail_first = first;
     fail_for_ever = for_ever;
-    failed_moves = first; /* the first one that fails is of any kind */
+    failed_moves = failed_places = first; /* the first one that fails is of any kind */
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
     hak_os_table_write(&faulty);
 }

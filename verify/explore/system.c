@@ -16,6 +16,12 @@ static void system_step(void) {
     explore_yield(EXPLORE_SYSTEM, NULL, &original, sizeof original, memory_order_seq_cst);
 }
 
+/* Not here: what a schedule has placed would have to go before the next. */
+static enum hak_placed step_place(void *start, size_t bytes) {
+    (void)start;
+    (void)bytes;
+    return HAK_PLACE_REFUSED;
+}
 static void *step_reserve(size_t bytes) {
     system_step();
     if (!reserved_is_free || bytes != reserved_bytes) {
@@ -54,6 +60,7 @@ static bool step_huge_pages(void *start, size_t bytes, bool wanted) {
 
 void explore_system_begin(void) {
     static const struct hak_os_table steps = {
+        .place = step_place,
         .reserve = step_reserve,
         .release = step_release,
         .commit = step_commit,
