@@ -32,7 +32,7 @@ static uint32_t first_top;
 
 static struct {
     struct hak_thread thread;
-    struct hak_audit_thread books;
+    struct hak_audit_thread books, orphan;
     _Atomic uint32_t ends; /* of threads that took turns in being this one */
 } threads[FUZZ_THREADS];
 static unsigned running;
@@ -109,7 +109,7 @@ void fuzz_thread_teardown(void) {
         hak_heap_end_thread(heap);
     } else {
         hak_thread_heap_set(&hak_heap_gone);
-        memset(&threads[running].books, 0, sizeof threads[running].books); /* they were the thread's */
+        memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths); /* the thread's */
     }
     /* As the kernel's end of it, which orders nothing that a tool knows. */
     atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_relaxed);
@@ -125,6 +125,7 @@ static void threads_begin(void) {
     for (unsigned i = 0; i < FUZZ_THREADS; i++) {
         const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
         memset(&threads[i].books, 0, sizeof threads[i].books);
+        threads[i].books.orphan = &threads[i].orphan;
         atomic_store_explicit(&threads[i].ends, 0, memory_order_relaxed);
         threads[i].thread.books = &threads[i].books;
         fuzz_thread_switch(i);
