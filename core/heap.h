@@ -145,7 +145,7 @@ HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
 /* The last that a call does to a heap. The kernel's word that a late heap's thread is gone orders
  * this before what the heap's next thread does, and no tool knows: they see two atomic operations. */
 HAK_INLINE void hak_heap_left(struct hak_heap *heap) {
-    if ((!HAK_ATOMICS_ARE_SEEN && !HAK_VALGRIND) || heap->state != HAK_HEAP_LATE) return;
+    if ((!HAK_ATOMICS_ARE_SEEN && !HAK_VALGRIND) || heap->late_process == 0) return;
     hak_hook_release(&heap->moved);
     atomic_store_explicit(&heap->moved, HAK_OWN_LOAD(&heap->moved), memory_order_release);
 }

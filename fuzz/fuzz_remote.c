@@ -2,8 +2,8 @@
  * and the home's ruler, who collects. A block is at each moment in one place, which is written in it: who has the right to
  * the block has the right to that, so the protocol orders these writes, too.
  *
- * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, their order is the
- * system's, and a missing order between two of them is a race on a block, a slab or a place. */
+ * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, and a missing order
+ * between two of them is a race on a block, a slab or a place: first in the input's order, then many times in the system's. */
 #include <string.h>
 
 #include "core/remote.h"

@@ -1,7 +1,11 @@
 #include "fuzz/remote_threads.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifdef FUZZ_REAL_THREADS
 
@@ -20,12 +24,54 @@ unsigned fuzz_remote_thread(void) {
     return this_thread;
 }
 
+static _Atomic uint32_t turn; /* of the operation with this number */
+
+static void turn_wait(uint32_t own) {
+    for (;;) {
+        uint32_t now = atomic_load_explicit(&turn, memory_order_relaxed);
+        if (now == own) return;
+        syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, now, NULL, NULL, 0);
+    }
+}
+
+static void turn_pass(uint32_t next) {
+    atomic_store_explicit(&turn, next, memory_order_relaxed);
+    syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+#define TURNS 20u /* as many operations as the input has, so often */
+
+static struct fuzz_op op_at(size_t i) {
+    struct fuzz_op op;
+    memcpy(&op, input.ops + i % input.count * sizeof op, sizeof op);
+    return op;
+}
+
+/* The operations one after the other, in orders that are the same each time, whatever the machine
+ * does meanwhile. ThreadSanitizer does not know that the threads wait for each other: what orders
+ * them is what the operations do. */
+static void run_in_turn(void) {
+    uint64_t random = 1;
+    uint32_t number = 0;
+    for (size_t i = 0; i < TURNS * input.count; i++) {
+        random = random * 6364136223846793005u + 1; /* Knuth's */
+        struct fuzz_op op = op_at(i < input.count ? i : (size_t)(random >> 33));
+        if (fuzz_is_switch(&op)) continue;
+        if (fuzz_thread_of(&op) == this_thread) {
+            turn_wait(number);
+            input.run(&op);
+            turn_pass(number + 1);
+        }
+        number++;
+    }
+}
+
 static void *run_thread(void *number) {
     this_thread = (unsigned)(uintptr_t)number;
+    run_in_turn();
     pthread_barrier_wait(&input.together);
     for (size_t i = 0; i < ROUNDS * input.count; i++) {
-        struct fuzz_op op;
-        memcpy(&op, input.ops + i % input.count * sizeof op, sizeof op);
+        struct fuzz_op op = op_at(i);
         if (!fuzz_is_switch(&op) && fuzz_thread_of(&op) == this_thread) input.run(&op);
     }
     return NULL;
@@ -37,6 +83,7 @@ void fuzz_remote_run(const uint8_t *data, size_t size, void (*run)(const struct 
     input.ops = data + sizeof(struct fuzz_header);
     input.count = (size - sizeof(struct fuzz_header)) / sizeof(struct fuzz_op);
     input.run = run;
+    atomic_store_explicit(&turn, 0, memory_order_relaxed);
     int bad = pthread_barrier_init(&input.together, NULL, FUZZ_THREADS);
     for (unsigned i = 0; i < FUZZ_THREADS; i++)
         bad |= pthread_create(&threads[i], NULL, run_thread, (void *)(uintptr_t)i);

@@ -108,7 +108,7 @@ static void mappings_go_back(size_t count) {
 
 static struct {
     struct hak_thread thread;
-    struct hak_audit_thread books;
+    struct hak_audit_thread books, orphan;
     _Atomic uint32_t ends; /* of threads that took turns in being this one */
 } threads[FUZZ_THREADS];
 static unsigned running;
@@ -130,7 +130,7 @@ bool __wrap_hak_os_thread_exists(int process, int thread) {
     if (thread < NUMBER_FIRST) return __real_hak_os_thread_exists(process, thread);
     uint32_t number = (uint32_t)(thread - NUMBER_FIRST);
     _Atomic uint32_t *ends = &threads[number % FUZZ_THREADS].ends;
-    return atomic_load_explicit(ends, memory_order_acquire) == number / FUZZ_THREADS;
+    return atomic_load_explicit(ends, memory_order_relaxed) == number / FUZZ_THREADS;
 }
 
 void fuzz_thread_switch(unsigned thread) {
@@ -185,10 +185,10 @@ void fuzz_thread_teardown(void) {
         hak_heap_end_thread(heap);
     } else {
         hak_thread_heap_set(&hak_heap_gone);
-        memset(&threads[running].books, 0, sizeof threads[running].books); /* they were the thread's */
+        memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths); /* the thread's */
     }
-    atomic_fetch_add_explicit(&threads[running].ends, 1,
-                              memory_order_release); /* as the kernel's end of it */
+    /* As the kernel's end of it, which orders nothing that a tool knows. */
+    atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_relaxed);
 }
 
 void fuzz_thread_end(void) {
@@ -201,6 +201,7 @@ static void threads_begin(void) {
     for (unsigned i = 0; i < FUZZ_THREADS; i++) {
         const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
         memset(&threads[i].books, 0, sizeof threads[i].books);
+        threads[i].books.orphan = &threads[i].orphan;
         atomic_store_explicit(&threads[i].ends, 0, memory_order_relaxed);
         threads[i].thread.books = &threads[i].books;
         fuzz_thread_switch(i);

@@ -76,19 +76,20 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
 }
 
 /* While it is the calling thread's own, HAK_THREAD.books leads here. */
-static _Thread_local struct hak_audit_thread own_books;
-
 static struct hak_audit_thread *books_of_thread(void) {
-    if (HAK_THREAD.books == NULL) HAK_THREAD.books = &own_books;
+    static _Thread_local struct hak_audit_thread own, orphan;
+    own.orphan = &orphan;
+    if (HAK_THREAD.books == NULL) HAK_THREAD.books = &own;
     return HAK_THREAD.books;
 }
 
 /* Of a heap whose thread does not exist in this process: begun anew, by the bins' own counts. */
 static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
-    static _Thread_local struct hak_audit_thread orphan;
+    struct hak_audit_thread *orphan = books_of_thread()->orphan;
+    HAK_CHECK(orphan != NULL);
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        orphan.lengths[bin] = hak_bin_count(heap, bin);
-    return &orphan;
+        orphan->lengths[bin] = hak_bin_count(heap, bin);
+    return orphan;
 }
 
 /* The heap's thread cannot end meanwhile. */
@@ -318,8 +319,10 @@ static void heap_is_idle(const struct hak_heap *heap) {
 
 /* The thread begins again, with heaps that it borrows; one that found an error, and the one whose heap that had seized. */
 static void books_lose(struct hak_thread *thread) {
-    static struct hak_audit_thread fresh[2];
-    thread->books = &fresh[thread == &HAK_THREAD];
+    static struct hak_audit_thread fresh[2], orphans[2];
+    const bool own = thread == &HAK_THREAD;
+    fresh[own].orphan = &orphans[own];
+    thread->books = &fresh[own];
 }
 
 void hak_audit_event(enum hak_event event, void *subject) {

@@ -51,7 +51,8 @@ extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
  * with blocks in its bins at a time; who seizes it has its books, too, for as long. */
 struct hak_audit_thread {
     uint32_t lengths[HAK_BINS];
-    struct hak_audit_thread *own; /* of the seizer, meanwhile */
+    struct hak_audit_thread *own;    /* of the seizer, meanwhile */
+    struct hak_audit_thread *orphan; /* what the thread has for a heap that has no thread */
 };
 
 static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
