@@ -6,7 +6,8 @@ struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
 static struct {
     struct hak_area slots, records, metadata, heap;
-    _Atomic uint32_t gaps;
+    _Atomic uint32_t gaps; /* runs of which only the first part is committed, */
+    _Atomic size_t gap_bytes; /* and what is not, which range.heap counts as committed */
     size_t metadata_used;
     _Atomic bool
         fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
@@ -214,6 +215,8 @@ bool hak_range_init(void) {
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&range.lost, sizeof range.lost);
+    hak_hook_atomic(&range.gaps, sizeof range.gaps);
+    hak_hook_atomic(&range.gap_bytes, sizeof range.gap_bytes);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     if (heap_grow_to(bytes_below(HAK_GRANULE_FIRST + 1)) != HAK_PLACED) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
@@ -373,6 +376,8 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         hak_area_skip(&range.heap, (size_t)(range.top - committed) << HAK_GRANULE_SHIFT);
         limit_publish(range.heap.committed);
         atomic_fetch_add_explicit(&range.gaps, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&range.gap_bytes, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
+                                  memory_order_relaxed);
     }
     return from;
 }
@@ -384,6 +389,7 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     enum hak_placed placed = hak_window_commit(start, bytes);
     if (placed != HAK_PLACED) return placed;
     advise(start, bytes);
+    atomic_fetch_sub_explicit(&range.gap_bytes, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
     return HAK_PLACED;
 }
@@ -552,7 +558,7 @@ size_t hak_range_committed(void) {
     size_t bytes =
         range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
     hak_lock_drop(range_lock);
-    return bytes;
+    return bytes - atomic_load_explicit(&range.gap_bytes, memory_order_relaxed);
 }
 
 bool hak_range_may_move(void) {
@@ -610,6 +616,10 @@ static void gap_free(uint32_t first, uint32_t end) {
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
+    hak_area_mend(&range.slots);
+    hak_area_mend(&range.records);
+    hak_area_mend(&range.metadata);
+    hak_area_mend(&range.heap);
     const uint32_t end = granules_in_tables();
     limit_publish(range.heap.committed);
     hak_os_zero(range.lists, sizeof range.lists);

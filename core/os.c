@@ -226,14 +226,18 @@ bool hak_os_thread_exists(int process, int thread) {
     return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
 }
 
-#define PAGES_ASKED 4u
+#define PAGES_ASKED 64u /* at once */
 
 bool hak_os_is_mapped(const void *start, size_t bytes) {
     unsigned char resident[PAGES_ASKED];
-    size_t page = hak_os_page_size();
-    uintptr_t first = (uintptr_t)start & ~(page - 1), last = (uintptr_t)start + bytes;
-    HAK_CHECK(bytes > 0 && last - first <= PAGES_ASKED * page);
-    return hak_syscall3(SYS_mincore, (long)first, (long)(last - first), hak_syscall_pointer(resident)) == 0;
+    const size_t page = hak_os_page_size();
+    const uintptr_t end = (uintptr_t)start + bytes;
+    HAK_CHECK(bytes > 0);
+    for (uintptr_t at = (uintptr_t)start & ~(page - 1); at < end; at += PAGES_ASKED * page) {
+        size_t piece = end - at < PAGES_ASKED * page ? end - at : PAGES_ASKED * page;
+        if (hak_syscall3(SYS_mincore, (long)at, (long)piece, hak_syscall_pointer(resident)) != 0) return false;
+    }
+    return true;
 }
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */

@@ -91,9 +91,19 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
     bytes = hak_round_up(bytes, hak_os_page_size());
     if (bytes <= area->committed) return HAK_PLACED;
     if (bytes > area->most) return HAK_PLACE_REFUSED;
+    area->changing = bytes;
     enum hak_placed placed = hak_window_commit(area->start + area->committed, bytes - area->committed);
     if (placed == HAK_PLACED) area->committed = bytes;
+    area->changing = 0;
     return placed;
+}
+
+void hak_area_mend(struct hak_area *area) {
+    if (window.reserved == NULL && area->changing > area->committed) {
+        void *start = (void *)(area->start + area->committed);
+        if (hak_os_is_mapped(start, area->changing - area->committed)) area->committed = area->changing;
+    }
+    area->changing = 0;
 }
 
 void hak_area_skip(struct hak_area *area, size_t bytes) {
@@ -102,7 +112,11 @@ void hak_area_skip(struct hak_area *area, size_t bytes) {
 }
 
 void hak_area_shrink(struct hak_area *area, size_t bytes) {
+    const size_t before = area->committed;
     HAK_ASSERT(bytes % hak_os_page_size() == 0);
-    if (window.reserved != NULL || bytes >= area->committed) return;
-    if (hak_os.release((void *)(area->start + bytes), area->committed - bytes)) area->committed = bytes;
+    if (window.reserved != NULL || bytes >= before) return;
+    area->changing = before;
+    area->committed = bytes; /* first: a child of fork must not take for there what is not */
+    if (!hak_os.release((void *)(area->start + bytes), before - bytes)) area->committed = before;
+    area->changing = 0;
 }

@@ -15,6 +15,7 @@
 struct hak_area {
     uintptr_t start;
     size_t most, committed;
+    size_t changing; /* a thread is about to commit, or to give back, what lies between */
 };
 
 /* Opens a window of `bytes`, at a multiple of a SuperSlab, with the area `first` at its start, of
@@ -39,6 +40,11 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes);
 
 /* The area goes on behind `bytes` that are not committed. */
 void hak_area_skip(struct hak_area *area, size_t bytes);
+
+/* In a child of fork, whose parent's thread may have been about to: what the kernel has done counts.
+ * (If it was not done, and at that moment somebody else put a mapping there, that would be taken for
+ * ours: of all that is random here, both would have to hit the same instant and the same pages.) */
+void hak_area_mend(struct hak_area *area);
 
 /* Gives back what is committed behind `bytes`, addresses included. A reservation keeps both. */
 void hak_area_shrink(struct hak_area *area, size_t bytes);

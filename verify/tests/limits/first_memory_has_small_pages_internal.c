@@ -57,11 +57,11 @@ int main(void) {
         move_and_give_back();
     hak_malloc_trim(0);
     CHECK(process_mappings() <= few + 2, "%zu mappings where there were %zu", process_mappings(), few);
-    for (size_t i = 1; i < SMALL_PAGES_BYTES >> HAK_GRANULE_SHIFT; i += 8)
-        CHECK(has_flag(hak_granule_address((uint32_t)i), " nh"), "granule %zu may be in a huge page", i);
-    char *behind = (char *)hak_granule_address(0) + SMALL_PAGES_BYTES, *last = block;
+    char *first = hak_granule_address(HAK_GRANULE_FIRST), *behind = first + SMALL_PAGES_BYTES, *last = block;
     while (last < behind)
         CHECK((last = hak_malloc(4 << 20)) != NULL, "no block");
+    for (size_t at = 4 << 20; at < SMALL_PAGES_BYTES - (4 << 20); at += 8 * HAK_GRANULE)
+        CHECK(has_flag(first + at, " nh"), "what is %zu bytes behind the first block may be in a huge page", at);
     CHECK(!has_flag(last + (4 << 20) - 1, " nh"), "a large heap has no huge pages");
     last = move_and_give_back();
     hak_malloc_trim(0);

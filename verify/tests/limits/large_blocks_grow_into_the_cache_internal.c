@@ -33,9 +33,21 @@ static size_t size_of(uint32_t granules) {
     return granules * HAK_GRANULE - HAK_ALIGNMENT;
 }
 
+/* From here on blocks come from the range's end. */
+static void use_up_what_is_free(void) {
+    bool is_zero;
+    for (uint32_t top = 0, first = 0; first < top || first == 0;) {
+        top = hak_range_top();
+        char *block = hak_large_alloc(size_of(1), 16, &is_zero);
+        CHECK(block != NULL, "no block of one granule");
+        first = hak_large_find(block)->first;
+    }
+}
+
 /* Blocks one behind the other, each with its own contents. */
 static void take_all(char **blocks, const uint32_t *granules, size_t count) {
     bool is_zero;
+    use_up_what_is_free();
     for (size_t i = 0; i < count; i++) {
         blocks[i] = hak_large_alloc(size_of(granules[i]), 16, &is_zero);
         CHECK(blocks[i] != NULL, "no block of %u granules", granules[i]);
