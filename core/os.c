@@ -164,11 +164,20 @@ static _Atomic(clock_function *) clock_now = clock_by_system_call;
 #define VDSO_CLOCK "__kernel_clock_gettime"
 #endif
 
-uintptr_t hak_os_image(void) {
+static uintptr_t told_by_kernel(unsigned long what) {
     int saved = errno;
-    uintptr_t image = getauxval(AT_SYSINFO_EHDR);
+    uintptr_t value = getauxval(what);
     errno = saved;
-    return image;
+    return value;
+}
+
+uintptr_t hak_os_image(void) {
+    return told_by_kernel(AT_SYSINFO_EHDR);
+}
+
+uintptr_t hak_os_first_stack(void) {
+    uintptr_t stack = told_by_kernel(AT_RANDOM);
+    return stack != 0 ? stack : (uintptr_t)__builtin_frame_address(0);
 }
 
 void hak_os_clock_begin(void) {

@@ -125,6 +125,10 @@ HAK_INLINE bool hak_os_is_watched(void) {
 /* Address of the functions that the kernel has mapped into the process; 0: none. */
 uintptr_t hak_os_image(void);
 
+/* An address in the stack of the process's first thread, the same each time; if the kernel does not
+ * tell, in the calling thread's. */
+uintptr_t hak_os_first_stack(void);
+
 /* True if the calling thread is the process's first; in a child of fork, the one that forked. */
 bool hak_os_thread_is_first(void);
 

@@ -330,7 +330,7 @@ static int units_find(uint32_t free_mask, uint32_t count) {
 /* As units_find, with memory. */
 static int units_find_there(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     for (;;) {
-        int unit = units_find(units & ss->free_mask, count);
+        int unit = units_find(units & ss->all_mask, count);
         if (unit < 0) return -1;
         uint32_t until = (uint32_t)unit + count, more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
         if (until <= ss->reached) return unit;

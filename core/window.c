@@ -18,11 +18,11 @@ static uint64_t spread(uint64_t word) {
     return word ^ (word >> 31);
 }
 
-/* As hard to guess as where the kernel has put the stack, this code and its own. The same each time
- * where the user has switched that off. */
-static uint64_t chance(const void *stack, unsigned attempt) {
+/* As hard to guess as where the kernel has put the first stack, its own code and ours. The same each
+ * time where the user has switched that off. */
+static uint64_t chance(unsigned attempt) {
     uint64_t code = spread((uintptr_t)&chance + attempt);
-    return spread((uintptr_t)stack + spread(hak_os_image() + code));
+    return spread(hak_os_first_stack() + spread(hak_os_image() + code));
 }
 
 /* Where a process may have addresses, its stack lies in the upper half. Programs, libraries, stacks
@@ -30,12 +30,12 @@ static uint64_t chance(const void *stack, unsigned attempt) {
  * memory of AddressSanitizer, below a quarter. */
 static uintptr_t window_choose(size_t bytes, unsigned attempt) {
     const size_t align = (size_t)1 << HAK_SUPERSLAB_SHIFT;
-    const void *stack = __builtin_frame_address(0);
-    const uintptr_t half = (uintptr_t)1 << hak_log2((uintptr_t)stack), low = half / 2, high = half + half / 4;
+    const uintptr_t half = (uintptr_t)1 << hak_log2(hak_os_first_stack());
+    const uintptr_t low = half / 2, high = half + half / 4;
     if (bytes > (high - low) / 2) return 0;
     HAK_ASSERT(low % align == 0);
     uint64_t places = (high - low - bytes) / align;
-    return low + chance(stack, attempt) % places * align;
+    return low + chance(attempt) % places * align;
 }
 
 bool hak_window_open(size_t bytes, struct hak_area *first) {

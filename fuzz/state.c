@@ -337,6 +337,8 @@ void fuzz_state_untouched(void) {
 void fuzz_state_untouched_end(void) {
     threads_end();
     mappings_go_back(0);
+    void *page = (void *)atomic_load(&hak_os_process); /* the one mapping that is not made by the table */
+    FUZZ_CHECK(munmap(page, hak_os_page_size()) == 0, "cannot undo the process's page");
     restore(&data);
     restore(&bss);
     threads_begin();

@@ -37,7 +37,7 @@ const struct hak_policy *explore_policy_roomy(void) {
 /* ---- a run ------------------------------------------------------------------------------------------------- */
 
 #define HEAPS_MAX    (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
-#define GRANULES_MAX 256u /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+#define GRANULES_MAX (HAK_GRANULE_FIRST + 256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
 
 void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
     struct hak_heap_check check;
@@ -59,10 +59,8 @@ void explore_scenario_run(const struct explore_scenario *scenario, const struct 
     EXPLORE_CHECK(check.heaps <= HEAPS_MAX, "%zu heaps", check.heaps);
     EXPLORE_CHECK(hak_range_top() <= GRANULES_MAX, "%u granules are in use", hak_range_top());
     blocks_give_all();
-    if (scenario->untouched) {
+    if (scenario->untouched)
         fuzz_state_untouched_end();
-        explore_system_unreserve();
-    } else {
+    else
         fuzz_state_end(false);
-    }
 }

@@ -7,10 +7,6 @@
 /* From here on each call through the table hak_os is a step. Once. */
 void explore_system_begin(void);
 
-/* The last reservation, that of a range that was made after the first use was undone, is no longer used; the next of its
- * length gets its place, so that all runs have equal addresses. */
-void explore_system_unreserve(void);
-
 /* What core/ has asked pthread_atfork for: before a fork, and after it in the parent and in the child. */
 void explore_fork_prepare(void);
 void explore_fork_parent(void);
