@@ -194,10 +194,9 @@ static enum hak_placed heap_grow(uint32_t granules) {
     return HAK_PLACED;
 }
 
-/* What is committed beyond the top goes, but for a step. Only then is it cheap to want it again. */
+/* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 static void heap_shrink(void) {
-    size_t top = bytes_below(range.top), step = step_of(range.heap.committed);
-    size_t keep = hak_round_up(top + step, step);
+    size_t top = bytes_below(range.top), step = step_of(top), keep = hak_round_up(top + step, step);
     if (keep + step >= range.heap.committed) return;
     limit_publish(keep); /* first: nobody is told that memory is there which is not */
     hak_area_shrink(&range.heap, keep);

@@ -33,6 +33,7 @@ except MemoryError:
     said_ok
 }
 
+@test "mappings of others in the range's way keep their contents" { proves foreign_mappings_internal; }
 @test "mappings stay few under mixed sizes" { proves few_mappings; }
 @test "places of moved blocks join their neighbours again" { proves moved_runs_join; }
 
