@@ -279,9 +279,16 @@ bool __wrap_hak_lock_try(struct hak_lock *lock) {
     return run.running == EXPLORE_NOBODY ? __real_hak_lock_try(lock) : take(lock, false);
 }
 
-/* In a true child of fork, which the other fibers are not to enter. */
+/* In a true child of fork, which the other fibers are not to enter: from its first step on. */
+void __wrap_hak_os_process_began(void);
+void __real_hak_os_process_began(void);
 void __wrap_hak_locks_after_fork(void);
 void __real_hak_locks_after_fork(void);
+
+void __wrap_hak_os_process_began(void) {
+    if (run.running != EXPLORE_NOBODY) explore_only_me();
+    __real_hak_os_process_began();
+}
 
 void __wrap_hak_locks_after_fork(void) {
     if (run.running == EXPLORE_NOBODY)
