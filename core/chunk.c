@@ -366,6 +366,7 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         if (placed == HAK_PLACED) break;
         if (placed == HAK_PLACE_REFUSED || !hole_skip()) return 0;
     }
+    HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
     taken_set(from, count); /* before it can be taken for free */
     top_raise(from);
     range.top = from + count;

@@ -7,7 +7,8 @@
 /* ---- figures that only their own file can write -------------------------------------------------------- */
 
 static uint32_t top_more, entries_more, no_ages;
-static size_t slots_less, records_less, bigcache_more, superslab_cache_more, superslab_cache_less,
+static uint32_t tables_less;
+static size_t bigcache_more, superslab_cache_more, superslab_cache_less,
     blocks_more, mapped_more;
 
 #define WRAPPED(type, name)                                                                                  \
@@ -21,8 +22,7 @@ WRAPPED(uint32_t, hak_range_top) {
 
 WRAPPED(struct hak_range_state, hak_range_state) {
     struct hak_range_state state = __real_hak_range_state();
-    state.slots_committed -= slots_less;
-    state.records_committed -= records_less;
+    state.in_tables -= tables_less;
     return state;
 }
 
@@ -64,12 +64,8 @@ static void top_too_low(void) {
     top_more = (uint32_t)-1;
 }
 
-static void slots_too_short(void) {
-    slots_less = 4096;
-}
-
-static void records_too_short(void) {
-    records_less = 4096;
+static void tables_too_short(void) {
+    tables_less = hak_range_state().in_tables - hak_range_top();
 }
 
 static void limit_too_low(void) {

@@ -234,6 +234,10 @@ static void open_superslab_of_nobody(void) {
     superslab()->next->prev = superslab();
 }
 
+static void unit_beyond_what_is_there(void) {
+    superslab()->reached = 0;
+}
+
 static void open_superslab_without_free_units(void) {
     superslab()->free_mask = 0;
 }
