@@ -50,11 +50,18 @@ static void check_thread(struct check *check, struct hak_heap *heap) {
           heap->state == HAK_HEAP_LATE, heap);
 }
 
+/* So is what a lost heap rules, and stays as it was. */
+static bool is_lost(const struct hak_heap *heap) {
+    if (heap->state != HAK_HEAP_RULED) return heap->state == HAK_HEAP_LOST;
+    const struct hak_heap *ruler = hak_home_ruler(&heap->home);
+    return ruler != NULL && ruler->state == HAK_HEAP_LOST;
+}
+
 static void check_state(struct hak_heap *heap, void *context) {
     struct states *states = context;
     if (!equal(states->check, "state of a heap", heap->state < HAK_HEAP_STATES, true, heap)) return;
+    if (is_lost(heap)) return;
     states->counted[heap->state]++;
-    if (heap->state == HAK_HEAP_LOST) return;
     equal(states->check, "a heap rules itself", hak_home_ruled_by(&heap->home, heap),
           has_itself_as_ruler(heap->state), heap);
     equal(states->check, "a heap of the pool has no ruler", hak_home_ruled_by(&heap->home, NULL),
