@@ -468,6 +468,7 @@ size_t hak_range_lost(void) {
 
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
+    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = hak_os.purge(start, bytes);

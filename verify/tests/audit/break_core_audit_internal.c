@@ -119,7 +119,10 @@ static void used_is_zero(void) {
 
 static void capacity_too_high(void) {
     struct hak_slab *slab = class_of_blocks()->current;
+    struct hak_superslab *ss = hak_superslab_of(slab);
     struct hak_block *head;
+    for (; ss->reached < ss->units; ss->reached++) /* or the block behind the slab's last has no memory */
+        hak_run_reach(ss->first, ss->units, ss->reached, 1);
     slab->capacity++;
     hak_slab_carve(slab, slab->capacity, &head);
 }

@@ -43,6 +43,14 @@ static uint32_t first_granule(const void *large) {
     return hak_large_find(large)->first;
 }
 
+/* From here on blocks of 6 granules and more come from the range's end, one behind the other. */
+static void use_up_longer_runs(void) {
+    uint32_t top;
+    do
+        top = hak_range_top();
+    while (first_granule(hak_malloc(LARGE(6))) < top);
+}
+
 static void build(void) {
     void *runs[4];
     for (size_t i = 0; i < TEST_COUNT(runs); i++)
@@ -55,6 +63,7 @@ static void build(void) {
     allocate(0, BLOCKS);
     void *pool = hak_malloc(20000);
     void *to_cache[3];
+    use_up_longer_runs();
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
         to_cache[i] = hak_malloc(LARGE(i == 2 ? 7 : 6));
         hak_malloc(LARGE(8)); /* no neighbours */
