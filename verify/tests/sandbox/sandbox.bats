@@ -56,7 +56,7 @@ works() { refused "$1" "$2" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tes
 refuses_memory() { refused "$1" "$2" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/no_memory_is_an_answer"; }
 clones() { refused "$1" "$2" "$HAK_OUT/tests/raw_clone_internal" "$5"; }
 
-optional='[|](at once|later|no)$'
+optional='[|](at once|later|in part|no)$'
 
 @test "without each optional call, and without all of them, all works as the table says" { each_row "$optional" works 24 4; }
 @test "without a call that is needed, every request is refused" { each_row '[|]needed$' refuses_memory 3 4; }
