@@ -18,6 +18,7 @@ static struct {
         ADVICE_SMALL_PAGES
     } advice; /* changes while there is one thread */
     uint32_t top;
+    uint32_t there; /* granules behind this one, if any, are committed below the last gap only */
     uint32_t lists[HAK_RUN_LISTS];
     uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64];
 } range;
@@ -139,6 +140,13 @@ static enum hak_placed table_grow(struct hak_area *table, size_t bytes) {
     return hak_area_grow(table, bytes);
 }
 
+uint32_t hak_range_in_tables(void) {
+    size_t slots = range.slots.committed / HAK_SLOT_SIZE;
+    size_t records = range.records.committed / HAK_SUPERSLAB_RECORD * 16;
+    size_t most = slots < records ? slots : records;
+    return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
+}
+
 /* Those of granules below `granules`; they go before memory, so that a failure in the middle leaves
  * only table memory that nobody reads. */
 static enum hak_placed tables_grow(uint32_t granules) {
@@ -163,8 +171,10 @@ static void advise(uintptr_t start, size_t bytes) {
     if (start < end) hak_os.huge_pages((void *)start, end - start, range.advice == ADVICE_HUGE_PAGES);
 }
 
-static void limit_publish(size_t committed) {
-    uint64_t limit = (committed - HAK_GRANULE) >> 4;
+/* What malloc and free take for the range's: it ends where memory does. */
+static void limit_publish(uint32_t granules) {
+    uint64_t limit = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
+    range.there = granules;
     if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
         atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
 }
@@ -190,7 +200,7 @@ static enum hak_placed heap_grow(uint32_t granules) {
         enum hak_placed placed = heap_grow_to(bytes);
         if (placed != HAK_PLACED) return placed;
     }
-    limit_publish(range.heap.committed);
+    limit_publish(granules_committed());
     return HAK_PLACED;
 }
 
@@ -198,9 +208,9 @@ static enum hak_placed heap_grow(uint32_t granules) {
 static void heap_shrink(void) {
     size_t top = bytes_below(range.top), step = step_of(top), keep = hak_round_up(top + step, step);
     if (keep + step >= range.heap.committed) return;
-    limit_publish(keep); /* first: nobody is told that memory is there which is not */
+    limit_publish(granules_in(keep)); /* first: nobody is told that memory is there which is not */
     hak_area_shrink(&range.heap, keep);
-    limit_publish(range.heap.committed);
+    limit_publish(granules_committed());
 }
 
 static void rebuild(void);
@@ -223,7 +233,7 @@ bool hak_range_init(void) {
     }
     /* before there is a limit; and from here on there is a range, also in a child of fork */
     atomic_store_explicit(&hak_range.base, range.heap.start + HAK_GRANULE, memory_order_release);
-    limit_publish(range.heap.committed);
+    limit_publish(granules_committed());
     return true;
 }
 
@@ -374,7 +384,6 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     *there = committed < range.top ? committed - from : count;
     if (committed < range.top) {
         hak_area_skip(&range.heap, (size_t)(range.top - committed) << HAK_GRANULE_SHIFT);
-        limit_publish(range.heap.committed);
         atomic_fetch_add_explicit(&range.gaps, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&range.gap_bytes, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
                                   memory_order_relaxed);
@@ -389,6 +398,9 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     enum hak_placed placed = hak_window_commit(start, bytes);
     if (placed != HAK_PLACED) return placed;
     advise(start, bytes);
+    hak_lock_take(range_lock);
+    if (first + there >= range.there) limit_publish(first + there + more); /* or it is below the limit anyway */
+    hak_lock_drop(range_lock);
     atomic_fetch_sub_explicit(&range.gap_bytes, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
     return HAK_PLACED;
@@ -501,7 +513,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     }
     if (first + count == range.top) {
         range.top = first;
-        slots_purge(first, granules_committed(), from, until);
+        slots_purge(first, hak_range_in_tables(), from, until);
         heap_shrink();
     } else {
         run_insert(first, count);
@@ -512,14 +524,6 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
-/* All that was ever given away is below. */
-static uint32_t granules_in_tables(void) {
-    size_t slots = range.slots.committed / HAK_SLOT_SIZE;
-    size_t records = range.records.committed / HAK_SUPERSLAB_RECORD * 16;
-    size_t most = slots < records ? slots : records;
-    return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
-}
-
 uint32_t hak_range_top(void) {
     hak_lock_take(range_lock);
     uint32_t top = range.top;
@@ -529,7 +533,8 @@ uint32_t hak_range_top(void) {
 
 struct hak_range_state hak_range_state(void) {
     return (struct hak_range_state){.committed = granules_committed(),
-                                    .in_tables = granules_in_tables(),
+                                    .there = range.there,
+                                    .in_tables = hak_range_in_tables(),
                                     .lists = range.lists,
                                     .nonempty = range.nonempty};
 }
@@ -621,8 +626,8 @@ static void rebuild(void) {
     hak_area_mend(&range.records);
     hak_area_mend(&range.metadata);
     hak_area_mend(&range.heap);
-    const uint32_t end = granules_in_tables();
-    limit_publish(range.heap.committed);
+    const uint32_t end = hak_range_in_tables();
+    limit_publish(granules_committed()); /* also where a gap is at the end */
     hak_os_zero(range.lists, sizeof range.lists);
     hak_os_zero(range.nonempty, sizeof range.nonempty);
     range.top = end;

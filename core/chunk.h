@@ -177,7 +177,8 @@ unsigned hak_run_list_of(uint32_t count);
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
-    uint32_t committed, in_tables; /* granules below these have memory, and slots and records */
+    uint32_t there, committed, in_tables; /* granules below these: the limit's, those that have memory but
+                                           * for gaps, and those that have slots and records */
     const uint32_t *lists;    /* first granules; 0: empty */
     const uint64_t *nonempty; /* a bit a list */
 };
@@ -185,6 +186,9 @@ struct hak_range_state hak_range_state(void);
 
 /* The granules from here on belong to nobody. */
 uint32_t hak_range_top(void);
+
+/* All granules that ever had memory lie below: these have slots and records. */
+uint32_t hak_range_in_tables(void);
 
 /* Another thread's time may be later than one's own, but not by more than that: 17 minutes. */
 #define HAK_TIMES_APART ((uint32_t)1 << 20)
