@@ -178,22 +178,29 @@ void fuzz_collect(void) {
 }
 
 /* From a late heap it vanishes. */
-void fuzz_thread_teardown(void) {
-    struct hak_heap *heap = hak_thread_heap();
-    if (!hak_heap_is_real(heap)) return;
+static void teardown(struct hak_heap *heap) {
     if (heap->late_process == 0) {
         hak_heap_end_thread(heap);
     } else {
         hak_thread_heap_set(&hak_heap_gone);
         memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths); /* the thread's */
     }
-    /* As the kernel's end of it, which orders nothing that a tool knows. */
-    atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_relaxed);
+    /* As the kernel's end of it: all that it stored is in memory, and who asks does not acquire. */
+    atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_release);
 }
 
+void fuzz_thread_teardown(void) {
+    struct hak_heap *heap = hak_thread_heap();
+    if (hak_heap_is_real(heap)) teardown(heap);
+}
+
+/* As libc, which knows the heap, whoever has seized it just now. */
 void fuzz_thread_end(void) {
-    if (running == 0 || !hak_heap_is_real(hak_thread_heap())) return;
-    fuzz_thread_teardown();
+    if (running == 0) return;
+    struct hak_heap *heap = hak_slow_enter(0);
+    hak_slow_leave();
+    if (!hak_heap_is_real(heap)) return;
+    teardown(heap);
     hak_thread_heap_set(running == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none);
 }
 
