@@ -162,7 +162,8 @@ static void pool_put(struct hak_heap *heap) {
     hak_lock_drop(heaps_lock);
 }
 
-/* In a child of fork: the heaps of the pool are those without a ruler, and late ones those of this process. */
+/* In a child of fork: the heaps of the pool are those without a ruler. Late ones are listed if their
+ * threads are of this process. */
 static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) late_link(heap);
