@@ -14,7 +14,7 @@ usage: ./build.sh COMMAND
                           runs any program on HAKMEM; builds what is missing first
   test [--variant V] [GROUP...]
                           installs what the tests need, builds, runs every test (or those groups);
-                          `test quick` takes less than two minutes; ends with "N passed, N failed"
+                          `test quick` takes about four minutes; ends with "N passed, N failed"
   release [TARGET...]     builds out/release/: libhakmem and libhakmem_prefixed, .so and .a, the benchmarks
   debug [TARGET...]       the same without optimisation and with all assertions, in out/debug/
   TARGET...               builds single targets of release, such as larson_hakmem

@@ -3,7 +3,7 @@
 #
 #   test.sh [--variant V] [GROUP...]     default: release, all groups
 #
-# The group `quick` is every group but the slow ones, with HAK_TEST_QUICK=1: less than two minutes.
+# The group `quick` is every group but the slow ones, with HAK_TEST_QUICK=1: about four minutes.
 # The tests get HAK_ROOT, HAK_OUT (the variant's folder) and HAK_VARIANT.
 set -euo pipefail
 HAK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -40,6 +40,7 @@ static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 static void forsaken_retire(void);
 static void late_begin(struct hak_heap *heap);
 static void late_forget(void);
+static void late_link(struct hak_heap *heap);
 static void pool_rebuild(void);
 
 /* Under the heaps' lock. The first thing that any thread does here. */
@@ -161,9 +162,11 @@ static void pool_put(struct hak_heap *heap) {
     hak_lock_drop(heaps_lock);
 }
 
-/* In a child of fork: the heaps of the pool are those without a ruler. */
+/* In a child of fork: the heaps of the pool are those without a ruler. Late ones are listed if their
+ * threads are of this process. */
 static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
+    if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) late_link(heap);
     if (!hak_home_ruled_by(&heap->home, NULL)) return;
     HAK_CHECK(heap->ruled == NULL);
     heap->state = HAK_HEAP_POOL; /* a step of which the fork saw half */

@@ -3,7 +3,8 @@
  * the block has the right to that, so the protocol orders these writes, too.
  *
  * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, and a missing order
- * between two of them is a race on a block, a slab or a place: first in the input's order, then many times in the system's. */
+ * between two of them is a race on a block, a slab or a place: first one operation after the other, in orders that
+ * are the same each time, then all threads at once. */
 #include <string.h>
 
 #include "core/remote.h"

@@ -183,7 +183,7 @@ static void teardown(struct hak_heap *heap) {
         hak_heap_end_thread(heap);
     } else {
         hak_thread_heap_set(&hak_heap_gone);
-        memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths); /* the thread's */
+        memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths);
     }
     /* As the kernel's end of it: all that it stored is in memory, and who asks does not acquire. */
     atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_release);
@@ -194,7 +194,8 @@ void fuzz_thread_teardown(void) {
     if (hak_heap_is_real(heap)) teardown(heap);
 }
 
-/* As libc, which knows the heap, whoever has seized it just now. */
+/* As libc ends a thread: with its heap, even if another thread has seized that just now. So it waits
+ * until the heap is given back. */
 void fuzz_thread_end(void) {
     if (running == 0) return;
     struct hak_heap *heap = hak_slow_enter(0);

@@ -75,11 +75,13 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     return &slabs[hak_slab_first_granule(slab)];
 }
 
-/* While it is the calling thread's own, HAK_THREAD.books leads here. */
+/* HAK_THREAD.books, which lead to the thread's own unless it has seized a heap. */
 static struct hak_audit_thread *books_of_thread(void) {
     static _Thread_local struct hak_audit_thread own, orphan;
-    own.orphan = &orphan;
-    if (HAK_THREAD.books == NULL) HAK_THREAD.books = &own;
+    if (HAK_THREAD.books == NULL) {
+        own.orphan = &orphan;
+        HAK_THREAD.books = &own;
+    }
     return HAK_THREAD.books;
 }
 

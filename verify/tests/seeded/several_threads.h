@@ -84,9 +84,10 @@ static pthread_key_t late_key;
 static _Atomic int leavers[2]; /* the threads' numbers */
 static _Atomic unsigned lates;
 
-/* The second of each other pair meets the heap that the first left, which only the kernel orders. */
+/* In every second pair, the thread that comes later waits until the kernel has forgotten the other.
+ * It then meets the heap that the other left, and nothing but the kernel orders the two. */
 static void late_waits(void) {
-    int own = gettid();
+    const int own = gettid();
     if (atomic_fetch_add_explicit(&lates, 1, memory_order_relaxed) % 4 != 3) return;
     size_t other = atomic_load_explicit(&leavers[0], memory_order_relaxed) == own ? 1 : 0;
     while (tgkill(getpid(), atomic_load_explicit(&leavers[other], memory_order_relaxed), 0) == 0)
