@@ -25,10 +25,10 @@ MAKEFLAGS += --no-builtin-rules
 # ---- what can be chosen on the command line ----------------------------------------------------------------
 
 POOL_TLS_PHASE1 ?= 1
-POOL_TLS_PREWARM ?= 1
+POOL_TLS_PREWARM ?= 0
 HEADER_CLASSIDX ?= 1
 AGGRESSIVE_INLINE ?= 1
-PREWARM_TLS ?= 1
+PREWARM_TLS ?= 0
 SWITCHES := POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS
 
 # Which variant a plain `make` builds: 1 release, 0 debug.

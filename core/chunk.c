@@ -5,7 +5,7 @@
 struct hak_range hak_range = {.base = HAK_RANGE_NONE};
 
 static struct {
-    struct hak_area slots, records, metadata, heap;
+    struct hak_area process, slots, records, metadata, heap; /* process: the page that a fork wipes */
     _Atomic uint32_t gaps; /* runs of which only the first part is committed, */
     _Atomic size_t gap_bytes; /* and what is not, which range.heap counts as committed */
     size_t metadata_used;
@@ -45,8 +45,8 @@ static size_t window_size(size_t heap) {
     return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
 }
 
-/* No program fills it, and its tables have addresses of their own: 16 x the machine's memory. */
-static size_t heap_wanted(void) {
+/* Of a reservation: no program fills 16 x the machine's memory. */
+static size_t reservation_wanted(void) {
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     size_t memory = hak_os_memory_size();
     while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36)
@@ -61,7 +61,7 @@ static bool reservation_fits(size_t heap) {
 
 /* 0: there is no address space. */
 static size_t reservation_choose(void) {
-    const size_t wanted = heap_wanted();
+    const size_t wanted = reservation_wanted();
     size_t heap = wanted;
     while (!reservation_fits(heap)) {
         heap /= 2;
@@ -74,20 +74,27 @@ static size_t reservation_choose(void) {
     return heap;
 }
 
-/* Bytes of the heap's area before a granule, and back. */
+/* Bytes of the heap's area before a granule, and back. It begins with a page, for the byte before
+ * any pointer into the range can be read. */
 static size_t bytes_below(uint32_t granule) {
     HAK_ASSERT(granule >= HAK_GRANULE_FIRST);
-    return (size_t)(granule - (HAK_GRANULE_FIRST - 1)) << HAK_GRANULE_SHIFT;
+    return ((size_t)(granule - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT) + hak_os_page_size();
 }
 
 static uint32_t granules_in(size_t bytes) {
-    HAK_ASSERT(bytes % HAK_GRANULE == 0);
-    return (uint32_t)(bytes >> HAK_GRANULE_SHIFT) + HAK_GRANULE_FIRST - 1;
+    const size_t page = hak_os_page_size();
+    HAK_ASSERT(bytes >= page && (bytes - page) % HAK_GRANULE == 0);
+    return (uint32_t)((bytes - page) >> HAK_GRANULE_SHIFT) + HAK_GRANULE_FIRST;
 }
 
-/* The tables' areas, and behind them the heap, from the granule before the first on. */
-static void areas_set(size_t heap) {
+#define FIRST_SLOT_BYTES ((size_t)16 << 10) /* mapped together with the process's page */
+
+/* The tables' areas, and behind them the heap. */
+static void areas_set(size_t heap, const struct hak_area *opening) {
     const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
+    range.process = (struct hak_area){.start = opening->start, .most = page, .committed = page};
+    range.slots.start = opening->start + page;
+    range.slots.committed = opening->committed - page;
     range.slots.most = hak_round_up(granules * HAK_SLOT_SIZE, page);
     range.records.start = range.slots.start + range.slots.most;
     range.records.most = hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, page);
@@ -95,23 +102,34 @@ static void areas_set(size_t heap) {
     hak_range.start = hak_round_up(range.metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
     hak_range.slots = range.slots.start;
     hak_range.granules = (uint32_t)granules;
-    range.heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST - 1);
+    range.heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
     range.heap.most = bytes_below(hak_range.granules);
     range.metadata.most = range.heap.start - range.metadata.start;
     HAK_CHECK(hak_range.start + heap <= range.slots.start + window_size(heap));
 }
 
+/* Granules [from, until) are there, and their slots. */
+static void kinds_begin(size_t from, size_t until) {
+    for (size_t granule = from; granule < until; granule++)
+        hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
+}
+
 static bool window_open(void) {
-    size_t heap = heap_wanted();
-    if (!hak_window_open(window_size(heap), &range.slots)) {
+    const size_t page = hak_os_page_size();
+    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    struct hak_area opening = {.most = page + hak_round_up(FIRST_SLOT_BYTES, page)};
+    if (!hak_window_open(window_size(heap), &opening)) {
         heap = reservation_choose();
-        if (heap == 0 || !hak_window_reserve(window_size(heap), &range.slots)) return false;
+        if (heap == 0 || !hak_window_reserve(window_size(heap), &opening)) return false;
     }
-    areas_set(heap);
+    areas_set(heap, &opening);
+    kinds_begin(0, range.slots.committed / HAK_SLOT_SIZE);
     return true;
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
+
+#define FIRST_GRANULES 2u /* about what libc's malloc begins with */
 
 #define STEP_MIN HAK_GRANULE
 #define STEP_MAX ((size_t)64 << 20)
@@ -123,12 +141,6 @@ static size_t step_of(size_t committed) {
     while (step < STEP_MAX && step < committed / 16)
         step *= 2;
     return step;
-}
-
-/* Granules [from, until) are there, and their slots. */
-static void kinds_begin(size_t from, size_t until) {
-    for (size_t granule = from; granule < until; granule++)
-        hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
 }
 
 /* Tables double, for they are small. */
@@ -163,10 +175,14 @@ static enum hak_placed tables_grow(uint32_t granules) {
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
 /* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings
- * of their own for ever. No loss if the system refuses. */
+ * of their own for ever. No loss if the system refuses. The first SuperSlab waits until it is
+ * whole: before that no huge page has room there, and a small program makes no such call. */
 static void advise(uintptr_t start, size_t bytes) {
     uintptr_t end = start + bytes, border = range.heap.start + SMALL_PAGES_BYTES;
+    const uintptr_t whole = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX);
     HAK_ASSERT(start >= range.heap.start && start < end);
+    if (end < whole) return;
+    if (start < whole) start = range.heap.start;
     if (range.advice == ADVICE_DEFAULT && end > border) end = border;
     if (start < end) hak_os.huge_pages((void *)start, end - start, range.advice == ADVICE_HUGE_PAGES);
 }
@@ -183,21 +199,25 @@ static uint32_t granules_committed(void) {
     return granules_in(range.heap.committed);
 }
 
-static enum hak_placed heap_grow_to(size_t bytes) {
+/* The next multiple of a step. */
+static uint32_t step_up(uint32_t granules, size_t committed) {
+    return (uint32_t)hak_round_up(granules, step_of(committed) >> HAK_GRANULE_SHIFT);
+}
+
+static enum hak_placed heap_grow_to(uint32_t granules) {
     const size_t before = range.heap.committed;
-    enum hak_placed placed = tables_grow(granules_in(bytes));
-    if (placed == HAK_PLACED) placed = hak_area_grow(&range.heap, bytes);
+    enum hak_placed placed = tables_grow(granules);
+    if (placed == HAK_PLACED) placed = hak_area_grow(&range.heap, bytes_below(granules));
     if (placed == HAK_PLACED) advise(range.heap.start + before, range.heap.committed - before);
     return placed;
 }
 
 /* Commits the granules below `granules`, and a step more unless memory is scarce. */
 static enum hak_placed heap_grow(uint32_t granules) {
-    size_t bytes = bytes_below(granules);
-    if (bytes <= range.heap.committed) return HAK_PLACED;
-    size_t target = hak_round_up(bytes, step_of(range.heap.committed));
-    if (target > range.heap.most || heap_grow_to(target) != HAK_PLACED) {
-        enum hak_placed placed = heap_grow_to(bytes);
+    if (granules <= granules_committed()) return HAK_PLACED;
+    uint32_t target = step_up(granules, range.heap.committed);
+    if (target > hak_range.granules || heap_grow_to(target) != HAK_PLACED) {
+        enum hak_placed placed = heap_grow_to(granules);
         if (placed != HAK_PLACED) return placed;
     }
     limit_publish(granules_committed());
@@ -206,17 +226,18 @@ static enum hak_placed heap_grow(uint32_t granules) {
 
 /* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 static void heap_shrink(void) {
-    size_t top = bytes_below(range.top), step = step_of(top), keep = hak_round_up(top + step, step);
-    if (keep + step >= range.heap.committed) return;
-    limit_publish(granules_in(keep)); /* first: nobody is told that memory is there which is not */
-    hak_area_shrink(&range.heap, keep);
+    size_t step = step_of(bytes_below(range.top));
+    uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT), keep = (uint32_t)hak_round_up(range.top + more, more);
+    if (keep + more >= granules_committed()) return;
+    limit_publish(keep); /* first: nobody is told that memory is there which is not */
+    hak_area_shrink(&range.heap, bytes_below(keep));
     limit_publish(granules_committed());
 }
 
 static void rebuild(void);
 
 bool hak_range_init(void) {
-    struct hak_area *const areas[] = {&range.slots, &range.records, &range.metadata, &range.heap};
+    struct hak_area *const areas[] = {&range.process, &range.slots, &range.records, &range.metadata, &range.heap};
     if (hak_range_is_there()) return true;
     hak_lock_begin(HAK_RANK_RANGE, rebuild);
     if (!window_open()) return false;
@@ -227,12 +248,14 @@ bool hak_range_init(void) {
     hak_hook_atomic(&range.gaps, sizeof range.gaps);
     hak_hook_atomic(&range.gap_bytes, sizeof range.gap_bytes);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
-    if (heap_grow_to(bytes_below(HAK_GRANULE_FIRST + 1)) != HAK_PLACED) {
+    if (heap_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
     }
+    hak_os_process_begin((void *)range.process.start);
     /* before there is a limit; and from here on there is a range, also in a child of fork */
-    atomic_store_explicit(&hak_range.base, range.heap.start + HAK_GRANULE, memory_order_release);
+    atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
+                          memory_order_release);
     limit_publish(granules_committed());
     return true;
 }
@@ -579,7 +602,9 @@ void hak_range_huge_pages(bool wanted) {
     HAK_CHECK(hak_range_is_there());
     hak_range_fix();
     range.advice = wanted ? ADVICE_HUGE_PAGES : ADVICE_SMALL_PAGES;
-    advise(range.heap.start, range.heap.committed);
+    uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST);
+    size_t bytes = bytes_below(granules_committed()) - hak_os_page_size();
+    hak_os.huge_pages((void *)start, bytes, wanted);
 }
 
 /* ---- a child of fork --------------------------------------------------------------------------------- */

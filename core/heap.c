@@ -51,7 +51,6 @@ static bool setup(void) {
     hak_superslab_cache_begin();
     hak_bigcache_begin();
     if (!hak_range_init()) return false;
-    hak_os_process_begin();
     hak_seize_setup();
     hak_hook_atomic(&heaps.all, sizeof heaps.all);
     hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);
@@ -180,7 +179,8 @@ static void pool_rebuild(void) {
     hak_heap_each(pool_rebuild_visit, NULL);
 }
 
-static struct hak_heap *heap_obtain(void) {
+/* For the calling thread, whose number this is. */
+static struct hak_heap *heap_obtain(int thread) {
     forsaken_retire();
     (void)hak_os_page_size(); /* may ask libc the first time, which is not done under a lock */
     hak_lock_take(heaps_lock);
@@ -195,7 +195,7 @@ static struct hak_heap *heap_obtain(void) {
     }
     hak_lock_drop(heaps_lock);
     if (heap == NULL) return NULL;
-    atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    atomic_store_explicit(&heap->thread_id, thread, memory_order_relaxed);
     hak_hook_event(HAK_EVENT_HEAP_BEGUN, heap);
     return heap;
 }
@@ -220,11 +220,12 @@ static bool thread_end_is_seen(struct hak_heap *heap) {
 
 struct hak_heap *hak_heap_begin_thread(void) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_none);
-    if (hak_os_thread_ends()) {
+    const int thread = hak_os_thread_id();
+    if (hak_os_thread_ends(thread)) {
         hak_thread_heap_set(&hak_heap_gone);
         return hak_thread_heap();
     }
-    struct hak_heap *heap = heap_obtain();
+    struct hak_heap *heap = heap_obtain(thread);
     if (heap == NULL) return NULL;
     hak_hook_atomic(&HAK_THREAD, sizeof HAK_THREAD);
     hak_thread_heap_set(heap);
@@ -245,8 +246,9 @@ struct hak_heap *hak_heap_begin_thread(void) {
 struct hak_heap *hak_heap_begin_late(bool *borrowed) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
     if (HAK_THREAD.failed > 0) hak_abort_recheck();
-    struct hak_heap *heap = heap_obtain();
-    *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || hak_os_thread_id() == hak_os_process_id());
+    const int thread = hak_os_thread_id();
+    struct hak_heap *heap = heap_obtain(thread);
+    *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || thread == hak_os_process_id());
     if (heap == NULL || *borrowed) return heap;
     hak_thread_heap_set(heap);
     late_begin(heap);

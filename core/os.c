@@ -256,9 +256,9 @@ bool hak_os_thread_is_first(void) {
 }
 
 /* The first thread may have inherited what is blocked, and does not end so. */
-bool hak_os_thread_ends(void) {
+bool hak_os_thread_ends(int thread) {
     uint64_t blocked = 0;
-    if (hak_os_thread_is_first()) return false;
+    if (thread == hak_os_process_id()) return false;
     long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
@@ -272,15 +272,9 @@ bool hak_os_is_secure(void) {
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 
-void hak_os_process_begin(void) {
-    size_t page = hak_os_page_size();
-    long start = map(NULL, page, PROT_READ | PROT_WRITE, 0);
-    if (hak_syscall_failed(start)) return;
-    if (!succeeds(SYS_madvise, (void *)start, page, MADV_WIPEONFORK)) {
-        os_release((void *)start, page);
-        return;
-    }
-    _Atomic uint32_t *known = (_Atomic uint32_t *)start;
+void hak_os_process_begin(void *page) {
+    _Atomic uint32_t *known = page;
+    if (!succeeds(SYS_madvise, page, hak_os_page_size(), MADV_WIPEONFORK)) return;
     hak_hook_atomic(known, sizeof *known);
     hak_hook_atomic(&hak_os_process, sizeof hak_os_process);
     atomic_store_explicit(known, HAK_PROCESS_KNOWN, memory_order_relaxed);

@@ -105,10 +105,10 @@ bool hak_os_thread_exists(int process, int thread);
 /* True if these bytes are mapped; false also if the system does not tell. */
 bool hak_os_is_mapped(const void *start, size_t bytes);
 
-/* True if the calling thread is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
+/* True if the calling thread, whose number this is, is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
  * has blocked all signals then, also the one of its own that pthread_sigmask(3) never blocks. False where that is not
  * known. */
-bool hak_os_thread_ends(void);
+bool hak_os_thread_ends(int thread);
 
 /* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
 bool hak_os_is_secure(void);
@@ -145,7 +145,7 @@ enum hak_process {
 };
 extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 
-void hak_os_process_begin(void); /* once, before there is a lock to take */
+void hak_os_process_begin(void *page); /* once, with a zero page for it, before there is a lock to take */
 void hak_os_process_began(void); /* by the handler of fork in the child, before all else */
 
 /* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is

@@ -325,7 +325,7 @@ static int units_find(uint32_t free_mask, uint32_t count) {
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
 
-#define REACH_MIN 1u /* units at once, if there is so much; an eighth of what is there, if that is more */
+#define REACH_MIN 2u /* units at once, if there is so much; an eighth of what is there, if that is more */
 
 /* As units_find, with memory. */
 static int units_find_there(struct hak_superslab *ss, uint32_t units, uint32_t count) {

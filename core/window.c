@@ -44,7 +44,7 @@ bool hak_window_open(size_t bytes, struct hak_area *first) {
     for (unsigned attempt = 0; attempt < TRIES; attempt++) {
         uintptr_t start = window_choose(bytes, attempt);
         if (start == 0) return false;
-        *first = (struct hak_area){.start = start, .most = hak_os_page_size()};
+        first->start = start;
         enum hak_placed placed = hak_area_grow(first, first->most);
         if (placed == HAK_PLACED) return true;
         if (placed == HAK_PLACE_REFUSED) return false;
@@ -56,8 +56,12 @@ bool hak_window_reserve(size_t bytes, struct hak_area *first) {
     HAK_CHECK(window.reserved == NULL && first->committed == 0);
     window.reserved = hak_os.reserve(bytes);
     window.bytes = bytes;
+    if (window.reserved == NULL) return false;
     first->start = (uintptr_t)window.reserved;
-    return window.reserved != NULL;
+    if (hak_area_grow(first, first->most) == HAK_PLACED) return true;
+    hak_os.release(window.reserved, bytes);
+    window.reserved = NULL;
+    return false;
 }
 
 bool hak_window_fits(size_t bytes) {

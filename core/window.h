@@ -18,11 +18,11 @@ struct hak_area {
     size_t changing; /* a thread is about to commit, or to give back, what lies between */
 };
 
-/* Opens a window of `bytes`, at a multiple of a SuperSlab, with the area `first` at its start, of
- * which a page is committed; false: not here. Once, unless it was closed. */
+/* Opens a window of `bytes`, at a multiple of a SuperSlab, with the area `first` at its start,
+ * committed to its most; false: not here. Once, unless it was closed. */
 bool hak_window_open(size_t bytes, struct hak_area *first);
 
-/* The same by a reservation, at any page, with nothing committed. */
+/* The same by a reservation, at any page. */
 bool hak_window_reserve(size_t bytes, struct hak_area *first);
 
 /* True if address space for as much could be reserved just now. */

@@ -166,9 +166,10 @@ static void thread_ends(void) {
 /* The thread that is in the last part of its end, where no destructor runs any more. */
 static const struct hak_thread *in_last_part;
 
-bool __wrap_hak_os_thread_ends(void);
+bool __wrap_hak_os_thread_ends(int thread);
 
-bool __wrap_hak_os_thread_ends(void) {
+bool __wrap_hak_os_thread_ends(int thread) {
+    (void)thread;
     return in_last_part == &HAK_THREAD;
 }
 

@@ -32,7 +32,7 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
         run "$HAK_ROOT/build.sh" verify "$HAK_OUT/$binary"
         [ "$status" -eq 0 ]
         [[ $output == *"variant   $HAK_VARIANT"* ]]
-        [[ $output == *"flags     POOL_TLS_PHASE1=1 POOL_TLS_PREWARM=1 HEADER_CLASSIDX=1 AGGRESSIVE_INLINE=1 PREWARM_TLS=1 "* ]]
+        [[ $output == *"flags     POOL_TLS_PHASE1=1 POOL_TLS_PREWARM=0 HEADER_CLASSIDX=1 AGGRESSIVE_INLINE=1 PREWARM_TLS=0 "* ]]
         [ "${lines[-1]}" = "$HAK_OUT/$binary: built from today's sources" ]
     done
 }
@@ -98,20 +98,20 @@ exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $
     run "$COPY/build.sh" release lib
     [[ $output == *obj/core/api.o* ]]
 
-    run "$COPY/build.sh" release lib PREWARM_TLS=0
+    run "$COPY/build.sh" release lib PREWARM_TLS=1
     [[ $output == *obj/core/api.o* ]]
     run "$COPY/build.sh" verify "$COPY/out/release/libhakmem.so"
     [ "$status" -eq 0 ]
-    [[ $output == *" PREWARM_TLS=0 "* ]]
+    [[ $output == *" PREWARM_TLS=1 "* ]]
     run "$COPY/build.sh" release lib
     [[ $output == *obj/core/api.o* ]]
 }
 
-@test "every switch builds with 0" {
+@test "every switch builds with its other value" {
     [ "$HAK_TEST_QUICK" = 0 ] || skip "five builds"
-    for switch in POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS; do
-        "$COPY/build.sh" release lib OUT=out/switch "$switch=0"
-        "$COPY/build.sh" verify "$COPY/out/switch/libhakmem.so" | grep "$switch=0"
+    for switch in POOL_TLS_PHASE1=0 POOL_TLS_PREWARM=1 HEADER_CLASSIDX=0 AGGRESSIVE_INLINE=0 PREWARM_TLS=1; do
+        "$COPY/build.sh" release lib OUT=out/switch "$switch"
+        "$COPY/build.sh" verify "$COPY/out/switch/libhakmem.so" | grep "$switch"
         env LD_PRELOAD="$COPY/out/switch/libhakmem.so" sh -c 'cat /proc/self/maps | grep -q libhakmem'
     done
 }
@@ -157,11 +157,13 @@ C
 
 @test "print-flags prints every switch with its value" {
     run make_copy print-flags
-    for name in POOL_TLS_PHASE1 POOL_TLS_PREWARM HEADER_CLASSIDX AGGRESSIVE_INLINE PREWARM_TLS BUILD_RELEASE_DEFAULT; do
-        printf '%s\n' "${lines[@]}" | grep -qx "$name=1"
-        make_copy print-flags "$name=0" | grep -qx "$name=0"
+    for switch in POOL_TLS_PHASE1=1 POOL_TLS_PREWARM=0 HEADER_CLASSIDX=1 AGGRESSIVE_INLINE=1 PREWARM_TLS=0 \
+        BUILD_RELEASE_DEFAULT=1; do
+        name=${switch%=*} other=$((1 - ${switch#*=}))
+        printf '%s\n' "${lines[@]}" | grep -qx "$switch"
+        make_copy print-flags "$name=$other" | grep -qx "$name=$other"
     done
-    make_copy print-flags POOL_TLS_PREWARM=0 | grep -q '^CFLAGS=.* -DHAK_POOL_TLS_PREWARM=0 '
+    make_copy print-flags POOL_TLS_PREWARM=1 | grep -q '^CFLAGS=.* -DHAK_POOL_TLS_PREWARM=1 '
     make_copy print-flags BUILD_RELEASE_DEFAULT=0 | grep -qx VARIANT=debug
     run ! make_copy print-flags PREWARM_TLS=yes
     [[ $output == *"PREWARM_TLS is 'yes'; it must be 0 or 1"* ]]
