@@ -2,12 +2,12 @@
 
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
-struct hak_range hak_range = {.base = HAK_RANGE_NONE};
+struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
 
 static struct {
     struct hak_area process, slots, records, metadata, heap; /* process: the page that a fork wipes */
-    _Atomic uint32_t gaps; /* runs of which only the first part is committed, */
-    _Atomic size_t gap_bytes; /* and what is not, which range.heap counts as committed */
+    _Atomic uint32_t gaps; /* runs in use of which only the first part is committed */
+    _Atomic size_t absent; /* bytes that range.heap counts as committed, and are not */
     size_t metadata_used;
     _Atomic bool
         fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
@@ -19,8 +19,9 @@ static struct {
     } advice; /* changes while there is one thread */
     uint32_t top;
     uint32_t there; /* granules behind this one, if any, are committed below the last gap only */
-    uint32_t lists[HAK_RUN_LISTS];
-    uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64];
+    struct hak_run_index free, holes;
+    uint32_t holes_now; /* changes under the lock */
+    size_t hole_bytes;  /* which range.heap counts as committed */
 } range;
 
 static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
@@ -212,6 +213,26 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
     return placed;
 }
 
+#define LOOK_FROM    ((size_t)8 << 20) /* bytes committed, below which no limit is near */
+#define LIMIT_SHARE  4u                /* more than that share of a limit is much */
+#define CACHED_SHARE 32u               /* of the limit, then */
+
+/* What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
+ * more than it has, or the memory is locked, all that is mapped counts. */
+static void scarcity_look(void) {
+    const size_t committed = range.heap.committed, limit = hak_os_limit();
+    size_t most = SIZE_MAX;
+    if (committed < LOOK_FROM) return;
+    if (hak_os_is_strict() || hak_os_is_locked()) most = committed / CACHED_SHARE;
+    if (committed > limit / LIMIT_SHARE && limit / CACHED_SHARE < most) most = limit / CACHED_SHARE;
+    if (most != hak_range_cached_most(SIZE_MAX))
+        atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
+}
+
+static bool range_is_scarce(void) {
+    return hak_range_cached_most(SIZE_MAX) < SIZE_MAX;
+}
+
 /* Commits the granules below `granules`, and a step more unless memory is scarce. */
 static enum hak_placed heap_grow(uint32_t granules) {
     if (granules <= granules_committed()) return HAK_PLACED;
@@ -221,17 +242,22 @@ static enum hak_placed heap_grow(uint32_t granules) {
         if (placed != HAK_PLACED) return placed;
     }
     limit_publish(granules_committed());
+    scarcity_look();
     return HAK_PLACED;
+}
+
+/* What is committed from this granule on goes. */
+static void heap_shrink_to(uint32_t keep) {
+    limit_publish(keep); /* first: nobody is told that memory is there which is not */
+    hak_area_shrink(&range.heap, bytes_below(keep));
+    limit_publish(granules_committed());
 }
 
 /* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 static void heap_shrink(void) {
     size_t step = step_of(bytes_below(range.top));
     uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT), keep = (uint32_t)hak_round_up(range.top + more, more);
-    if (keep + more >= granules_committed()) return;
-    limit_publish(keep); /* first: nobody is told that memory is there which is not */
-    hak_area_shrink(&range.heap, bytes_below(keep));
-    limit_publish(granules_committed());
+    if (keep + more < granules_committed()) heap_shrink_to(keep);
 }
 
 static void rebuild(void);
@@ -246,8 +272,9 @@ bool hak_range_init(void) {
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&range.lost, sizeof range.lost);
     hak_hook_atomic(&range.gaps, sizeof range.gaps);
-    hak_hook_atomic(&range.gap_bytes, sizeof range.gap_bytes);
+    hak_hook_atomic(&range.absent, sizeof range.absent);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
+    hak_hook_atomic(&hak_range.cached_most, sizeof hak_range.cached_most);
     if (heap_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
@@ -262,44 +289,59 @@ bool hak_range_init(void) {
 
 /* ---- free runs --------------------------------------------------------------------------------------- */
 
-static void run_insert(uint32_t first, uint32_t count) {
+static struct hak_run_index *index_of(enum hak_kind kind) {
+    HAK_ASSERT(kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE);
+    return kind == HAK_KIND_HOLE ? &range.holes : &range.free;
+}
+
+static void holes_add(uint32_t holes, size_t granules) {
+    __atomic_store_n(&range.holes_now, range.holes_now + holes, __ATOMIC_RELAXED);
+    range.hole_bytes += granules << HAK_GRANULE_SHIFT;
+}
+
+static void run_insert(uint32_t first, uint32_t count, enum hak_kind kind) {
     unsigned bin = hak_run_list_of(count);
-    uint32_t next = range.lists[bin];
+    struct hak_run_index *index = index_of(kind);
+    uint32_t next = index->lists[bin];
     struct hak_free_run *run = run_at(first);
     run->first = first; /* not the kind, which others may look at */
     run->count = count;
     run->next = next;
     run->prev = 0;
     if (next != 0) run_at(next)->prev = first;
-    range.lists[bin] = first;
-    range.nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
-    hak_kind_set(first, HAK_KIND_FREE_RUN);
+    index->lists[bin] = first;
+    index->nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
+    hak_kind_set(first, kind);
     if (count > 1) {
         struct hak_free_run *last = run_at(first + count - 1);
         last->first = first;
         last->count = count;
-        hak_kind_set(first + count - 1, HAK_KIND_FREE_RUN);
+        hak_kind_set(first + count - 1, kind);
     }
+    if (kind == HAK_KIND_HOLE) holes_add(1, count);
 }
 
 static void run_remove(uint32_t first) {
     struct hak_free_run *run = run_at(first);
-    HAK_CHECK(run->kind == HAK_KIND_FREE_RUN && run->first == first && run->count > 0);
+    const enum hak_kind kind = (enum hak_kind)run->kind;
+    HAK_CHECK(run->first == first && run->count > 0);
     unsigned bin = hak_run_list_of(run->count);
+    struct hak_run_index *index = index_of(kind);
     if (run->prev != 0)
         run_at(run->prev)->next = run->next;
     else
-        range.lists[bin] = run->next;
+        index->lists[bin] = run->next;
     if (run->next != 0) run_at(run->next)->prev = run->prev;
-    if (range.lists[bin] == 0) range.nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+    if (index->lists[bin] == 0) index->nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
     hak_kind_set(first, HAK_KIND_NONE);
     hak_kind_set(first + run->count - 1, HAK_KIND_NONE);
+    if (kind == HAK_KIND_HOLE) holes_add(-1u, -(size_t)run->count);
 }
 
 /* The first list at or after `bin` that is not empty; HAK_RUN_LISTS if none is. */
-static unsigned run_next_bin(unsigned bin) {
+static unsigned run_next_bin(const struct hak_run_index *index, unsigned bin) {
     while (bin < HAK_RUN_LISTS) {
-        uint64_t word = range.nonempty[bin / 64] >> (bin % 64);
+        uint64_t word = index->nonempty[bin / 64] >> (bin % 64);
         if (word != 0) return bin + (unsigned)__builtin_ctzll(word);
         bin = (bin / 64 + 1) * 64;
     }
@@ -308,13 +350,14 @@ static unsigned run_next_bin(unsigned bin) {
 
 #define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
 
-/* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
+/* Finds a run of this kind that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
  * each list. */
-static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
-    for (unsigned bin = run_next_bin(hak_run_list_of(count)); bin < HAK_RUN_LISTS;
-         bin = run_next_bin(bin + 1)) {
+static uint32_t run_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most) {
+    const struct hak_run_index *index = index_of(kind);
+    for (unsigned bin = run_next_bin(index, hak_run_list_of(count)); bin < HAK_RUN_LISTS;
+         bin = run_next_bin(index, bin + 1)) {
         uint32_t tried = 0;
-        for (uint32_t first = range.lists[bin]; first != 0 && tried < most; tried++) {
+        for (uint32_t first = index->lists[bin]; first != 0 && tried < most; tried++) {
             struct hak_free_run *run = run_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
             if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
@@ -324,13 +367,29 @@ static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
     return 0;
 }
 
-/* Cuts [from, from + count) out of a free run. */
+/* Cuts [from, from + count) out of a free run or hole. */
 static void run_cut(uint32_t first, uint32_t from, uint32_t count) {
+    const enum hak_kind kind = hak_kind_of(first);
     uint32_t end = first + run_at(first)->count;
     HAK_CHECK(from >= first && from + count <= end);
     run_remove(first);
-    if (from > first) run_insert(first, from - first);
-    if (from + count < end) run_insert(from + count, end - from - count);
+    if (from > first) run_insert(first, from - first, kind);
+    if (from + count < end) run_insert(from + count, end - from - count, kind);
+}
+
+/* Takes the neighbours of this kind off the lists, and into [*first, *first + *count). */
+static void run_join(uint32_t *first, uint32_t *count, enum hak_kind kind) {
+    const uint32_t end = *first + *count;
+    if (hak_kind_of(*first - 1) == kind) {
+        uint32_t before = run_at(*first - 1)->first;
+        *count += run_at(before)->count;
+        run_remove(before);
+        *first = before;
+    }
+    if (end < range.top && hak_kind_of(end) == kind) {
+        *count += run_at(end)->count;
+        run_remove(end);
+    }
 }
 
 static void taken_set(uint32_t first, uint32_t count) {
@@ -348,13 +407,13 @@ void hak_run_set_taken(uint32_t first, uint32_t count) {
 /* Nobody has the granules from the top to `from`. */
 static void top_raise(uint32_t from) {
     HAK_ASSERT(from >= range.top && from <= granules_committed());
-    if (from > range.top) run_insert(range.top, from - range.top);
+    if (from > range.top) run_insert(range.top, from - range.top, HAK_KIND_FREE_RUN);
     range.top = from;
 }
 
 /* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
  * between. False: there is no way on. */
-static bool hole_skip(void) {
+static bool mapping_skip(void) {
     const uint32_t first = granules_committed();
     for (uint32_t skip = 1; skip < hak_range.granules - first; skip *= 2) {
         if (tables_grow(first + skip + 1) != HAK_PLACED) return false;
@@ -397,7 +456,7 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         from = (uint32_t)hak_round_up(range.top, align);
         enum hak_placed placed = tables_and_heap_grow(from + count, from + now);
         if (placed == HAK_PLACED) break;
-        if (placed == HAK_PLACE_REFUSED || !hole_skip()) return 0;
+        if (placed == HAK_PLACE_REFUSED || !mapping_skip()) return 0;
     }
     HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
     taken_set(from, count); /* before it can be taken for free */
@@ -408,7 +467,7 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     if (committed < range.top) {
         hak_area_skip(&range.heap, (size_t)(range.top - committed) << HAK_GRANULE_SHIFT);
         atomic_fetch_add_explicit(&range.gaps, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&range.gap_bytes, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
+        atomic_fetch_add_explicit(&range.absent, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
                                   memory_order_relaxed);
     }
     return from;
@@ -424,26 +483,70 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     hak_lock_take(range_lock);
     if (first + there >= range.there) limit_publish(first + there + more); /* or it is below the limit anyway */
     hak_lock_drop(range_lock);
-    atomic_fetch_sub_explicit(&range.gap_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&range.absent, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
     return HAK_PLACED;
+}
+
+/* From the lists; 0: none was found. */
+static uint32_t run_from_free(uint32_t count, uint32_t align, uint32_t most) {
+    uint32_t first = run_find(HAK_KIND_FREE_RUN, count, align, most);
+    if (first == 0) return 0;
+    const uint32_t from = (uint32_t)hak_round_up(first, align);
+    run_cut(first, from, count);
+    return from;
+}
+
+/* Maps a part of a hole anew. A hole in which somebody else has put a mapping is given up. */
+static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
+    const uintptr_t start = (uintptr_t)hak_granule_address(from);
+    const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    HAK_CHECK(hak_kind_of(hole) == HAK_KIND_HOLE);
+    enum hak_placed placed = hak_window_commit(start, bytes);
+    if (placed == HAK_PLACED) {
+        advise(start, bytes);
+        run_cut(hole, from, count);
+        if (from + count > range.there) limit_publish(from + count); /* as in hak_run_reach */
+    } else if (placed == HAK_PLACE_TAKEN) {
+        uint32_t whole = run_at(hole)->count;
+        run_remove(hole);
+        taken_set(hole, whole);
+        hak_run_lose(hole, whole);
+    }
+    return placed;
+}
+
+static uint32_t run_from_hole(uint32_t count, uint32_t align, uint32_t most) {
+    uint32_t hole, from = 0;
+    enum hak_placed placed;
+    do {
+        hole = run_find(HAK_KIND_HOLE, count, align, most);
+        if (hole == 0) return 0;
+        from = (uint32_t)hak_round_up(hole, align);
+        placed = hole_fill(hole, from, count);
+    } while (placed == HAK_PLACE_TAKEN);
+    return placed == HAK_PLACED ? from : 0;
 }
 
 uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
-    uint32_t first = run_find(count, align, RUNS_TRIED);
-    uint32_t from = first == 0 ? run_from_top(count, align, there) : 0;
-    if (first == 0 && from == 0)
-        first = run_find(count, align, UINT32_MAX); /* there is no more: look everywhere */
-    if (first != 0) {
-        from = (uint32_t)hak_round_up(first, align);
-        run_cut(first, from, count);
-        HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
-        taken_set(from, count);
-        *there = count;
+    const uint32_t least = *there;
+    *there = count;
+    uint32_t from = run_from_free(count, align, RUNS_TRIED);
+    if (from == 0) from = run_from_hole(count, align, RUNS_TRIED);
+    if (from == 0) {
+        *there = least;
+        from = run_from_top(count, align, there);
     }
+    /* There is no more: look everywhere. */
+    if (from == 0) {
+        *there = count;
+        from = run_from_free(count, align, UINT32_MAX);
+        if (from == 0) from = run_from_hole(count, align, UINT32_MAX);
+    }
+    if (from != 0) taken_set(from, count);
     HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
     return from;
@@ -463,13 +566,11 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     if (next == range.top) {
         done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
         if (done) range.top = next + more;
-    } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
-        struct hak_free_run *run = run_at(next);
-        HAK_CHECK(run->first == next);
-        if (run->count >= more) {
-            run_cut(next, next, more);
-            done = true;
-        }
+    } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN && run_at(next)->count >= more) {
+        run_cut(next, next, more);
+        done = true;
+    } else if (next < range.top && hak_kind_of(next) == HAK_KIND_HOLE && run_at(next)->count >= more) {
+        done = hole_fill(next, next, more) == HAK_PLACED;
     }
     if (done) run_at(first)->count = count + more;
     hak_lock_drop(range_lock);
@@ -501,9 +602,41 @@ size_t hak_range_lost(void) {
     return atomic_load_explicit(&range.lost, memory_order_relaxed);
 }
 
-void hak_run_free(uint32_t first, uint32_t count, bool renew) {
-    HAK_CHECK(first > 0 && count > 0);
-    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
+/* The granules from `first` on are nobody's, and unmapped if they were a hole. So is what is free before them. A hole's
+ * addresses may be somebody else's now: they leave without a call. */
+static void top_lower(uint32_t first, bool is_hole) {
+    for (;;) {
+        if (is_hole) {
+            heap_shrink_to(range.top);
+            hak_area_leave(&range.heap, bytes_below(first));
+            limit_publish(first);
+        }
+        range.top = first;
+        const enum hak_kind before = hak_kind_of(first - 1);
+        if (before != HAK_KIND_FREE_RUN && before != HAK_KIND_HOLE) break;
+        is_hole = before == HAK_KIND_HOLE;
+        first = run_at(first - 1)->first;
+        run_remove(first);
+    }
+    heap_shrink();
+}
+
+#define HOLES_MAX 1024u /* each costs the kernel a mapping */
+#define HOLE_MIN  4u    /* granules: less is soon wanted again, and hardly worth a mapping */
+
+/* Without the lock: there may be some more. */
+static bool hole_is_wanted(uint32_t count) {
+    return range_is_scarce() && count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+}
+
+/* Unmaps a taken run; false: it has to be kept. */
+static bool run_unmap(uint32_t first, uint32_t count) {
+    HAK_CHECK(hak_kind_of(first) == HAK_KIND_TAKEN && count > 0);
+    return hak_window_release((uintptr_t)hak_granule_address(first), (size_t)count << HAK_GRANULE_SHIFT);
+}
+
+/* The memory of a taken run goes, and it reads as zero; false: it is lost. */
+static bool run_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = hak_os.purge(start, bytes);
@@ -513,36 +646,55 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
          * else's. */
         if (!hak_os.renew(start, bytes)) {
             hak_run_lose(first, count);
-            return;
+            return false;
         }
         zero = true;
         advise((uintptr_t)start, bytes);
     }
     if (!zero) hak_os_zero(start, bytes); /* locked memory cannot be purged, and a free run reads as zero */
+    return true;
+}
+
+/* Puts a taken run, which has no memory, to the free ones or to the holes. Under the lock. */
+static void run_put(uint32_t first, uint32_t count, enum hak_kind kind) {
     const uint32_t from = first, until = first + count;
-    hak_lock_take(range_lock);
-    HAK_CHECK(first + count <= range.top && hak_kind_of(first) == HAK_KIND_TAKEN);
+    HAK_CHECK(until <= range.top && hak_kind_of(first) == HAK_KIND_TAKEN);
     hak_kind_set(first, HAK_KIND_NONE);
-    if (hak_kind_of(first - 1) == HAK_KIND_FREE_RUN) {
-        uint32_t before = run_at(first - 1)->first;
-        count += run_at(before)->count;
-        run_remove(before);
-        first = before;
-    }
-    if (first + count < range.top && hak_kind_of(first + count) == HAK_KIND_FREE_RUN) {
-        uint32_t more = run_at(first + count)->count;
-        run_remove(first + count);
-        count += more;
-    }
-    if (first + count == range.top) {
-        range.top = first;
-        slots_purge(first, hak_range_in_tables(), from, until);
-        heap_shrink();
+    if (until == range.top) {
+        top_lower(first, kind == HAK_KIND_HOLE);
+        slots_purge(range.top, hak_range_in_tables(), from, until);
     } else {
-        run_insert(first, count);
+        run_join(&first, &count, kind);
+        run_insert(first, count, kind);
         slots_purge(first, first + count, from, until);
     }
+}
+
+void hak_run_free(uint32_t first, uint32_t count, bool renew) {
+    HAK_CHECK(first > 0 && count > 0);
+    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
+    enum hak_kind kind = HAK_KIND_FREE_RUN;
+    if (hole_is_wanted(count) && run_unmap(first, count))
+        kind = HAK_KIND_HOLE;
+    else if (!run_purge(first, count, renew))
+        return;
+    hak_lock_take(range_lock);
+    run_put(first, count, kind);
     hak_lock_drop(range_lock);
+}
+
+void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
+    HAK_CHECK(there < count && hak_kind_of(first) == HAK_KIND_TAKEN && run_at(first)->count == count);
+    hak_lock_take(range_lock);
+    atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&range.absent, (size_t)(count - there) << HAK_GRANULE_SHIFT, memory_order_relaxed);
+    if (there > 0) {
+        taken_set(first + there, count - there);
+        taken_set(first, there);
+    }
+    run_put(first + there, count - there, HAK_KIND_HOLE);
+    hak_lock_drop(range_lock);
+    if (there > 0) hak_run_free(first, there, false);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
@@ -558,8 +710,9 @@ struct hak_range_state hak_range_state(void) {
     return (struct hak_range_state){.committed = granules_committed(),
                                     .there = range.there,
                                     .in_tables = hak_range_in_tables(),
-                                    .lists = range.lists,
-                                    .nonempty = range.nonempty};
+                                    .free = &range.free,
+                                    .holes = &range.holes,
+                                    .hole_bytes = range.hole_bytes};
 }
 
 void *hak_superslab_record(uint32_t first_granule) {
@@ -585,9 +738,10 @@ void *hak_metadata_alloc(size_t bytes) {
 size_t hak_range_committed(void) {
     hak_lock_take(range_lock);
     size_t bytes =
-        range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
+        range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed -
+        range.hole_bytes;
     hak_lock_drop(range_lock);
-    return bytes - atomic_load_explicit(&range.gap_bytes, memory_order_relaxed);
+    return bytes - atomic_load_explicit(&range.absent, memory_order_relaxed);
 }
 
 bool hak_range_may_move(void) {
@@ -630,17 +784,30 @@ static size_t bytes_there(uint32_t first, uint32_t count) {
     return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
 }
 
-/* The granules [first, end) belong to nobody. What lies in them is unknown. */
+/* The granules [first, end) belong to nobody. What lies in them is unknown; where a hole was being made or filled, not all is
+ * mapped. */
 static void gap_free(uint32_t first, uint32_t end) {
     for (uint32_t granule = first; granule < end; granule++)
         if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
     void *start = hak_granule_address(first);
     size_t bytes = bytes_there(first, end - first);
-    if (bytes > 0 && !hak_os.purge(start, bytes)) hak_os_zero(start, bytes);
+    if (bytes > 0 && !hak_os.purge(start, bytes)) {
+        if (!hak_os_is_mapped(start, bytes)) {
+            taken_set(first, end - first);
+            hak_run_lose(first, end - first);
+            return;
+        }
+        hak_os_zero(start, bytes);
+    }
     if (end == range.top)
         range.top = first;
     else
-        run_insert(first, end - first);
+        run_insert(first, end - first, HAK_KIND_FREE_RUN);
+}
+
+/* Granules of the hole that begins at `first`; 0 if none does. */
+static uint32_t hole_at(uint32_t first) {
+    return hak_kind_of(first) == HAK_KIND_HOLE && run_at(first)->first == first ? run_at(first)->count : 0;
 }
 
 /* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
@@ -653,12 +820,14 @@ static void rebuild(void) {
     hak_area_mend(&range.heap);
     const uint32_t end = hak_range_in_tables();
     limit_publish(granules_committed()); /* also where a gap is at the end */
-    hak_os_zero(range.lists, sizeof range.lists);
-    hak_os_zero(range.nonempty, sizeof range.nonempty);
+    hak_os_zero(&range.free, sizeof range.free);
+    hak_os_zero(&range.holes, sizeof range.holes);
+    holes_add(-range.holes_now, -(range.hole_bytes >> HAK_GRANULE_SHIFT));
     range.top = end;
     uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
-        count = run_in_use(granule);
+        const uint32_t hole = hole_at(granule);
+        count = hole > 0 ? hole : run_in_use(granule);
         HAK_CHECK(count <= end - granule);
         if (count > 0) {
             if (granule > gap) gap_free(gap, granule);
@@ -666,6 +835,7 @@ static void rebuild(void) {
         } else {
             count = 1;
         }
+        if (hole > 0) run_insert(granule, hole, HAK_KIND_HOLE);
     }
     if (gap < end) gap_free(gap, end);
 }

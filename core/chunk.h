@@ -2,9 +2,10 @@
  *
  *   window   [ slots | SuperSlab table | metadata | first granule ... top ... committed | ... ]
  *
- * Granules below `top` are in use or in a free run; those from `top` on belong to nobody. Memory is
- * committed in order, and given back from the end, so the kernel sees one mapping an area, whatever
- * the program does. Free runs hold no memory: they read as zero. */
+ * Granules below `top` are in use, in a free run or in a hole; those from `top` on belong to nobody.
+ * Memory is committed in order, and given back from the end, so the kernel sees one mapping an area,
+ * whatever the program does. Free runs hold no memory: they read as zero. Where address space or what
+ * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0018. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
@@ -33,6 +34,7 @@ struct hak_range {
     uintptr_t start;        /* address of granule 0 */
     uintptr_t slots;        /* address of granule 0's slot */
     uint32_t granules;      /* reserved */
+    _Atomic size_t cached_most; /* bytes that a cache may keep; SIZE_MAX unless something is scarce */
 };
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
 extern HAK_HIDDEN struct hak_range hak_range;
@@ -149,6 +151,9 @@ void hak_run_set_taken(uint32_t first, uint32_t count);
  * not that of the range: pages were moved there, or the kernel has unmapped what was there. */
 void hak_run_free(uint32_t first, uint32_t count, bool renew);
 
+/* The same for a run of which only the first `there` granules are committed. */
+void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there);
+
 /* The taken granules stay so for ever: the kernel may have unmapped them, and given their place
  * to somebody else. Nothing of them may be touched any more. */
 void hak_run_lose(uint32_t first, uint32_t count);
@@ -158,7 +163,7 @@ size_t hak_range_lost(void); /* bytes of those */
  * raised, too. */
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 
-/* A free or taken run, described in the slot of its first granule, a free one also in that of its last. The list links are in
+/* A free or taken run or a hole, described in the slot of its first granule, a free one also in that of its last. The list links are in
  * the first one. `first` and `count` lie where a large block's record has them. */
 struct hak_free_run {
     uint32_t next; /* granule of the next free run's first slot; 0 ends the list */
@@ -171,16 +176,21 @@ struct hak_free_run {
 };
 _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
 
-/* Lists of free runs, and the one for runs of `count` granules. */
+/* Lists of free runs, or of holes, and the one for runs of `count` granules. */
 #define HAK_RUN_LISTS 160u
 unsigned hak_run_list_of(uint32_t count);
+
+struct hak_run_index {
+    uint32_t lists[HAK_RUN_LISTS];              /* first granules; 0: empty */
+    uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64]; /* a bit a list */
+};
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
     uint32_t there, committed, in_tables; /* granules below these: the limit's, those that have memory but
                                            * for gaps, and those that have slots and records */
-    const uint32_t *lists;    /* first granules; 0: empty */
-    const uint64_t *nonempty; /* a bit a list */
+    const struct hak_run_index *free, *holes;
+    size_t hole_bytes;
 };
 struct hak_range_state hak_range_state(void);
 
@@ -218,6 +228,12 @@ void *hak_metadata_alloc(size_t bytes);
 
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
+
+/* What a cache may keep of the bytes that it wants to: less where a limit is near, or where what is mapped counts. */
+static inline size_t hak_range_cached_most(size_t wanted) {
+    size_t most = atomic_load_explicit(&hak_range.cached_most, memory_order_relaxed);
+    return HAK_LIKELY(wanted < most) ? wanted : most;
+}
 
 /* False once the range was given advice or has locked pages: a moved mapping would lose that.
  * And once the system has refused to move pages. */

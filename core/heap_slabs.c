@@ -62,14 +62,15 @@ void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
     slab->state = HAK_SLAB_FULL;
 }
 
-static struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
-    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL];
-    for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++) {
-        struct hak_superslab *next = ss->next;
-        struct hak_slab *slab = hak_slab_create(ss, bin, dirty ? ss->dirty_mask : ss->free_mask);
-        if (ss->free_mask == 0) open_remove(heap, ss);
+HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
+    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL], *next;
+    for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = next) {
+        next = ss->next;
+        const uint32_t units = dirty ? ss->dirty_mask : ss->free_mask;
+        if (units == 0) continue;
+        struct hak_slab *slab = hak_slab_create(ss, bin, units);
+        if (ss->free_mask == 0) open_remove(heap, ss); /* also where somebody else has mappings in all that was free */
         if (slab != NULL) return slab;
-        ss = next;
     }
     return NULL;
 }

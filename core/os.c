@@ -1,6 +1,7 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,9 +64,19 @@ static bool os_commit(void *start, size_t bytes) {
     return succeeds(SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE);
 }
 
+static _Atomic bool found_locked; /* no way back */
+
+bool hak_os_is_locked(void) {
+    return atomic_load_explicit(&found_locked, memory_order_relaxed);
+}
+
 static bool os_purge(void *start, size_t bytes) {
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
-    if (done == -EINVAL) done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
+    if (done == -EINVAL) {
+        done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
+        hak_hook_atomic(&found_locked, sizeof found_locked);
+        atomic_store_explicit(&found_locked, true, memory_order_relaxed);
+    }
     return !hak_syscall_failed(done);
 }
 
@@ -106,6 +118,39 @@ const struct hak_os_table hak_os = {
     .move = os_move,
     .huge_pages = os_huge_pages,
 };
+
+/* ---- limits ------------------------------------------------------------------------------------------ */
+
+static size_t limit_of(int resource) {
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    long done = hak_syscall4(SYS_prlimit64, 0, resource, 0, hak_syscall_pointer(&limit));
+    return hak_syscall_failed(done) || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur;
+}
+
+size_t hak_os_limit(void) {
+    size_t space = limit_of(RLIMIT_AS), data = limit_of(RLIMIT_DATA);
+    return space < data ? space : data;
+}
+
+static bool read_strict(void) {
+    char first = '0';
+    long file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer("/proc/sys/vm/overcommit_memory"),
+                             O_RDONLY | O_CLOEXEC, 0);
+    if (hak_syscall_failed(file)) return false;
+    hak_syscall3(SYS_read, file, hak_syscall_pointer(&first), 1);
+    hak_syscall3(SYS_close, file, 0, 0);
+    return first == '2';
+}
+
+bool hak_os_is_strict(void) {
+    static _Atomic int known; /* 0: not yet, 1: no, 2: yes */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        answer = read_strict() ? 2 : 1;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
+}
 
 /* x86-64 has one page size; 0: ask. */
 #if defined(__x86_64__)

@@ -73,6 +73,17 @@ extern HAK_HIDDEN const struct hak_os_table hak_os;
 size_t hak_os_page_size(void);   /* bytes, a power of two, at most a granule */
 size_t hak_os_memory_size(void); /* bytes of physical memory; 0 if unknown */
 
+/* Bytes that the process may map, or have of its own, by the lower of its limits (RLIMIT_AS, RLIMIT_DATA);
+ * SIZE_MAX: any number, or unknown. Asks the kernel each time. */
+size_t hak_os_limit(void);
+
+/* True if the kernel promises no more memory than it has (vm.overcommit_memory is 2), so that all
+ * that is mapped counts; asked for once. False if unknown. */
+bool hak_os_is_strict(void);
+
+/* True once some memory was found locked (mlockall): all that is mapped stays in memory. */
+bool hak_os_is_locked(void);
+
 /* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few
  * milliseconds, no system call. Where there is no clock it stands still at 0: what waits for the
  * purge delay waits for a trim then. */

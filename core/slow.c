@@ -152,7 +152,7 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
 }
 
 static void free_large(struct hak_heap *heap, void *user) {
-    size_t budget = (size_t)hak_policy()->bigcache_mb << 20;
+    size_t budget = hak_range_cached_most((size_t)hak_policy()->bigcache_mb << 20);
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
     hak_slow_large(true);
     bool is_large = hak_large_free(user, budget, hak_os_now_ms());

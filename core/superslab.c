@@ -138,22 +138,22 @@ static bool units_reach(struct hak_superslab *ss, uint32_t until) {
     return placed == HAK_PLACED;
 }
 
-/* A free run has all its memory. If that is not to be had here, the addresses are given up, and what
- * is committed of them is purged. */
+/* If somebody else has a mapping in what was not committed, the addresses are given up, and what is committed is purged. */
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
-    const uint32_t first = ss->first, units = ss->units;
-    const bool whole = ss->all_mask == units_of(units) && (ss->reached == units || units_reach(ss, units));
-    if (!whole && ss->reached > 0)
-        hak_os.purge(hak_granule_address(first), (size_t)ss->reached << HAK_GRANULE_SHIFT);
+    const uint32_t first = ss->first, units = ss->units, there = ss->reached;
+    const bool whole = ss->all_mask == units_of(units);
+    if (!whole && there > 0) hak_os.purge(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
     hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
-    if (whole)
-        hak_run_free(first, units, false);
-    else
+    if (!whole)
         hak_run_lose(first, units);
+    else if (there < units)
+        hak_run_free_part(first, units, there);
+    else
+        hak_run_free(first, units, false);
 }
 
 static void cache_link(struct hak_superslab *ss) {
@@ -169,7 +169,7 @@ static void cache_put(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
-    bool keep = cache.bytes + bytes <= cache.most;
+    bool keep = cache.bytes + bytes <= hak_range_cached_most(cache.most);
     if (keep) {
         ss->home = NULL;
         cache_link(ss);
@@ -327,27 +327,31 @@ static int units_find(uint32_t free_mask, uint32_t count) {
 
 #define REACH_MIN 2u /* units at once, if there is so much; an eighth of what is there, if that is more */
 
-/* As units_find, with memory. */
-static int units_find_there(struct hak_superslab *ss, uint32_t units, uint32_t count) {
+/* Commits up to the end of these units, and some more; less may be had, to the last unit before somebody else's mapping. */
+static bool units_reach_some(struct hak_superslab *ss, uint32_t until) {
+    uint32_t more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
+    if (until < ss->reached + more) until = ss->reached + more;
+    if (until > ss->units) until = ss->units;
+    return units_reach(ss, until) || units_reach(ss, ss->reached + 1u);
+}
+
+/* As units_find, of free units, with memory. */
+static HAK_NOINLINE int units_find_reach(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     for (;;) {
         int unit = units_find(units & ss->all_mask, count);
-        if (unit < 0) return -1;
-        uint32_t until = (uint32_t)unit + count, more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
-        if (until <= ss->reached) return unit;
-        if (until < ss->reached + more) until = ss->reached + more;
-        if (until > ss->units) until = ss->units;
-        if (units_reach(ss, until)) return unit;
-        /* Less may be had, to the last unit before somebody else's mapping. */
-        if (!units_reach(ss, ss->reached + 1u) && ss->all_mask == units_of(ss->units)) return -1;
+        if (unit < 0 || (uint32_t)unit + count <= ss->reached) return unit;
+        const uint32_t all = ss->all_mask;
+        if (!units_reach_some(ss, (uint32_t)unit + count) && ss->all_mask == all) return -1;
     }
 }
 
 struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units) {
     uint32_t granules = hak_classes[bin].units;
     HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
-    int unit = units_find_there(ss, units, granules);
+    int unit = units_find(units, granules);
+    if (HAK_UNLIKELY(ss->reached < ss->units)) unit = units_find_reach(ss, units, granules);
     if (unit < 0) return NULL;
-    uint32_t mask = units_of(granules) << unit;
+    uint32_t mask = ((1u << granules) - 1) << unit;
     uint32_t first = ss->first + (uint32_t)unit;
     HAK_CHECK((ss->free_mask & mask) == mask);
     ss->free_mask &= ~mask;

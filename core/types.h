@@ -79,6 +79,7 @@ enum hak_kind {
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
     HAK_KIND_CACHED,    /* first or last granule of freed large blocks in the BigCache */
     HAK_KIND_FREE_RUN,  /* first or last granule of a run that nobody uses */
+    HAK_KIND_HOLE,      /* the same, unmapped */
     HAK_KIND_TAKEN      /* first granule of a run that somebody uses and nothing else describes */
 };
 

@@ -124,3 +124,13 @@ void hak_area_shrink(struct hak_area *area, size_t bytes) {
     if (!hak_os.release((void *)(area->start + bytes), before - bytes)) area->committed = before;
     area->changing = 0;
 }
+
+void hak_area_leave(struct hak_area *area, size_t bytes) {
+    HAK_CHECK(bytes <= area->committed && bytes % hak_os_page_size() == 0);
+    area->committed = bytes;
+}
+
+bool hak_window_release(uintptr_t start, size_t bytes) {
+    HAK_ASSERT(bytes > 0 && (start | bytes) % hak_os_page_size() == 0);
+    return window.reserved == NULL && hak_os.release((void *)start, bytes);
+}

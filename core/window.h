@@ -38,8 +38,15 @@ enum hak_placed hak_window_commit(uintptr_t start, size_t bytes);
 /* Commits an area up to `bytes`, rounded up to pages. What comes is zero. */
 enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes);
 
+/* Gives back pages that are committed, addresses included; false: nothing has changed, as in a
+ * reservation. */
+bool hak_window_release(uintptr_t start, size_t bytes);
+
 /* The area goes on behind `bytes` that are not committed. */
 void hak_area_skip(struct hak_area *area, size_t bytes);
+
+/* The area ends before what is not committed behind `bytes`. */
+void hak_area_leave(struct hak_area *area, size_t bytes);
 
 /* In a child of fork, whose parent's thread may have been about to: what the kernel has done counts.
  * (If it was not done, and at that moment somebody else put a mapping there, that would be taken for

@@ -10,8 +10,8 @@
 /* A walk over the granules below the top, from one thing that lies there to the next. */
 struct tiling {
     uint32_t ahead; /* no granule between the walk and here has a kind */
-    uint32_t free_runs, superslabs, cached, lost;
-    size_t cached_bytes, large_blocks, large_bytes, large_mapped;
+    uint32_t free_runs, holes, superslabs, cached, lost;
+    size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
 };
 
 bool hak_check_bounds(struct check *check) {
@@ -34,9 +34,13 @@ static void check_inside(struct check *check, uint32_t first, uint32_t count, ui
     equal(check, "granules of a run that have a kind", kinds, described, hak_slot_address(first));
 }
 
-static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule) {
+/* Of a free run, or of a hole. */
+static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule, enum hak_kind kind) {
     const struct hak_free_run *run = hak_slot_address(granule);
-    tiling->free_runs++;
+    if (kind == HAK_KIND_FREE_RUN)
+        tiling->free_runs++;
+    else
+        tiling->holes++;
     if (!equal(check, "free run begins where its slot says", run->first, granule, run)) return 1;
     if (!at_most(check, "free run ends below the top", (uint64_t)granule + run->count + 1, check->top, run))
         return 1;
@@ -44,8 +48,8 @@ static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t
     equal(check, "free run's last slot leads to its first", last->first, granule, run);
     equal(check, "free run's length at both ends", last->count, run->count, run);
     check_inside(check, granule, run->count, run->count > 1 ? 2 : 1);
-    equal(check, "free run's neighbour is not free", hak_kind_of(granule + run->count) != HAK_KIND_FREE_RUN,
-          true, run);
+    equal(check, "free run's neighbour is not free", hak_kind_of(granule + run->count) != kind, true, run);
+    if (kind == HAK_KIND_HOLE) tiling->hole_bytes += (size_t)run->count << HAK_GRANULE_SHIFT;
     return run->count;
 }
 
@@ -108,8 +112,9 @@ static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t gr
         tiling->superslabs++;
         return (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT);
     }
-    if (hak_kind_of(granule) == HAK_KIND_FREE_RUN) return free_run_at(check, tiling, granule);
-    if (hak_kind_of(granule) == HAK_KIND_CACHED) return cached_at(check, tiling, granule);
+    enum hak_kind kind = hak_kind_of(granule);
+    if (kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE) return free_run_at(check, tiling, granule, kind);
+    if (kind == HAK_KIND_CACHED) return cached_at(check, tiling, granule);
     uint32_t count = large_at(check, tiling, granule);
     return count > 0 ? count : taken_at(tiling, granule);
 }
@@ -128,24 +133,32 @@ static void check_tiles(struct check *check, struct tiling *tiling) {
           hak_large_stats().lost_bytes >> HAK_GRANULE_SHIFT, NULL);
 }
 
-static void check_free_lists(struct check *check, uint32_t free_runs) {
-    struct hak_range_state state = hak_range_state();
+static uint32_t count_listed(struct check *check, const struct hak_run_index *index, enum hak_kind kind) {
     uint32_t listed = 0;
     for (unsigned list = 0; list < HAK_RUN_LISTS; list++) {
         uint32_t last = 0;
-        for (uint32_t granule = state.lists[list]; granule != 0; listed++) {
+        for (uint32_t granule = index->lists[list]; granule != 0; listed++) {
             if (!at_most(check, "listed free run is below the top", granule + 1, check->top, NULL)) break;
             const struct hak_free_run *run = hak_slot_address(granule);
-            if (!equal(check, "listed free run's kind", hak_kind_of(granule), HAK_KIND_FREE_RUN, run)) break;
+            if (!equal(check, "listed free run's kind", hak_kind_of(granule), kind, run)) break;
             if (!equal(check, "listed free run's back link", run->prev, last, run)) break;
             equal(check, "free run is in the list of its length", hak_run_list_of(run->count), list, run);
             last = granule;
             granule = run->next;
         }
-        equal(check, "bit of a list with free runs", state.nonempty[list / 64] >> (list % 64) & 1,
-              state.lists[list] != 0, NULL);
+        equal(check, "bit of a list with free runs", index->nonempty[list / 64] >> (list % 64) & 1,
+              index->lists[list] != 0, NULL);
     }
-    equal(check, "listed free runs = free runs", listed, free_runs, NULL);
+    return listed;
+}
+
+static void check_free_lists(struct check *check, const struct tiling *tiling) {
+    struct hak_range_state state = hak_range_state();
+    uint32_t free_runs = count_listed(check, state.free, HAK_KIND_FREE_RUN);
+    uint32_t holes = count_listed(check, state.holes, HAK_KIND_HOLE);
+    equal(check, "listed free runs = free runs", free_runs, tiling->free_runs, NULL);
+    equal(check, "listed holes = holes", holes, tiling->holes, NULL);
+    equal(check, "bytes of holes", state.hole_bytes, tiling->hole_bytes, NULL);
 }
 
 static void check_large_figures(struct check *check, const struct tiling *tiling) {
@@ -224,7 +237,7 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
 void hak_check_range(struct check *check) {
     struct tiling tiling = {.ahead = HAK_GRANULE_FIRST};
     check_tiles(check, &tiling);
-    check_free_lists(check, tiling.free_runs);
+    check_free_lists(check, &tiling);
     check_large_figures(check, &tiling);
     check_bigcache(check, &tiling);
     check_superslab_cache(check, tiling.superslabs);

@@ -86,12 +86,12 @@ static struct hak_free_run *free_run(uint32_t granule) {
 }
 
 static uint32_t *run_list(uint32_t count) {
-    return (uint32_t *)(uintptr_t)&hak_range_state().lists[hak_run_list_of(count)];
+    return (uint32_t *)(uintptr_t)&hak_range_state().free->lists[hak_run_list_of(count)];
 }
 
 static void run_list_bit_flip(uint32_t count) {
     unsigned list = hak_run_list_of(count);
-    uint64_t *word = (uint64_t *)(uintptr_t)&hak_range_state().nonempty[list / 64];
+    uint64_t *word = (uint64_t *)(uintptr_t)&hak_range_state().free->nonempty[list / 64];
     *word ^= (uint64_t)1 << (list % 64);
 }
 

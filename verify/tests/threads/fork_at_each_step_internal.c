@@ -186,25 +186,31 @@ static uint32_t superslab_units(uint32_t granule) {
     return granule % 16 == 0 ? hak_superslab_units_used(granule) : 0;
 }
 
+static uint32_t listed_in(const struct hak_run_index *index) {
+    uint32_t listed = 0;
+    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
+        for (uint32_t at = index->lists[list]; at != 0;
+             at = ((struct hak_free_run *)hak_slot_address(at))->next)
+            listed++;
+    return listed;
+}
+
 /* From one thing to the next: none reaches into another, and the lists have each free run. */
 static void range_is_tiled(void) {
     struct hak_range_state state = hak_range_state();
-    uint32_t granule = HAK_GRANULE_FIRST, free_runs = 0, listed = 0, top = hak_range_top();
+    uint32_t granule = HAK_GRANULE_FIRST, free_runs = 0, top = hak_range_top();
     while (granule < top) {
         const struct hak_free_run *run = hak_slot_address(granule);
         enum hak_kind kind = hak_kind_of(granule);
         uint32_t units = superslab_units(granule), count = units > 0 ? units : run->count;
-        bool known = units > 0 || kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_TAKEN ||
-                     kind == HAK_KIND_LARGE || kind == HAK_KIND_CACHED;
+        bool known = units > 0 || kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE ||
+                     kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || kind == HAK_KIND_CACHED;
         CHECK(known, "granule %u belongs to nobody: kind %d", granule, kind);
         CHECK(count > 0 && count <= top - granule, "granule %u: %u granules", granule, count);
-        free_runs += units == 0 && kind == HAK_KIND_FREE_RUN;
+        free_runs += units == 0 && (kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE);
         granule += count;
     }
-    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
-        for (uint32_t at = state.lists[list]; at != 0;
-             at = ((struct hak_free_run *)hak_slot_address(at))->next)
-            listed++;
+    uint32_t listed = listed_in(state.free) + listed_in(state.holes);
     CHECK(listed == free_runs, "%u free runs are listed, there are %u", listed, free_runs);
 }
 
