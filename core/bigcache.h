@@ -23,7 +23,8 @@ struct hak_large {
     uint32_t since; /* cached: when it was freed, milliseconds */
     uint32_t run;   /* cached: its first granule; in the slot of its last granule, too */
     uint8_t moved;  /* its mapping was moved here: see hak_os.renew */
-    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2];
+    uint16_t cut;   /* live: bytes at its run's end that are unmapped, for address space is scarce */
+    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");

@@ -214,23 +214,20 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
 }
 
 #define LOOK_FROM    ((size_t)8 << 20) /* bytes committed, below which no limit is near */
-#define LIMIT_SHARE  4u                /* more than that share of a limit is much */
+#define LIMIT_SHARE  8u                /* more than that share of a limit is much */
 #define CACHED_SHARE 32u               /* of the limit, then */
 
-/* What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
+/* Just after the heap has grown. What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
  * more than it has, or the memory is locked, all that is mapped counts. */
 static void scarcity_look(void) {
     const size_t committed = range.heap.committed, limit = hak_os_limit();
     size_t most = SIZE_MAX;
     if (committed < LOOK_FROM) return;
-    if (hak_os_is_strict() || hak_os_is_locked()) most = committed / CACHED_SHARE;
+    const void *fresh = (const void *)(range.heap.start + committed - hak_os_page_size());
+    if (hak_os_is_strict() || hak_os_is_locked() || hak_os_is_locked_at(fresh)) most = committed / CACHED_SHARE;
     if (committed > limit / LIMIT_SHARE && limit / CACHED_SHARE < most) most = limit / CACHED_SHARE;
     if (most != hak_range_cached_most(SIZE_MAX))
         atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
-}
-
-static bool range_is_scarce(void) {
-    return hak_range_cached_most(SIZE_MAX) < SIZE_MAX;
 }
 
 /* Commits the granules below `granules`, and a step more unless memory is scarce. */
@@ -626,7 +623,7 @@ static void top_lower(uint32_t first, bool is_hole) {
 
 /* Without the lock: there may be some more. */
 static bool hole_is_wanted(uint32_t count) {
-    return range_is_scarce() && count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+    return (hak_range_is_scarce() || hak_os_is_locked()) && count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
 }
 
 /* Unmaps a taken run; false: it has to be kept. */
@@ -695,6 +692,37 @@ void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
     run_put(first + there, count - there, HAK_KIND_HOLE);
     hak_lock_drop(range_lock);
     if (there > 0) hak_run_free(first, there, false);
+}
+
+static uintptr_t run_end(uint32_t first, uint32_t count) {
+    return (uintptr_t)hak_granule_address(first) + ((uintptr_t)count << HAK_GRANULE_SHIFT);
+}
+
+bool hak_run_cut(uint32_t first, uint32_t count, size_t cut) {
+    HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
+    return hak_window_release(run_end(first, count) - cut, cut);
+}
+
+bool hak_run_mend(uint32_t first, uint32_t count, size_t cut) {
+    HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
+    const uintptr_t start = run_end(first, count) - cut;
+    if (hak_window_commit(start, cut) != HAK_PLACED) return false;
+    advise(start, cut);
+    return true;
+}
+
+void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
+    HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
+    const uintptr_t start = (uintptr_t)hak_granule_address(first);
+    const size_t bytes = ((size_t)count << HAK_GRANULE_SHIFT) - cut;
+    if (!hak_window_release(start, bytes)) {
+        hak_os.purge((void *)start, bytes);
+        hak_run_lose(first, count);
+        return;
+    }
+    hak_lock_take(range_lock);
+    run_put(first, count, HAK_KIND_HOLE);
+    hak_lock_drop(range_lock);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */

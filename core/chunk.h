@@ -154,6 +154,13 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew);
 /* The same for a run of which only the first `there` granules are committed. */
 void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there);
 
+/* The same for a run without its last `cut` bytes, which are unmapped. It becomes a hole. */
+void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut);
+
+/* Unmaps the last `cut` bytes of the caller's run; maps them again; false: nothing has changed. */
+bool hak_run_cut(uint32_t first, uint32_t count, size_t cut);
+bool hak_run_mend(uint32_t first, uint32_t count, size_t cut);
+
 /* The taken granules stay so for ever: the kernel may have unmapped them, and given their place
  * to somebody else. Nothing of them may be touched any more. */
 void hak_run_lose(uint32_t first, uint32_t count);
@@ -233,6 +240,10 @@ size_t hak_range_committed(void);
 static inline size_t hak_range_cached_most(size_t wanted) {
     size_t most = atomic_load_explicit(&hak_range.cached_most, memory_order_relaxed);
     return HAK_LIKELY(wanted < most) ? wanted : most;
+}
+
+static inline bool hak_range_is_scarce(void) {
+    return HAK_UNLIKELY(hak_range_cached_most(SIZE_MAX) < SIZE_MAX);
 }
 
 /* False once the range was given advice or has locked pages: a moved mapping would lose that.

@@ -5,9 +5,11 @@
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
 #define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */
 #define COPY_NEW_SHARE 4u                  /* of what is there must be new */
-#define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
+#define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own, */
+#define CUT_MAX        16384u              /* and each one without its run's end */
+#define CUT_SHARE      32u                 /* of a block is worth to be cut off */
 
-static _Atomic uint32_t moved_blocks;
+static _Atomic uint32_t moved_blocks, cut_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
 
 static size_t run_bytes(const struct hak_large *large) {
@@ -15,7 +17,7 @@ static size_t run_bytes(const struct hak_large *large) {
 }
 
 static uintptr_t run_end(const struct hak_large *large) {
-    return (uintptr_t)hak_granule_address(large->first) + run_bytes(large);
+    return (uintptr_t)hak_granule_address(large->first) + run_bytes(large) - large->cut;
 }
 
 static void count_live(size_t blocks, size_t bytes, size_t mapped) {
@@ -47,10 +49,36 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
     large->granules = granules;
     large->next = large->newer = large->older = 0;
     large->moved = moved;
+    large->cut = 0;
     hak_header_set(user, HAK_HEADER_LARGE);
     hak_kind_set(at, HAK_KIND_LARGE);
     count_live(1, size, run_bytes(large));
     return user;
+}
+
+/* Where address space is scarce, the pages go that the granule's rest would be: `user` and `room` bytes are needed. */
+static void large_cut(void *user, size_t room) {
+    struct hak_large *large = hak_large_at(hak_granule_of((char *)user - 1));
+    size_t cut = run_end(large) - hak_round_up((uintptr_t)user + room, hak_os_page_size());
+    if (cut == 0 || cut >= HAK_GRANULE || cut < room / CUT_SHARE) return;
+    if (atomic_fetch_add_explicit(&cut_blocks, 1, memory_order_relaxed) < CUT_MAX &&
+        hak_run_cut(large->first, large->granules, cut))
+        large->cut = (uint16_t)cut;
+    else
+        atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
+}
+
+/* The block ends where its run does again; false: somebody else has a mapping there, or there is no memory. */
+static bool large_mend(struct hak_large *large) {
+    if (!hak_run_mend(large->first, large->granules, large->cut)) return false;
+    large->cut = 0;
+    atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
+    return true;
+}
+
+static void run_free_cut(uint32_t first, uint32_t granules, size_t cut) {
+    atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
+    hak_run_free_cut(first, granules, cut);
 }
 
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
@@ -73,7 +101,9 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
     HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
     *is_zero = !recycled;
-    return large_begin(first, granules, 0, user, size);
+    large_begin(first, granules, 0, user, size);
+    if (!recycled && hak_range_is_scarce()) large_cut(user, room);
+    return user;
 }
 
 const struct hak_large *hak_large_find(const void *user) {
@@ -101,6 +131,10 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -run_bytes(large));
     uint32_t first = large->first;
+    if (HAK_UNLIKELY(large->cut != 0)) {
+        run_free_cut(first, large->granules, large->cut);
+        return true;
+    }
     struct hak_large *record = hak_large_at(first);
     if (record != large) {
         record->user = large->user;
@@ -129,10 +163,15 @@ static void large_trim(struct hak_large *large, size_t size) {
         hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
+    const size_t cut = large->cut;
     hak_run_set_taken(large->first + need, spare);
+    large->cut = 0;
     granules_set(large, need);
     count_live(0, 0, -((size_t)spare << HAK_GRANULE_SHIFT));
-    hak_run_free(large->first + need, spare, large->moved);
+    if (HAK_UNLIKELY(cut != 0))
+        run_free_cut(large->first + need, spare, cut);
+    else
+        hak_run_free(large->first + need, spare, large->moved);
 }
 
 /* By what is free behind it, or cached. */
@@ -211,6 +250,7 @@ void *hak_large_resize(void *user, size_t size) {
     struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
     HAK_CHECK(large != NULL);
     if (size > HAK_REQUEST_MAX) return NULL;
+    if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large)) return NULL;
     if (size <= hak_large_usable(large))
         large_trim(large, size);
     else if (!large_extend(large, size))

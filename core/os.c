@@ -70,12 +70,33 @@ bool hak_os_is_locked(void) {
     return atomic_load_explicit(&found_locked, memory_order_relaxed);
 }
 
+static void locked_found(void) {
+    hak_hook_atomic(&found_locked, sizeof found_locked);
+    atomic_store_explicit(&found_locked, true, memory_order_relaxed);
+}
+
+/* Some emulators report success and do nothing. So the first call is tried on a byte that is not zero. */
+enum { UNTRIED, DOES_IT, ONLY_SAYS_SO };
+
+static _Atomic int purge_found;
+
+static bool purge_try(void *start, size_t bytes) {
+    volatile char *first = start;
+    *first = 1;
+    long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
+    if (hak_syscall_failed(done)) return true; /* it tells */
+    int found = *first == 0 ? DOES_IT : ONLY_SAYS_SO;
+    atomic_store_explicit(&purge_found, found, memory_order_relaxed);
+    return found == DOES_IT;
+}
+
 static bool os_purge(void *start, size_t bytes) {
+    int found = atomic_load_explicit(&purge_found, memory_order_relaxed);
+    if (HAK_UNLIKELY(found != DOES_IT) && (found == ONLY_SAYS_SO || !purge_try(start, bytes))) return false;
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (done == -EINVAL) {
         done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
-        hak_hook_atomic(&found_locked, sizeof found_locked);
-        atomic_store_explicit(&found_locked, true, memory_order_relaxed);
+        locked_found();
     }
     return !hak_syscall_failed(done);
 }
@@ -96,9 +117,33 @@ static bool is_refused(long result) {
     return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
 
+static long move_pages(void *from, void *to, size_t bytes) {
+    return hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
+                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
+}
+
+static _Atomic int move_found;
+
+/* Some emulators move the pages, and their old place is unmapped: it would be another thread's. */
+static int move_try(void) {
+    const size_t page = hak_os_page_size();
+    long pages = map(NULL, 2 * page, PROT_READ | PROT_WRITE, 0);
+    if (hak_syscall_failed(pages)) return UNTRIED;
+    char *from = (char *)pages, *to = from + page;
+    *(volatile char *)from = 1;
+    bool moved = move_pages(from, to, page) == (long)to;
+    int found = !moved || (hak_os_is_mapped(from, page) && *(volatile char *)to == 1) ? DOES_IT : ONLY_SAYS_SO;
+    succeeds(SYS_munmap, to, page, 0);
+    if (found == DOES_IT) succeeds(SYS_munmap, from, page, 0); /* or it may be somebody else's by now */
+    atomic_store_explicit(&move_found, found, memory_order_relaxed);
+    return found;
+}
+
 static enum hak_moved os_move(void *from, void *to, size_t bytes) {
-    long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
-                            MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
+    int found = atomic_load_explicit(&move_found, memory_order_relaxed);
+    if (found == UNTRIED) found = move_try();
+    if (found == ONLY_SAYS_SO) return HAK_MOVE_REFUSED;
+    long got = move_pages(from, to, bytes);
     if (got == (long)to) return HAK_MOVED;
     if (is_refused(got)) return HAK_MOVE_REFUSED;
     return map_hole(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
@@ -278,6 +323,15 @@ int hak_os_process_id(void) {
 bool hak_os_thread_exists(int process, int thread) {
     if (hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH) return true;
     return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
+}
+
+bool hak_os_is_locked_at(const void *page) {
+    unsigned char resident = 0;
+    long done = hak_syscall3(SYS_mincore, hak_syscall_pointer(page), (long)hak_os_page_size(),
+                             hak_syscall_pointer(&resident));
+    if (hak_syscall_failed(done) || (resident & 1) == 0) return false;
+    locked_found();
+    return true;
 }
 
 #define PAGES_ASKED 64u /* at once */

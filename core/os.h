@@ -47,8 +47,8 @@ struct hak_os_table {
      * before keep their contents. */
     bool (*commit)(void *start, size_t bytes);
     /* Gives the committed pages' memory back, also that of locked ones (Linux 5.18); they read as
-     * zero afterwards, and keep their advice. false: contents as before (a filter, an older
-     * kernel's locked memory), or some of the pages zero already. */
+     * zero afterwards, and keep their advice. false: contents as before but for the first byte (a
+     * filter, an older kernel's locked memory, an emulator), or some of the pages zero already. */
     bool (*purge)(void *start, size_t bytes);
     /* Replaces pages by fresh, committed, zero ones, which join their neighbours' mapping once
      * they have the same advice; they have none. For where pages were moved to. This is the only
@@ -81,8 +81,10 @@ size_t hak_os_limit(void);
  * that is mapped counts; asked for once. False if unknown. */
 bool hak_os_is_strict(void);
 
-/* True once some memory was found locked (mlockall): all that is mapped stays in memory. */
+/* True once some memory was found locked (mlockall): all that is mapped stays in memory. A fresh
+ * page that nobody touched is found so if it is in memory. */
 bool hak_os_is_locked(void);
+bool hak_os_is_locked_at(const void *page);
 
 /* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few
  * milliseconds, no system call. Where there is no clock it stands still at 0: what waits for the
