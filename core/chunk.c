@@ -9,8 +9,7 @@ static struct {
     _Atomic uint32_t gaps; /* runs in use of which only the first part is committed */
     _Atomic size_t absent; /* bytes that range.heap counts as committed, and are not */
     size_t metadata_used;
-    _Atomic bool
-        fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
+    _Atomic bool fixed; /* the system moves nothing, or loses what it moves */
     _Atomic size_t lost; /* bytes: see hak_run_lose */
     enum {
         ADVICE_DEFAULT,
@@ -118,6 +117,8 @@ static void kinds_begin(size_t from, size_t until) {
 static bool window_open(void) {
     const size_t page = hak_os_page_size();
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    while (window_size(heap) > hak_window_most() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
+        heap /= 2; /* an emulator may have few addresses */
     struct hak_area opening = {.most = page + hak_round_up(FIRST_SLOT_BYTES, page)};
     if (!hak_window_open(window_size(heap), &opening)) {
         heap = reservation_choose();
@@ -637,7 +638,6 @@ static bool run_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool zero = hak_os.purge(start, bytes);
-    if (!zero) hak_range_fix();
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
          * else's. */
@@ -667,6 +667,13 @@ static void run_put(uint32_t first, uint32_t count, enum hak_kind kind) {
     }
 }
 
+/* As run_put. */
+static void run_put_locked(uint32_t first, uint32_t count, enum hak_kind kind) {
+    hak_lock_take(range_lock);
+    run_put(first, count, kind);
+    hak_lock_drop(range_lock);
+}
+
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
@@ -675,9 +682,7 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
         kind = HAK_KIND_HOLE;
     else if (!run_purge(first, count, renew))
         return;
-    hak_lock_take(range_lock);
-    run_put(first, count, kind);
-    hak_lock_drop(range_lock);
+    run_put_locked(first, count, kind);
 }
 
 void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
@@ -711,6 +716,15 @@ bool hak_run_mend(uint32_t first, uint32_t count, size_t cut) {
     return true;
 }
 
+void hak_run_free_unmapped(uint32_t first, uint32_t count) {
+    HAK_CHECK(count > 0 && !hak_window_is_reserved());
+    const uintptr_t start = (uintptr_t)hak_granule_address(first);
+    const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    bool mapped = !hak_range_is_scarce() && hak_window_commit(start, bytes) == HAK_PLACED;
+    if (mapped) advise(start, bytes);
+    run_put_locked(first, count, mapped ? HAK_KIND_FREE_RUN : HAK_KIND_HOLE);
+}
+
 void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
@@ -720,9 +734,7 @@ void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
         hak_run_lose(first, count);
         return;
     }
-    hak_lock_take(range_lock);
-    run_put(first, count, HAK_KIND_HOLE);
-    hak_lock_drop(range_lock);
+    run_put_locked(first, count, HAK_KIND_HOLE);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
@@ -773,7 +785,7 @@ size_t hak_range_committed(void) {
 }
 
 bool hak_range_may_move(void) {
-    return !atomic_load_explicit(&range.fixed, memory_order_relaxed);
+    return !hak_window_is_reserved() && !atomic_load_explicit(&range.fixed, memory_order_relaxed);
 }
 
 void hak_range_fix(void) {
@@ -782,7 +794,6 @@ void hak_range_fix(void) {
 
 void hak_range_huge_pages(bool wanted) {
     HAK_CHECK(hak_range_is_there());
-    hak_range_fix();
     range.advice = wanted ? ADVICE_HUGE_PAGES : ADVICE_SMALL_PAGES;
     uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST);
     size_t bytes = bytes_below(granules_committed()) - hak_os_page_size();

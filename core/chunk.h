@@ -154,6 +154,9 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew);
 /* The same for a run of which only the first `there` granules are committed. */
 void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there);
 
+/* The same for a run that the kernel has unmapped already. Where that is not to be had again, it becomes a hole. */
+void hak_run_free_unmapped(uint32_t first, uint32_t count);
+
 /* The same for a run without its last `cut` bytes, which are unmapped. It becomes a hole. */
 void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut);
 
@@ -246,8 +249,7 @@ static inline bool hak_range_is_scarce(void) {
     return HAK_UNLIKELY(hak_range_cached_most(SIZE_MAX) < SIZE_MAX);
 }
 
-/* False once the range was given advice or has locked pages: a moved mapping would lose that.
- * And once the system has refused to move pages. */
+/* False in a reservation, and once the system has refused to move pages or lost some. */
 bool hak_range_may_move(void);
 /* From here on that is false. */
 void hak_range_fix(void);

@@ -5,7 +5,7 @@
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
 #define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */
 #define COPY_NEW_SHARE 4u                  /* of what is there must be new */
-#define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own, */
+#define MOVED_MAX      4096u               /* each moved block is a kernel mapping of its own, */
 #define CUT_MAX        16384u              /* and each one without its run's end */
 #define CUT_SHARE      32u                 /* of a block is worth to be cut off */
 
@@ -180,6 +180,21 @@ static bool run_extend(const struct hak_large *large, uint32_t more) {
            hak_bigcache_extend(large->first, large->granules, more);
 }
 
+/* What came behind a moved block joins its mapping, or the block could not be moved again. False: it is lost. */
+static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t after) {
+    HAK_CHECK(large->moved == HAK_LARGE_MOVED && after > before);
+    enum hak_moved moved =
+        hak_os.stretch(hak_granule_address(large->first), (size_t)before << HAK_GRANULE_SHIFT,
+                       (size_t)after << HAK_GRANULE_SHIFT);
+    if (moved == HAK_MOVED) return true;
+    large->moved = HAK_LARGE_TORN;
+    if (moved == HAK_NOT_MOVED) return true;
+    hak_run_set_taken(large->first + before, after - before);
+    granules_set(large, before);
+    hak_run_lose(large->first + before, after - before);
+    return false;
+}
+
 static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
@@ -187,7 +202,9 @@ static bool large_extend(struct hak_large *large, size_t size) {
     const uint32_t wanted = hak_large_quantum(need), before = large->granules;
     HAK_ASSERT(need > before);
     if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
-    granules_set(large, hak_large_at(large->first)->granules);
+    const uint32_t after = hak_large_at(large->first)->granules;
+    if (large->moved == HAK_LARGE_MOVED && !large_stretch(large, before, after)) return false;
+    granules_set(large, after);
     HAK_ASSERT(large->granules >= need);
     count_live(0, 0, (size_t)(large->granules - before) << HAK_GRANULE_SHIFT);
     return true;
@@ -211,35 +228,35 @@ static void run_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granul
         hak_run_free(first, granules, why == HAK_NOT_MOVED);
 }
 
-/* Moves the pages that hold header and contents to the start of a new run. */
+/* Moves the pages of a block that begins with its run to the start of a new run, as one kernel mapping. */
 static void *large_move(struct hak_large *large, size_t size) {
-    size_t page = hak_os_page_size();
-    uintptr_t from = ((uintptr_t)large->user - 1) & ~(page - 1);
-    uintptr_t until = run_end(large); /* programs may have used all of malloc_usable_size() */
-    size_t offset = (uintptr_t)large->user - from;
-    /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
-    if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
+    uintptr_t from = (uintptr_t)hak_granule_address(large->first);
+    const size_t offset = (uintptr_t)large->user - from, bytes = run_bytes(large);
+    HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
+    if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || large->moved == HAK_LARGE_TORN || !hak_range_may_move())
+        return NULL;
     if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
-    HAK_CHECK((size_t)granules << HAK_GRANULE_SHIFT >= until - from);
     uint32_t first = hak_run_alloc(granules, 1);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
-    enum hak_moved moved = hak_os.move((void *)from, to, until - from);
+    const struct hak_large old = *large;
+    bool ended = large_end(large); /* first: nobody looks for a block where its pages may be gone */
+    HAK_CHECK(ended);              /* or another thread frees the block meanwhile */
+    enum hak_moved moved = hak_os.move((void *)from, bytes, to, (size_t)granules << HAK_GRANULE_SHIFT);
     if (moved != HAK_MOVED) {
+        hak_kind_set(old.first, HAK_KIND_LARGE);
         run_not_moved_to(moved, first, granules);
         goto not_moved;
     }
-    struct hak_large old = *large;
     hak_hook_large_left(old.user);
-    bool ended = large_end(large);
-    HAK_CHECK(ended); /* or another thread frees the block meanwhile */
+    if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
     count_live((size_t)-1, -old.size, -run_bytes(&old));
-    hak_run_free(old.first, old.granules, false);
-    return large_begin(first, granules, 1, to + offset, size);
+    hak_run_free_unmapped(old.first, old.granules);
+    return large_begin(first, granules, HAK_LARGE_MOVED, to + offset, size);
 
 not_moved:
     atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);

@@ -18,9 +18,6 @@
 #include "core/vdso.h"
 #include "verify/hooks.h"
 
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
@@ -117,36 +114,20 @@ static bool is_refused(long result) {
     return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
 
-static long move_pages(void *from, void *to, size_t bytes) {
-    return hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)bytes,
-                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
-}
-
-static _Atomic int move_found;
-
-/* Some emulators move the pages, and their old place is unmapped: it would be another thread's. */
-static int move_try(void) {
-    const size_t page = hak_os_page_size();
-    long pages = map(NULL, 2 * page, PROT_READ | PROT_WRITE, 0);
-    if (hak_syscall_failed(pages)) return UNTRIED;
-    char *from = (char *)pages, *to = from + page;
-    *(volatile char *)from = 1;
-    bool moved = move_pages(from, to, page) == (long)to;
-    int found = !moved || (hak_os_is_mapped(from, page) && *(volatile char *)to == 1) ? DOES_IT : ONLY_SAYS_SO;
-    succeeds(SYS_munmap, to, page, 0);
-    if (found == DOES_IT) succeeds(SYS_munmap, from, page, 0); /* or it may be somebody else's by now */
-    atomic_store_explicit(&move_found, found, memory_order_relaxed);
-    return found;
-}
-
-static enum hak_moved os_move(void *from, void *to, size_t bytes) {
-    int found = atomic_load_explicit(&move_found, memory_order_relaxed);
-    if (found == UNTRIED) found = move_try();
-    if (found == ONLY_SAYS_SO) return HAK_MOVE_REFUSED;
-    long got = move_pages(from, to, bytes);
+static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer) {
+    long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)longer,
+                            MREMAP_MAYMOVE | MREMAP_FIXED, (long)to, 0);
     if (got == (long)to) return HAK_MOVED;
     if (is_refused(got)) return HAK_MOVE_REFUSED;
-    return map_hole(to, bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+}
+
+static enum hak_moved os_stretch(void *start, size_t bytes, size_t longer) {
+    char *behind = (char *)start + bytes;
+    if (!os_release(behind, longer - bytes)) return HAK_NOT_MOVED;
+    long got = hak_syscall6(SYS_mremap, (long)start, (long)bytes, (long)longer, 0, 0, 0);
+    if (got == (long)start) return HAK_MOVED;
+    return map_hole(behind, longer - bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -161,6 +142,7 @@ const struct hak_os_table hak_os = {
     .purge = os_purge,
     .renew = os_renew,
     .move = os_move,
+    .stretch = os_stretch,
     .huge_pages = os_huge_pages,
 };
 

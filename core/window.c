@@ -28,23 +28,32 @@ static uint64_t chance(unsigned attempt) {
 /* Where a process may have addresses, its stack lies in the upper half. Programs, libraries, stacks
  * and what the kernel chooses lie above five eighths; what asks for low addresses, and the shadow
  * memory of AddressSanitizer, below a quarter. */
+static void window_borders(uintptr_t *low, uintptr_t *high) {
+    const uintptr_t half = (uintptr_t)1 << hak_log2(hak_os_first_stack());
+    *low = half / 2;
+    *high = half + half / 4;
+}
+
 static uintptr_t window_choose(size_t bytes, unsigned attempt) {
     const size_t align = (size_t)1 << HAK_SUPERSLAB_SHIFT;
-    const uintptr_t half = (uintptr_t)1 << hak_log2(hak_os_first_stack());
-    const uintptr_t low = half / 2, high = half + half / 4;
-    if (bytes > (high - low) / 2) return 0;
-    HAK_ASSERT(low % align == 0);
+    uintptr_t low, high;
+    window_borders(&low, &high);
+    HAK_ASSERT(low % align == 0 && bytes < high - low);
     uint64_t places = (high - low - bytes) / align;
     return low + chance(attempt) % places * align;
 }
 
+size_t hak_window_most(void) {
+    uintptr_t low, high;
+    window_borders(&low, &high);
+    return (high - low) / 2;
+}
+
 bool hak_window_open(size_t bytes, struct hak_area *first) {
     HAK_CHECK(window.reserved == NULL && first->committed == 0);
-    if (hak_os_is_watched()) return false;
+    if (hak_os_is_watched() || bytes > hak_window_most()) return false;
     for (unsigned attempt = 0; attempt < TRIES; attempt++) {
-        uintptr_t start = window_choose(bytes, attempt);
-        if (start == 0) return false;
-        first->start = start;
+        first->start = window_choose(bytes, attempt);
         enum hak_placed placed = hak_area_grow(first, first->most);
         if (placed == HAK_PLACED) return true;
         if (placed == HAK_PLACE_REFUSED) return false;
@@ -128,6 +137,10 @@ void hak_area_shrink(struct hak_area *area, size_t bytes) {
 void hak_area_leave(struct hak_area *area, size_t bytes) {
     HAK_CHECK(bytes <= area->committed && bytes % hak_os_page_size() == 0);
     area->committed = bytes;
+}
+
+bool hak_window_is_reserved(void) {
+    return window.reserved != NULL;
 }
 
 bool hak_window_release(uintptr_t start, size_t bytes) {

@@ -18,6 +18,12 @@ struct hak_area {
     size_t changing; /* a thread is about to commit, or to give back, what lies between */
 };
 
+/* True if the window is a reservation: what is unmapped there is gone for good. */
+bool hak_window_is_reserved(void);
+
+/* The longest window that there is room for, so that chance has a choice. */
+size_t hak_window_most(void);
+
 /* Opens a window of `bytes`, at a multiple of a SuperSlab, with the area `first` at its start,
  * committed to its most; false: not here. Once, unless it was closed. */
 bool hak_window_open(size_t bytes, struct hak_area *first);

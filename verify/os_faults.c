@@ -49,12 +49,19 @@ static bool faulty_renew(void *start, size_t bytes) {
 }
 
 /* Failed moves are of each kind in turn. */
-static enum hak_moved faulty_move(void *from, void *to, size_t bytes) {
+static enum hak_moved faulty_move(void *from, size_t bytes, void *to, size_t longer) {
     static const enum hak_moved kinds[] = {HAK_NOT_MOVED, HAK_NOT_MOVED_TO_LOST, HAK_MOVE_REFUSED};
-    if (!fails()) return original.move(from, to, bytes);
+    if (!fails()) return original.move(from, bytes, to, longer);
     enum hak_moved kind = kinds[failed_moves++ % (sizeof kinds / sizeof kinds[0])];
-    if (kind == HAK_NOT_MOVED_TO_LOST) lose(to, bytes);
+    if (kind == HAK_NOT_MOVED_TO_LOST) lose(to, longer);
     return kind;
+}
+
+static enum hak_moved faulty_stretch(void *start, size_t bytes, size_t longer) {
+    if (!fails()) return original.stretch(start, bytes, longer);
+    if (failed_moves++ % 2 == 0) return HAK_NOT_MOVED;
+    lose((char *)start + bytes, longer - bytes);
+    return HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -83,6 +90,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
         .purge = faulty_purge,
         .renew = faulty_renew,
         .move = faulty_move,
+        .stretch = faulty_stretch,
         .huge_pages = faulty_huge_pages,
     };
     if (original.reserve == NULL) original = hak_os;

@@ -35,9 +35,13 @@ static bool step_renew(void *start, size_t bytes) {
     system_step();
     return original.renew(start, bytes);
 }
-static enum hak_moved step_move(void *from, void *to, size_t bytes) {
+static enum hak_moved step_move(void *from, size_t bytes, void *to, size_t longer) {
     system_step();
-    return original.move(from, to, bytes);
+    return original.move(from, bytes, to, longer);
+}
+static enum hak_moved step_stretch(void *start, size_t bytes, size_t longer) {
+    system_step();
+    return original.stretch(start, bytes, longer);
 }
 static bool step_huge_pages(void *start, size_t bytes, bool wanted) {
     system_step();
@@ -53,6 +57,7 @@ void explore_system_begin(void) {
         .purge = step_purge,
         .renew = step_renew,
         .move = step_move,
+        .stretch = step_stretch,
         .huge_pages = step_huge_pages,
     };
     original = hak_os;
