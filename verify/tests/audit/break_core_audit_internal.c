@@ -48,9 +48,12 @@ static void free_and_flush(void *block) {
 /* A heap that waits in the pool for a thread; owns a slab. */
 static struct hak_heap *idle;
 
+#define POOL_SIZE 20000
+
 static void *leave_a_block(void *unused) {
     (void)unused;
     CHECK(hak_malloc(SIZE) != NULL, "no block");
+    hak_free(hak_malloc(POOL_SIZE));
     idle = hak_thread_heap();
     return NULL;
 }
@@ -219,6 +222,7 @@ static void notification_elsewhere(void) {
 /* ---- SuperSlabs ---------------------------------------------------------------------------------------- */
 
 static void new_slab_in_wrong_superslab(void) {
+    hak_malloc(POOL_SIZE);
     hak_thread_heap()->open[0] = hak_thread_heap()->open[1];
     hak_heap_new_slab(hak_thread_heap(), first->bin);
 }
@@ -252,6 +256,7 @@ static void *end_with_active_too_high(void *unused) {
 
 static void *begin_heap_and(void *run) {
     hak_free(hak_malloc(SIZE));
+    hak_free(hak_malloc(POOL_SIZE));
     return ((void *(*)(void *))(uintptr_t)run)(NULL);
 }
 

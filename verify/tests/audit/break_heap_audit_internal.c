@@ -86,6 +86,8 @@ static const struct kind kinds[] = {
     KIND(run_with_wrong_back_link),
     KIND(run_in_the_list_of_another_length),
     KIND(run_list_with_wrong_bit),
+    KIND(hole_lost),
+    KIND(holes_count_bytes_twice),
     KIND(runs_lost),
     KIND(large_record_elsewhere),
     KIND(large_header_overwritten),

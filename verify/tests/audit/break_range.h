@@ -8,6 +8,7 @@
 
 static uint32_t top_more, entries_more, no_ages;
 static uint32_t tables_less;
+static size_t holes_more;
 static size_t bigcache_more, superslab_cache_more, superslab_cache_less,
     blocks_more, mapped_more;
 
@@ -23,6 +24,7 @@ WRAPPED(uint32_t, hak_range_top) {
 WRAPPED(struct hak_range_state, hak_range_state) {
     struct hak_range_state state = __real_hak_range_state();
     state.in_tables -= tables_less;
+    state.hole_bytes += holes_more;
     return state;
 }
 
@@ -75,6 +77,30 @@ static void limit_too_low(void) {
 static void no_memory_for_the_check(void) {
     struct rlimit limit = {0, 0};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
+}
+
+/* ---- holes --------------------------------------------------------------------------------------------- */
+
+/* As where a limit is near. */
+static uint32_t make_hole(void) {
+    void *block = hak_malloc(LARGE(9)), *behind = hak_malloc(LARGE(9));
+    CHECK(block != NULL && behind != NULL, "no blocks");
+    const uint32_t hole = hak_large_find(block)->first;
+    atomic_store(&hak_range.cached_most, 0);
+    hak_free(block);
+    atomic_store(&hak_range.cached_most, SIZE_MAX);
+    CHECK(hak_kind_of(hole) == HAK_KIND_HOLE, "granule %u is of kind %d", hole, hak_kind_of(hole));
+    return hole;
+}
+
+static void hole_lost(void) {
+    make_hole();
+    hak_os_zero((void *)(uintptr_t)hak_range_state().holes, sizeof(struct hak_run_index));
+}
+
+static void holes_count_bytes_twice(void) {
+    make_hole();
+    holes_more = (size_t)9 << HAK_GRANULE_SHIFT;
 }
 
 /* ---- free runs ----------------------------------------------------------------------------------------- */

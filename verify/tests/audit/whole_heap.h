@@ -24,6 +24,7 @@ static struct hak_heap *idle;                                 /* the heap of a t
 static void *fill_superslab_cache(void *unused) {
     (void)unused;
     static void *some[60000];
+    hak_free(hak_malloc(20000));
     for (size_t i = 0; i < TEST_COUNT(some); i++)
         some[i] = hak_malloc(SIZE);
     idle = hak_thread_heap();
@@ -52,7 +53,7 @@ static void use_up_longer_runs(void) {
 }
 
 static void build(void) {
-    void *runs[4];
+    void *runs[4], *pool = hak_malloc(20000);
     for (size_t i = 0; i < TEST_COUNT(runs); i++)
         runs[i] = hak_malloc(LARGE(5));
     run = first_granule(runs[0]);
@@ -61,7 +62,6 @@ static void build(void) {
     hak_malloc_trim(0);
     in_a_thread(fill_superslab_cache, NULL);
     allocate(0, BLOCKS);
-    void *pool = hak_malloc(20000);
     void *to_cache[3];
     use_up_longer_runs();
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {

@@ -49,7 +49,7 @@
     [ "$status" -eq 0 ]
 }
 
-@test "once a purge has failed, no pages are moved any more" {
+@test "a purge has failed: zeroes all the same" {
     run "$HAK_OUT/tests/realloc_after_failed_purge_internal"
     echo "$output"
     [ "$status" -eq 0 ]

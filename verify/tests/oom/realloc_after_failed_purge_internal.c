@@ -1,5 +1,5 @@
-/* The kernel moves a large block's pages until a purge has failed, as it does on locked memory: a part that was moved would
- * not be locked any more. From then on contents are copied, and what could not be purged reads as zero all the same. */
+/* A purge has failed, as it does on locked memory with older kernels: what could not be purged reads as zero all the same, and
+ * the kernel goes on to move large blocks' pages, which keep what they are. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -13,9 +13,9 @@ static struct hak_os_table original;
 static bool locked;
 static unsigned moves, failed_purges;
 
-static enum hak_moved counted_move(void *from, void *to, size_t bytes) {
+static enum hak_moved counted_move(void *from, size_t bytes, void *to, size_t longer) {
     moves++;
-    return original.move(from, to, bytes);
+    return original.move(from, bytes, to, longer);
 }
 
 static bool purge_unless_locked(void *start, size_t bytes) {
@@ -61,6 +61,6 @@ int main(void) {
         CHECK(block[i] == 0, "byte %zu of a new block is not zero", i);
     hak_free(block);
 
-    CHECK(moves_of_realloc() == 0, "the kernel was asked to move the block %u times", moves);
-    return test_ok("copied after %u failed purges", failed_purges);
+    CHECK(moves_of_realloc() == 1, "the kernel was asked to move the block %u times", moves);
+    return test_ok("%u failed purges", failed_purges);
 }

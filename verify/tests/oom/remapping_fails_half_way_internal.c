@@ -30,7 +30,7 @@ static void at_call(int number, siginfo_t *info, void *context) {
     (void)number;
     failures++;
     place = (char *)registers[moves ? REG_R8 : REG_RDI];
-    place_bytes = (size_t)registers[REG_RSI];
+    place_bytes = (size_t)registers[moves ? REG_RDX : REG_RSI];
     registers[REG_RAX] = way == REFUSED ? -EINVAL : -ENOMEM;
     if (way == REFUSED) return;
     CHECK(munmap(place, place_bytes) == 0, "munmap: errno %d", errno);
@@ -57,7 +57,7 @@ static void fail_from_here_on(bool moves) {
 /* Number of mappings of the range's part that has small pages, and whether each says so. */
 static size_t mappings_with_advice(void) {
     char line[4096];
-    uintptr_t start = (uintptr_t)hak_granule_address(1), end = start + (32u << 20);
+    uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX), end = start + (32u << 20);
     size_t count = 0;
     bool inside = false;
     FILE *maps = fopen("/proc/self/smaps", "r");

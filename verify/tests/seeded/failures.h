@@ -74,9 +74,10 @@ static void phase_no_memory(void) {
 }
 
 /* The kernel made room, and then refused: the place is mapped anew. */
-static enum hak_moved move_not(void *from, void *to, size_t bytes) {
+static enum hak_moved move_not(void *from, size_t shorter, void *to, size_t bytes) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     (void)from;
+    (void)shorter;
     EXPECT(mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == to, "mmap");
     count_operation();
     return HAK_NOT_MOVED;
