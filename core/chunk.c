@@ -215,7 +215,7 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
 }
 
 #define LOOK_FROM    ((size_t)8 << 20) /* bytes committed, below which no limit is near */
-#define LIMIT_SHARE  8u                /* more than that share of a limit is much */
+#define LIMIT_SHARE  16u               /* more than that share of a limit is much */
 #define CACHED_SHARE 32u               /* of the limit, then */
 
 /* Just after the heap has grown. What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
