@@ -6,7 +6,7 @@ load ../planted
 
 setup_file() {
     export PROGRAMS=$BATS_TEST_DIRNAME/programs
-    local c=(gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin -Wall -Wextra -I"$HAK_ROOT" -I"$HAK_ROOT/verify/tests") shared cxx
+    local kind c=(gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin -Wall -Wextra -I"$HAK_ROOT" -I"$HAK_ROOT/verify/tests") shared cxx
     shared=("${c[@]}" -shared -fPIC)
     cxx=(g++ -std=c++17 -O2 -g -fno-builtin -Wall -Wextra)
     cd "$BATS_FILE_TMPDIR"
@@ -22,8 +22,11 @@ setup_file() {
     cp plugin.so outer/inner/only_there.so
     "${c[@]}" -rdynamic -o host "$PROGRAMS/host.c" -pthread -ldl
     "${cxx[@]}" -o host_cxx "$PROGRAMS/host_cxx.cc" -ldl
-    "${c[@]}" -static -o host_static "$PROGRAMS/host.c" -pthread 2>warnings
-    "${c[@]}" -static -DTEST_LINKED -o hakmem_static "$PROGRAMS/host.c" "$HAK_OUT/libhakmem.a" -pthread 2>warnings
+    # The linker warns of dlopen in each static program.
+    for kind in static static-pie; do
+        "${c[@]}" -$kind -o host_$kind "$PROGRAMS/host.c" -pthread 2>warnings
+        "${c[@]}" -$kind -DTEST_LINKED -o hakmem_$kind "$PROGRAMS/host.c" "$HAK_OUT/libhakmem.a" -pthread 2>warnings
+    done
 }
 
 setup() {
@@ -137,10 +140,13 @@ linked() {
 
 # A library brings a libc of its own into a static program.
 @test "a static program opens libraries as it does without HAKMEM" {
-    says "ok: alone" "" ./hakmem_static alone "$PLUGIN"
-    run --separate-stderr ./host_static edges "$PLUGIN"
-    [ "$status" -eq 0 ]
-    says "$output" "" ./hakmem_static edges "$PLUGIN"
+    for kind in static static-pie; do
+        says "ok: alone" "" ./hakmem_$kind alone "$PLUGIN"
+        run --separate-stderr ./host_$kind edges "$PLUGIN"
+        [ "$status" -eq 0 ]
+        [ "${#lines[@]}" -eq 15 ]
+        says "$output" "" ./hakmem_$kind edges "$PLUGIN"
+    done
 }
 
 @test "the prefixed libraries have no dlopen" {
