@@ -15,6 +15,7 @@ static const struct kind kinds[] = {
     KIND(tables_too_short),
     KIND(unit_beyond_what_is_there),
     KIND(limit_too_low),
+    KIND(limit_beyond_memory),
     KIND(no_memory_for_the_check),
     KIND(list_leaves_the_range),
     KIND(list_enters_large_block),

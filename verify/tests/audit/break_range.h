@@ -7,7 +7,7 @@
 /* ---- figures that only their own file can write -------------------------------------------------------- */
 
 static uint32_t top_more, entries_more, no_ages;
-static uint32_t tables_less;
+static uint32_t tables_less, there_more;
 static size_t holes_more;
 static size_t bigcache_more, superslab_cache_more, superslab_cache_less,
     blocks_more, mapped_more;
@@ -24,6 +24,7 @@ WRAPPED(uint32_t, hak_range_top) {
 WRAPPED(struct hak_range_state, hak_range_state) {
     struct hak_range_state state = __real_hak_range_state();
     state.in_tables -= tables_less;
+    state.there += there_more;
     state.hole_bytes += holes_more;
     return state;
 }
@@ -72,6 +73,12 @@ static void tables_too_short(void) {
 
 static void limit_too_low(void) {
     atomic_store(&hak_range.limit, atomic_load(&hak_range.limit) - 1);
+}
+
+static void limit_beyond_memory(void) {
+    struct hak_range_state state = hak_range_state();
+    there_more = state.committed + 1 - state.there;
+    atomic_store(&hak_range.limit, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4));
 }
 
 static void no_memory_for_the_check(void) {
