@@ -9,13 +9,6 @@
 
 #include "core/chunk.h"
 
-/* A moved block's pages were moved here, and have to be renewed when it is freed: see hak_os.renew. */
-enum hak_large_moved {
-    HAK_LARGE_STAYED,
-    HAK_LARGE_MOVED, /* they are one kernel mapping */
-    HAK_LARGE_TORN
-};
-
 /* A large block's slot: that of the granule of its header byte while it lives, that of its first granule
  * while it is cached. */
 struct hak_large {
@@ -29,7 +22,7 @@ struct hak_large {
     uint32_t older;
     uint32_t since; /* cached: when it was freed, milliseconds */
     uint32_t run;   /* cached: its first granule; in the slot of its last granule, too */
-    uint8_t moved;  /* enum hak_large_moved */
+    uint8_t moved;  /* its pages were moved here, and have to be renewed when it is freed: see hak_os.renew */
     uint16_t cut;   /* live: bytes at its run's end that are unmapped, for address space is scarce */
     uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
     _Atomic uint8_t kind;

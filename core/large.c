@@ -180,15 +180,13 @@ static bool run_extend(const struct hak_large *large, uint32_t more) {
            hak_bigcache_extend(large->first, large->granules, more);
 }
 
-/* What came behind a moved block joins its mapping, or the block could not be moved again. False: it is lost. */
+/* What came behind a moved block joins its mapping, if it can: one mapping is moved by any kernel. False: it is lost. */
 static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t after) {
-    HAK_CHECK(large->moved == HAK_LARGE_MOVED && after > before);
+    HAK_CHECK(large->moved && after > before);
     enum hak_moved moved =
         hak_os.stretch(hak_granule_address(large->first), (size_t)before << HAK_GRANULE_SHIFT,
                        (size_t)after << HAK_GRANULE_SHIFT);
-    if (moved == HAK_MOVED) return true;
-    large->moved = HAK_LARGE_TORN;
-    if (moved == HAK_NOT_MOVED) return true;
+    if (moved != HAK_NOT_MOVED_TO_LOST) return true;
     hak_run_set_taken(large->first + before, after - before);
     granules_set(large, before);
     hak_run_lose(large->first + before, after - before);
@@ -203,7 +201,7 @@ static bool large_extend(struct hak_large *large, size_t size) {
     HAK_ASSERT(need > before);
     if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
     const uint32_t after = hak_large_at(large->first)->granules;
-    if (large->moved == HAK_LARGE_MOVED && !large_stretch(large, before, after)) return false;
+    if (large->moved && !large_stretch(large, before, after)) return false;
     granules_set(large, after);
     HAK_ASSERT(large->granules >= need);
     count_live(0, 0, (size_t)(large->granules - before) << HAK_GRANULE_SHIFT);
@@ -228,13 +226,12 @@ static void run_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granul
         hak_run_free(first, granules, why == HAK_NOT_MOVED);
 }
 
-/* Moves the pages of a block that begins with its run to the start of a new run, as one kernel mapping. */
+/* Moves the pages of a block that begins with its run to the start of a new run. */
 static void *large_move(struct hak_large *large, size_t size) {
     uintptr_t from = (uintptr_t)hak_granule_address(large->first);
     const size_t offset = (uintptr_t)large->user - from, bytes = run_bytes(large);
     HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
-    if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || large->moved == HAK_LARGE_TORN || !hak_range_may_move())
-        return NULL;
+    if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
     if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
@@ -256,7 +253,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
     count_live((size_t)-1, -old.size, -run_bytes(&old));
     hak_run_free_unmapped(old.first, old.granules);
-    return large_begin(first, granules, HAK_LARGE_MOVED, to + offset, size);
+    return large_begin(first, granules, 1, to + offset, size);
 
 not_moved:
     atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);

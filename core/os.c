@@ -114,9 +114,19 @@ static bool is_refused(long result) {
     return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
 
+static long move_pages(void *from, size_t bytes, void *to, size_t longer) {
+    return hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)longer, MREMAP_MAYMOVE | MREMAP_FIXED,
+                        (long)to, 0);
+}
+
+/* What is one mapping comes with its new length, and can be moved again. Several come as they are where the kernel can do that
+ * (Linux 6.17), which says first that they are several, and has changed nothing then. */
 static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer) {
-    long got = hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)longer,
-                            MREMAP_MAYMOVE | MREMAP_FIXED, (long)to, 0);
+    long got = move_pages(from, bytes, to, longer);
+    if (got == -EFAULT && hak_os_is_mapped(to, longer)) {
+        got = move_pages(from, bytes, to, bytes);
+        if (got == -EFAULT) return HAK_NOT_MOVED;
+    }
     if (got == (long)to) return HAK_MOVED;
     if (is_refused(got)) return HAK_MOVE_REFUSED;
     return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;

@@ -46,7 +46,7 @@ static void at_call(int number, siginfo_t *info, void *context) {
 static void fail_from_here_on(bool moves) {
     const struct filter_rule rules[] = {
         {SYS_mmap, 3, MAP_FIXED | MAP_NORESERVE, MAP_FIXED | MAP_NORESERVE, SECCOMP_RET_TRAP},
-        {SYS_mremap, FILTER_ANY, 0, 0, SECCOMP_RET_TRAP},
+        {SYS_mremap, 3, MREMAP_FIXED, MREMAP_FIXED, SECCOMP_RET_TRAP},
     };
     struct sigaction action = {.sa_flags = SA_SIGINFO};
     action.sa_sigaction = at_call;
