@@ -9,7 +9,7 @@ static struct {
     _Atomic uint32_t gaps; /* runs in use of which only the first part is committed */
     _Atomic size_t absent; /* bytes that range.heap counts as committed, and are not */
     size_t metadata_used;
-    _Atomic bool fixed; /* the system moves nothing, or loses what it moves */
+    _Atomic bool fixed;  /* the system moves nothing, or loses what it moves */
     _Atomic size_t lost; /* bytes: see hak_run_lose */
     enum {
         ADVICE_DEFAULT,
@@ -225,7 +225,8 @@ static void scarcity_look(void) {
     size_t most = SIZE_MAX;
     if (committed < LOOK_FROM) return;
     const void *fresh = (const void *)(range.heap.start + committed - hak_os_page_size());
-    if (hak_os_is_strict() || hak_os_is_locked() || hak_os_is_locked_at(fresh)) most = committed / CACHED_SHARE;
+    if (hak_os_is_strict() || hak_os_is_locked() || hak_os_is_locked_at(fresh))
+        most = committed / CACHED_SHARE;
     if (committed > limit / LIMIT_SHARE && limit / CACHED_SHARE < most) most = limit / CACHED_SHARE;
     if (most != hak_range_cached_most(SIZE_MAX))
         atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
@@ -254,14 +255,16 @@ static void heap_shrink_to(uint32_t keep) {
 /* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 static void heap_shrink(void) {
     size_t step = step_of(bytes_below(range.top));
-    uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT), keep = (uint32_t)hak_round_up(range.top + more, more);
+    uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT),
+             keep = (uint32_t)hak_round_up(range.top + more, more);
     if (keep + more < granules_committed()) heap_shrink_to(keep);
 }
 
 static void rebuild(void);
 
 bool hak_range_init(void) {
-    struct hak_area *const areas[] = {&range.process, &range.slots, &range.records, &range.metadata, &range.heap};
+    struct hak_area *const areas[] = {&range.process, &range.slots, &range.records, &range.metadata,
+                                      &range.heap};
     if (hak_range_is_there()) return true;
     hak_lock_begin(HAK_RANK_RANGE, rebuild);
     if (!window_open()) return false;
@@ -415,8 +418,7 @@ static bool mapping_skip(void) {
     const uint32_t first = granules_committed();
     for (uint32_t skip = 1; skip < hak_range.granules - first; skip *= 2) {
         if (tables_grow(first + skip + 1) != HAK_PLACED) return false;
-        enum hak_placed placed =
-            hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
+        enum hak_placed placed = hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
         if (placed == HAK_PLACE_TAKEN) continue;
         taken_set(first, skip); /* before it can be taken for free */
@@ -438,8 +440,8 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
 
 /* More runs that are not all there, and each thread would cost the kernel a mapping. A large heap gains
  * nothing by them. */
-#define GAPS_MAX       256u
-#define GAPS_BELOW     ((size_t)64 << 20)
+#define GAPS_MAX   256u
+#define GAPS_BELOW ((size_t)64 << 20)
 
 static bool gap_is_good(void) {
     return range.heap.committed < GAPS_BELOW &&
@@ -479,7 +481,8 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     if (placed != HAK_PLACED) return placed;
     advise(start, bytes);
     hak_lock_take(range_lock);
-    if (first + there >= range.there) limit_publish(first + there + more); /* or it is below the limit anyway */
+    if (first + there >= range.there)
+        limit_publish(first + there + more); /* or it is below the limit anyway */
     hak_lock_drop(range_lock);
     atomic_fetch_sub_explicit(&range.absent, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
@@ -624,7 +627,8 @@ static void top_lower(uint32_t first, bool is_hole) {
 
 /* Without the lock: there may be some more. */
 static bool hole_is_wanted(uint32_t count) {
-    return (hak_range_is_scarce() || hak_os_is_locked()) && count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+    return (hak_range_is_scarce() || hak_os_is_locked()) && count >= HOLE_MIN &&
+           __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
 }
 
 /* Unmaps a taken run; false: it has to be kept. */
@@ -689,7 +693,8 @@ void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
     HAK_CHECK(there < count && hak_kind_of(first) == HAK_KIND_TAKEN && run_at(first)->count == count);
     hak_lock_take(range_lock);
     atomic_fetch_sub_explicit(&range.gaps, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&range.absent, (size_t)(count - there) << HAK_GRANULE_SHIFT, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&range.absent, (size_t)(count - there) << HAK_GRANULE_SHIFT,
+                              memory_order_relaxed);
     if (there > 0) {
         taken_set(first + there, count - there);
         taken_set(first, there);
@@ -777,9 +782,8 @@ void *hak_metadata_alloc(size_t bytes) {
 
 size_t hak_range_committed(void) {
     hak_lock_take(range_lock);
-    size_t bytes =
-        range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed -
-        range.hole_bytes;
+    size_t bytes = range.heap.committed + range.slots.committed + range.records.committed +
+                   range.metadata.committed - range.hole_bytes;
     hak_lock_drop(range_lock);
     return bytes - atomic_load_explicit(&range.absent, memory_order_relaxed);
 }

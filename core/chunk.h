@@ -30,10 +30,10 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
  * written once there is a range. */
 struct hak_range {
     _Alignas(64) _Atomic uintptr_t base; /* of the first granule; HAK_RANGE_NONE until there is a range */
-    _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
-    uintptr_t start;        /* address of granule 0 */
-    uintptr_t slots;        /* address of granule 0's slot */
-    uint32_t granules;      /* reserved */
+    _Atomic uint64_t limit;     /* committed bytes behind base, in units of 16; 0 until there is a range */
+    uintptr_t start;            /* address of granule 0 */
+    uintptr_t slots;            /* address of granule 0's slot */
+    uint32_t granules;          /* reserved */
     _Atomic size_t cached_most; /* bytes that a cache may keep; SIZE_MAX unless something is scarce */
 };
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
@@ -191,7 +191,7 @@ _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a
 unsigned hak_run_list_of(uint32_t count);
 
 struct hak_run_index {
-    uint32_t lists[HAK_RUN_LISTS];              /* first granules; 0: empty */
+    uint32_t lists[HAK_RUN_LISTS];                /* first granules; 0: empty */
     uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64]; /* a bit a list */
 };
 

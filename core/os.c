@@ -335,7 +335,8 @@ bool hak_os_is_mapped(const void *start, size_t bytes) {
     HAK_CHECK(bytes > 0);
     for (uintptr_t at = (uintptr_t)start & ~(page - 1); at < end; at += PAGES_ASKED * page) {
         size_t piece = end - at < PAGES_ASKED * page ? end - at : PAGES_ASKED * page;
-        if (hak_syscall3(SYS_mincore, (long)at, (long)piece, hak_syscall_pointer(resident)) != 0) return false;
+        if (hak_syscall3(SYS_mincore, (long)at, (long)piece, hak_syscall_pointer(resident)) != 0)
+            return false;
     }
     return true;
 }

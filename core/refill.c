@@ -206,7 +206,8 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const str
     if (hak_heap_grow(heap, bin)) {
         slab = hak_heap_new_slab(heap, bin);
         if (slab != NULL) return slab;
-        hak_heap_release_empty(heap); /* the new one: there is no memory for it, or somebody else has mappings in it */
+        hak_heap_release_empty(
+            heap); /* the new one: there is no memory for it, or somebody else has mappings in it */
     }
     slab = ruled_slab(heap, bin, policy); /* there is no more memory */
     return slab != NULL ? slab : adopted_slab(heap, bin, UINT32_MAX, policy);

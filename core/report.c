@@ -187,7 +187,8 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
     /* Also where memory has been given back: what lay there is told by the tables. */
-    uint64_t bytes = hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT : 0;
+    uint64_t bytes =
+        hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT : 0;
     if (hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     const struct hak_slab *slab = hak_slab_find(ptr);

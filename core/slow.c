@@ -92,13 +92,16 @@ void *hak_malloc_slow(size_t size) {
     return user;
 }
 
-#define PURGED_MIN ((size_t)32 << 20) /* bytes: a program that asks for as many zeroes writes to few of them, or waits for the faults */
+#define PURGED_MIN                                                                                           \
+    ((size_t)32                                                                                              \
+     << 20) /* bytes: a program that asks for as many zeroes writes to few of them, or waits for the faults */
 
 /* Zeroes a block that held something else. The whole pages of a long one are given back instead, for nobody knows how many of
  * them the program will touch. */
 static void *block_zero(char *user, size_t size) {
     const uintptr_t page = hak_os_page_size();
-    char *first = (char *)hak_round_up((uintptr_t)user, page), *end = (char *)((uintptr_t)(user + size) & ~(page - 1));
+    char *first = (char *)hak_round_up((uintptr_t)user, page),
+         *end = (char *)((uintptr_t)(user + size) & ~(page - 1));
     if (size < PURGED_MIN || !hak_os.purge(first, (size_t)(end - first))) return memset(user, 0, size);
     memset(user, 0, (size_t)(first - user));
     memset(end, 0, (size_t)(user + size - end));

@@ -12,7 +12,7 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-#define TIME_BEGIN 1000u             /* milliseconds */
+#define TIME_BEGIN  1000u             /* milliseconds */
 #define FIRST_BYTES ((size_t)6 << 20) /* bytes of one block */
 
 /* core/'s variables: fuzz/sections.h. */
@@ -35,12 +35,7 @@ static uint32_t first_top;
 /* What the system was asked to change, since the first state or the one before it: each is undone. */
 #define CHANGES_MAX 20000u
 
-enum change_kind {
-    PLACED,
-    COMMITTED,
-    RESERVED,
-    RELEASED
-};
+enum change_kind { PLACED, COMMITTED, RESERVED, RELEASED };
 
 static struct change {
     void *start;
@@ -285,7 +280,8 @@ static void memory_go_back(bool torn) {
     mappings_go_back(0);
     size_t bytes = (size_t)(first_top - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT;
     if (torn) /* also where some of it is not mapped */
-        FUZZ_CHECK(madvise(hak_granule_address(HAK_GRANULE_FIRST), bytes, MADV_DONTNEED) == 0 || errno == ENOMEM,
+        FUZZ_CHECK(madvise(hak_granule_address(HAK_GRANULE_FIRST), bytes, MADV_DONTNEED) == 0 ||
+                       errno == ENOMEM,
                    "cannot empty the range");
 }
 

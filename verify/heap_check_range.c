@@ -35,7 +35,8 @@ static void check_inside(struct check *check, uint32_t first, uint32_t count, ui
 }
 
 /* Of a free run, or of a hole. */
-static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule, enum hak_kind kind) {
+static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule,
+                            enum hak_kind kind) {
     const struct hak_free_run *run = hak_slot_address(granule);
     if (kind == HAK_KIND_FREE_RUN)
         tiling->free_runs++;

@@ -36,8 +36,9 @@ const struct hak_policy *explore_policy_roomy(void) {
 
 /* ---- a run ------------------------------------------------------------------------------------------------- */
 
-#define HEAPS_MAX    (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
-#define GRANULES_MAX (HAK_GRANULE_FIRST + 256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+#define HEAPS_MAX (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
+#define GRANULES_MAX                                                                                         \
+    (HAK_GRANULE_FIRST + 256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
 
 void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
     struct hak_heap_check check;

@@ -9,8 +9,7 @@
 static uint32_t top_more, entries_more, no_ages;
 static uint32_t tables_less, there_more;
 static size_t holes_more;
-static size_t bigcache_more, superslab_cache_more, superslab_cache_less,
-    blocks_more, mapped_more;
+static size_t bigcache_more, superslab_cache_more, superslab_cache_less, blocks_more, mapped_more;
 
 #define WRAPPED(type, name)                                                                                  \
     type __real_##name(void);                                                                                \
@@ -78,7 +77,8 @@ static void limit_too_low(void) {
 static void limit_beyond_memory(void) {
     struct hak_range_state state = hak_range_state();
     there_more = state.committed + 1 - state.there;
-    atomic_store(&hak_range.limit, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4));
+    atomic_store(&hak_range.limit, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST)
+                                       << (HAK_GRANULE_SHIFT - 4));
 }
 
 static void no_memory_for_the_check(void) {

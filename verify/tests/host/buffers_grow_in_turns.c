@@ -3,8 +3,8 @@
  * usage: buffers_grow_in_turns BUFFERS STEP     bytes that each grows by */
 #include "../process.h"
 
-#define ALL     (128 * MIB)
-#define COPIED  (MIB / 4) /* a buffer so small may be copied, some times over */
+#define ALL    (128 * MIB)
+#define COPIED (MIB / 4) /* a buffer so small may be copied, some times over */
 
 int main(int argc, char **argv) {
     CHECK(argc == 3, "usage: buffers_grow_in_turns BUFFERS STEP");
@@ -22,10 +22,12 @@ int main(int argc, char **argv) {
             buffers[i] = longer;
         }
     const size_t faults = process_minor_faults() - before, pages = count * bytes / page;
-    CHECK(faults <= pages + pages / 20 + count * COPIED * 8 / page + 200, "%zu faults for %zu pages", faults, pages);
+    CHECK(faults <= pages + pages / 20 + count * COPIED * 8 / page + 200, "%zu faults for %zu pages", faults,
+          pages);
     for (size_t i = 0; i < count; i++)
         for (size_t at = 0; at < bytes; at++)
-            CHECK(buffers[i][at] == (unsigned char)(at / 97 + i), "byte %zu of buffer %zu is %d", at, i, buffers[i][at]);
+            CHECK(buffers[i][at] == (unsigned char)(at / 97 + i), "byte %zu of buffer %zu is %d", at, i,
+                  buffers[i][at]);
     for (size_t i = 0; i < count; i++)
         free(buffers[i]);
     free(buffers);

@@ -32,7 +32,8 @@ int main(int argc, char **argv) {
     pthread_barrier_init(&over, NULL, count + 1);
     for (unsigned i = 0; i < count; i++)
         CHECK(pthread_create(&threads[i], &attributes, idle, NULL) == 0, "thread %u does not start", i);
-    size_t before = process_resident(); /* some have not come to the barrier yet: their stacks count as ours */
+    size_t before =
+        process_resident(); /* some have not come to the barrier yet: their stacks count as ours */
     pthread_barrier_wait(&begun);
     pthread_barrier_wait(&allocated);
     size_t each = (process_resident() - before) / count;

@@ -59,7 +59,8 @@ int main(int argc, char **argv) {
     CHECK(setrlimit(space ? RLIMIT_AS : RLIMIT_DATA, &limit) == 0, "setrlimit: errno %d", errno);
     for (int round = 0; round < 3; round++) {
         size_t bytes = take_all(size, &list);
-        CHECK(bytes >= (size_t)MIBS * MIB / 10 * 8, "round %d: %zu MiB of blocks of %zu bytes", round, bytes / MIB, size);
+        CHECK(bytes >= (size_t)MIBS * MIB / 10 * 8, "round %d: %zu MiB of blocks of %zu bytes", round,
+              bytes / MIB, size);
         free_all(&list);
         malloc_trim(0);
         thread_starts(64 * MIB);

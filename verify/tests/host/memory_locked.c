@@ -55,18 +55,20 @@ int main(int argc, char **argv) {
         give(true);
         take();
     }
-    CHECK(mlockall(later ? MCL_FUTURE : MCL_CURRENT) == 0, "mlockall of %zu MiB: errno %d", most / MIB, errno);
+    CHECK(mlockall(later ? MCL_FUTURE : MCL_CURRENT) == 0, "mlockall of %zu MiB: errno %d", most / MIB,
+          errno);
     const size_t before = later ? 0 : locked() - count * size;
     for (int round = 0; round < 3; round++) {
         if (later || round > 0) take();
-        CHECK(!later || locked() <= count * size / 10 * 12 + SPARE, "%zu KiB are locked for %zu", locked() >> 10,
-              count * size >> 10);
+        CHECK(!later || locked() <= count * size / 10 * 12 + SPARE, "%zu KiB are locked for %zu",
+              locked() >> 10, count * size >> 10);
         give(false);
         if (size >= MIB / 8)
-            CHECK(locked() <= before + count * size / 8 + SPARE, "round %d: %zu KiB are locked where a tenth is left", round,
-                  locked() >> 10);
+            CHECK(locked() <= before + count * size / 8 + SPARE,
+                  "round %d: %zu KiB are locked where a tenth is left", round, locked() >> 10);
         give(true);
-        CHECK(locked() <= before + SPARE, "round %d: %zu KiB are locked where nothing is left", round, locked() >> 10);
+        CHECK(locked() <= before + SPARE, "round %d: %zu KiB are locked where nothing is left", round,
+              locked() >> 10);
     }
     return test_ok("%zu blocks of %zu bytes", count, size);
 }

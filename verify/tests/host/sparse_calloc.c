@@ -15,8 +15,10 @@ int main(void) {
         }
         CHECK(zero[size - 1] == 0, "the last byte is %d", zero[size - 1]);
         size_t faults = process_minor_faults() - before;
-        CHECK(faults <= 2 * size / MIB + 20, "round %d: %zu faults for %zu touched pages", round, faults, size / MIB);
-        CHECK(process_resident() < 16 * MIB, "round %d: %zu KiB are resident", round, process_resident() >> 10);
+        CHECK(faults <= 2 * size / MIB + 20, "round %d: %zu faults for %zu touched pages", round, faults,
+              size / MIB);
+        CHECK(process_resident() < 16 * MIB, "round %d: %zu KiB are resident", round,
+              process_resident() >> 10);
         free(zero);
     }
     return test_ok("%d long blocks", ROUNDS);

@@ -78,5 +78,6 @@ int main(int argc, char **argv) {
     const double later = cost();
     CHECK(after <= TIMES_MOST * before && later <= TIMES_MOST * before,
           "a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after, later);
-    return test_ok("a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after, later);
+    return test_ok("a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after,
+                   later);
 }

@@ -53,6 +53,7 @@ int main(void) {
         pthread_join(thread, NULL);
         take();
         release(NULL);
+        malloc_trim(0);
     }
     return test_ok("every tier");
 }

@@ -64,7 +64,8 @@ int main(void) {
     while (last < behind)
         CHECK((last = hak_malloc(4 << 20)) != NULL, "no block");
     for (size_t at = 4 << 20; at < SMALL_PAGES_BYTES - (4 << 20); at += 8 * HAK_GRANULE)
-        CHECK(has_flag(first + at, " nh"), "what is %zu bytes behind the first block may be in a huge page", at);
+        CHECK(has_flag(first + at, " nh"), "what is %zu bytes behind the first block may be in a huge page",
+              at);
     CHECK(!has_flag(last + (4 << 20) - 1, " nh"), "a large heap has no huge pages");
     last = move_and_give_back();
     hak_malloc_trim(0);

@@ -57,7 +57,8 @@ static void fail_from_here_on(bool moves) {
 /* Number of mappings of the range's part that has small pages, and whether each says so. */
 static size_t mappings_with_advice(void) {
     char line[4096];
-    uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX), end = start + (32u << 20);
+    uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX),
+              end = start + (32u << 20);
     size_t count = 0;
     bool inside = false;
     FILE *maps = fopen("/proc/self/smaps", "r");

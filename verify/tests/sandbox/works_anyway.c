@@ -172,8 +172,8 @@ enum { SMALL = 24000, LARGE = 12, KEPT_EVERY = 1500 }; /* of 1000 bytes, of 2 Mi
 static bool in_part; /* depends on where it lies */
 
 static void expect_back(const char *what, bool is_back, size_t before, size_t after) {
-    CHECK(in_part || (after + 12 * MIB < before) == is_back, "%s: %zu MiB are resident, then %zu", what, before / MIB,
-          after / MIB);
+    CHECK(in_part || (after + 12 * MIB < before) == is_back, "%s: %zu MiB are resident, then %zu", what,
+          before / MIB, after / MIB);
 }
 
 static void memory_goes_back(bool goes_back) {
