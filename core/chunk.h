@@ -5,7 +5,7 @@
  * Granules below `top` are in use, in a free run or in a hole; those from `top` on belong to nobody.
  * Memory is committed in order, and given back from the end, so the kernel sees one mapping an area,
  * whatever the program does. Free runs hold no memory: they read as zero. Where address space or what
- * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0018. */
+ * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0019. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
