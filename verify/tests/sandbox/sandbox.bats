@@ -59,6 +59,14 @@ clones() { refused "$1" "$2" "$HAK_OUT/tests/raw_clone_internal" "$5"; }
 optional='[|](at once|later|in part|no)$'
 
 @test "without each optional call, and without all of them, all works as the table says" { each_row "$optional" works 24 4; }
+@test "a purge that only says that it is done is noticed" {
+    works NOTHING '`madvise MADV_DONTNEED`' 'in part' 'line, SIGABRT'
+    said_ok
+    for program in calloc_zero realloc_keeps; do
+        refused NOTHING '`madvise MADV_DONTNEED`' env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$program"
+        said_ok
+    done
+}
 @test "without a call that is needed, every request is refused" { each_row '[|]needed$' refuses_memory 3 4; }
 @test "a child of a raw clone knows that it is new, or waits, as the table says" {
     if [ "${HAK_TEST_QUICK:-0}" = 1 ]; then
