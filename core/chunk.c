@@ -641,6 +641,7 @@ static bool run_unmap(uint32_t first, uint32_t count) {
 static bool run_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    if (renew) hak_os_unlock(start, bytes); /* or all memory would be taken for locked */
     bool zero = hak_os.purge(start, bytes);
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody

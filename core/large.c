@@ -274,6 +274,33 @@ void *hak_large_resize(void *user, size_t size) {
     return user;
 }
 
+/* The kind of the granule, or of the next one before it that has any. */
+static uint32_t described_before(uint32_t granule) {
+    while (granule > HAK_GRANULE_FIRST && hak_kind_of(granule) == HAK_KIND_NONE)
+        granule--;
+    return granule;
+}
+
+static void mark(uint32_t at, uint32_t granule) {
+    struct hak_large *large = hak_large_at(at);
+    if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules || large->moved)
+        return;
+    large->moved = 1;
+    atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
+}
+
+void hak_large_mark(const void *start, size_t bytes) {
+    const uintptr_t from = (uintptr_t)start & ~(uintptr_t)(HAK_ALIGNMENT - 1);
+    uintptr_t end, there = atomic_load_explicit(&hak_range.base, memory_order_relaxed) +
+                           (atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4);
+    if (bytes == 0 || !hak_range_has((const void *)from)) return;
+    if (__builtin_add_overflow((uintptr_t)start, bytes, &end) || end > there) end = there;
+    const uint32_t first = hak_granule_of((const void *)from), last = hak_granule_of((const void *)(end - 1));
+    mark(described_before(first), first);
+    for (uint32_t granule = first + 1; granule <= last; granule++)
+        mark(granule, granule);
+}
+
 struct hak_large_stats hak_large_stats(void) {
     return (struct hak_large_stats){
         .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),

@@ -21,6 +21,9 @@ size_t hak_large_usable(const struct hak_large *large);
  * NULL if neither can be done, or if a copy into a cached run is the better thing: the block is as before. */
 void *hak_large_resize(void *user, size_t size);
 
+/* The program gives these bytes, if they are in live large blocks, properties that later blocks must not have. */
+void hak_large_mark(const void *start, size_t bytes);
+
 struct hak_large_stats {
     size_t live_blocks;
     size_t live_bytes;   /* asked for */

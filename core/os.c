@@ -67,6 +67,10 @@ bool hak_os_is_locked(void) {
     return atomic_load_explicit(&found_locked, memory_order_relaxed);
 }
 
+void hak_os_unlock(void *start, size_t bytes) {
+    succeeds(SYS_munlock, start, bytes, 0);
+}
+
 static void locked_found(void) {
     hak_hook_atomic(&found_locked, sizeof found_locked);
     atomic_store_explicit(&found_locked, true, memory_order_relaxed);

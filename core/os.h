@@ -89,6 +89,7 @@ bool hak_os_is_strict(void);
  * page that nobody touched is found so if it is in memory. */
 bool hak_os_is_locked(void);
 bool hak_os_is_locked_at(const void *page);
+void hak_os_unlock(void *start, size_t bytes);
 
 /* Milliseconds of a clock that never goes back and wraps after 49 days; resolution a few
  * milliseconds, no system call. Where there is no clock it stands still at 0: what waits for the

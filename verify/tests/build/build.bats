@@ -191,7 +191,7 @@ C
 @test "libhakmem.so calls no other malloc, and the loader only where new has failed and from its dlopen" {
     nm -D --undefined-only "$HAK_OUT/libhakmem.so" >undefined
     run ! grep -E ' (__tls_get_addr|malloc|calloc|realloc|free)(@|$)' undefined
-    # Only operator new that has no memory, to find the C++ runtime; dlopen, to find the next one; and an archive's
+    # Only operator new that has no memory, to find the C++ runtime; dlopen, to find the next one, and the constructor, for madvise and its like; and an archive's
     # constructor, in plugins. Nothing else calls them.
     users=()
     for object in "$HAK_OUT"/obj/core/*.o; do
@@ -200,7 +200,7 @@ C
         [[ $object == */cxx.*.o ]] || run ! grep -E ' hak_cxx_' undefined
         run ! grep -E ' hak_deepbind_' undefined
     done
-    [ "${users[*]}" = "cxx_runtime.shared.o deepbind.shared.o deepbind.static.o pin.o" ]
+    [ "${users[*]}" = "advice.shared.o advice.static.o cxx_runtime.shared.o deepbind.shared.o deepbind.static.o pin.o" ]
 }
 
 @test "only core/os.c makes system calls for memory, and nothing of verify/ is in release" {

@@ -49,6 +49,12 @@ gcore_of() {
     stat -c %s "$out.$process"
 }
 
+@test "what a program does to the pages of a block ends with the block" {
+    for kind in lock lock2 fork wipe dump protect; do
+        for size in 140000 1000000 40000000; do proves marks_end_with_the_block "$kind" "$size"; done
+    done
+}
+
 @test "a dump has all live blocks, and hardly more" {
     cat >"$BATS_TEST_TMPDIR/main.c" <<'C'
 #include <stdio.h>

@@ -1,0 +1,102 @@
+/* What a program did to the pages of a block, mlock or madvise, ends with the block: whatever is there later is in memory only
+ * when it is used, is there in a child of fork, and can be written.
+ *
+ * usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect BYTES */
+#include "../pattern.h"
+#include "../process.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum { BLOCKS = 8 };
+
+static const char *kind;
+static size_t size;
+
+static size_t locked(void) {
+    char text[4096];
+    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(file, text, sizeof text - 1);
+    CHECK(length > 0, "cannot read /proc/self/status: errno %d", errno);
+    close(file);
+    text[length] = '\0';
+    const char *found = strstr(text, "VmLck:");
+    CHECK(found != NULL, "no VmLck");
+    return strtoul(found + 6, NULL, 10) << 10;
+}
+
+static bool is(const char *name) {
+    return strcmp(kind, name) == 0;
+}
+
+/* The whole pages in the middle of the block. */
+static void mark(char *block) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    char *start = (char *)(((uintptr_t)block + page) & ~(page - 1));
+    const size_t bytes = (size - page) & ~(page - 1);
+    int bad = 0;
+    if (is("lock")) bad = mlock(start, bytes);
+    if (is("lock2")) bad = mlock2(start, bytes, MLOCK_ONFAULT);
+    if (is("fork")) bad = madvise(start, bytes, MADV_DONTFORK);
+    if (is("wipe")) bad = madvise(start, bytes, MADV_WIPEONFORK);
+    if (is("dump")) bad = madvise(start, bytes, MADV_DONTDUMP);
+    if (is("protect")) bad = mprotect(start, bytes, PROT_READ);
+    CHECK(bad == 0, "%s: errno %d", kind, errno);
+}
+
+/* No mapping of the block says that it is not dumped. */
+static bool is_dumped(const char *block) {
+    char line[4096];
+    bool inside = false, dumped = true;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps != NULL, "no /proc/self/smaps");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, until;
+        if (sscanf(line, "%lx-%lx ", &from, &until) == 2)
+            inside = from < (uintptr_t)block + size && until > (uintptr_t)block;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dd") != NULL)
+            dumped = false;
+    }
+    fclose(maps);
+    return dumped;
+}
+
+static void use(char *blocks[], size_t count, uint64_t seed) {
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        CHECK(blocks[i] != NULL, "no block");
+        pattern_fill(blocks[i], size, seed + i);
+        CHECK(is_dumped(blocks[i]), "block %zu is not dumped", i);
+    }
+    pid_t child = fork();
+    CHECK(child >= 0, "fork: errno %d", errno);
+    if (child == 0) {
+        for (size_t i = 0; i < count; i++)
+            PATTERN_CHECK(blocks[i], size, seed + i);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x", status);
+    CHECK(locked() == 0, "%zu KiB are locked", locked() >> 10);
+}
+
+int main(int argc, char **argv) {
+    static char *blocks[BLOCKS];
+    CHECK(argc == 3, "usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect BYTES");
+    kind = argv[1];
+    size = strtoul(argv[2], NULL, 10);
+    for (uint64_t round = 0; round < 4; round++) {
+        use(blocks, BLOCKS, round);
+        for (size_t i = 0; i < BLOCKS; i++)
+            if ((i + round) % 2 == 0) mark(blocks[i]);
+        if (!is("protect")) { /* the contents of a marked block move with it */
+            blocks[0] = realloc(blocks[0], 2 * size);
+            CHECK(blocks[0] != NULL, "no longer block");
+            PATTERN_CHECK(blocks[0], size, round);
+        }
+        for (size_t i = 0; i < BLOCKS; i++)
+            free(blocks[i]);
+    }
+    use(blocks, BLOCKS, 99);
+    return test_ok("%s of blocks of %zu bytes", kind, size);
+}
