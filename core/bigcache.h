@@ -62,6 +62,7 @@ bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules);
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep);
 
 size_t hak_bigcache_bytes(void);
+uint32_t hak_bigcache_entries(void);
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_bigcache_state {

@@ -10,6 +10,7 @@ struct area {
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE};
+struct hak_held hak_held;
 
 static struct {
     struct area slots, records, metadata, heap;
@@ -17,6 +18,7 @@ static struct {
     _Atomic bool
         fixed; /* the mapping has properties that a moved part would lose, or the system moves nothing */
     _Atomic size_t lost; /* bytes: see hak_run_lose */
+    uint32_t dirty_top;  /* granules from here on hold no memory, unless they are in a run in use */
     enum {
         ADVICE_DEFAULT,
         ADVICE_HUGE_PAGES,
@@ -182,6 +184,8 @@ bool hak_range_init(void) {
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&range.lost, sizeof range.lost);
+    hak_hook_atomic(&hak_range.keeps, sizeof hak_range.keeps);
+    hak_hook_atomic(&hak_held, sizeof hak_held);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     if (!heap_commit_more(2)) {
         range.slots.committed = range.records.committed = range.heap.committed = 0;
@@ -196,17 +200,49 @@ bool hak_range_init(void) {
 
 /* ---- free runs --------------------------------------------------------------------------------------- */
 
-static void run_insert(uint32_t first, uint32_t count) {
+static void kept_add(uint32_t granules) {
+    size_t now =
+        atomic_load_explicit(&hak_held.kept, memory_order_relaxed) + ((size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now, memory_order_relaxed);
+}
+
+static void kept_sub(uint32_t granules) {
+    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    HAK_CHECK(now >= (size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now - ((size_t)granules << HAK_GRANULE_SHIFT),
+                          memory_order_relaxed);
+}
+
+/* What lies behind the top and may hold memory. */
+static uint32_t dirty_behind_top(void) {
+    return range.dirty_top > range.top ? range.dirty_top - range.top : 0;
+}
+
+static void top_set(uint32_t top) {
+    kept_sub(dirty_behind_top());
+    range.top = top;
+    kept_add(dirty_behind_top());
+}
+
+static void dirty_top_raise(uint32_t granule) {
+    kept_sub(dirty_behind_top());
+    if (range.dirty_top < granule) range.dirty_top = granule;
+    kept_add(dirty_behind_top());
+}
+
+static void run_insert(uint32_t first, uint32_t count, bool dirty) {
     unsigned bin = hak_run_list_of(count);
     uint32_t next = range.lists[bin];
     struct hak_free_run *run = run_at(first);
     run->first = first; /* not the kind, which others may look at */
     run->count = count;
+    run->dirty = dirty;
     run->next = next;
     run->prev = 0;
     if (next != 0) run_at(next)->prev = first;
     range.lists[bin] = first;
     range.nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
+    if (dirty) kept_add(count);
     hak_kind_set(first, HAK_KIND_FREE_RUN);
     if (count > 1) {
         struct hak_free_run *last = run_at(first + count - 1);
@@ -226,6 +262,7 @@ static void run_remove(uint32_t first) {
         range.lists[bin] = run->next;
     if (run->next != 0) run_at(run->next)->prev = run->prev;
     if (range.lists[bin] == 0) range.nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+    if (run->dirty) kept_sub(run->count);
     hak_kind_set(first, HAK_KIND_NONE);
     hak_kind_set(first + run->count - 1, HAK_KIND_NONE);
 }
@@ -243,15 +280,15 @@ static unsigned run_next_bin(unsigned bin) {
 #define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
 
 /* Finds a free run that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
- * each list. */
-static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
+ * each list. `dirty`: only of those that may hold memory. */
+static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most, bool dirty) {
     for (unsigned bin = run_next_bin(hak_run_list_of(count)); bin < HAK_RUN_LISTS;
          bin = run_next_bin(bin + 1)) {
         uint32_t tried = 0;
         for (uint32_t first = range.lists[bin]; first != 0 && tried < most; tried++) {
             struct hak_free_run *run = run_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
-            if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
+            if ((uint64_t)from + count <= (uint64_t)first + run->count && run->dirty >= dirty) return first;
             first = run->next;
         }
     }
@@ -262,48 +299,90 @@ static uint32_t run_find(uint32_t count, uint32_t align, uint32_t most) {
 static void run_cut(uint32_t first, uint32_t from, uint32_t count) {
     uint32_t end = first + run_at(first)->count;
     HAK_CHECK(from >= first && from + count <= end);
+    const bool dirty = run_at(first)->dirty;
     run_remove(first);
-    if (from > first) run_insert(first, from - first);
-    if (from + count < end) run_insert(from + count, end - from - count);
+    if (from > first) run_insert(first, from - first, dirty);
+    if (from + count < end) run_insert(from + count, end - from - count, dirty);
 }
 
-static void taken_set(uint32_t first, uint32_t count) {
+static void taken_set(uint32_t first, uint32_t count, bool dirty) {
     struct hak_free_run *run = run_at(first);
     run->first = first;
     run->count = count;
+    run->dirty = dirty;
     hak_kind_set(first, HAK_KIND_TAKEN);
 }
 
 void hak_run_set_taken(uint32_t first, uint32_t count) {
     HAK_CHECK(first > 0 && count > 0);
-    taken_set(first, count);
+    taken_set(first, count, true);
+}
+
+static void granules_touch(uint32_t first, uint32_t end) {
+    if (first < end) hak_os_touch(hak_granule_address(first), (size_t)(end - first) << HAK_GRANULE_SHIFT);
+}
+
+/* What lies between the former top and an aligned run. While memory is kept it gets some, or its neighbours would lose by it. */
+static bool gap_is_dirty(uint32_t gap, uint32_t end) {
+    if (hak_range_keeps()) granules_touch(gap > range.dirty_top ? gap : range.dirty_top, end);
+    return hak_range_keeps() || gap < range.dirty_top;
 }
 
 static uint32_t run_from_top(uint32_t count, uint32_t align) {
     uint64_t from = hak_round_up(range.top, align);
     if (from + count > hak_range.granules) return 0;
     if (!heap_commit((uint32_t)from + count)) return 0;
-    if (from > range.top) run_insert(range.top, (uint32_t)from - range.top);
-    range.top = (uint32_t)from + count;
+    const uint32_t gap = range.top;
+    top_set((uint32_t)from + count);
+    if (from > gap) run_insert(gap, (uint32_t)from - gap, gap_is_dirty(gap, (uint32_t)from));
     return (uint32_t)from;
+}
+
+/* Whether the granules there, of a free run or behind the top, may hold memory. */
+static bool is_dirty(uint32_t run, uint32_t from) {
+    return run != 0 ? run_at(run)->dirty : from < range.dirty_top;
+}
+
+/* While memory is kept: a free run that holds some; 0: none. */
+static uint32_t kept_find(uint32_t count, uint32_t align) {
+    if (!hak_range_keeps() || hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return 0;
+    return run_find(count, align, UINT32_MAX, true);
+}
+
+static bool top_is_kept(uint32_t count, uint32_t align) {
+    return hak_round_up(range.top, align) + count <= range.dirty_top;
+}
+
+bool hak_run_is_kept(uint32_t count, uint32_t align) {
+    if (hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return false;
+    hak_lock_take(range_lock);
+    bool kept = kept_find(count, align) != 0 || (hak_range_keeps() && top_is_kept(count, align));
+    hak_lock_drop(range_lock);
+    return kept;
 }
 
 uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
-    uint32_t first = run_find(count, align, RUNS_TRIED);
+    uint32_t first = kept_find(count, align);
+    if (first == 0 && !top_is_kept(count, align)) first = run_find(count, align, RUNS_TRIED, false);
     uint32_t from = first == 0 ? run_from_top(count, align) : 0;
     if (first == 0 && from == 0)
-        first = run_find(count, align, UINT32_MAX); /* there is no more: look everywhere */
-    if (first != 0) {
-        from = (uint32_t)hak_round_up(first, align);
-        run_cut(first, from, count);
-    }
+        first = run_find(count, align, UINT32_MAX, false); /* there is no more: look everywhere */
+    if (first != 0) from = (uint32_t)hak_round_up(first, align);
+    const bool dirty = is_dirty(first, from);
+    if (first != 0) run_cut(first, from, count);
     HAK_ASSERT(from == 0 || hak_kind_of(from) == HAK_KIND_NONE);
-    if (from != 0) taken_set(from, count);
+    if (from != 0) taken_set(from, count, dirty);
     hak_lock_drop(range_lock);
     return from;
+}
+
+/* Whether the granules that come next may hold memory. */
+static bool extends_kept(uint32_t next, uint32_t more) {
+    if (next >= range.top) return next + more <= range.dirty_top;
+    return hak_kind_of(next) == HAK_KIND_FREE_RUN && run_at(next)->dirty;
 }
 
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
@@ -312,7 +391,9 @@ bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     uint32_t next = first + count;
     hak_lock_take(range_lock);
     HAK_CHECK(run_at(first)->count == count);
-    if (next == range.top) {
+    if (!extends_kept(next, more) && kept_find(count + more, 1) != 0) {
+        done = false; /* by a copy */
+    } else if (next == range.top) {
         done = run_from_top(more, 1) != 0;
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN) {
         struct hak_free_run *run = run_at(next);
@@ -338,7 +419,8 @@ static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t un
     size_t low = (from - 1) & ~(page - 1), high = hak_round_up(until + 1, page);
     if (low < least) low = least;
     if (high > most) high = most;
-    if (low < high) hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
+    if (low < high && !hak_range_keeps())
+        hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
 }
 
 void hak_run_lose(uint32_t first, uint32_t count) {
@@ -356,7 +438,8 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    bool zero = hak_os.purge(start, bytes);
+    bool dirty = hak_range_keeps() && !renew;
+    bool zero = dirty || hak_os.purge(start, bytes);
     if (!zero) hak_range_fix();
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
@@ -376,22 +459,41 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     if (hak_kind_of(first - 1) == HAK_KIND_FREE_RUN) {
         uint32_t before = run_at(first - 1)->first;
         count += run_at(before)->count;
+        dirty |= run_at(before)->dirty;
         run_remove(before);
         first = before;
     }
     if (first + count < range.top && hak_kind_of(first + count) == HAK_KIND_FREE_RUN) {
         uint32_t more = run_at(first + count)->count;
+        dirty |= run_at(first + count)->dirty;
         run_remove(first + count);
         count += more;
     }
     if (first + count == range.top) {
-        range.top = first;
+        top_set(first);
+        if (dirty) dirty_top_raise(first + count);
         slots_purge(first, (uint32_t)(range.heap.committed >> HAK_GRANULE_SHIFT), from, until);
     } else {
-        run_insert(first, count);
+        run_insert(first, count, dirty);
         slots_purge(first, first + count, from, until);
     }
     hak_lock_drop(range_lock);
+    if (dirty) hak_held_look();
+}
+
+void hak_held_look(void) {
+    hak_peak_raise(&hak_held.peak, hak_held_bytes());
+    size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+                    atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0, memory_order_relaxed);
+}
+
+void hak_peak_set(_Atomic size_t *peak, size_t now) {
+    size_t most = atomic_load_explicit(peak, memory_order_relaxed);
+    while (now > most && !atomic_compare_exchange_weak_explicit(peak, &most, now, memory_order_relaxed,
+                                                                memory_order_relaxed)) {
+    }
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
@@ -408,7 +510,8 @@ struct hak_range_state hak_range_state(void) {
                                     .slots_committed = range.slots.committed,
                                     .records_committed = range.records.committed,
                                     .lists = range.lists,
-                                    .nonempty = range.nonempty};
+                                    .nonempty = range.nonempty,
+                                    .dirty_top = range.dirty_top};
 }
 
 void *hak_superslab_record(uint32_t first_granule) {
@@ -440,6 +543,65 @@ size_t hak_range_committed(void) {
         range.heap.committed + range.slots.committed + range.records.committed + range.metadata.committed;
     hak_lock_drop(range_lock);
     return bytes;
+}
+
+void hak_range_keep(bool keeps) {
+    atomic_store_explicit(&hak_range.keeps, keeps, memory_order_relaxed);
+}
+
+void hak_range_touch(size_t most) {
+    hak_lock_take(range_lock);
+    for (unsigned bin = run_next_bin(0); bin < HAK_RUN_LISTS; bin = run_next_bin(bin + 1))
+        for (uint32_t first = range.lists[bin]; first != 0; first = run_at(first)->next) {
+            struct hak_free_run *run = run_at(first);
+            const size_t bytes = (size_t)run->count << HAK_GRANULE_SHIFT;
+            if (!run->dirty && bytes > most) continue;
+            granules_touch(first, first + run->count);
+            if (run->dirty) continue;
+            most -= bytes;
+            run->dirty = true;
+            kept_add(run->count);
+        }
+    granules_touch(range.top, range.dirty_top);
+    hak_lock_drop(range_lock);
+}
+
+/* Locked memory stays as long as memory is kept: false. After that it is zeroed by hand, once. */
+static bool granules_purge(uint32_t first, uint32_t count) {
+    void *start = hak_granule_address(first);
+    const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    if (count == 0 || hak_os.purge(start, bytes)) return true;
+    hak_range_fix();
+    if (hak_range_keeps()) return false;
+    hak_os_zero(start, bytes);
+    return true;
+}
+
+/* The runs of a list that may hold memory. */
+static void list_purge(unsigned bin) {
+    for (uint32_t first = range.lists[bin]; first != 0; first = run_at(first)->next) {
+        struct hak_free_run *run = run_at(first);
+        if (!run->dirty || !granules_purge(first, run->count)) continue;
+        run->dirty = false;
+        kept_sub(run->count);
+    }
+}
+
+size_t hak_range_purge(void) {
+    if (hak_range_kept() == 0) return 0;
+    hak_lock_take(range_lock);
+    const size_t before = hak_range_kept();
+    for (unsigned bin = run_next_bin(0); bin < HAK_RUN_LISTS; bin = run_next_bin(bin + 1))
+        list_purge(bin);
+    const uint32_t behind = dirty_behind_top();
+    if (granules_purge(range.top, behind)) {
+        kept_sub(behind);
+        range.dirty_top = 0;
+    }
+    const size_t after = hak_range_kept();
+    hak_lock_drop(range_lock);
+    HAK_ASSERT(after <= before);
+    return before - after;
 }
 
 bool hak_range_may_move(void) {
@@ -482,7 +644,7 @@ static void gap_free(uint32_t first, uint32_t end) {
     if (end == range.heap.committed >> HAK_GRANULE_SHIFT)
         range.top = first;
     else
-        run_insert(first, end - first);
+        run_insert(first, end - first, false);
 }
 
 /* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
@@ -494,6 +656,8 @@ static void rebuild(void) {
     hak_os_zero(range.lists, sizeof range.lists);
     hak_os_zero(range.nonempty, sizeof range.nonempty);
     range.top = end;
+    range.dirty_top = 0;
+    atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
     uint32_t gap = 1; /* its first granule */
     for (uint32_t granule = 1, count; granule < end; granule += count) {
         count = run_in_use(granule);

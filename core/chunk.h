@@ -5,7 +5,8 @@
  *
  * Granules below `top` are in use or in a free run; those from `top` on were never used. Memory is committed in
  * order, so the kernel sees one mapping per area, whatever the program does. Free runs hold no memory: they read
- * as zero. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
+ * as zero. While the range keeps its memory (hak_range_keep) that is not so, and each run says whether it may hold
+ * memory. Granule 0 is never handed out: the byte before any pointer in the range can be read. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
@@ -22,13 +23,14 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 #define HAK_RANGE_NONE ((uintptr_t)1 << 63)
 
 /* The first two are read on every malloc and free, each as an operand of one instruction. In this cache line nothing else is
- * written once there is a range. */
+ * written once there is a range, but for `keeps`, and that hardly ever. */
 struct hak_range {
     _Alignas(64) _Atomic uintptr_t base; /* address of granule 1; HAK_RANGE_NONE until there is a range */
     _Atomic uint64_t limit; /* committed bytes behind base, in units of 16; 0 until there is a range */
     uintptr_t start;        /* address of granule 0 */
     uintptr_t slots;        /* address of granule 0's slot */
     uint32_t granules;      /* reserved */
+    _Atomic uint32_t keeps; /* 1: see hak_range_keep */
 };
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
 extern HAK_HIDDEN struct hak_range hak_range;
@@ -126,15 +128,16 @@ bool hak_range_init(void);
  *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
  *     hak_run_free finds it so. */
 
-/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
- * 0 if there are none. */
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed. They are zero, unless
+ * hak_run_is_dirty. 0 if there are none. */
 uint32_t hak_run_alloc(uint32_t count, uint32_t align);
 
 /* Says that somebody uses these granules, as hak_run_alloc does. */
 void hak_run_set_taken(uint32_t first, uint32_t count);
 
-/* Gives taken granules back, and their memory to the system. `renew` for those whose mapping is
- * not that of the range: pages were moved there, or the kernel has unmapped what was there. */
+/* Gives taken granules back, and their memory to the system, unless the range keeps its memory. `renew` for those whose
+ * mapping is not that of the range: pages were moved there, or the kernel has unmapped what was there; their memory always
+ * goes. */
 void hak_run_free(uint32_t first, uint32_t count, bool renew);
 
 /* The taken granules stay so for ever: the kernel may have unmapped them, and given their place
@@ -142,8 +145,8 @@ void hak_run_free(uint32_t first, uint32_t count, bool renew);
 void hak_run_lose(uint32_t first, uint32_t count);
 size_t hak_range_lost(void); /* bytes of those */
 
-/* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. The number in the first granule's slot is
- * raised, too. */
+/* Adds `more` granules behind first + count - 1, if nobody uses them. The number in the first granule's slot is
+ * raised, too. While the range keeps its memory, not by granules without memory where a whole run with memory is long enough. */
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 
 /* A free or taken run, described in the slot of its first granule, a free one also in that of its last. The list links are in
@@ -154,7 +157,9 @@ struct hak_free_run {
     uint8_t unused1[8];
     uint32_t first;
     uint32_t count;
-    uint8_t unused2[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 8 - 1];
+    uint8_t unused2[25];
+    uint8_t dirty; /* it may hold memory, and need not read as zero */
+    uint8_t unused3[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 8 - 25 - 1 - 1];
     uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
@@ -163,12 +168,18 @@ _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a
 #define HAK_RUN_LISTS 160u
 unsigned hak_run_list_of(uint32_t count);
 
+/* Whether a run that hak_run_alloc has just given may hold memory. */
+static inline bool hak_run_is_dirty(uint32_t first) {
+    return ((const struct hak_free_run *)hak_slot_address(first))->dirty;
+}
+
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
     size_t committed, slots_committed,
         records_committed;    /* bytes: of blocks, their slots, the SuperSlab table */
     const uint32_t *lists;    /* first granules; 0: empty */
     const uint64_t *nonempty; /* a bit a list */
+    uint32_t dirty_top;       /* granules from the top to here may hold memory */
 };
 struct hak_range_state hak_range_state(void);
 
@@ -203,6 +214,55 @@ void *hak_metadata_alloc(size_t bytes);
 
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
+
+/* While a range keeps its memory, runs that are given back hold it for whoever needs a run next, and runs that hold memory are
+ * taken first. The policy says when (policy.h); this is where it is asked. */
+void hak_range_keep(bool keeps);
+static inline bool hak_range_keeps(void) {
+    return HAK_UNLIKELY(HAK_HINT_LOAD(&hak_range.keeps) != 0);
+}
+
+/* Whether hak_run_alloc would take a run that may hold memory, all of it; false where the range does not keep its memory. */
+bool hak_run_is_kept(uint32_t count, uint32_t align);
+
+/* Bytes of address space that hold blocks of bins, or wait for blocks: all but live large blocks. */
+struct hak_held {
+    _Alignas(64) _Atomic size_t superslabs;
+    _Atomic size_t bigcache; /* written under its lock */
+    _Atomic size_t kept;     /* free runs that may hold memory; written under the range's lock */
+    _Atomic size_t peak;     /* of the sum of these */
+    _Atomic size_t look_at;  /* bytes of the BigCache above which it may be time to look */
+};
+extern HAK_HIDDEN struct hak_held hak_held;
+
+/* Of different moments, where other threads are at work. */
+static inline size_t hak_held_bytes(void) {
+    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+}
+
+/* Raises the peak, if need be. After SuperSlabs or kept memory may have become more. */
+void hak_held_look(void);
+
+/* The same after the BigCache has got more, which is often. */
+static inline void hak_held_look_at(size_t bigcache) {
+    if (HAK_UNLIKELY(bigcache > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
+        hak_held_look();
+}
+
+/* Bytes of free runs that may hold memory. */
+static inline size_t hak_range_kept(void) {
+    return atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+}
+
+/* Once the range keeps its memory: all pages of these get memory; so do free runs without any, the shortest first, until they are
+ * that many bytes. From here on neighbours are alike. Holds the range's lock meanwhile. */
+void hak_range_touch(size_t most);
+
+/* Gives the memory of these to the system; returns the bytes. Holds the range's lock meanwhile. Locked memory stays
+ * while the range keeps its memory, and is zeroed otherwise. */
+size_t hak_range_purge(void);
 
 /* False once the range was given advice or has locked pages: a moved mapping would lose that.
  * And once the system has refused to move pages. */

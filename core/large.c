@@ -8,7 +8,7 @@
 #define MOVED_MAX      256u                /* each moved block is a kernel mapping of its own */
 
 static _Atomic uint32_t moved_blocks;
-static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
+static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
 
 static size_t run_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
@@ -19,14 +19,32 @@ static uintptr_t run_end(const struct hak_large *large) {
 }
 
 static void count_live(size_t blocks, size_t bytes, size_t mapped) {
-    atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed);
+    size_t blocks_now = atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
-    size_t now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
-    size_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-    while ((ptrdiff_t)mapped > 0 && now > peak &&
-           !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, now, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-    }
+    size_t mapped_now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
+    if ((ptrdiff_t)blocks > 0) hak_peak_raise(&peak_blocks, blocks_now);
+    if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
+}
+
+/* Granules that a block gets that needs so many. Where memory is kept, nothing waits by its length, and what is there is to go
+ * as far as it can. */
+static uint32_t granules_given(uint32_t need) {
+    return hak_range_keeps() ? need : hak_large_quantum(need);
+}
+
+/* Where memory is kept, all of a free run has some: also what the program has not asked for at the block's end. */
+HAK_COLD static void end_touch(const struct hak_large *large) {
+    uintptr_t from = hak_round_up((uintptr_t)large->user + large->size, hak_os_page_size());
+    if (from < run_end(large)) hak_os_touch((void *)from, run_end(large) - from);
+}
+
+/* Whether granules that leave the block's run get a fresh mapping. Where memory is kept, a moved block's mapping stays, and is
+ * counted for ever; and no more pages are moved, for a run of several mappings cannot be. */
+static bool renews(const struct hak_large *large) {
+    if (!large->moved) return false;
+    if (!hak_range_keeps()) return true;
+    hak_range_fix();
+    return false;
 }
 
 /* The block's run has so many granules from here on: its first granule's slot says so, too. */
@@ -64,7 +82,7 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
-        first = hak_run_alloc(granules, 1);
+        first = hak_run_alloc(granules = granules_given(hak_granules_for(total)), 1);
         if (first == 0 && granules > hak_granules_for(total))
             first = hak_run_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
@@ -72,20 +90,25 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
     HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
-    *is_zero = !recycled;
+    *is_zero = !recycled && !hak_run_is_dirty(first);
     return large_begin(first, granules, 0, user, size);
 }
 
-const struct hak_large *hak_large_find(const void *user) {
+static inline struct hak_large *large_find(const void *user) {
     uint32_t at = hak_granule_of((const char *)user - 1);
-    const struct hak_large *large = hak_large_at(at);
+    struct hak_large *large = hak_large_at(at);
     return hak_kind_of(at) == HAK_KIND_LARGE && large->user == user ? large : NULL;
 }
 
-/* The run is no block any more, but taken. Of two threads that free the block at once, one gets it. */
-static bool large_end(struct hak_large *large) {
+const struct hak_large *hak_large_find(const void *user) {
+    return large_find(user);
+}
+
+/* The run is no block any more, but taken: `record` is its first granule's. Of two threads that free the block at once, one gets
+ * it. */
+static inline bool large_end(struct hak_large *large, const struct hak_large *record) {
     uint8_t expected = HAK_KIND_LARGE;
-    uint8_t taken = hak_large_at(large->first) == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
+    uint8_t taken = record == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
     hak_hook_release(&large->kind);
     if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken, memory_order_acq_rel,
                                                  memory_order_relaxed))
@@ -95,13 +118,13 @@ static bool large_end(struct hak_large *large) {
 }
 
 bool hak_large_free(void *user, size_t budget, uint32_t now) {
-    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    struct hak_large *large = large_find(user);
     if (large == NULL) return false;
-    if (!large_end(large)) return false;
+    const uint32_t first = large->first;
+    struct hak_large *record = hak_large_at(first);
+    if (!large_end(large, record)) return false;
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -run_bytes(large));
-    uint32_t first = large->first;
-    struct hak_large *record = hak_large_at(first);
     if (record != large) {
         record->user = large->user;
         record->size = large->size;
@@ -109,11 +132,16 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
         record->granules = large->granules;
         record->moved = large->moved;
     }
-    if (record->moved) {
+    if (HAK_UNLIKELY(record->moved) && renews(record)) {
         /* Given back at once: a moved run keeps a kernel mapping to itself, and there may be few of those. */
         atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
         hak_run_free(first, record->granules, true);
         return true;
+    }
+    if (hak_range_keeps()) {
+        end_touch(record);
+        record->moved = 0;
+        budget = 0; /* it waits in the range, for blocks of any size */
     }
     hak_bigcache_put(first, budget, now);
     return true;
@@ -132,7 +160,7 @@ static void large_trim(struct hak_large *large, size_t size) {
     hak_run_set_taken(large->first + need, spare);
     granules_set(large, need);
     count_live(0, 0, -((size_t)spare << HAK_GRANULE_SHIFT));
-    hak_run_free(large->first + need, spare, large->moved);
+    hak_run_free(large->first + need, spare, renews(large));
 }
 
 /* By what is free behind it, or cached. */
@@ -145,7 +173,7 @@ static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
     uint32_t need = hak_granules_for(bytes);
-    const uint32_t wanted = hak_large_quantum(need), before = large->granules;
+    const uint32_t wanted = granules_given(need), before = large->granules;
     HAK_ASSERT(need > before);
     if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
     granules_set(large, hak_large_at(large->first)->granules);
@@ -180,6 +208,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     size_t offset = (uintptr_t)large->user - from;
     /* What was moved here is a mapping of its own beside the rest of its run: the kernel moves only one at a time. */
     if (until - from < MOVE_MIN_BYTES || large->moved || !hak_range_may_move()) return NULL;
+    if (hak_range_keeps()) return NULL; /* the pages' old place would have none */
     if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
@@ -196,7 +225,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     }
     struct hak_large old = *large;
     hak_hook_large_left(old.user);
-    bool ended = large_end(large);
+    bool ended = large_end(large, hak_large_at(large->first));
     HAK_CHECK(ended); /* or another thread frees the block meanwhile */
     count_live((size_t)-1, -old.size, -run_bytes(&old));
     hak_run_free(old.first, old.granules, false);
@@ -208,7 +237,7 @@ not_moved:
 }
 
 void *hak_large_resize(void *user, size_t size) {
-    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    struct hak_large *large = large_find(user);
     HAK_CHECK(large != NULL);
     if (size > HAK_REQUEST_MAX) return NULL;
     if (size <= hak_large_usable(large))
@@ -225,6 +254,7 @@ struct hak_large_stats hak_large_stats(void) {
         .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),
         .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
         .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
+        .peak_blocks = atomic_load_explicit(&peak_blocks, memory_order_relaxed),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
         .lost_bytes = hak_range_lost(),
     };

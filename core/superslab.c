@@ -80,9 +80,13 @@ static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shi
     ss->units = granules;
     ss->all_mask = granules == 32 ? UINT32_MAX : (1u << granules) - 1;
     ss->free_mask = ss->all_mask;
-    ss->dirty_mask = ss->waits_mask = 0;
+    ss->dirty_mask = hak_run_is_dirty(first) ? ss->all_mask : 0;
+    ss->waits_mask = 0;
     ss->former = NULL;
+    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
     cache_missed(hak_superslab_bytes(ss));
+    atomic_fetch_add_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
+    hak_held_look();
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
@@ -120,12 +124,20 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
     return ss;
 }
 
+void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
+    for (uint32_t left = ss->free_mask & units; left != 0; left &= left - 1)
+        hak_os_touch(hak_granule_address(ss->first + (uint32_t)__builtin_ctz(left)), HAK_GRANULE);
+    ss->dirty_mask |= ss->free_mask & units;
+}
+
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
+    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask); /* its neighbours have it */
     hak_run_set_taken(ss->first, ss->units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
+    atomic_fetch_sub_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
     hak_run_free(ss->first, ss->units, false);
 }
 
@@ -142,7 +154,8 @@ static void cache_put(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
-    bool keep = cache.bytes + bytes <= cache.most;
+    /* The range keeps it for any use, if it keeps anything. */
+    bool keep = cache.bytes + bytes <= cache.most && !hak_range_keeps();
     if (keep) {
         ss->home = NULL;
         cache_link(ss);
@@ -438,11 +451,15 @@ static void cache_rebuild(void) {
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)
         cache.lists[shift] = NULL;
     cache.bytes = cache.missed = 0;
+    size_t all = 0;
     const uint32_t top = hak_range_is_there() ? hak_range_top() : 0;
     for (uint32_t first = 0; first < top; first += 16) {
         struct hak_superslab *ss = hak_superslab_record(first);
-        if (hak_superslab_is_used(ss) && ss->home == NULL) cache_link(ss);
+        if (!hak_superslab_is_used(ss)) continue;
+        all += hak_superslab_bytes(ss);
+        if (ss->home == NULL) cache_link(ss);
     }
+    atomic_store_explicit(&hak_held.superslabs, all, memory_order_relaxed);
     cache.fullest = cache.bytes;
     cache.most = cache.bytes > CACHE_MIN_BYTES ? cache.bytes : CACHE_MIN_BYTES;
     HAK_CHECK(cache.bytes <= CACHE_MAX_BYTES);

@@ -11,6 +11,7 @@
 struct tiling {
     uint32_t ahead; /* no granule between the walk and here has a kind */
     uint32_t free_runs, superslabs, cached, lost;
+    size_t kept; /* granules of free runs that may hold memory */
     size_t cached_bytes, large_blocks, large_bytes, large_mapped;
 };
 
@@ -42,6 +43,7 @@ static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t
     if (!equal(check, "free run begins where its slot says", run->first, granule, run)) return 1;
     if (!at_most(check, "free run ends below the top", (uint64_t)granule + run->count + 1, check->top, run))
         return 1;
+    if (run->dirty) tiling->kept += run->count;
     const struct hak_free_run *last = hak_slot_address(granule + run->count - 1);
     equal(check, "free run's last slot leads to its first", last->first, granule, run);
     equal(check, "free run's length at both ends", last->count, run->count, run);
@@ -150,6 +152,15 @@ static void check_free_lists(struct check *check, uint32_t free_runs) {
     equal(check, "listed free runs = free runs", listed, free_runs, NULL);
 }
 
+static void check_kept(struct check *check, size_t granules) {
+    const uint32_t dirty_top = hak_range_state().dirty_top;
+    if (dirty_top > check->top) granules += dirty_top - check->top;
+    equal(check, "bytes of free runs that may hold memory", hak_range_kept(), granules << HAK_GRANULE_SHIFT,
+          NULL);
+    equal(check, "the policy and the range agree whether memory is kept", hak_range_keeps(),
+          hak_policy_keeps(hak_policy()), NULL);
+}
+
 static void check_large_figures(struct check *check, const struct tiling *tiling) {
     struct hak_large_stats stats = hak_large_stats();
     check->result->large = tiling->large_blocks;
@@ -227,6 +238,7 @@ void hak_check_range(struct check *check) {
     struct tiling tiling = {.ahead = 1};
     check_tiles(check, &tiling);
     check_free_lists(check, tiling.free_runs);
+    check_kept(check, tiling.kept);
     check_large_figures(check, &tiling);
     check_bigcache(check, &tiling);
     check_superslab_cache(check, tiling.superslabs);
