@@ -252,8 +252,8 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
 
 /* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
-/* Has the system give memory to what its slabs and SuperSlabs have not used yet; its bins are empty. Once, until the heap is told that memory is no
- * longer kept: what a trim took is not to come back unused. */
+/* Has the system give memory to what the heap's slabs and SuperSlabs have not used yet. The bins are empty. It is done once,
+ * until a tick finds that memory is no longer kept: what a trim has taken is not to come back unused. */
 void hak_heap_touch(struct hak_heap *heap);
 /* hak_heap_purge in small steps, until `ends` says so of `of`; NULL: to the end. */
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,

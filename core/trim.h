@@ -7,7 +7,7 @@
 /* Now and then on slow paths: idle bins are emptied and memory that has been free for long goes back. */
 void hak_tick(struct hak_heap *heap);
 
-/* Empties the heap's bins and purges what of its free memory is so old; the bytes given back. */
+/* Empties the heap's bins and purges its free memory that is at least so old; the bytes given back. */
 size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms);
 
 /* The same for a heap that the caller has seized; ends early if the heap's thread waits for it: *whole is false then. */
