@@ -45,7 +45,7 @@ VARIANTS := $(patsubst ci/variants/%.mk,%,$(wildcard ci/variants/*.mk))
 $(if $(filter $(VARIANT),$(VARIANTS)),,$(error no variant '$(VARIANT)'; there are: $(VARIANTS)))
 CONSTANTS := HAK_DEBUG HAK_AUDIT HAK_LIBC_NAMES HAK_ASAN HAK_VALGRIND HAK_RECORD
 HAK_RECORD := 0
-CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/pin.c core/watched.c,$(wildcard core/*.c))
+CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/deepbind.c core/pin.c core/watched.c,$(wildcard core/*.c))
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c \
               verify/heap_check_states.c
@@ -115,6 +115,8 @@ LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
 CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_runtime cxx_nothrow)
 STATIC_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
 SHARED_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
+# dlopen, where the library or its recorder has libc's names.
+DEEPBIND := $(if $(filter 1,$(HAK_LIBC_NAMES) $(HAK_RECORD)),$(OUT)/obj/core/deepbind)
 PIN_OBJ := $(if $(filter core/%,$(CORE_SRCS)),$(OUT)/obj/core/pin.o)
 # libhakmem_prefixed: the same objects, but for the libc names and the identity. Only where libhakmem has libc names.
 PREFIXED_OBJS := $(filter-out %/api.o %/build_id.o,$(LIB_OBJS)) \
@@ -240,7 +242,7 @@ $(OUT)/obj/core/api.prefixed.o: core/api.c $(OUT)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -UHAK_LIBC_NAMES -DHAK_LIBC_NAMES=0 -include core/watched.h -MMD -MP -c -o $@ $<
 
-# The shared library looks for the C++ runtime; the archive refers to the one that it is linked with.
+# The shared library looks for the C++ runtime and for the next dlopen; the archive refers to what it is linked with.
 %.static.o: HAK_STATIC_LIB := 1
 %.shared.o: HAK_STATIC_LIB := 0
 $(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
@@ -249,6 +251,11 @@ $(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
 	$(Q)$(CXX) $(LIB_CXXFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/core/cxx_runtime.%.o: core/cxx_runtime.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/core/deepbind.%.o: core/deepbind.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
@@ -267,7 +274,7 @@ $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags
 	   $(CC) -E -P -x c $(LIB_CFLAGS) '-DHAK_SYMBOL(name)=name;' core/symbols.def; \
 	   echo 'local: *; };'; } >$@
 
-$(OUT)/libhakmem.so.1: $(LIB_OBJS) $(SHARED_CXX_OBJS)
+$(OUT)/libhakmem.so.1: $(LIB_OBJS) $(SHARED_CXX_OBJS) $(DEEPBIND:=.shared.o)
 $(OUT)/libhakmem_prefixed.so.1: $(PREFIXED_OBJS)
 $(OUT)/%.so.1: $(OUT)/libhakmem.map
 	$(call say,LD)
@@ -283,7 +290,7 @@ $(OUT)/%.so: $(OUT)/%.so.1
 # The operators refer to the C++ runtime weakly: it may come later, or never. But a weak reference takes no member of a
 # static libstdc++, so the linker is told of a symbol that nothing refers to, in the member that throws bad_alloc: it is
 # taken where there is one, and not missed where there is none.
-$(OUT)/obj/hakmem.o: $(LIB_OBJS) $(PIN_OBJ)
+$(OUT)/obj/hakmem.o: $(LIB_OBJS) $(PIN_OBJ) $(DEEPBIND:=.static.o)
 $(OUT)/obj/hakmem_prefixed.o: $(PREFIXED_OBJS) $(PIN_OBJ)
 $(OUT)/obj/hakmem_prefixed.o: LOCAL_NAMES := hak_unwatched_*
 $(OUT)/obj/hakmem_cxx.o: $(STATIC_CXX_OBJS)
@@ -296,7 +303,7 @@ $(OUT)/obj/hakmem.o $(OUT)/obj/hakmem_prefixed.o $(OUT)/obj/hakmem_cxx.o:
 $(OUT)/libhakmem.a: $(OUT)/obj/hakmem.o $(if $(CXX_PARTS),$(OUT)/obj/hakmem_cxx.o)
 $(OUT)/libhakmem_prefixed.a: $(OUT)/obj/hakmem_prefixed.o
 # The same with its parts as members: for programs that know of them, below.
-$(OUT)/parts.a: $(LIB_OBJS) $(STATIC_CXX_OBJS)
+$(OUT)/parts.a: $(LIB_OBJS) $(STATIC_CXX_OBJS) $(DEEPBIND:=.static.o)
 $(OUT)/libhakmem.a $(OUT)/libhakmem_prefixed.a $(OUT)/parts.a:
 	$(call say,AR)
 	@rm -f $@

@@ -19,7 +19,7 @@ layers=(
     "core/pool_arena core/large core/bigcache"
     "core/policy core/options core/heap core/heap_slabs core/seize core/refill core/trim core/stats core/report core/abort"
     "core/fast"
-    "core/api core/cxx core/cxx_nothrow core/cxx_runtime core/slow core/hakmem core/symbols core/pin core/watched core/watched_info"
+    "core/api core/cxx core/cxx_nothrow core/cxx_runtime core/deepbind core/slow core/hakmem core/symbols core/pin core/watched core/watched_info"
 )
 
 declare -A layer_of

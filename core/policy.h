@@ -32,6 +32,9 @@
     X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \
       "transparent huge pages: 0 none in the first 256 MiB, then as the kernel is set; 1 ask for them; 2 "   \
       "ask for none")                                                                                        \
+    X(deepbind, "DEEPBIND", "0 or 1", 0, 0, 1,                                                               \
+      "0: libraries are opened without the flag RTLD_DEEPBIND, for they must share the program's malloc; "   \
+      "1: the flag is left as it is")                                                                        \
     X(stats, "STATS", "0 or 1", 0, 0, 1, "1: print statistics on stderr when the program ends")
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;

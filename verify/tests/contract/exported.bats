@@ -6,6 +6,8 @@ load ../on_hakmem
 
 libc_names="malloc calloc realloc reallocarray free free_sized free_aligned_sized aligned_alloc posix_memalign memalign
     valloc pvalloc malloc_usable_size malloc_trim malloc_stats malloc_info mallinfo mallinfo2 mallopt"
+# Under their own names only: no function of an allocator.
+loader_names="dlopen dlmopen"
 
 # operator new and delete: mangled names without the common prefix
 new_names="wm am wmRKSt9nothrow_t amRKSt9nothrow_t wmSt11align_val_t amSt11align_val_t
@@ -16,6 +18,7 @@ delete_names="lPv aPv lPvm aPvm lPvRKSt9nothrow_t aPvRKSt9nothrow_t lPvSt11align
 expected_names() {
     local name
     for name in $libc_names; do printf '%s\nhak_%s\n' "$name" "$name"; done
+    for name in $loader_names; do printf '%s\n' "$name"; done
     for name in $new_names; do printf '_Zn%s\n' "$name"; done
     for name in $delete_names; do printf '_Zd%s\n' "$name"; done
 }

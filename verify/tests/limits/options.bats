@@ -14,6 +14,7 @@ POOL_TLS_ARENA_GROWTH_LEVELS 3 0 6
 PURGE_DELAY_MS               500 0 3600000
 BIGCACHE_MB                  128 0 1048576
 THP                          0 0 2
+DEEPBIND                     0 0 1
 STATS                        0 0 1
 "
 

@@ -17,6 +17,7 @@ same_output() {
 @test "git commits, merges, clones, packs and checks" { same_output git; }
 @test "node's worker threads exchange buffers" { same_output node; }
 @test "perl builds hashes, sorts, matches and forks" { same_output perl; }
+@test "PHP's extensions parse, convert, query and fork" { same_output php; }
 @test "CPython compiles its standard library" { same_output python-compileall; }
 @test "CPython passes its own tests" { same_output python-tests; }
 @test "redis-server serves redis-benchmark's clients" { same_output redis; }
@@ -30,7 +31,7 @@ same_output() {
 
 @test "no program is without a test here" {
     run -0 ci/programs.sh --list
-    [ "${#lines[@]}" -eq 10 ]
+    [ "${#lines[@]}" -eq 11 ]
     for name in "${lines[@]}"; do
         grep -q "{ same_output $name; }" "$BATS_TEST_FILENAME"
     done

@@ -14,7 +14,7 @@ functions=(madvise mmap munmap mremap mprotect sbrk
     pthread_key_create pthread_key_delete pthread_setspecific pthread_getspecific
     sigprocmask sigaction raise fork __register_atfork
     memcpy memset memmove memcmp strlen strcmp strncmp strchr __errno_location
-    dl_iterate_phdr dlopen dlclose dlsym dladdr1)
+    dl_iterate_phdr dlopen dlmopen dlclose dlsym dladdr1)
 
 # wrapper OUT FUNCTION...: a library that wraps these, and abort where it wraps more than one
 wrapper() {

@@ -231,6 +231,7 @@ static void each_of_the_loader(void) {
     void *self = dlopen(NULL, RTLD_LAZY);
     CHECK(objects > 1 && self != NULL && dlsym(self, "hak_malloc") != NULL && dlclose(self) == 0,
           "%d objects", objects);
+    CHECK(dlmopen(LM_ID_BASE, NULL, RTLD_LAZY) == self, "another program");
     CHECK(dladdr1((void *)(uintptr_t)malloc, &info, (void **)&map, RTLD_DL_LINKMAP) != 0,
           "malloc is nowhere");
 }
