@@ -87,6 +87,8 @@ static const struct kind kinds[] = {
     KIND(run_in_the_list_of_another_length),
     KIND(run_list_with_wrong_bit),
     KIND(runs_lost),
+    KIND(kept_bytes_too_high),
+    KIND(range_keeps_on_its_own),
     KIND(large_record_elsewhere),
     KIND(large_header_overwritten),
     KIND(large_block_beyond_its_run),
