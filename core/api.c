@@ -115,7 +115,7 @@ HAK_EXPORT void *hak_pvalloc(size_t size) {
     return hak_aligned_alloc(hak_os_page_size(), whole_pages(size));
 }
 
-/* ---- figures and options ------------------------------------------------------------------------------ */
+/* ---- a block's size, and a trim --------------------------------------------------------------------------- */
 
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
     return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
@@ -125,14 +125,64 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
     return hak_release_unused(pad) > 0;
 }
 
-HAK_EXPORT int hak_mallopt(int parameter, int value) {
-    if (parameter != M_TRIM_THRESHOLD || value < -1) return 0;
-    if (value == -1) return hak_policy_set_budget(HAK_BIGCACHE_MB_MAX); /* glibc: never trim */
-    return hak_policy_set_budget((uint32_t)(((uint64_t)value + 0xfffff) >> 20));
+/* ---- mallopt: what a parameter changes ------------------------------------------------------------------ */
+
+/* A number of bytes that is below 0 is a very large one to glibc; programs that say 2 or 3 GiB mean it. */
+static void set_trim_threshold(struct hak_policy *policy, int value) {
+    policy->never_trims = value < 0;
+    policy->bigcache_mb = value < 0 ? HAK_BIGCACHE_MB_MAX : (uint32_t)(((uint64_t)value + 0xfffff) >> 20);
 }
 
+static void set_map_max(struct hak_policy *policy, int value) {
+    policy->never_maps = value <= 0;
+}
+
+static void set_map_threshold(struct hak_policy *policy, int value) {
+    policy->map_from = value < 0 ? UINT32_MAX : (uint32_t)value;
+}
+
+struct parameter {
+    int number;
+    void (*change)(struct hak_policy *policy, int value); /* NULL: it means nothing here */
+    int least, most;
+};
+
+/* hakmem.h tells why some mean nothing. 160 is the most that glibc takes for its fast bins. */
+static const struct parameter parameters[] = {
+    {M_MXFAST, NULL, 0, 160},
+    {M_NLBLKS, NULL, INT_MIN, INT_MAX},
+    {M_GRAIN, NULL, INT_MIN, INT_MAX},
+    {M_KEEP, NULL, INT_MIN, INT_MAX},
+    {M_TRIM_THRESHOLD, set_trim_threshold, INT_MIN, INT_MAX},
+    {M_TOP_PAD, NULL, INT_MIN, INT_MAX},
+    {M_MMAP_THRESHOLD, set_map_threshold, INT_MIN, INT_MAX},
+    {M_MMAP_MAX, set_map_max, INT_MIN, INT_MAX},
+    {M_CHECK_ACTION, NULL, INT_MIN, INT_MAX},
+    {M_PERTURB, NULL, INT_MIN, INT_MAX},
+    {M_ARENA_TEST, NULL, INT_MIN, INT_MAX},
+    {M_ARENA_MAX, NULL, INT_MIN, INT_MAX},
+};
+
+static const struct parameter *parameter_find(int number) {
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++)
+        if (parameters[i].number == number) return &parameters[i];
+    return NULL;
+}
+
+HAK_EXPORT int hak_mallopt(int number, int value) {
+    const struct parameter *parameter = parameter_find(number);
+    if (parameter == NULL || value < parameter->least || value > parameter->most) return 0;
+    if (parameter->change == NULL) return 1;
+    const bool kept = hak_policy_keeps(hak_policy());
+    if (!hak_policy_change(parameter->change, value)) return 0;
+    if (!kept && hak_policy_keeps(hak_policy())) hak_keep_memory();
+    return 1;
+}
+
+/* ---- figures -------------------------------------------------------------------------------------------- */
+
 HAK_EXPORT void hak_malloc_stats(void) {
-    hak_stats_print();
+    hak_stats_print(true);
 }
 
 HAK_EXPORT int hak_malloc_info(int options, FILE *stream) {
@@ -145,13 +195,15 @@ HAK_EXPORT struct mallinfo2 hak_mallinfo2(void) {
     struct hak_stats stats;
     hak_stats_read(&stats);
     return (struct mallinfo2){
-        .arena = stats.slab_bytes,
-        .ordblks = stats.free_blocks,
+        .arena = stats.heap_bytes,
+        .ordblks = hak_stats_rest_count(&stats),
+        .smblks = stats.free_blocks,
         .hblks = stats.large.live_blocks,
         .hblkhd = stats.large.mapped_bytes,
+        .fsmblks = stats.free_bytes,
         .uordblks = stats.live_bytes,
-        .fordblks = stats.slab_bytes - stats.live_bytes,
-        .keepcost = stats.cached_bytes,
+        .fordblks = stats.heap_bytes - stats.live_bytes,
+        .keepcost = stats.cached_bytes + stats.kept_bytes,
     };
 }
 
@@ -164,8 +216,10 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     return (struct mallinfo){
         .arena = clamp_int(wide.arena),
         .ordblks = clamp_int(wide.ordblks),
+        .smblks = clamp_int(wide.smblks),
         .hblks = clamp_int(wide.hblks),
         .hblkhd = clamp_int(wide.hblkhd),
+        .fsmblks = clamp_int(wide.fsmblks),
         .uordblks = clamp_int(wide.uordblks),
         .fordblks = clamp_int(wide.fordblks),
         .keepcost = clamp_int(wide.keepcost),
@@ -272,6 +326,6 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
 __attribute__((destructor)) static void process_end(void) {
     hak_abort_finish();
     hak_stderr_find();
-    if (hak_policy()->stats) hak_stats_print();
+    if (hak_policy()->stats) hak_stats_print(false);
     hak_hook_end();
 }

@@ -32,6 +32,9 @@ void *hak_alloc_again(void *user, size_t size);
 /* Bytes that may be used at a live block; a message that names `operation` if it is none. */
 size_t hak_usable_size(const char *operation, const void *user);
 
+/* The policy keeps memory from here on: that of the calling thread is readied. */
+void hak_keep_memory(void);
+
 /* Gives cached memory back to the system, but for so many bytes of large blocks; returns the bytes. */
 size_t hak_release_unused(size_t keep_large);
 

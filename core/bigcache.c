@@ -7,9 +7,9 @@
 static struct {
     uint32_t *buckets; /* first granules; grows by doubling, the old table is a small loss */
     uint32_t bucket_count;
+    uint32_t bucket_shift; /* 32 - log2(bucket_count) */
     uint32_t entries;
     uint32_t newest, oldest;
-    _Atomic size_t bytes; /* written under the lock */
 } cache;
 
 static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_BIGCACHE];
@@ -19,12 +19,12 @@ static size_t large_bytes(const struct hak_large *large) {
 }
 
 static uint32_t *bucket_of(uint32_t granules) {
-    return &cache.buckets[(granules * 0x9e3779b1u) >> (32 - hak_log2(cache.bucket_count))];
+    return &cache.buckets[(granules * 0x9e3779b1u) >> cache.bucket_shift];
 }
 
 static void bytes_add(size_t change) {
-    size_t now = atomic_load_explicit(&cache.bytes, memory_order_relaxed) + change;
-    atomic_store_explicit(&cache.bytes, now, memory_order_relaxed);
+    size_t now = atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed) + change;
+    atomic_store_explicit(&hak_held.bigcache, now, memory_order_relaxed);
 }
 
 static void chain_insert(uint32_t first) {
@@ -183,9 +183,9 @@ static bool table_grow(void) {
     uint32_t count = cache.bucket_count == 0 ? FIRST_BUCKETS : cache.bucket_count * 2;
     uint32_t *buckets = hak_metadata_alloc(count * sizeof *buckets);
     if (buckets == NULL) return cache.buckets != NULL;
-    if (cache.bucket_count == 0) hak_hook_atomic(&cache.bytes, sizeof cache.bytes);
     cache.buckets = buckets;
     cache.bucket_count = count;
+    cache.bucket_shift = 32 - hak_log2(count);
     for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer)
         chain_insert(entry);
     return true;
@@ -242,6 +242,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     } else {
         entry_insert(first, now);
         join_neighbours(first);
+        hak_held_look_at(hak_bigcache_bytes());
         if (hak_bigcache_bytes() > budget) /* and not again at the next block */
             evicted = entries_evict(now, UINT32_MAX, budget - budget / EVICTED_SHARE);
     }
@@ -350,8 +351,15 @@ const uint32_t *hak_bigcache_bucket(uint32_t granules) {
     return bucket_of(granules);
 }
 
+uint32_t hak_bigcache_entries(void) {
+    hak_lock_take(cache_lock);
+    uint32_t entries = cache.entries;
+    hak_lock_drop(cache_lock);
+    return entries;
+}
+
 size_t hak_bigcache_bytes(void) {
-    return atomic_load_explicit(&cache.bytes, memory_order_relaxed);
+    return atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed);
 }
 
 /* In a child of fork: nothing is cached any more; what was is found among the granules that nobody uses. */
@@ -361,7 +369,7 @@ static void cache_rebuild(void) {
     cache.newest = cache.oldest = 0;
     for (uint32_t i = 0; i < cache.bucket_count; i++)
         cache.buckets[i] = 0;
-    atomic_store_explicit(&cache.bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.bigcache, 0, memory_order_relaxed);
     hak_range_rebuild();
 }
 

@@ -9,6 +9,12 @@
 
 #include "core/chunk.h"
 
+/* Why a large block's pages have to be renewed; bits. */
+enum {
+    HAK_PAGES_MOVED = 1, /* they were moved here, and are a mapping of their own */
+    HAK_PAGES_MARKED = 2 /* the program has given them properties that later blocks must not have */
+};
+
 /* A large block's slot: that of the granule of its header byte while it lives, that of its first granule
  * while it is cached. */
 struct hak_large {
@@ -22,7 +28,7 @@ struct hak_large {
     uint32_t older;
     uint32_t since; /* cached: when it was freed, milliseconds */
     uint32_t run;   /* cached: its first granule; in the slot of its last granule, too */
-    uint8_t moved;  /* its pages were moved here, and have to be renewed when it is freed: see hak_os.renew */
+    uint8_t moved;  /* HAK_PAGES_...: its pages have to be renewed when it is freed, see hak_os.renew */
     uint16_t cut;   /* live: bytes at its run's end that are unmapped, for address space is scarce */
     uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
     _Atomic uint8_t kind;
@@ -63,6 +69,7 @@ bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules);
 size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep);
 
 size_t hak_bigcache_bytes(void);
+uint32_t hak_bigcache_entries(void);
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_bigcache_state {

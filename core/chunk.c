@@ -3,6 +3,7 @@
 #define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
+struct hak_held hak_held;
 
 static struct {
     struct hak_area process, slots, records, metadata, heap; /* process: the page that a fork wipes */
@@ -17,7 +18,8 @@ static struct {
         ADVICE_SMALL_PAGES
     } advice; /* changes while there is one thread */
     uint32_t top;
-    uint32_t there; /* granules behind this one, if any, are committed below the last gap only */
+    uint32_t dirty_top; /* granules from here on hold no memory, unless they are in a run in use */
+    uint32_t there;     /* granules behind this one, if any, are committed below the last gap only */
     struct hak_run_index free, holes;
     uint32_t holes_now; /* changes under the lock */
     size_t hole_bytes;  /* which range.heap counts as committed */
@@ -245,15 +247,57 @@ static enum hak_placed heap_grow(uint32_t granules) {
     return HAK_PLACED;
 }
 
-/* What is committed from this granule on goes. */
+static void kept_add(uint32_t granules) {
+    size_t now =
+        atomic_load_explicit(&hak_held.kept, memory_order_relaxed) + ((size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now, memory_order_relaxed);
+}
+
+static void kept_sub(uint32_t granules) {
+    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    HAK_CHECK(now >= (size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now - ((size_t)granules << HAK_GRANULE_SHIFT),
+                          memory_order_relaxed);
+}
+
+/* What lies behind the top and may hold memory. */
+static uint32_t dirty_behind_top(void) {
+    return range.dirty_top > range.top ? range.dirty_top - range.top : 0;
+}
+
+static void tops_set(uint32_t top, uint32_t dirty_top) {
+    HAK_ASSERT(dirty_top <= granules_committed());
+    kept_sub(dirty_behind_top());
+    range.top = top;
+    range.dirty_top = dirty_top;
+    kept_add(dirty_behind_top());
+}
+
+static void top_set(uint32_t top) {
+    tops_set(top, range.dirty_top);
+}
+
+/* Granules below this one may hold memory. */
+static void dirty_top_raise(uint32_t granule) {
+    if (range.dirty_top < granule) tops_set(range.top, granule);
+}
+
+/* Granules from this one on hold none. */
+static void dirty_top_lower(uint32_t granule) {
+    if (range.dirty_top > granule) tops_set(range.top, granule);
+}
+
+/* What is committed from this granule on goes. A reservation keeps all. */
 static void heap_shrink_to(uint32_t keep) {
     limit_publish(keep); /* first: nobody is told that memory is there which is not */
     hak_area_shrink(&range.heap, bytes_below(keep));
     limit_publish(granules_committed());
+    dirty_top_lower(granules_committed());
 }
 
 /* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 static void heap_shrink(void) {
+    if (hak_range_keeps()) return;
     size_t step = step_of(bytes_below(range.top));
     uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT),
              keep = (uint32_t)hak_round_up(range.top + more, more);
@@ -276,6 +320,8 @@ bool hak_range_init(void) {
     hak_hook_atomic(&range.absent, sizeof range.absent);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     hak_hook_atomic(&hak_range.cached_most, sizeof hak_range.cached_most);
+    hak_hook_atomic(&hak_range.keeps, sizeof hak_range.keeps);
+    hak_hook_atomic(&hak_held, sizeof hak_held);
     if (heap_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
@@ -300,13 +346,16 @@ static void holes_add(uint32_t holes, size_t granules) {
     range.hole_bytes += granules << HAK_GRANULE_SHIFT;
 }
 
-static void run_insert(uint32_t first, uint32_t count, enum hak_kind kind) {
+/* `dirty`: it may hold memory, which no hole does. */
+static void run_insert(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
+    HAK_ASSERT(kind == HAK_KIND_FREE_RUN || !dirty);
     unsigned bin = hak_run_list_of(count);
     struct hak_run_index *index = index_of(kind);
     uint32_t next = index->lists[bin];
     struct hak_free_run *run = run_at(first);
     run->first = first; /* not the kind, which others may look at */
     run->count = count;
+    run->dirty = dirty;
     run->next = next;
     run->prev = 0;
     if (next != 0) run_at(next)->prev = first;
@@ -320,6 +369,7 @@ static void run_insert(uint32_t first, uint32_t count, enum hak_kind kind) {
         hak_kind_set(first + count - 1, kind);
     }
     if (kind == HAK_KIND_HOLE) holes_add(1, count);
+    if (dirty) kept_add(count);
 }
 
 static void run_remove(uint32_t first) {
@@ -337,6 +387,7 @@ static void run_remove(uint32_t first) {
     hak_kind_set(first, HAK_KIND_NONE);
     hak_kind_set(first + run->count - 1, HAK_KIND_NONE);
     if (kind == HAK_KIND_HOLE) holes_add(-1u, -(size_t)run->count);
+    if (run->dirty) kept_sub(run->count);
 }
 
 /* The first list at or after `bin` that is not empty; HAK_RUN_LISTS if none is. */
@@ -352,8 +403,8 @@ static unsigned run_next_bin(const struct hak_run_index *index, unsigned bin) {
 #define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
 
 /* Finds a run of this kind that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
- * each list. */
-static uint32_t run_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most) {
+ * each list. `dirty`: only of those that may hold memory. */
+static uint32_t run_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most, bool dirty) {
     const struct hak_run_index *index = index_of(kind);
     for (unsigned bin = run_next_bin(index, hak_run_list_of(count)); bin < HAK_RUN_LISTS;
          bin = run_next_bin(index, bin + 1)) {
@@ -361,7 +412,7 @@ static uint32_t run_find(enum hak_kind kind, uint32_t count, uint32_t align, uin
         for (uint32_t first = index->lists[bin]; first != 0 && tried < most; tried++) {
             struct hak_free_run *run = run_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
-            if ((uint64_t)from + count <= (uint64_t)first + run->count) return first;
+            if ((uint64_t)from + count <= (uint64_t)first + run->count && run->dirty >= dirty) return first;
             first = run->next;
         }
     }
@@ -371,45 +422,63 @@ static uint32_t run_find(enum hak_kind kind, uint32_t count, uint32_t align, uin
 /* Cuts [from, from + count) out of a free run or hole. */
 static void run_cut(uint32_t first, uint32_t from, uint32_t count) {
     const enum hak_kind kind = hak_kind_of(first);
+    const bool dirty = run_at(first)->dirty;
     uint32_t end = first + run_at(first)->count;
     HAK_CHECK(from >= first && from + count <= end);
     run_remove(first);
-    if (from > first) run_insert(first, from - first, kind);
-    if (from + count < end) run_insert(from + count, end - from - count, kind);
+    if (from > first) run_insert(first, from - first, kind, dirty);
+    if (from + count < end) run_insert(from + count, end - from - count, kind, dirty);
 }
 
-/* Takes the neighbours of this kind off the lists, and into [*first, *first + *count). */
-static void run_join(uint32_t *first, uint32_t *count, enum hak_kind kind) {
+/* Takes the neighbours of this kind off the lists, and into [*first, *first + *count); true: one of them may hold memory. */
+static bool run_join(uint32_t *first, uint32_t *count, enum hak_kind kind) {
     const uint32_t end = *first + *count;
+    bool dirty = false;
     if (hak_kind_of(*first - 1) == kind) {
         uint32_t before = run_at(*first - 1)->first;
         *count += run_at(before)->count;
+        dirty = run_at(before)->dirty;
         run_remove(before);
         *first = before;
     }
     if (end < range.top && hak_kind_of(end) == kind) {
         *count += run_at(end)->count;
+        dirty |= run_at(end)->dirty;
         run_remove(end);
     }
+    return dirty;
 }
 
-static void taken_set(uint32_t first, uint32_t count) {
+static void taken_set(uint32_t first, uint32_t count, bool dirty) {
     struct hak_free_run *run = run_at(first);
     run->first = first;
     run->count = count;
+    run->dirty = dirty;
     hak_kind_set(first, HAK_KIND_TAKEN);
 }
 
 void hak_run_set_taken(uint32_t first, uint32_t count) {
     HAK_CHECK(first > 0 && count > 0);
-    taken_set(first, count);
+    taken_set(first, count, true);
+}
+
+static void granules_touch(uint32_t first, uint32_t end) {
+    if (first < end) hak_os_touch(hak_granule_address(first), (size_t)(end - first) << HAK_GRANULE_SHIFT);
+}
+
+/* What lies between the former top and an aligned run. While memory is kept it gets some, or its neighbours would lose by it. */
+static bool gap_is_dirty(uint32_t gap, uint32_t end) {
+    if (!hak_range_keeps()) return gap < range.dirty_top;
+    granules_touch(gap > range.dirty_top ? gap : range.dirty_top, end);
+    return true;
 }
 
 /* Nobody has the granules from the top to `from`. */
 static void top_raise(uint32_t from) {
-    HAK_ASSERT(from >= range.top && from <= granules_committed());
-    if (from > range.top) run_insert(range.top, from - range.top, HAK_KIND_FREE_RUN);
-    range.top = from;
+    const uint32_t gap = range.top;
+    HAK_ASSERT(from >= gap && from <= granules_committed());
+    top_set(from);
+    if (from > gap) run_insert(gap, from - gap, HAK_KIND_FREE_RUN, gap_is_dirty(gap, from));
 }
 
 /* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
@@ -421,11 +490,11 @@ static bool mapping_skip(void) {
         enum hak_placed placed = hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
         if (placed == HAK_PLACE_TAKEN) continue;
-        taken_set(first, skip); /* before it can be taken for free */
+        taken_set(first, skip, true); /* before it can be taken for free */
         hak_run_lose(first, skip);
         top_raise(first);
         hak_area_skip(&range.heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
-        range.top = first + skip;
+        top_set(first + skip);
         advise((uintptr_t)hak_granule_address(range.top), HAK_GRANULE);
         return true;
     }
@@ -444,7 +513,7 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
 #define GAPS_BELOW ((size_t)64 << 20)
 
 static bool gap_is_good(void) {
-    return range.heap.committed < GAPS_BELOW &&
+    return !hak_range_keeps() && range.heap.committed < GAPS_BELOW &&
            atomic_load_explicit(&range.gaps, memory_order_relaxed) < GAPS_MAX;
 }
 
@@ -459,9 +528,9 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         if (placed == HAK_PLACE_REFUSED || !mapping_skip()) return 0;
     }
     HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
-    taken_set(from, count); /* before it can be taken for free */
+    taken_set(from, count, from < range.dirty_top); /* before it can be taken for free */
     top_raise(from);
-    range.top = from + count;
+    top_set(from + count);
     uint32_t committed = granules_committed();
     *there = committed < range.top ? committed - from : count;
     if (committed < range.top) {
@@ -489,13 +558,19 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     return HAK_PLACED;
 }
 
+/* Of a free run that run_find has found; 0: it found none. */
+static uint32_t run_take(uint32_t run, uint32_t count, uint32_t align) {
+    if (run == 0) return 0;
+    const uint32_t from = (uint32_t)hak_round_up(run, align);
+    const bool dirty = run_at(run)->dirty;
+    run_cut(run, from, count);
+    taken_set(from, count, dirty);
+    return from;
+}
+
 /* From the lists; 0: none was found. */
 static uint32_t run_from_free(uint32_t count, uint32_t align, uint32_t most) {
-    uint32_t first = run_find(HAK_KIND_FREE_RUN, count, align, most);
-    if (first == 0) return 0;
-    const uint32_t from = (uint32_t)hak_round_up(first, align);
-    run_cut(first, from, count);
-    return from;
+    return run_take(run_find(HAK_KIND_FREE_RUN, count, align, most, false), count, align);
 }
 
 /* Maps a part of a hole anew. A hole in which somebody else has put a mapping is given up. */
@@ -511,7 +586,7 @@ static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
     } else if (placed == HAK_PLACE_TAKEN) {
         uint32_t whole = run_at(hole)->count;
         run_remove(hole);
-        taken_set(hole, whole);
+        taken_set(hole, whole, false);
         hak_run_lose(hole, whole);
     }
     return placed;
@@ -521,12 +596,40 @@ static uint32_t run_from_hole(uint32_t count, uint32_t align, uint32_t most) {
     uint32_t hole, from = 0;
     enum hak_placed placed;
     do {
-        hole = run_find(HAK_KIND_HOLE, count, align, most);
+        hole = run_find(HAK_KIND_HOLE, count, align, most, false);
         if (hole == 0) return 0;
         from = (uint32_t)hak_round_up(hole, align);
         placed = hole_fill(hole, from, count);
     } while (placed == HAK_PLACE_TAKEN);
-    return placed == HAK_PLACED ? from : 0;
+    if (placed != HAK_PLACED) return 0;
+    taken_set(from, count, false);
+    return from;
+}
+
+/* While memory is kept: a free run that holds some; 0: none. */
+static uint32_t kept_find(uint32_t count, uint32_t align) {
+    if (!hak_range_keeps() || hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return 0;
+    return run_find(HAK_KIND_FREE_RUN, count, align, UINT32_MAX, true);
+}
+
+static bool top_is_kept(uint32_t count, uint32_t align) {
+    return hak_round_up(range.top, align) + count <= range.dirty_top;
+}
+
+bool hak_run_is_kept(uint32_t count, uint32_t align) {
+    if (hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return false;
+    hak_lock_take(range_lock);
+    bool kept = kept_find(count, align) != 0 || (hak_range_keeps() && top_is_kept(count, align));
+    hak_lock_drop(range_lock);
+    return kept;
+}
+
+/* From the lists, but not where as much lies behind the top and holds memory. */
+static uint32_t run_from_lists(uint32_t count, uint32_t align) {
+    uint32_t from = run_take(kept_find(count, align), count, align);
+    if (from != 0 || top_is_kept(count, align)) return from;
+    from = run_from_free(count, align, RUNS_TRIED);
+    return from != 0 ? from : run_from_hole(count, align, RUNS_TRIED);
 }
 
 uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
@@ -535,8 +638,7 @@ uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     hak_lock_take(range_lock);
     const uint32_t least = *there;
     *there = count;
-    uint32_t from = run_from_free(count, align, RUNS_TRIED);
-    if (from == 0) from = run_from_hole(count, align, RUNS_TRIED);
+    uint32_t from = run_from_lists(count, align);
     if (from == 0) {
         *there = least;
         from = run_from_top(count, align, there);
@@ -547,7 +649,6 @@ uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
         from = run_from_free(count, align, UINT32_MAX);
         if (from == 0) from = run_from_hole(count, align, UINT32_MAX);
     }
-    if (from != 0) taken_set(from, count);
     HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
     return from;
@@ -558,15 +659,23 @@ uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
     return hak_run_alloc_part(count, align, &there);
 }
 
+/* Whether the granules that come next may hold memory. */
+static bool extends_kept(uint32_t next, uint32_t more) {
+    if (next >= range.top) return next + more <= range.dirty_top;
+    return hak_kind_of(next) == HAK_KIND_FREE_RUN && run_at(next)->dirty;
+}
+
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
     HAK_CHECK(count > 0 && more > 0);
     bool done = false;
     uint32_t next = first + count;
     hak_lock_take(range_lock);
     HAK_CHECK(run_at(first)->count == count);
-    if (next == range.top) {
+    if (!extends_kept(next, more) && kept_find(count + more, 1) != 0) {
+        done = false; /* by a copy */
+    } else if (next == range.top) {
         done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
-        if (done) range.top = next + more;
+        if (done) top_set(next + more);
     } else if (next < range.top && hak_kind_of(next) == HAK_KIND_FREE_RUN && run_at(next)->count >= more) {
         run_cut(next, next, more);
         done = true;
@@ -589,7 +698,8 @@ static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t un
     size_t low = (from - 1) & ~(page - 1), high = hak_round_up(until + 1, page);
     if (low < least) low = least;
     if (high > most) high = most;
-    if (low < high) hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
+    if (low < high && !hak_range_keeps())
+        hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
 }
 
 void hak_run_lose(uint32_t first, uint32_t count) {
@@ -603,22 +713,31 @@ size_t hak_range_lost(void) {
     return atomic_load_explicit(&range.lost, memory_order_relaxed);
 }
 
+/* Takes the free run or hole before the top, for the granules from there on are nobody's; false: there is none, or it is a
+ * hole and memory is kept behind it. */
+static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
+    const enum hak_kind kind = hak_kind_of(range.top - 1);
+    *is_hole = kind == HAK_KIND_HOLE;
+    if (kind != HAK_KIND_FREE_RUN && (kind != HAK_KIND_HOLE || hak_range_keeps())) return false;
+    *first = run_at(range.top - 1)->first;
+    *dirty = run_at(*first)->dirty;
+    run_remove(*first);
+    return true;
+}
+
 /* The granules from `first` on are nobody's, and unmapped if they were a hole. So is what is free before them. A hole's
  * addresses may be somebody else's now: they leave without a call. */
-static void top_lower(uint32_t first, bool is_hole) {
-    for (;;) {
+static void top_lower(uint32_t first, bool is_hole, bool dirty) {
+    do {
+        if (dirty) dirty_top_raise(range.top);
         if (is_hole) {
             heap_shrink_to(range.top);
             hak_area_leave(&range.heap, bytes_below(first));
             limit_publish(first);
+            dirty_top_lower(first);
         }
-        range.top = first;
-        const enum hak_kind before = hak_kind_of(first - 1);
-        if (before != HAK_KIND_FREE_RUN && before != HAK_KIND_HOLE) break;
-        is_hole = before == HAK_KIND_HOLE;
-        first = run_at(first - 1)->first;
-        run_remove(first);
-    }
+        top_set(first);
+    } while (top_take_before(&is_hole, &first, &dirty));
     heap_shrink();
 }
 
@@ -627,8 +746,8 @@ static void top_lower(uint32_t first, bool is_hole) {
 
 /* Without the lock: there may be some more. */
 static bool hole_is_wanted(uint32_t count) {
-    return (hak_range_is_scarce() || hak_os_is_locked()) && count >= HOLE_MIN &&
-           __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+    if (hak_range_keeps() || !(hak_range_is_scarce() || hak_os_is_locked())) return false;
+    return count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
 }
 
 /* Unmaps a taken run; false: it has to be kept. */
@@ -657,37 +776,41 @@ static bool run_purge(uint32_t first, uint32_t count, bool renew) {
     return true;
 }
 
-/* Puts a taken run, which has no memory, to the free ones or to the holes. Under the lock. */
-static void run_put(uint32_t first, uint32_t count, enum hak_kind kind) {
+/* Puts a taken run to the free ones or to the holes. `dirty`: it may hold memory. Under the lock. */
+static void run_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     const uint32_t from = first, until = first + count;
     HAK_CHECK(until <= range.top && hak_kind_of(first) == HAK_KIND_TAKEN);
     hak_kind_set(first, HAK_KIND_NONE);
-    if (until == range.top) {
-        top_lower(first, kind == HAK_KIND_HOLE);
+    if (until == range.top && !(kind == HAK_KIND_HOLE && hak_range_keeps())) {
+        top_lower(first, kind == HAK_KIND_HOLE, dirty);
         slots_purge(range.top, hak_range_in_tables(), from, until);
     } else {
-        run_join(&first, &count, kind);
-        run_insert(first, count, kind);
+        dirty |= run_join(&first, &count, kind);
+        run_insert(first, count, kind, dirty);
         slots_purge(first, first + count, from, until);
     }
 }
 
 /* As run_put. */
-static void run_put_locked(uint32_t first, uint32_t count, enum hak_kind kind) {
+static void run_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     hak_lock_take(range_lock);
-    run_put(first, count, kind);
+    run_put(first, count, kind, dirty);
     hak_lock_drop(range_lock);
+    if (dirty) hak_held_look();
 }
 
 void hak_run_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
+    const bool keeps = hak_range_keeps();
     enum hak_kind kind = HAK_KIND_FREE_RUN;
     if (hole_is_wanted(count) && run_unmap(first, count))
         kind = HAK_KIND_HOLE;
-    else if (!run_purge(first, count, renew))
+    else if ((renew || !keeps) && !run_purge(first, count, renew))
         return;
-    run_put_locked(first, count, kind);
+    const bool dirty = keeps && kind == HAK_KIND_FREE_RUN;
+    if (dirty && renew) granules_touch(first, first + count); /* its neighbours have memory */
+    run_put_locked(first, count, kind, dirty);
 }
 
 void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
@@ -697,10 +820,10 @@ void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
     atomic_fetch_sub_explicit(&range.absent, (size_t)(count - there) << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
     if (there > 0) {
-        taken_set(first + there, count - there);
-        taken_set(first, there);
+        taken_set(first + there, count - there, false);
+        taken_set(first, there, true);
     }
-    run_put(first + there, count - there, HAK_KIND_HOLE);
+    run_put(first + there, count - there, HAK_KIND_HOLE, false);
     hak_lock_drop(range_lock);
     if (there > 0) hak_run_free(first, there, false);
 }
@@ -728,7 +851,7 @@ void hak_run_free_unmapped(uint32_t first, uint32_t count) {
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     bool mapped = !hak_range_is_scarce() && hak_window_commit(start, bytes) == HAK_PLACED;
     if (mapped) advise(start, bytes);
-    run_put_locked(first, count, mapped ? HAK_KIND_FREE_RUN : HAK_KIND_HOLE);
+    run_put_locked(first, count, mapped ? HAK_KIND_FREE_RUN : HAK_KIND_HOLE, false);
 }
 
 void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
@@ -740,7 +863,7 @@ void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
         hak_run_lose(first, count);
         return;
     }
-    run_put_locked(first, count, HAK_KIND_HOLE);
+    run_put_locked(first, count, HAK_KIND_HOLE, false);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
@@ -758,7 +881,8 @@ struct hak_range_state hak_range_state(void) {
                                     .in_tables = hak_range_in_tables(),
                                     .free = &range.free,
                                     .holes = &range.holes,
-                                    .hole_bytes = range.hole_bytes};
+                                    .hole_bytes = range.hole_bytes,
+                                    .dirty_top = range.dirty_top};
 }
 
 void *hak_superslab_record(uint32_t first_granule) {
@@ -788,6 +912,82 @@ size_t hak_range_committed(void) {
     hak_lock_drop(range_lock);
     return bytes - atomic_load_explicit(&range.absent, memory_order_relaxed);
 }
+
+/* ---- memory that is kept ----------------------------------------------------------------------------- */
+
+void hak_range_keep(bool keeps) {
+    atomic_store_explicit(&hak_range.keeps, keeps, memory_order_relaxed);
+}
+
+void hak_range_touch(size_t most) {
+    hak_lock_take(range_lock);
+    for (unsigned bin = run_next_bin(&range.free, 0); bin < HAK_RUN_LISTS;
+         bin = run_next_bin(&range.free, bin + 1))
+        for (uint32_t first = range.free.lists[bin]; first != 0; first = run_at(first)->next) {
+            struct hak_free_run *run = run_at(first);
+            const size_t bytes = (size_t)run->count << HAK_GRANULE_SHIFT;
+            if (!run->dirty && bytes > most) continue;
+            granules_touch(first, first + run->count);
+            if (run->dirty) continue;
+            most -= bytes;
+            run->dirty = true;
+            kept_add(run->count);
+        }
+    granules_touch(range.top, range.dirty_top);
+    hak_lock_drop(range_lock);
+}
+
+/* Locked memory stays as long as memory is kept: false. After that it is zeroed by hand, once. */
+static bool granules_purge(uint32_t first, uint32_t count) {
+    void *start = hak_granule_address(first);
+    const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    if (count == 0 || hak_os.purge(start, bytes)) return true;
+    if (hak_range_keeps()) return false;
+    hak_os_zero(start, bytes);
+    return true;
+}
+
+/* The runs of a list that may hold memory. */
+static void list_purge(unsigned bin) {
+    for (uint32_t first = range.free.lists[bin]; first != 0; first = run_at(first)->next) {
+        struct hak_free_run *run = run_at(first);
+        if (!run->dirty || !granules_purge(first, run->count)) continue;
+        run->dirty = false;
+        kept_sub(run->count);
+    }
+}
+
+size_t hak_range_purge(void) {
+    if (hak_range_kept() == 0) return 0;
+    hak_lock_take(range_lock);
+    const size_t before = hak_range_kept();
+    for (unsigned bin = run_next_bin(&range.free, 0); bin < HAK_RUN_LISTS;
+         bin = run_next_bin(&range.free, bin + 1))
+        list_purge(bin);
+    if (!hak_range_keeps()) top_lower(range.top, false, false); /* what the heap has too much of goes, too */
+    if (granules_purge(range.top, dirty_behind_top())) tops_set(range.top, 0);
+    const size_t after = hak_range_kept();
+    hak_lock_drop(range_lock);
+    HAK_ASSERT(after <= before);
+    return before - after;
+}
+
+void hak_held_look(void) {
+    hak_peak_raise(&hak_held.peak, hak_held_bytes());
+    size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+                    atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0, memory_order_relaxed);
+}
+
+void hak_peak_set(_Atomic size_t *peak, size_t now) {
+    size_t most = atomic_load_explicit(peak, memory_order_relaxed);
+    while (now > most && !atomic_compare_exchange_weak_explicit(peak, &most, now, memory_order_relaxed,
+                                                                memory_order_relaxed)) {
+    }
+}
+
+/* ---- what the range may do ----------------------------------------------------------------------------- */
 
 bool hak_range_may_move(void) {
     return !hak_window_is_reserved() && !atomic_load_explicit(&range.fixed, memory_order_relaxed);
@@ -837,7 +1037,7 @@ static void gap_free(uint32_t first, uint32_t end) {
     size_t bytes = bytes_there(first, end - first);
     if (bytes > 0 && !hak_os.purge(start, bytes)) {
         if (!hak_os_is_mapped(start, bytes)) {
-            taken_set(first, end - first);
+            taken_set(first, end - first, true);
             hak_run_lose(first, end - first);
             return;
         }
@@ -846,7 +1046,7 @@ static void gap_free(uint32_t first, uint32_t end) {
     if (end == range.top)
         range.top = first;
     else
-        run_insert(first, end - first, HAK_KIND_FREE_RUN);
+        run_insert(first, end - first, HAK_KIND_FREE_RUN, false);
 }
 
 /* Granules of the hole that begins at `first`; 0 if none does. */
@@ -868,6 +1068,8 @@ static void rebuild(void) {
     hak_os_zero(&range.holes, sizeof range.holes);
     holes_add(-range.holes_now, -(range.hole_bytes >> HAK_GRANULE_SHIFT));
     range.top = end;
+    range.dirty_top = 0;
+    atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
     uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         const uint32_t hole = hole_at(granule);
@@ -879,7 +1081,7 @@ static void rebuild(void) {
         } else {
             count = 1;
         }
-        if (hole > 0) run_insert(granule, hole, HAK_KIND_HOLE);
+        if (hole > 0) run_insert(granule, hole, HAK_KIND_HOLE, false);
     }
     if (gap < end) gap_free(gap, end);
 }

@@ -5,7 +5,9 @@
  * Granules below `top` are in use, in a free run or in a hole; those from `top` on belong to nobody.
  * Memory is committed in order, and given back from the end, so the kernel sees one mapping an area,
  * whatever the program does. Free runs hold no memory: they read as zero. Where address space or what
- * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0019. */
+ * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0019.
+ * While the range keeps its memory (hak_range_keep) none of that happens: nothing is given back, and each
+ * free run says whether it may hold memory. Only a hole from before stays one: see docs/decisions/0018. */
 #ifndef HAK_CHUNK_H
 #define HAK_CHUNK_H
 
@@ -27,13 +29,14 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 #define HAK_RANGE_NONE ((uintptr_t)1 << 63)
 
 /* The first two are read on every malloc and free, each as an operand of one instruction. In this cache line nothing else is
- * written once there is a range. */
+ * written once there is a range, but for `keeps` and `cached_most`, and those hardly ever. */
 struct hak_range {
     _Alignas(64) _Atomic uintptr_t base; /* of the first granule; HAK_RANGE_NONE until there is a range */
     _Atomic uint64_t limit;     /* committed bytes behind base, in units of 16; 0 until there is a range */
     uintptr_t start;            /* address of granule 0 */
     uintptr_t slots;            /* address of granule 0's slot */
     uint32_t granules;          /* reserved */
+    _Atomic uint32_t keeps;     /* 1: see hak_range_keep */
     _Atomic size_t cached_most; /* bytes that a cache may keep; SIZE_MAX unless something is scarce */
 };
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
@@ -132,8 +135,8 @@ bool hak_range_init(void);
  *   - any other, whose first granule's slot says HAK_KIND_TAKEN, with the number of granules: hak_run_alloc leaves it so, and
  *     hak_run_free finds it so. */
 
-/* `count` granules that begin at a multiple of `align` granules (a power of two), committed and zero.
- * 0 if there are none. */
+/* `count` granules that begin at a multiple of `align` granules (a power of two), committed. They are zero, unless
+ * hak_run_is_dirty. 0 if there are none. */
 uint32_t hak_run_alloc(uint32_t count, uint32_t align);
 
 /* The same, of which perhaps only the first *there are committed, at least those that the caller
@@ -147,8 +150,9 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
 /* Says that somebody uses these granules, as hak_run_alloc does. */
 void hak_run_set_taken(uint32_t first, uint32_t count);
 
-/* Gives taken granules back, and their memory to the system. `renew` for those whose mapping is
- * not that of the range: pages were moved there, or the kernel has unmapped what was there. */
+/* Gives taken granules back, and their memory to the system, unless the range keeps its memory. `renew` for those whose
+ * mapping is not that of the range: pages were moved there, or the kernel has unmapped what was there; their memory always
+ * goes, and where the range keeps its memory they get some at once. */
 void hak_run_free(uint32_t first, uint32_t count, bool renew);
 
 /* The same for a run of which only the first `there` granules are committed. */
@@ -169,8 +173,8 @@ bool hak_run_mend(uint32_t first, uint32_t count, size_t cut);
 void hak_run_lose(uint32_t first, uint32_t count);
 size_t hak_range_lost(void); /* bytes of those */
 
-/* Adds `more` granules behind first + count - 1, if nobody uses them. They are zero. The number in the first granule's slot is
- * raised, too. */
+/* Adds `more` granules behind first + count - 1, if nobody uses them. The number in the first granule's slot is
+ * raised, too. While the range keeps its memory, not by granules without memory where a whole run with memory is long enough. */
 bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more);
 
 /* A free or taken run or a hole, described in the slot of its first granule, a free one also in that of its last. The list links are in
@@ -181,7 +185,9 @@ struct hak_free_run {
     uint8_t unused1[8];
     uint32_t first;
     uint32_t count;
-    uint8_t unused2[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 8 - 1];
+    uint8_t unused2[25];
+    uint8_t dirty; /* it may hold memory, and need not read as zero */
+    uint8_t unused3[HAK_SLOT_SIZE - 4 * sizeof(uint32_t) - 8 - 25 - 1 - 1];
     uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_free_run) == HAK_SLOT_SIZE, "a free run fills a slot");
@@ -195,12 +201,18 @@ struct hak_run_index {
     uint64_t nonempty[(HAK_RUN_LISTS + 63) / 64]; /* a bit a list */
 };
 
+/* Whether a run that hak_run_alloc has just given may hold memory. */
+static inline bool hak_run_is_dirty(uint32_t first) {
+    return ((const struct hak_free_run *)hak_slot_address(first))->dirty;
+}
+
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
     uint32_t there, committed, in_tables; /* granules below these: the limit's, those that have memory but
                                            * for gaps, and those that have slots and records */
     const struct hak_run_index *free, *holes;
     size_t hole_bytes;
+    uint32_t dirty_top; /* granules from the top to here may hold memory */
 };
 struct hak_range_state hak_range_state(void);
 
@@ -239,15 +251,65 @@ void *hak_metadata_alloc(size_t bytes);
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
 
+/* While a range keeps its memory, runs that are given back hold it for whoever needs a run next, and runs that hold memory are
+ * taken first. The policy says when (policy.h); this is where it is asked. */
+void hak_range_keep(bool keeps);
+static inline bool hak_range_keeps(void) {
+    return HAK_UNLIKELY(HAK_HINT_LOAD(&hak_range.keeps) != 0);
+}
+
 /* What a cache may keep of the bytes that it wants to: less where a limit is near, or where what is mapped counts. */
 static inline size_t hak_range_cached_most(size_t wanted) {
     size_t most = atomic_load_explicit(&hak_range.cached_most, memory_order_relaxed);
     return HAK_LIKELY(wanted < most) ? wanted : most;
 }
 
+/* Not while the range keeps its memory. */
 static inline bool hak_range_is_scarce(void) {
-    return HAK_UNLIKELY(hak_range_cached_most(SIZE_MAX) < SIZE_MAX);
+    return HAK_UNLIKELY(hak_range_cached_most(SIZE_MAX) < SIZE_MAX) && !hak_range_keeps();
 }
+
+/* Whether hak_run_alloc would take a run that may hold memory, all of it; false where the range does not keep its memory. */
+bool hak_run_is_kept(uint32_t count, uint32_t align);
+
+/* Bytes of address space that hold blocks of bins, or wait for blocks: all but live large blocks. */
+struct hak_held {
+    _Alignas(64) _Atomic size_t superslabs;
+    _Atomic size_t bigcache; /* written under its lock */
+    _Atomic size_t kept;     /* free runs that may hold memory; written under the range's lock */
+    _Atomic size_t peak;     /* of the sum of these */
+    _Atomic size_t look_at;  /* bytes of the BigCache above which it may be time to look */
+};
+extern HAK_HIDDEN struct hak_held hak_held;
+
+/* Of different moments, where other threads are at work. */
+static inline size_t hak_held_bytes(void) {
+    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+}
+
+/* Raises the peak, if need be. After SuperSlabs or kept memory may have become more. */
+void hak_held_look(void);
+
+/* The same after the BigCache has got more, which is often. */
+static inline void hak_held_look_at(size_t bigcache) {
+    if (HAK_UNLIKELY(bigcache > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
+        hak_held_look();
+}
+
+/* Bytes of free runs that may hold memory. */
+static inline size_t hak_range_kept(void) {
+    return atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+}
+
+/* Once the range keeps its memory: all pages of these get memory; so do free runs without any, the shortest first, until they are
+ * that many bytes. From here on neighbours are alike. Holds the range's lock meanwhile. */
+void hak_range_touch(size_t most);
+
+/* Gives the memory of these to the system; returns the bytes. Holds the range's lock meanwhile. Locked memory stays
+ * while the range keeps its memory, and is zeroed otherwise. */
+size_t hak_range_purge(void);
 
 /* False in a reservation, and once the system has refused to move pages or lost some. */
 bool hak_range_may_move(void);

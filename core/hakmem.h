@@ -71,19 +71,29 @@ void *hak_pvalloc(size_t size) __attribute__((malloc));
 size_t hak_malloc_usable_size(const void *ptr);
 
 /* Returns unused memory to the system, keeping `pad` bytes of cached large blocks; 1 if any was returned,
- * else 0. Caches of other threads are trimmed at once, those of threads that allocate just now
+ * else 0. Also where hak_mallopt has memory kept. Caches of other threads are trimmed at once, those of threads that allocate just now
  * at their next refill or flush. (glibc) */
 int hak_malloc_trim(size_t pad);
 
-/* Figures about the heap; other threads' cached blocks are counted as of their last refill or flush. (glibc)
- */
+/* Figures about the heap; other threads' cached blocks are counted as of their last refill or flush. docs/using.md has a table of
+ * them. hak_malloc_stats prints lines on stderr, hak_malloc_info writes XML, each with the figures of glibc's beside those of
+ * HAKMEM. hak_malloc_info gives 0, or EINVAL where `options` is not 0; errors of the stream are in the stream. Used are uordblks and
+ * hblkhd; arena and hblkhd are from the system. hak_mallinfo is cut to INT_MAX. (glibc) */
 void hak_malloc_stats(void);
 int hak_malloc_info(int options, FILE *stream);
 struct mallinfo hak_mallinfo(void);
 struct mallinfo2 hak_mallinfo2(void);
 
-/* Sets M_TRIM_THRESHOLD: bytes of freed large blocks kept for reuse, rounded up to MiB; -1: without limit. 1 if
- * taken, else 0. (glibc) */
+/* Takes the parameters of <malloc.h>, each with the values that glibc takes. 1 if taken; 0 for another number or value, or if there
+ * is no memory. The later call holds. (glibc)
+ *   - M_TRIM_THRESHOLD: bytes of freed large blocks kept for reuse, rounded up to MiB; below 0: without limit.
+ *   - M_MMAP_MAX 0, or less, with M_TRIM_THRESHOLD below 0: no memory goes back to the system but by hak_malloc_trim. What a
+ *     program has written to once is there for blocks of any size, of any thread, without a page fault. M_MMAP_MAX by itself
+ *     has no other effect.
+ *   - M_MMAP_THRESHOLD: large blocks (above 52 KiB) of at least so many bytes give their memory back when they are freed, unless
+ *     M_MMAP_MAX is 0; below 0: none does, as at first.
+ *   - M_MXFAST (0 to 160), M_TOP_PAD, M_PERTURB, M_CHECK_ACTION, M_ARENA_TEST, M_ARENA_MAX, M_NLBLKS, M_GRAIN, M_KEEP: taken,
+ *     without effect. Blocks are never filled here; the audit build does. */
 int hak_mallopt(int parameter, int value);
 
 #pragma GCC visibility pop

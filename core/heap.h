@@ -90,6 +90,7 @@ struct hak_heap {
             uint32_t trim_seen;          /* the last wish to trim that it followed */
             uint32_t seen_calls;         /* slow_calls, and what its thread had announced, */
             uint32_t seen_announced;     /* when a seizer looked at it last; under the seizers' lock */
+            bool is_touched;             /* since memory is kept: see hak_heap_touch */
             bool is_trimmed;             /* a seizer has, and nothing has happened to it since; the same */
             _Atomic bool is_wanted;      /* the last look found that a visit may give something back */
             _Atomic uint32_t moved;      /* sum of room = moved + what its thread has announced */
@@ -251,7 +252,10 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
 
 /* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
-/* The same, in small steps, until `ends` says so of `of`; NULL: to the end. */
+/* Has the system give memory to what the heap's slabs and SuperSlabs have not used yet. The bins are empty. It is done once,
+ * until a tick finds that memory is no longer kept: what a trim has taken is not to come back unused. */
+void hak_heap_touch(struct hak_heap *heap);
+/* hak_heap_purge in small steps, until `ends` says so of `of`; NULL: to the end. */
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
                             bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 

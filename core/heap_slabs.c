@@ -101,7 +101,7 @@ static bool arena_grow(struct hak_heap *heap) {
     HAK_ASSERT(hak_is_power_of_two(mib));
     struct hak_superslab *ss = grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
     if (ss == NULL) return false;
-    if (mib > 2 && ss->dirty_mask == 0) hak_superslab_stock(mib / 2 - 1);
+    if (mib > 2 && ss->dirty_mask == 0 && !hak_policy_keeps(policy)) hak_superslab_stock(mib / 2 - 1);
     return true;
 }
 
@@ -117,6 +117,28 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
     hak_slab_destroy(slab, now);
     if (!was_open) open_push(heap, ss);
     if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+}
+
+/* The bytes of a slab out of which no block was cut yet. */
+static void slab_touch(struct hak_slab *slab) {
+    if (slab == NULL) return;
+    uintptr_t page = hak_os_page_size(),
+              end = hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT);
+    uintptr_t from = hak_round_up((uintptr_t)hak_slab_block(slab, slab->carved), page);
+    if (from < end) hak_os_touch((void *)from, end - from);
+}
+
+void hak_heap_touch(struct hak_heap *heap) {
+    if (heap->is_touched) return;
+    heap->is_touched = true;
+    for (unsigned pool = 0; pool < 2; pool++)
+        for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
+            hak_superslab_touch(ss, ss->all_mask);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        slab_touch(heap->classes[bin].current);
+        for (struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next)
+            slab_touch(slab);
+    }
 }
 
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,

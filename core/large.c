@@ -10,7 +10,7 @@
 #define CUT_SHARE      32u                 /* of a block is worth to be cut off */
 
 static _Atomic uint32_t moved_blocks, cut_blocks;
-static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_bytes;
+static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
 
 static size_t run_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
@@ -20,15 +20,34 @@ static uintptr_t run_end(const struct hak_large *large) {
     return (uintptr_t)hak_granule_address(large->first) + run_bytes(large) - large->cut;
 }
 
-static void count_live(size_t blocks, size_t bytes, size_t mapped) {
-    atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed);
+HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
+    size_t blocks_now = atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
-    size_t now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
-    size_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-    while ((ptrdiff_t)mapped > 0 && now > peak &&
-           !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, now, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-    }
+    size_t mapped_now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
+    if ((ptrdiff_t)blocks > 0) hak_peak_raise(&peak_blocks, blocks_now);
+    if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
+}
+
+/* Granules that a block gets that needs so many. Where memory is kept, nothing waits by its length, and what is there is to go
+ * as far as it can. */
+static uint32_t granules_given(uint32_t need) {
+    return hak_range_keeps() ? need : hak_large_quantum(need);
+}
+
+/* Where memory is kept, all of a free run has some: also what the program has not asked for at the block's end. */
+HAK_COLD static void end_touch(const struct hak_large *large) {
+    uintptr_t from = hak_round_up((uintptr_t)large->user + large->size, hak_os_page_size());
+    if (from < run_end(large)) hak_os_touch((void *)from, run_end(large) - from);
+}
+
+/* Whether granules that leave the block's run get a fresh mapping. Where memory is kept, a moved block's mapping stays, and is
+ * counted for ever; and no more pages are moved, for a run of several mappings cannot be. What a program has given its pages does
+ * not stay. */
+static bool renews(const struct hak_large *large) {
+    if (!large->moved) return false;
+    if (!hak_range_keeps() || (large->moved & HAK_PAGES_MARKED) != 0) return true;
+    hak_range_fix();
+    return false;
 }
 
 /* The block's run has so many granules from here on: its first granule's slot says so, too. */
@@ -92,7 +111,7 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
-        first = hak_run_alloc(granules, 1);
+        first = hak_run_alloc(granules = granules_given(hak_granules_for(total)), 1);
         if (first == 0 && granules > hak_granules_for(total))
             first = hak_run_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
@@ -100,22 +119,27 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
     HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
-    *is_zero = !recycled;
+    *is_zero = !recycled && !hak_run_is_dirty(first);
     large_begin(first, granules, 0, user, size);
     if (!recycled && hak_range_is_scarce()) large_cut(user, room);
     return user;
 }
 
-const struct hak_large *hak_large_find(const void *user) {
+static inline struct hak_large *large_find(const void *user) {
     uint32_t at = hak_granule_of((const char *)user - 1);
-    const struct hak_large *large = hak_large_at(at);
+    struct hak_large *large = hak_large_at(at);
     return hak_kind_of(at) == HAK_KIND_LARGE && large->user == user ? large : NULL;
 }
 
-/* The run is no block any more, but taken. Of two threads that free the block at once, one gets it. */
-static bool large_end(struct hak_large *large) {
+const struct hak_large *hak_large_find(const void *user) {
+    return large_find(user);
+}
+
+/* The run is no block any more, but taken: `record` is its first granule's. Of two threads that free the block at once, one gets
+ * it. */
+static inline bool large_end(struct hak_large *large, const struct hak_large *record) {
     uint8_t expected = HAK_KIND_LARGE;
-    uint8_t taken = hak_large_at(large->first) == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
+    uint8_t taken = record == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
     hak_hook_release(&large->kind);
     if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken, memory_order_acq_rel,
                                                  memory_order_relaxed))
@@ -124,32 +148,42 @@ static bool large_end(struct hak_large *large) {
     return true;
 }
 
+/* The run of an ended block does not wait in the BigCache. A moved one keeps a kernel mapping to itself, and there may be few of
+ * those; one that is cut is not all there; and where memory is kept, it waits in the range, for blocks of any size. */
+HAK_COLD static void run_give_back(struct hak_large *record) {
+    const uint32_t first = record->first, granules = record->granules;
+    const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
+               renew = renews(record);
+    if (renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    if (is_cut) {
+        run_free_cut(first, granules, record->cut);
+        return;
+    }
+    if (!renew) end_touch(record);
+    record->moved = 0;
+    hak_run_free(first, granules, renew);
+}
+
 bool hak_large_free(void *user, size_t budget, uint32_t now) {
-    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    struct hak_large *large = large_find(user);
     if (large == NULL) return false;
-    if (!large_end(large)) return false;
+    const uint32_t first = large->first;
+    struct hak_large *record = hak_large_at(first);
+    if (!large_end(large, record)) return false;
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -run_bytes(large));
-    uint32_t first = large->first;
-    if (HAK_UNLIKELY(large->cut != 0)) {
-        run_free_cut(first, large->granules, large->cut);
-        return true;
-    }
-    struct hak_large *record = hak_large_at(first);
     if (record != large) {
         record->user = large->user;
         record->size = large->size;
         record->first = first;
         record->granules = large->granules;
         record->moved = large->moved;
+        record->cut = large->cut;
     }
-    if (record->moved) {
-        /* Given back at once: a moved run keeps a kernel mapping to itself, and there may be few of those. */
-        atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
-        hak_run_free(first, record->granules, true);
-        return true;
-    }
-    hak_bigcache_put(first, budget, now);
+    if (HAK_UNLIKELY((record->moved | record->cut) != 0) || hak_range_keeps())
+        run_give_back(record);
+    else
+        hak_bigcache_put(first, budget, now);
     return true;
 }
 
@@ -171,7 +205,7 @@ static void large_trim(struct hak_large *large, size_t size) {
     if (HAK_UNLIKELY(cut != 0))
         run_free_cut(large->first + need, spare, cut);
     else
-        hak_run_free(large->first + need, spare, large->moved);
+        hak_run_free(large->first + need, spare, renews(large));
 }
 
 /* By what is free behind it, or cached. */
@@ -193,15 +227,23 @@ static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t aft
     return false;
 }
 
+/* Not where memory is kept: what came behind the block would lose it, and no more pages are moved. */
+static bool joins(const struct hak_large *large) {
+    if (!large->moved) return false;
+    if (!hak_range_keeps()) return true;
+    hak_range_fix();
+    return false;
+}
+
 static bool large_extend(struct hak_large *large, size_t size) {
     size_t bytes = (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first);
     if (bytes >> HAK_GRANULE_SHIFT >= hak_range.granules) return false;
     uint32_t need = hak_granules_for(bytes);
-    const uint32_t wanted = hak_large_quantum(need), before = large->granules;
+    const uint32_t wanted = granules_given(need), before = large->granules;
     HAK_ASSERT(need > before);
     if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
     const uint32_t after = hak_large_at(large->first)->granules;
-    if (large->moved && !large_stretch(large, before, after)) return false;
+    if (joins(large) && !large_stretch(large, before, after)) return false;
     granules_set(large, after);
     HAK_ASSERT(large->granules >= need);
     count_live(0, 0, (size_t)(large->granules - before) << HAK_GRANULE_SHIFT);
@@ -232,6 +274,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     const size_t offset = (uintptr_t)large->user - from, bytes = run_bytes(large);
     HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
     if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
+    if (hak_range_keeps()) return NULL; /* the pages' old place would have none */
     if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
     size_t total = size + offset;
@@ -241,8 +284,9 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
     const struct hak_large old = *large;
-    bool ended = large_end(large); /* first: nobody looks for a block where its pages may be gone */
-    HAK_CHECK(ended);              /* or another thread frees the block meanwhile */
+    /* First: nobody looks for a block where its pages may be gone. */
+    bool ended = large_end(large, hak_large_at(large->first));
+    HAK_CHECK(ended); /* or another thread frees the block meanwhile */
     enum hak_moved moved = hak_os.move((void *)from, bytes, to, (size_t)granules << HAK_GRANULE_SHIFT);
     if (moved != HAK_MOVED) {
         hak_kind_set(old.first, HAK_KIND_LARGE);
@@ -253,7 +297,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
     count_live((size_t)-1, -old.size, -run_bytes(&old));
     hak_run_free_unmapped(old.first, old.granules);
-    return large_begin(first, granules, 1, to + offset, size);
+    return large_begin(first, granules, HAK_PAGES_MOVED | (old.moved & HAK_PAGES_MARKED), to + offset, size);
 
 not_moved:
     atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
@@ -261,7 +305,7 @@ not_moved:
 }
 
 void *hak_large_resize(void *user, size_t size) {
-    struct hak_large *large = (struct hak_large *)(uintptr_t)hak_large_find(user);
+    struct hak_large *large = large_find(user);
     HAK_CHECK(large != NULL);
     if (size > HAK_REQUEST_MAX) return NULL;
     if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large)) return NULL;
@@ -283,10 +327,9 @@ static uint32_t described_before(uint32_t granule) {
 
 static void mark(uint32_t at, uint32_t granule) {
     struct hak_large *large = hak_large_at(at);
-    if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules || large->moved)
-        return;
-    large->moved = 1;
-    atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
+    if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules) return;
+    if (!large->moved) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
+    large->moved |= HAK_PAGES_MARKED;
 }
 
 void hak_large_mark(const void *start, size_t bytes) {
@@ -306,6 +349,7 @@ struct hak_large_stats hak_large_stats(void) {
         .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),
         .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
         .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
+        .peak_blocks = atomic_load_explicit(&peak_blocks, memory_order_relaxed),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
         .lost_bytes = hak_range_lost(),
     };

@@ -28,6 +28,7 @@ struct hak_large_stats {
     size_t live_blocks;
     size_t live_bytes;   /* asked for */
     size_t mapped_bytes; /* of the live blocks' runs */
+    size_t peak_blocks;  /* highest live_blocks */
     size_t peak_bytes;   /* highest mapped_bytes */
     size_t lost_bytes;   /* that the kernel took and did not give back, when it refused to move pages */
 };

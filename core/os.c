@@ -218,6 +218,13 @@ size_t hak_os_memory_size(void) {
     return known ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
+/* By hand: MADV_POPULATE_WRITE needs Linux 5.14. */
+void hak_os_touch(void *start, size_t bytes) {
+    const size_t page = hak_os_page_size();
+    for (size_t i = 0; i < bytes; i += page)
+        ((volatile char *)start)[i] = 0;
+}
+
 void hak_os_zero(void *start, size_t bytes) {
     char *byte = start;
     for (size_t i = 0; i < bytes; i++) {

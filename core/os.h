@@ -179,6 +179,9 @@ bool hak_os_process_set(uint32_t from, uint32_t to);
 /* Returns some time after the state has changed from `state`. */
 void hak_os_process_wait(uint32_t state);
 
+/* Has the system give memory to pages that the caller alone uses and that are zero, or of which nobody wants the contents. */
+void hak_os_touch(void *start, size_t bytes);
+
 /* The zero bytes of memset(3), which another library may wrap. */
 void hak_os_zero(void *start, size_t bytes);
 /* The same for memcpy(3). */

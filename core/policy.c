@@ -32,8 +32,8 @@
 
 #define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
 
-static const struct hak_policy defaults = {
-    HAK_OPTION_TABLE(OPTION_DEFAULT).bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
+static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).map_from = UINT32_MAX,
+                                           .bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
 
 static _Atomic(const struct hak_policy *) current = &defaults;
 
@@ -49,13 +49,28 @@ static bool bounds_hold(const struct hak_bin_policy *bounds) {
            bounds->cap_own > 0 && bounds->cap_own <= bounds->cap_max && bounds->batch_max <= bounds->cap_max;
 }
 
-void hak_policy_replace(const struct hak_policy *policy) {
+/* The range lies below the policy, and has to be told. Of two threads that change the policy at once the later one tells last, or
+ * the other one sees that there is another policy. */
+static void range_follows(void) {
+    const struct hak_policy *told;
+    do {
+        told = hak_policy();
+        hak_range_keep(hak_policy_keeps(told));
+    } while (told != hak_policy());
+}
+
+static void policy_check(const struct hak_policy *policy) {
     HAK_CHECK(policy->arena_mb_init > 0 && policy->arena_mb_max > 0);
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         HAK_CHECK(bounds_hold(&policy->bins[bin]));
+}
+
+void hak_policy_replace(const struct hak_policy *policy) {
+    policy_check(policy);
     hak_hook_atomic(&current, sizeof current);
     hak_hook_release(&current);
     atomic_store_explicit(&current, policy, memory_order_release);
+    range_follows();
 }
 
 /* Snapshots are for ever: others may still read any of them. */
@@ -72,26 +87,48 @@ static bool is_equal(const struct hak_policy *a, const struct hak_policy *b) {
     return true;
 }
 
-bool hak_policy_set_budget(uint32_t bigcache_mb) {
-    struct hak_policy wanted;
-    hak_os_copy(&wanted, hak_policy(), sizeof wanted);
-    wanted.bigcache_mb = bigcache_mb;
+/* The snapshot that is equal to this; NULL: no memory for one. */
+static const struct hak_policy *snapshot_of(const struct hak_policy *wanted) {
     struct made_snapshot *first = atomic_load_explicit(&made, memory_order_acquire);
     hak_hook_acquire(&made);
     struct made_snapshot *same = first;
-    while (same != NULL && !is_equal(&same->policy, &wanted))
+    while (same != NULL && !is_equal(&same->policy, wanted))
         same = same->next;
     if (same == NULL) {
         same = hak_metadata_alloc(sizeof *same);
-        if (same == NULL) return false;
-        hak_os_copy(&same->policy, &wanted, sizeof wanted);
+        if (same == NULL) return NULL;
+        hak_os_copy(&same->policy, wanted, sizeof *wanted);
         same->next = first;
         hak_hook_release(&made);
         while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same, memory_order_acq_rel,
                                                       memory_order_acquire)) {
         }
     }
-    hak_policy_replace(&same->policy);
+    return &same->policy;
+}
+
+/* The current snapshot was `old` and is `wanted`; or it is another one. */
+static bool policy_swap(const struct hak_policy *old, const struct hak_policy *wanted) {
+    policy_check(wanted);
+    hak_hook_atomic(&current, sizeof current);
+    hak_hook_release(&current);
+    if (!atomic_compare_exchange_strong_explicit(&current, &old, wanted, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    range_follows();
+    return true;
+}
+
+bool hak_policy_change(void (*change)(struct hak_policy *policy, int value), int value) {
+    const struct hak_policy *old, *new;
+    do {
+        struct hak_policy wanted;
+        old = hak_policy();
+        hak_os_copy(&wanted, old, sizeof wanted);
+        change(&wanted, value);
+        new = snapshot_of(&wanted);
+        if (new == NULL) return false;
+    } while (!policy_swap(old, new));
     return true;
 }
 

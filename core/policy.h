@@ -50,6 +50,10 @@ struct hak_bin_policy {
 
 struct hak_policy {
     HAK_OPTION_TABLE(HAK_OPTION_FIELD)
+    /* By mallopt alone: */
+    uint32_t never_trims; /* 1: M_TRIM_THRESHOLD is below 0 */
+    uint32_t never_maps;  /* 1: M_MMAP_MAX is 0 */
+    uint32_t map_from;    /* M_MMAP_THRESHOLD: bytes of large blocks that do not wait; UINT32_MAX: all do */
     struct hak_bin_policy bins[HAK_BINS];
 };
 
@@ -63,9 +67,27 @@ void hak_policy_init(char *const *environment);
 /* Installs a snapshot; it must stay for ever. */
 void hak_policy_replace(const struct hak_policy *policy);
 
-/* Replaces the snapshot by one with this BigCache budget, in MiB; false: no memory. Equal snapshots are made once,
- * so that a program may call this as often as it likes. */
-bool hak_policy_set_budget(uint32_t bigcache_mb);
+/* Memory that was used once stays: nothing but an explicit trim gives any back. Free memory waits in the range then, for
+ * blocks of any size, and not in the caches of one kind. */
+static inline bool hak_policy_keeps(const struct hak_policy *policy) {
+    return policy->never_trims != 0 && policy->never_maps != 0;
+}
+
+/* How old free memory has to be to go back, where `wanted` is the age if any goes; nothing is UINT32_MAX old. */
+static inline uint32_t hak_policy_purge_age(const struct hak_policy *policy, uint32_t wanted) {
+    return hak_policy_keeps(policy) ? UINT32_MAX : wanted;
+}
+
+/* Most that may wait in the BigCache when a large block of `size` bytes is freed; 0: neither may that block. Where memory is
+ * kept none waits there: the range sees to that. */
+static inline size_t hak_policy_budget(const struct hak_policy *policy, size_t size) {
+    bool waits = size < policy->map_from || policy->map_from == UINT32_MAX || policy->never_maps != 0;
+    return waits ? (size_t)policy->bigcache_mb << 20 : 0;
+}
+
+/* Replaces the snapshot by one that `change` has made of it; false: no memory. Equal snapshots are made once, so that a program
+ * may call this as often as it likes. Where several threads do at once, each change is made; `change` may run several times. */
+bool hak_policy_change(void (*change)(struct hak_policy *policy, int value), int value);
 
 /* Parses one "HAKMEM_NAME=value" into *policy; false, and one line on stderr, if it cannot be taken. */
 bool hak_policy_parse(struct hak_policy *policy, const char *setting);

@@ -196,12 +196,22 @@ HAK_COLD static struct hak_slab *ruled_slab(struct hak_heap *heap, unsigned bin,
     return slab;
 }
 
+/* Where memory is kept: what of it other bins hold, before there is more. The bin that asks is empty, and has no slab. */
+HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned bin,
+                                               const struct hak_policy *policy) {
+    const uint32_t units = 1u << (HAK_SUPERSLAB_SHIFT - HAK_GRANULE_SHIFT);
+    hak_keep_gather(heap, units, units);
+    return near_slab(heap, bin, policy);
+}
+
 static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_slab *slab = near_slab(heap, bin, policy);
     if (slab == NULL && policy->p0_no_drain) slab = ruled_slab(heap, bin, policy);
     if (slab != NULL) return slab;
     hak_heap_release_ruled(heap);
     slab = adopted_slab(heap, bin, RULED_NEAR, policy);
+    if (slab != NULL) return slab;
+    if (hak_range_keeps()) slab = gathered_slab(heap, bin, policy);
     if (slab != NULL) return slab;
     if (hak_heap_grow(heap, bin)) {
         slab = hak_heap_new_slab(heap, bin);

@@ -29,6 +29,7 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) return bin_pop(heap, hak_bin_of_size(size), size);
     hak_tick(heap);
+    if (hak_range_keeps()) hak_keep_gather(heap, hak_granules_for(size) + 1, 1);
     hak_slow_large(true);
     void *user = hak_large_alloc(size, align, is_zero);
     hak_slow_large(false);
@@ -36,34 +37,43 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *i
     return user;
 }
 
-static void trim_visit(struct hak_heap *heap, void *bytes) {
-    *(size_t *)bytes += hak_trim(heap);
+struct release {
+    uint32_t age;
+    size_t bytes;
+};
+
+static void trim_visit(struct hak_heap *heap, void *context) {
+    struct release *release = context;
+    release->bytes += hak_trim(heap, release->age);
 }
 
-static bool trim_seized_visit(struct hak_heap *heap, void *bytes) {
+static bool trim_seized_visit(struct hak_heap *heap, void *context) {
+    struct release *release = context;
     bool whole;
-    *(size_t *)bytes += hak_trim_seized(heap, &whole);
+    release->bytes += hak_trim_seized(heap, release->age, &whole);
     return whole;
 }
 
-static void trim_seized_after(struct hak_heap *heap, void *bytes) {
+static void trim_seized_after(struct hak_heap *heap, void *context) {
+    struct release *release = context;
     (void)heap;
-    *(size_t *)bytes += hak_superslab_leave();
+    release->bytes += hak_superslab_leave();
 }
 
-/* Gives all that is cached and idle back to the system; returns the bytes. The first pass sends blocks home, the second takes
- * back what came there. */
-static size_t release_all(struct hak_heap *heap, size_t keep_large) {
-    size_t bytes = 0;
+/* Gives all that is cached and idle back to the range, and what of it is so old to the system; returns the bytes. The first pass
+ * sends blocks home, the second takes back what came there. */
+static size_t release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms) {
+    struct release release = {.age = older_than_ms};
     for (int pass = 0; pass < 2; pass++) {
-        if (hak_heap_is_real(heap)) bytes += hak_trim(heap);
-        hak_heap_each_idle(trim_visit, &bytes);
-        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &bytes);
+        if (hak_heap_is_real(heap)) trim_visit(heap, &release);
+        hak_heap_each_idle(trim_visit, &release);
+        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
     }
     uint32_t now = hak_os_now_ms(); /* all of them gave before that */
-    bytes += hak_superslab_cache_purge(now, 0);
-    bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
-    return bytes;
+    release.bytes += hak_superslab_cache_purge(now, 0);
+    release.bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
+    if (older_than_ms == 0) release.bytes += hak_range_purge();
+    return release.bytes;
 }
 
 /* Allocation of any kind by a thread in any state. */
@@ -75,7 +85,8 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     if (heap != NULL) {
         user = alloc_any(heap, size, align, is_zero);
         /* Address space or memory is short: what is cached in the wrong shape may serve. */
-        if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules && release_all(heap, 0) > 0)
+        if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules &&
+            release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
             user = alloc_any(heap, size, align, is_zero);
         if (borrowed) hak_heap_return(heap);
     }
@@ -97,12 +108,13 @@ void *hak_malloc_slow(size_t size) {
      << 20) /* bytes: a program that asks for as many zeroes writes to few of them, or waits for the faults */
 
 /* Zeroes a block that held something else. The whole pages of a long one are given back instead, for nobody knows how many of
- * them the program will touch. */
+ * them the program will touch; not where memory is kept. */
 static void *block_zero(char *user, size_t size) {
     const uintptr_t page = hak_os_page_size();
     char *first = (char *)hak_round_up((uintptr_t)user, page),
          *end = (char *)((uintptr_t)(user + size) & ~(page - 1));
-    if (size < PURGED_MIN || !hak_os.purge(first, (size_t)(end - first))) return memset(user, 0, size);
+    if (size < PURGED_MIN || hak_range_keeps() || !hak_os.purge(first, (size_t)(end - first)))
+        return memset(user, 0, size);
     memset(user, 0, (size_t)(first - user));
     memset(end, 0, (size_t)(user + size - end));
     return user;
@@ -167,8 +179,20 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
     hak_bin_push(heap, HAK_BIN_HEADER(bin), user);
 }
 
+/* By what mallopt has set. The block may be none, and another thread may free it just now. */
+HAK_COLD static size_t budget_by_size(const void *user, const struct hak_policy *policy) {
+    const struct hak_large *large = hak_large_find(user);
+    return hak_policy_budget(policy, large != NULL ? large->size : 0);
+}
+
+static inline size_t budget_of(const void *user) {
+    const struct hak_policy *policy = hak_policy();
+    if (HAK_UNLIKELY(policy->map_from != UINT32_MAX)) return budget_by_size(user, policy);
+    return (size_t)policy->bigcache_mb << 20;
+}
+
 static void free_large(struct hak_heap *heap, void *user) {
-    size_t budget = hak_range_cached_most((size_t)hak_policy()->bigcache_mb << 20);
+    size_t budget = hak_range_cached_most(budget_of(user));
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
     hak_slow_large(true);
     bool is_large = hak_large_free(user, budget, hak_os_now_ms());
@@ -302,11 +326,19 @@ void *hak_alloc_again(void *user, size_t size) {
     return again;
 }
 
+void hak_keep_memory(void) {
+    hak_hook_enter();
+    struct hak_heap *heap = hak_slow_enter(0);
+    hak_keep_begin(hak_heap_is_real(heap) ? heap : NULL);
+    hak_slow_leave();
+    hak_hook_leave();
+}
+
 size_t hak_release_unused(size_t keep_large) {
     hak_hook_enter();
     struct hak_heap *heap = hak_slow_enter(0);
     hak_trim_request();
-    size_t bytes = release_all(heap, keep_large);
+    size_t bytes = release_all(heap, keep_large, 0);
     hak_slow_leave();
     hak_hook_leave();
     return bytes;

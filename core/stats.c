@@ -16,7 +16,7 @@ static void add_heap(struct hak_heap *heap, void *context) {
             own ? hak_bin_count(heap, bin) : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
         stats->blocks[bin] += atomic_load_explicit(&class->used_shown, memory_order_relaxed);
         stats->blocks[bin] -= cached;
-        stats->free_blocks += cached;
+        stats->waiting[bin] += cached;
     }
 }
 
@@ -28,7 +28,7 @@ static void add_slabs(struct hak_stats *stats, uint32_t top) {
         hak_hook_acquire(&slab->kind);
         uint32_t waiting = hak_remote_count(slab);
         stats->blocks[slab->bin] -= waiting;
-        stats->free_blocks += waiting;
+        stats->waiting[slab->bin] += waiting;
     }
 }
 
@@ -39,6 +39,24 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
         stats->superslabs++;
         stats->slab_bytes += hak_superslab_bytes(ss);
     }
+}
+
+static void add_bytes(struct hak_stats *stats) {
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        /* Threads that run meanwhile can make the sums of different moments disagree: never below zero. */
+        if ((ptrdiff_t)stats->blocks[bin] < 0) stats->blocks[bin] = 0;
+        stats->live_blocks += stats->blocks[bin];
+        stats->live_bytes += stats->blocks[bin] * hak_classes[bin].stride;
+        stats->free_blocks += stats->waiting[bin];
+        stats->free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
+    }
+    stats->heap_bytes = stats->slab_bytes + hak_bigcache_bytes() + stats->kept_bytes;
+    size_t used = stats->live_bytes + stats->free_bytes;
+    if (stats->heap_bytes < used) stats->heap_bytes = used; /* as above */
+    stats->rest_bytes = stats->heap_bytes - used;
+    hak_held_look();
+    stats->heap_peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
+    if (stats->heap_peak < stats->heap_bytes) stats->heap_peak = stats->heap_bytes;
 }
 
 void hak_stats_read(struct hak_stats *stats) {
@@ -54,14 +72,11 @@ void hak_stats_read(struct hak_stats *stats) {
     uint32_t top = hak_range_top();
     add_slabs(stats, top);
     add_superslabs(stats, top);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        /* Threads that run meanwhile can make the sums of different moments disagree: never below zero. */
-        if ((ptrdiff_t)stats->blocks[bin] < 0) stats->blocks[bin] = 0;
-        stats->live_blocks += stats->blocks[bin];
-        stats->live_bytes += stats->blocks[bin] * hak_classes[bin].stride;
-    }
     stats->large = hak_large_stats();
     stats->cached_bytes = hak_bigcache_bytes() + hak_superslab_cache_bytes();
+    stats->cached_blocks = hak_bigcache_entries();
+    stats->kept_bytes = hak_range_kept();
+    add_bytes(stats);
     stats->committed_bytes = hak_range_committed();
 }
 
@@ -92,7 +107,28 @@ static size_t figure_value(const struct hak_stats *stats, const struct figure *f
     return *(const size_t *)(const void *)((const char *)stats + figure->offset);
 }
 
-void hak_stats_print(void) {
+static void print_bytes(struct hak_text *line, const char *name, size_t value) {
+    hak_text_add(line, name);
+    hak_text_add(line, " = ");
+    hak_text_add_padded(line, value, 10);
+    hak_text_print(line);
+}
+
+/* What programs look for that read glibc's malloc_stats. To them all heaps are one arena. */
+static void print_arena(struct hak_text *line, const struct hak_stats *stats) {
+    hak_text_add(line, "Arena 0:");
+    hak_text_print(line);
+    print_bytes(line, "system bytes    ", stats->heap_bytes);
+    print_bytes(line, "in use bytes    ", stats->live_bytes);
+    hak_text_add(line, "Total (incl. mmap):");
+    hak_text_print(line);
+    print_bytes(line, "system bytes    ", stats->heap_bytes + stats->large.mapped_bytes);
+    print_bytes(line, "in use bytes    ", stats->live_bytes + stats->large.mapped_bytes);
+    print_bytes(line, "max mmap regions", stats->large.peak_blocks);
+    print_bytes(line, "max mmap bytes  ", stats->large.peak_bytes);
+}
+
+void hak_stats_print(bool with_arena) {
     struct hak_stats stats;
     struct hak_text line;
     line.length = 0;
@@ -117,13 +153,54 @@ void hak_stats_print(void) {
         hak_text_add_number(&line, stats.blocks[bin]);
         hak_text_print(&line);
     }
+    if (with_arena) print_arena(&line, &stats);
+}
+
+/* The free blocks of each class. */
+static void write_free_sizes(FILE *stream, const struct hak_stats *stats) {
+    fputs("<sizes>\n", stream);
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (stats->waiting[bin] != 0)
+            fprintf(stream, "<size from=\"%u\" to=\"%u\" total=\"%zu\" count=\"%zu\"/>\n",
+                    hak_classes[bin].stride, hak_classes[bin].stride,
+                    stats->waiting[bin] * hak_classes[bin].stride, stats->waiting[bin]);
+    fputs("</sizes>\n", stream);
+}
+
+static void write_free(FILE *stream, const struct hak_stats *stats) {
+    fprintf(stream, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", stats->free_blocks,
+            stats->free_bytes);
+    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", hak_stats_rest_count(stats),
+            stats->rest_bytes);
+}
+
+static void write_system(FILE *stream, const struct hak_stats *stats) {
+    fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", stats->heap_bytes);
+    fprintf(stream, "<system type=\"max\" size=\"%zu\"/>\n", stats->heap_peak);
+    fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->committed_bytes);
+    fprintf(stream, "<aspace type=\"mprotect\" size=\"%zu\"/>\n", stats->committed_bytes);
+}
+
+/* What programs look for that read glibc's malloc_info. To them all heaps are one. */
+static void write_heap(FILE *stream, const struct hak_stats *stats) {
+    fputs("<heap nr=\"0\">\n", stream);
+    write_free_sizes(stream, stats);
+    write_free(stream, stats);
+    write_system(stream, stats);
+    fputs("</heap>\n", stream);
+    write_free(stream, stats);
+    fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large.live_blocks,
+            stats->large.mapped_bytes);
+    write_system(stream, stats);
 }
 
 /* The one function that uses stdio: the caller brought the stream. No lock is held. */
 void hak_stats_write_xml(FILE *stream) {
     struct hak_stats stats;
     hak_stats_read(&stats);
-    fputs("<malloc version=\"1\" allocator=\"hakmem\">\n<sizes>\n", stream);
+    fputs("<malloc version=\"1\" allocator=\"hakmem\">\n", stream);
+    write_heap(stream, &stats);
+    fputs("<sizes>\n", stream);
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         if (stats.blocks[bin] != 0)
             fprintf(stream, "<size tier=\"%s\" stride=\"%u\" count=\"%zu\"/>\n",

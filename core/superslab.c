@@ -86,9 +86,13 @@ static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shi
     ss->reached = (uint8_t)there;
     ss->all_mask = units_of(granules);
     ss->free_mask = ss->all_mask;
-    ss->dirty_mask = ss->waits_mask = 0;
+    ss->dirty_mask = hak_run_is_dirty(first) ? units_of(there) : 0;
+    ss->waits_mask = 0;
     ss->former = NULL;
+    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
     cache_missed(hak_superslab_bytes(ss));
+    atomic_fetch_add_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
+    hak_held_look();
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
@@ -138,16 +142,29 @@ static bool units_reach(struct hak_superslab *ss, uint32_t until) {
     return placed == HAK_PLACED;
 }
 
+/* Those that are not committed, too, if they are to be had. */
+void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
+    const uint32_t more = ss->units - ss->reached;
+    if (more > 0 && hak_run_reach(ss->first, ss->units, ss->reached, more) == HAK_PLACED)
+        ss->reached = (uint8_t)ss->units;
+    units &= ss->free_mask & units_of(ss->reached);
+    for (uint32_t left = units; left != 0; left &= left - 1)
+        hak_os_touch(hak_granule_address(ss->first + (uint32_t)__builtin_ctz(left)), HAK_GRANULE);
+    ss->dirty_mask |= units;
+}
+
 /* If somebody else has a mapping in what was not committed, the addresses are given up, and what is committed is purged. */
 static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
+    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask); /* its neighbours have it */
     const uint32_t first = ss->first, units = ss->units, there = ss->reached;
     const bool whole = ss->all_mask == units_of(units);
     if (!whole && there > 0) hak_os.purge(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
     hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
+    atomic_fetch_sub_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
     if (!whole)
         hak_run_lose(first, units);
     else if (there < units)
@@ -169,7 +186,8 @@ static void cache_put(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
-    bool keep = cache.bytes + bytes <= hak_range_cached_most(cache.most);
+    /* The range keeps it for any use, if it keeps anything. */
+    bool keep = cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
     if (keep) {
         ss->home = NULL;
         cache_link(ss);
@@ -486,11 +504,15 @@ static void cache_rebuild(void) {
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)
         cache.lists[shift] = NULL;
     cache.bytes = cache.missed = 0;
+    size_t all = 0;
     const uint32_t top = hak_range_is_there() ? hak_range_top() : 0;
     for (uint32_t first = 0; first < top; first += 16) {
         struct hak_superslab *ss = hak_superslab_record(first);
-        if (hak_superslab_is_used(ss) && ss->home == NULL) cache_link(ss);
+        if (!hak_superslab_is_used(ss)) continue;
+        all += hak_superslab_bytes(ss);
+        if (ss->home == NULL) cache_link(ss);
     }
+    atomic_store_explicit(&hak_held.superslabs, all, memory_order_relaxed);
     cache.fullest = cache.bytes;
     cache.most = cache.bytes > CACHE_MIN_BYTES ? cache.bytes : CACHE_MIN_BYTES;
     HAK_CHECK(cache.bytes <= CACHE_MAX_BYTES);

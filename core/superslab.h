@@ -177,6 +177,9 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
 size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms,
                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 
+/* Has the system give memory to those of `units` that are free. They are dirty from here on: young ones. */
+void hak_superslab_touch(struct hak_superslab *ss, uint32_t units);
+
 /* Takes up to `max` blocks of the freelist: *head gets them, the result is their number. O(1) if that is all
  * of them. */
 uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **head);

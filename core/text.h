@@ -44,6 +44,16 @@ static inline void hak_text_add_number(struct hak_text *text, uint64_t number) {
     hak_text_add_base(text, number, 10);
 }
 
+/* With blanks before it, so that it has `width` characters at least. */
+static inline void hak_text_add_padded(struct hak_text *text, uint64_t number, unsigned width) {
+    unsigned digits = 1;
+    for (uint64_t left = number / 10; left != 0; left /= 10)
+        digits++;
+    for (; digits < width; digits++)
+        hak_text_add(text, " ");
+    hak_text_add_number(text, number);
+}
+
 static inline void hak_text_add_hex(struct hak_text *text, uint64_t number) {
     hak_text_add(text, "0x");
     hak_text_add_base(text, number, 16);

@@ -51,7 +51,7 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
         if (idle == NULL) return;
         idle->last_tick = now;
         hak_collect(idle);
-        hak_heap_purge(idle, now, policy->purge_delay_ms);
+        hak_heap_purge(idle, now, hak_policy_purge_age(policy, policy->purge_delay_ms));
         hak_heap_put_idle(idle);
     }
 }
@@ -61,7 +61,8 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
 static bool outside_visit(struct hak_heap *heap, void *gives) {
     bool whole;
     uint32_t superslabs = heap->superslabs;
-    *(bool *)gives = hak_trim_seized(heap, &whole) > 0 || heap->superslabs < superslabs;
+    const uint32_t age = hak_policy_purge_age(hak_policy(), 0);
+    *(bool *)gives = hak_trim_seized(heap, age, &whole) > 0 || heap->superslabs < superslabs;
     return whole;
 }
 
@@ -75,6 +76,42 @@ static void tick_outside(uint32_t now, const struct hak_policy *policy) {
     hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, outside_after, &gives);
 }
 
+/* It may be touched once more when memory is kept again. */
+static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay) {
+    heap->is_touched = false;
+    hak_heap_purge(heap, now, delay);
+}
+
+static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        tick_purge_heap(each, now, delay);
+    hak_superslab_cache_purge(now, delay);
+    hak_bigcache_purge(now, delay, SIZE_MAX);
+    hak_range_purge(); /* what was kept once */
+}
+
+/* Each tick does that, for what another thread's heap or an older policy has left. A flush first: of blocks that nobody had yet,
+ * no more than the link was ever written. */
+static void tick_keep(struct hak_heap *heap) {
+    const uint32_t now = hak_os_now_ms();
+    if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        hak_heap_touch(each);
+    hak_superslab_cache_purge(now, 0);
+    hak_bigcache_purge(now, UINT32_MAX, 0);
+}
+
+#define TOUCHED_EMPTY ((size_t)64 << 20) /* bytes of free runs without memory that get some */
+
+void hak_keep_begin(struct hak_heap *heap) {
+    tick_keep(heap);
+    hak_range_touch(TOUCHED_EMPTY);
+}
+
+void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align) {
+    if (!hak_run_is_kept(granules, align)) hak_flush_all(heap);
+}
+
 /* Rare: inlined, it makes each slow path save more registers. */
 HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
@@ -82,17 +119,17 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct 
         bin_tick(heap, bin, policy);
     hak_collect(heap);
     hak_heap_release_ruled(heap);
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        hak_heap_purge(each, now, policy->purge_delay_ms);
-    hak_superslab_cache_purge(now, policy->purge_delay_ms);
-    hak_bigcache_purge(now, policy->purge_delay_ms, SIZE_MAX);
+    if (hak_policy_keeps(policy))
+        tick_keep(heap);
+    else
+        tick_purge(heap, now, policy->purge_delay_ms);
     tick_idle(now, policy);
     tick_outside(now, policy);
 }
 
 void hak_tick(struct hak_heap *heap) {
     if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
-        hak_trim(heap);
+        hak_trim(heap, 0); /* somebody has asked for it */
     uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
     HAK_OWN_STORE(&heap->slow_calls, calls);
     if (calls % TICK_CALLS != 0) return;
@@ -104,19 +141,19 @@ void hak_tick(struct hak_heap *heap) {
         bins_stood(heap, policy);
 }
 
-size_t hak_trim(struct hak_heap *heap) {
+size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms) {
     size_t bytes = 0;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        bytes += hak_heap_purge(each, now, 0);
+        bytes += hak_heap_purge(each, now, older_than_ms);
     return bytes;
 }
 
 /* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
  * long the heap's thread may have to wait. */
-size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
+size_t hak_trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *whole) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
     *whole = false;
@@ -127,7 +164,7 @@ size_t hak_trim_seized(struct hak_heap *heap, bool *whole) {
     hak_collect_seized(heap);
     const uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        bytes += hak_heap_purge_while(each, now, 0, hak_seize_is_awaited, heap);
+        bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
     *whole = !hak_seize_is_awaited(heap);
     /* What it was awaited for before, it gives back itself. */
     if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);

@@ -313,10 +313,10 @@ static void op_figures(const struct fuzz_op *op) {
 }
 
 static void op_mallopt(const struct fuzz_op *op) {
-    static const int parameters[] = {M_TRIM_THRESHOLD, M_TRIM_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX};
+    static const int parameters[] = {M_TRIM_THRESHOLD, M_MMAP_MAX, M_MMAP_THRESHOLD, M_MXFAST};
     int parameter = parameters[op->align % 4], value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
     int taken = hak_mallopt(parameter, value);
-    bool valid = parameter == M_TRIM_THRESHOLD && value >= -1;
+    bool valid = parameter != M_MXFAST || (value >= 0 && value <= 160);
     FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter, value,
                taken);
 }

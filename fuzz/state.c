@@ -341,7 +341,6 @@ void fuzz_state_untouched(void) {
 void fuzz_state_untouched_end(void) {
     threads_end();
     mappings_go_back(0);
-    void *page = (void *)atomic_load(&hak_os_process); /* the one mapping that is not made by the table */
     /* The one mapping that is not made by the table; or a variable, where there is none. */
     uintptr_t page = (uintptr_t)atomic_load(&hak_os_process);
     if (page % hak_os_page_size() == 0)

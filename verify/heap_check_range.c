@@ -11,6 +11,7 @@
 struct tiling {
     uint32_t ahead; /* no granule between the walk and here has a kind */
     uint32_t free_runs, holes, superslabs, cached, lost;
+    size_t kept; /* granules of free runs that may hold memory */
     size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
 };
 
@@ -34,7 +35,7 @@ static void check_inside(struct check *check, uint32_t first, uint32_t count, ui
     equal(check, "granules of a run that have a kind", kinds, described, hak_slot_address(first));
 }
 
-/* Of a free run, or of a hole. */
+/* Of a free run, or of a hole, which may end at the top: it stays while memory is kept behind it. */
 static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule,
                             enum hak_kind kind) {
     const struct hak_free_run *run = hak_slot_address(granule);
@@ -43,13 +44,16 @@ static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t
     else
         tiling->holes++;
     if (!equal(check, "free run begins where its slot says", run->first, granule, run)) return 1;
-    if (!at_most(check, "free run ends below the top", (uint64_t)granule + run->count + 1, check->top, run))
+    const uint64_t end = (uint64_t)granule + run->count;
+    if (!at_most(check, "free run ends below the top", end + (kind == HAK_KIND_FREE_RUN), check->top, run))
         return 1;
-    const struct hak_free_run *last = hak_slot_address(granule + run->count - 1);
+    if (run->dirty) tiling->kept += run->count;
+    const struct hak_free_run *last = hak_slot_address((uint32_t)end - 1);
     equal(check, "free run's last slot leads to its first", last->first, granule, run);
     equal(check, "free run's length at both ends", last->count, run->count, run);
     check_inside(check, granule, run->count, run->count > 1 ? 2 : 1);
-    equal(check, "free run's neighbour is not free", hak_kind_of(granule + run->count) != kind, true, run);
+    equal(check, "free run's neighbour is not free", end == check->top || hak_kind_of((uint32_t)end) != kind,
+          true, run);
     if (kind == HAK_KIND_HOLE) tiling->hole_bytes += (size_t)run->count << HAK_GRANULE_SHIFT;
     return run->count;
 }
@@ -162,6 +166,15 @@ static void check_free_lists(struct check *check, const struct tiling *tiling) {
     equal(check, "bytes of holes", state.hole_bytes, tiling->hole_bytes, NULL);
 }
 
+static void check_kept(struct check *check, size_t granules) {
+    const uint32_t dirty_top = hak_range_state().dirty_top;
+    if (dirty_top > check->top) granules += dirty_top - check->top;
+    equal(check, "bytes of free runs that may hold memory", hak_range_kept(), granules << HAK_GRANULE_SHIFT,
+          NULL);
+    equal(check, "the policy and the range agree whether memory is kept", hak_range_keeps(),
+          hak_policy_keeps(hak_policy()), NULL);
+}
+
 static void check_large_figures(struct check *check, const struct tiling *tiling) {
     struct hak_large_stats stats = hak_large_stats();
     check->result->large = tiling->large_blocks;
@@ -239,6 +252,7 @@ void hak_check_range(struct check *check) {
     struct tiling tiling = {.ahead = HAK_GRANULE_FIRST};
     check_tiles(check, &tiling);
     check_free_lists(check, &tiling);
+    check_kept(check, tiling.kept);
     check_large_figures(check, &tiling);
     check_bigcache(check, &tiling);
     check_superslab_cache(check, tiling.superslabs);

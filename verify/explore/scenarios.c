@@ -425,7 +425,7 @@ static void trim(void) {
 /* The part of a trim that is for the heaps of ended threads. */
 static void trim_one(struct hak_heap *heap, void *unused) {
     (void)unused;
-    hak_trim(heap);
+    hak_trim(heap, 0);
 }
 
 static void trim_idle(void) {

@@ -90,6 +90,8 @@ static const struct kind kinds[] = {
     KIND(hole_lost),
     KIND(holes_count_bytes_twice),
     KIND(runs_lost),
+    KIND(kept_bytes_too_high),
+    KIND(range_keeps_on_its_own),
     KIND(large_record_elsewhere),
     KIND(large_header_overwritten),
     KIND(large_block_beyond_its_run),

@@ -155,6 +155,14 @@ static void runs_side_by_side(void) {
     *free_run(run + 4) = (struct hak_free_run){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_RUN};
 }
 
+static void kept_bytes_too_high(void) {
+    atomic_fetch_add(&hak_held.kept, HAK_GRANULE);
+}
+
+static void range_keeps_on_its_own(void) {
+    hak_range_keep(true);
+}
+
 static void run_list_beyond_the_top(void) {
     *run_list(5) = 1u << 20;
 }

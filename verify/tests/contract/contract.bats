@@ -43,9 +43,14 @@ both_names() {
 @test "every figure of malloc_info, malloc_stats and mallinfo2 is exact" {
     proves figures_exact_internal "$BATS_TEST_TMPDIR/figures"
 }
-@test "mallopt takes what it has" { proves mallopt_takes; }
+@test "mallopt takes what glibc takes" { proves mallopt_takes; }
 @test "malloc_trim returns the memory of a burst" { proves trim_returns_memory; }
 @test "realloc lets the kernel move large blocks" { proves realloc_moves_pages; }
+
+@test "readers of glibc's malloc_info and malloc_stats find true figures" {
+    run on_hakmem /usr/bin/python3 "$HAK_ROOT/verify/tests/contract/stats_readers.py"
+    said_ok
+}
 
 @test "malloc_info writes well-formed XML" {
     proves malloc_info_xml "$BATS_TEST_TMPDIR/info.xml"

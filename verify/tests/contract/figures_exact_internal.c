@@ -87,6 +87,20 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
     CHECK(stats->threads == threads, "%zu threads, not %zu", stats->threads, threads);
     CHECK(stats->cached_bytes == hak_bigcache_bytes() + hak_superslab_cache_bytes(), "%zu bytes cached",
           stats->cached_bytes);
+    size_t free_bytes = 0;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
+    CHECK(stats->free_bytes == free_bytes, "%zu bytes in free blocks, not %zu", stats->free_bytes,
+          free_bytes);
+    CHECK(stats->slab_bytes == hak_held.superslabs, "%zu bytes of SuperSlabs, %zu are counted",
+          stats->slab_bytes, hak_held.superslabs);
+    CHECK(stats->heap_bytes == stats->slab_bytes + hak_bigcache_bytes() && stats->kept_bytes == 0,
+          "%zu bytes in all, %zu of them kept", stats->heap_bytes, stats->kept_bytes);
+    CHECK(stats->live_bytes + stats->free_bytes + stats->rest_bytes == stats->heap_bytes,
+          "%zu live, %zu free and %zu other bytes are not %zu", stats->live_bytes, stats->free_bytes,
+          stats->rest_bytes, stats->heap_bytes);
+    CHECK(stats->heap_peak >= stats->heap_bytes, "%zu bytes now, %zu at most", stats->heap_bytes,
+          stats->heap_peak);
     CHECK(stats->committed_bytes == writable, "%zu bytes committed, %zu can be written",
           stats->committed_bytes, writable);
 }
@@ -152,6 +166,39 @@ static void file_ends(FILE *file) {
     fclose(file);
 }
 
+static void xml_has_free(FILE *file, const struct hak_stats *stats) {
+    NEXT_LINE_IS(file, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", stats->free_blocks,
+                 stats->free_bytes);
+    NEXT_LINE_IS(file, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+                 stats->superslabs + stats->cached_blocks, stats->rest_bytes);
+}
+
+static void xml_has_system(FILE *file, const struct hak_stats *stats) {
+    NEXT_LINE_IS(file, "<system type=\"current\" size=\"%zu\"/>\n", stats->heap_bytes);
+    NEXT_LINE_IS(file, "<system type=\"max\" size=\"%zu\"/>\n", stats->heap_peak);
+    NEXT_LINE_IS(file, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->committed_bytes);
+    NEXT_LINE_IS(file, "<aspace type=\"mprotect\" size=\"%zu\"/>\n", stats->committed_bytes);
+}
+
+/* As glibc writes it. */
+static void xml_has_heap(FILE *file, const struct hak_stats *stats) {
+    next_line_is(file, "<heap nr=\"0\">\n");
+    next_line_is(file, "<sizes>\n");
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (stats->waiting[bin] != 0)
+            NEXT_LINE_IS(file, "<size from=\"%u\" to=\"%u\" total=\"%zu\" count=\"%zu\"/>\n",
+                         hak_classes[bin].stride, hak_classes[bin].stride,
+                         stats->waiting[bin] * hak_classes[bin].stride, stats->waiting[bin]);
+    next_line_is(file, "</sizes>\n");
+    xml_has_free(file, stats);
+    xml_has_system(file, stats);
+    next_line_is(file, "</heap>\n");
+    xml_has_free(file, stats);
+    NEXT_LINE_IS(file, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large.live_blocks,
+                 stats->large.mapped_bytes);
+    xml_has_system(file, stats);
+}
+
 static void xml_is(const char *name) {
     static char buffer[8192];
     struct hak_stats read_before, *stats = &read_before;
@@ -163,6 +210,7 @@ static void xml_is(const char *name) {
     file = fopen(name, "r");
     lines_of(stats, lines);
     next_line_is(file, "<malloc version=\"1\" allocator=\"hakmem\">\n");
+    xml_has_heap(file, stats);
     next_line_is(file, "<sizes>\n");
     for (unsigned bin = 0; bin < HAK_BINS; bin++)
         if (stats->blocks[bin] != 0)
@@ -194,15 +242,25 @@ static void text_is(const char *name) {
         if (stats->blocks[bin] != 0)
             NEXT_LINE_IS(file, "hakmem: %s blocks of %u: %zu\n", hak_tier_name(hak_tier_of_bin(bin)),
                          hak_classes[bin].stride, stats->blocks[bin]);
+    const size_t mapped = stats->large.mapped_bytes;
+    next_line_is(file, "Arena 0:\n");
+    NEXT_LINE_IS(file, "system bytes     = %10zu\n", stats->heap_bytes);
+    NEXT_LINE_IS(file, "in use bytes     = %10zu\n", stats->live_bytes);
+    next_line_is(file, "Total (incl. mmap):\n");
+    NEXT_LINE_IS(file, "system bytes     = %10zu\n", stats->heap_bytes + mapped);
+    NEXT_LINE_IS(file, "in use bytes     = %10zu\n", stats->live_bytes + mapped);
+    NEXT_LINE_IS(file, "max mmap regions = %10zu\n", stats->large.peak_blocks);
+    NEXT_LINE_IS(file, "max mmap bytes   = %10zu\n", stats->large.peak_bytes);
     file_ends(file);
 }
 
 static void mallinfo_is(const struct hak_stats *stats) {
     struct mallinfo2 info = hak_mallinfo2();
-    CHECK(info.arena == stats->slab_bytes && info.ordblks == stats->free_blocks &&
+    CHECK(info.arena == stats->heap_bytes && info.ordblks == stats->superslabs + stats->cached_blocks &&
+              info.smblks == stats->free_blocks && info.fsmblks == stats->free_bytes &&
               info.hblks == stats->large.live_blocks && info.hblkhd == stats->large.mapped_bytes &&
-              info.uordblks == stats->live_bytes && info.fordblks == stats->slab_bytes - stats->live_bytes &&
-              info.keepcost == stats->cached_bytes,
+              info.uordblks == stats->live_bytes && info.fordblks == stats->heap_bytes - stats->live_bytes &&
+              info.keepcost == stats->cached_bytes + stats->kept_bytes,
           "mallinfo2 differs from the figures");
 }
 
@@ -257,6 +315,12 @@ int main(int argc, char **argv) {
     free_all(own);
     hak_stats_read(&now);
     rise_is(&before, &now, 0);
+    size_t heap_peak = now.heap_peak;
+    hak_malloc_trim(0);
+    hak_stats_read(&now);
+    CHECK(now.heap_peak == heap_peak && now.heap_bytes < heap_peak / 2 && now.large.peak_blocks >= LARGE,
+          "%zu bytes after a trim, at most %zu, %zu before it; %zu large blocks at most", now.heap_bytes,
+          now.heap_peak, heap_peak, now.large.peak_blocks);
     pthread_barrier_wait(&step);
     pthread_join(thread, NULL);
     as_checked(&now, 1);

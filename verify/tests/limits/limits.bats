@@ -76,3 +76,22 @@ except MemoryError:
     HAKMEM_TINY_P0_NO_DRAIN=1 HAKMEM_PURGE_DELAY_MS=3600000 proves no_drain_drains_before_growth_internal
 }
 @test "a time that is later than now is not old" { HAKMEM_PURGE_DELAY_MS=500 proves clock_goes_back_internal; }
+
+@test "memory that was touched once never faults again, in blocks of other sizes" { proves touched_once one-thread; }
+@test "nor if mallopt is told the other way round" { proves touched_once other-order; }
+@test "nor in other threads" { proves touched_once second-thread; }
+@test "nor after the purge delay, with a program that goes on" { proves touched_once after-the-delay; }
+@test "nor in blocks of random sizes that come and go" { proves touched_once churn; }
+@test "nor if it waited in caches when mallopt was called" { proves touched_once set-late; }
+@test "nor if it was in live blocks" { proves touched_once set-with-live-blocks; }
+@test "nor if the kernel had moved its pages" { proves touched_once moved-block; }
+@test "nor with realloc" { proves touched_once realloc; }
+@test "nor after a request that failed" { proves touched_once refused; }
+@test "calloc is zero in such memory" { proves touched_once zero; }
+@test "malloc_trim gives such memory back, once" { proves touched_once trim; }
+@test "such memory goes back, and is kept again, when M_MMAP_MAX is set back" { proves touched_once maps-again; }
+@test "and when M_TRIM_THRESHOLD is" { proves touched_once trims-again; }
+@test "M_MMAP_MAX alone keeps nothing" { proves touched_once maps-alone; }
+@test "M_TRIM_THRESHOLD alone keeps nothing beyond the purge delay" { proves touched_once trim-threshold-alone; }
+@test "blocks from M_MMAP_THRESHOLD on go back at once" { proves touched_once map-threshold; }
+@test "kept memory lies in the range, serves all sizes, and goes back" { proves kept_memory_internal; }

@@ -175,6 +175,44 @@ static void phase_bigcache(void) {
     hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
+#define KEPT_BYTES ((size_t)32 << 20)
+
+/* Memory that mallopt has kept: it stays, serves blocks of all sizes, is not taken for zero, and goes back afterwards. */
+static void phase_kept(void) {
+    struct slot slots[40] = {{0}};
+    uint64_t random = seed;
+    hak_mallopt(M_MMAP_MAX, 0);
+    hak_mallopt(M_TRIM_THRESHOLD, -1);
+    slot_take(&slots[0], KEPT_BYTES);
+    size_t before = resident_mb();
+    slot_give(&slots[0]);
+    hak_clock_passes(3000);
+    for (int round = 0; round < 2000; round++) {
+        struct slot *slot = &slots[test_random_below(&random, TEST_COUNT(slots))];
+        size_t size = any_size(&random, round % 8 == 0 ? 3000000 : 60000);
+        if (slot->block != NULL && round % 3 == 0)
+            slot_resize(slot, size);
+        else if (slot->block != NULL)
+            slot_give(slot);
+        else if (round % 2 == 0)
+            slot_take_zeroed(slot, size);
+        else
+            slot_take(slot, size);
+        if (round % 500 == 0) prove_running();
+    }
+    for (size_t i = 0; i < TEST_COUNT(slots); i++)
+        slot_give(&slots[i]);
+    if (memory_is_ours())
+        EXPECT(resident_mb() + 2 > before, "%zu MiB of %zu are kept", resident_mb(), before);
+    hak_mallopt(M_MMAP_MAX, 1);
+    hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    hak_malloc_trim(0);
+    EXPECT(hak_range_kept() == 0, "%zu bytes are kept", hak_range_kept());
+    if (memory_is_ours())
+        EXPECT(resident_mb() + (KEPT_BYTES >> 20) < before + 8, "%zu MiB of %zu have not gone back",
+               resident_mb(), before);
+}
+
 /* Caps an eighth of what they were; each bin is full when they come into force. */
 static const struct hak_policy *lower_policy(void) {
     static struct hak_policy lower;

@@ -23,6 +23,7 @@ static const struct phase {
     {"silent", phase_silent},       {"free_only", phase_free_only}, {"mixed", phase_mixed},
     {"not_moved", phase_not_moved}, {"no_memory", phase_no_memory}, {"errors", phase_errors},
     {"fork", phase_fork},           {"clock", phase_clock},         {"wait", phase_wait},
+    {"kept", phase_kept},
 };
 
 static void *warm_body(void *unused) {

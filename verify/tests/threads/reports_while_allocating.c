@@ -35,7 +35,8 @@ int main(void) {
         struct mallinfo2 info = mallinfo2();
         CHECK(info.uordblks <= info.arena, "uordblks %zu, arena %zu", info.uordblks, info.arena);
         CHECK(malloc_info(0, nowhere) == 0, "malloc_info fails with errno %d", errno);
-        mallopt(M_TRIM_THRESHOLD, reports % 2 == 0 ? 1 << 20 : 1 << 27);
+        mallopt(M_TRIM_THRESHOLD, reports % 2 == 0 ? 1 << 20 : reports % 3 == 0 ? 1 << 27 : -1);
+        mallopt(M_MMAP_MAX, reports % 5 == 0 ? 1 << 16 : 0);
     }
     for (size_t i = 0; i < THREADS; i++)
         thread_join(threads[i]);
