@@ -313,8 +313,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     hak_os_clock_begin();
     hak_hook_begin();
     if (hak_policy()->stats) hak_stderr_keep();
-    hak_free(hak_malloc(1)); /* the range exists from here on */
-    if (hak_policy()->thp != 0 && hak_range_is_there()) hak_range_huge_pages(hak_policy()->thp == 1);
+    if (hak_range_is_there()) hak_heap_advise(); /* another library has allocated already */
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
         static const char text[] =
             "hakmem: no memory for the handlers of fork: a child loses what other threads had\n";

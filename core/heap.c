@@ -43,6 +43,11 @@ static void late_forget(void);
 static void late_link(struct hak_heap *heap);
 static void pool_rebuild(void);
 
+void hak_heap_advise(void) {
+    const uint32_t thp = hak_policy()->thp;
+    if (thp != 0) hak_range_huge_pages(thp == 1);
+}
+
 /* Under the heaps' lock. The first thing that any thread does here. */
 static bool setup(void) {
     if (atomic_load_explicit(&heaps.setup, memory_order_relaxed) == SETUP_DONE) return true;
@@ -51,6 +56,7 @@ static bool setup(void) {
     hak_superslab_cache_begin();
     hak_bigcache_begin();
     if (!hak_range_init()) return false;
+    hak_heap_advise();
     hak_seize_setup();
     hak_hook_atomic(&heaps.all, sizeof heaps.all);
     hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);

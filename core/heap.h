@@ -212,6 +212,9 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
  * already. */
 void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next);
 
+/* Advises the system about huge pages, as the options say; once there is a range, and again when they are read. */
+void hak_heap_advise(void);
+
 /* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone,
  * also from here on: the thread's end is too far for that. */
 struct hak_heap *hak_heap_begin_thread(void);

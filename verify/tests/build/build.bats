@@ -143,10 +143,11 @@ C
     [[ $(shows POOL_TLS_PHASE1=0 ./header) == *"header of 10000 bytes 0xd0"* ]]
     [[ $(shows HEADER_CLASSIDX=1 ./header) == *"comes back: 0"* ]]
     [[ $(shows HEADER_CLASSIDX=0 ./header) == *"comes back: 1"* ]]
-    [[ $(shows POOL_TLS_PREWARM=1 true) == *"hakmem: SuperSlabs: 2"* ]]
-    [[ $(shows POOL_TLS_PREWARM=0 true) == *"hakmem: SuperSlabs: 1"* ]]
-    with=$(shows PREWARM_TLS=1 true | sed -n 's/.*cached by threads: //p')
-    without=$(shows PREWARM_TLS=0 true | sed -n 's/.*cached by threads: //p')
+    echo 'int main(void) { return __builtin_malloc(1000) == 0; }' | gcc -fno-builtin -O0 -x c -o one -
+    [[ $(shows POOL_TLS_PREWARM=1 ./one) == *"hakmem: SuperSlabs: 2"* ]]
+    [[ $(shows POOL_TLS_PREWARM=0 ./one) == *"hakmem: SuperSlabs: 1"* ]]
+    with=$(shows PREWARM_TLS=1 ./one | sed -n 's/.*cached by threads: //p')
+    without=$(shows PREWARM_TLS=0 ./one | sed -n 's/.*cached by threads: //p')
     [ "$with" -gt "$without" ]
     # Without optimisation the compiler inlines only what it must.
     make_copy -s VARIANT=debug AGGRESSIVE_INLINE=1 OUT=out/inline lib
