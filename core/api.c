@@ -173,6 +173,7 @@ HAK_EXPORT int hak_mallopt(int number, int value) {
     const struct parameter *parameter = parameter_find(number);
     if (parameter == NULL || value < parameter->least || value > parameter->most) return 0;
     if (parameter->change == NULL) return 1;
+    if (!hak_range_is_there()) hak_free(hak_malloc(1)); /* the range holds what is set */
     const bool kept = hak_policy_keeps(hak_policy());
     if (!hak_policy_change(parameter->change, value)) return 0;
     if (!kept && hak_policy_keeps(hak_policy())) hak_keep_memory();

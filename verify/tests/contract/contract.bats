@@ -44,6 +44,7 @@ both_names() {
     proves figures_exact_internal "$BATS_TEST_TMPDIR/figures"
 }
 @test "mallopt takes what glibc takes" { proves mallopt_takes; }
+@test "mallopt is a program's first call" { proves mallopt_first; }
 @test "malloc_trim returns the memory of a burst" { proves trim_returns_memory; }
 @test "realloc lets the kernel move large blocks" { proves realloc_moves_pages; }
 
