@@ -713,12 +713,16 @@ size_t hak_range_lost(void) {
     return atomic_load_explicit(&range.lost, memory_order_relaxed);
 }
 
-/* Takes the free run or hole before the top, for the granules from there on are nobody's; false: there is none, or it is a
- * hole and memory is kept behind it. */
+/* A hole at the top leaves, and takes what is committed behind it along; not where that may hold memory. */
+static bool hole_may_leave(void) {
+    return dirty_behind_top() == 0;
+}
+
+/* Takes the free run or hole before the top, for the granules from there on are nobody's; false: there is none, or it stays. */
 static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
     const enum hak_kind kind = hak_kind_of(range.top - 1);
     *is_hole = kind == HAK_KIND_HOLE;
-    if (kind != HAK_KIND_FREE_RUN && (kind != HAK_KIND_HOLE || hak_range_keeps())) return false;
+    if (kind != HAK_KIND_FREE_RUN && !(*is_hole && hole_may_leave())) return false;
     *first = run_at(range.top - 1)->first;
     *dirty = run_at(*first)->dirty;
     run_remove(*first);
@@ -781,7 +785,7 @@ static void run_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dir
     const uint32_t from = first, until = first + count;
     HAK_CHECK(until <= range.top && hak_kind_of(first) == HAK_KIND_TAKEN);
     hak_kind_set(first, HAK_KIND_NONE);
-    if (until == range.top && !(kind == HAK_KIND_HOLE && hak_range_keeps())) {
+    if (until == range.top && (kind == HAK_KIND_FREE_RUN || hole_may_leave())) {
         top_lower(first, kind == HAK_KIND_HOLE, dirty);
         slots_purge(range.top, hak_range_in_tables(), from, until);
     } else {
@@ -964,8 +968,9 @@ size_t hak_range_purge(void) {
     for (unsigned bin = run_next_bin(&range.free, 0); bin < HAK_RUN_LISTS;
          bin = run_next_bin(&range.free, bin + 1))
         list_purge(bin);
-    if (!hak_range_keeps()) top_lower(range.top, false, false); /* what the heap has too much of goes, too */
+    heap_shrink();
     if (granules_purge(range.top, dirty_behind_top())) tops_set(range.top, 0);
+    top_lower(range.top, false, false); /* a hole that had to stay */
     const size_t after = hak_range_kept();
     hak_lock_drop(range_lock);
     HAK_ASSERT(after <= before);
