@@ -197,6 +197,7 @@ static void large_trim(struct hak_large *large, size_t size) {
         hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
+    if (HAK_UNLIKELY(large->cut != 0) && hak_range_keeps()) large_mend(large);
     const size_t cut = large->cut;
     hak_run_set_taken(large->first + need, spare);
     large->cut = 0;
