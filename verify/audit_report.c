@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/abort.h"
+#include "core/hakmem.h"
 #include "core/heap.h"
 #include "core/large.h"
 #include "core/text.h"
@@ -329,6 +330,7 @@ void hak_audit_begin(void) {
     options_read = true;
     log_check();
     if (hak_audit_options.leaks || hak_audit_options.summary) hak_stderr_keep();
+    hak_free(hak_malloc(1)); /* opens the books, which a large first block would not */
     if (hak_audit_options.signal == 0) return;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction((int)hak_audit_options.signal, &action, NULL);
