@@ -1,14 +1,16 @@
 /* dlopen and dlmopen, which open libraries without RTLD_DEEPBIND.
  *
- * With this flag the loader looks a library's names up in the library and in what it needs, libc among them, before it looks
- * in the program. So the library calls libc's free for blocks of HAKMEM's. Without the flag it finds HAKMEM's functions, as
- * all other libraries do.
+ * With this flag the loader looks a library's names up in the library and in what it needs, libc
+ * among them, before it looks in the program. So the library calls libc's free for blocks of
+ * HAKMEM's. Without the flag it finds HAKMEM's functions, as all other libraries do.
  *
- * The caller of dlopen stays the caller: from the return address the loader knows whose RUNPATH, $ORIGIN and namespace
- * count. So these functions end by a jump to the next functions of their names. No C compiler promises a jump: the
- * functions are assembly, around a C function that says where to jump, and with which flags.
+ * The caller of dlopen stays the caller: from the return address the loader knows whose RUNPATH,
+ * $ORIGIN and namespace count. So these functions end by a jump to the next functions of their names.
+ * No C compiler promises a jump: the functions are assembly, around a C function that says where to
+ * jump, and with which flags.
  *
- * No lock is held here, and no function of the allocator comes here. Any thread may call, also before the constructor. */
+ * No lock is held here, and no function of the allocator comes here. Any thread may call, also before
+ * the constructor. */
 #include <dlfcn.h>
 #include <errno.h>
 
@@ -48,7 +50,7 @@ static bool has_dlsym(void) {
 
 #endif
 
-/* In the order of loading: libc's, or that of another library that wraps it. NULL: there is none, and dlerror says so. */
+/* In the order of loading: libc's, or that of another library that wraps it. NULL: there is none. */
 static function *look_up(unsigned which) {
     static const char *const names[FUNCTIONS] = {[DLOPEN] = "dlopen", [DLMOPEN] = "dlmopen"};
     if (!has_dlsym()) return NULL;
@@ -58,8 +60,8 @@ static function *look_up(unsigned which) {
     return (function *)(uintptr_t)found;
 }
 
-/* Looked up at the first call, for constructors of other libraries may call before ours. Threads that do so at once find the
- * same function. */
+/* Looked up at the first call, for constructors of other libraries may call before ours. Threads
+ * that do so at once find the same function. */
 static function *next_function(unsigned which) {
     static _Atomic(function *) known[FUNCTIONS];
     /* relaxed, here and below: the function was there before its address */
@@ -87,7 +89,7 @@ static void *opens_nothing(void) {
     return NULL;
 }
 
-/* A library that a static program opens brings a libc along, and uses the malloc of that one: the flag stays. */
+/* A library that a static program opens brings a libc along, and uses its malloc: the flag stays. */
 static struct jump jump_to(unsigned which, int mode, bool shares_malloc) {
     function *next = in_static_libc(which);
     if (next != NULL) return (struct jump){.to = next, .mode = mode};
@@ -108,8 +110,9 @@ struct jump hak_deepbind_dlmopen(Lmid_t space, const char *file, int mode) {
     return jump_to(DLMOPEN, mode, space == LM_ID_BASE);
 }
 
-/* NAME calls HELPER with its own arguments, puts the new mode into the register of that argument, restores the others, and
- * jumps. The stack is as the caller left it then, so that the unwinder sees the caller as the caller, too. */
+/* NAME calls HELPER with its own arguments, puts the new mode into the register of that argument,
+ * restores the others, and jumps. The stack is as the caller left it then, so that the unwinder sees
+ * the caller as the caller, too. */
 #if defined(__x86_64__)
 
 /* endbr64: the functions may be called through pointers where the processor checks that. */

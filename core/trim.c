@@ -19,8 +19,8 @@ static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_po
     return true;
 }
 
-/* A bin that stood may be empty while its class has blocks: the program holds all of them just now.
- * Such a bin is looked at again between the ticks. */
+/* No batch came to the bin or left it since the last tick. If the bin is empty and the class has
+ * blocks, the program holds all of them now, so the bin is looked at again before the next tick. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;
