@@ -287,12 +287,13 @@ static void dirty_top_lower(uint32_t granule) {
     if (range.dirty_top > granule) tops_set(range.top, granule);
 }
 
-/* What is committed from this granule on goes. A reservation keeps all. */
-static void heap_shrink_to(uint32_t keep) {
+/* What is committed from this granule on goes; false: it stays, as in a reservation. */
+static bool heap_shrink_to(uint32_t keep) {
     limit_publish(keep); /* first: nobody is told that memory is there which is not */
     hak_area_shrink(&range.heap, bytes_below(keep));
     limit_publish(granules_committed());
     dirty_top_lower(granules_committed());
+    return granules_committed() == keep;
 }
 
 /* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
@@ -729,13 +730,23 @@ static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
     return true;
 }
 
+/* A hole at the top that cannot leave. */
+static void hole_keep(uint32_t first, uint32_t count) {
+    HAK_ASSERT(first + count == range.top);
+    run_join(&first, &count, HAK_KIND_HOLE);
+    run_insert(first, count, HAK_KIND_HOLE, false);
+}
+
 /* The granules from `first` on are nobody's, and unmapped if they were a hole. So is what is free before them. A hole's
- * addresses may be somebody else's now: they leave without a call. */
+ * addresses may be somebody else's now: they leave without a call, but not before what is committed behind them has gone. */
 static void top_lower(uint32_t first, bool is_hole, bool dirty) {
     do {
         if (dirty) dirty_top_raise(range.top);
         if (is_hole) {
-            heap_shrink_to(range.top);
+            if (!heap_shrink_to(range.top)) {
+                hole_keep(first, range.top - first);
+                return;
+            }
             hak_area_leave(&range.heap, bytes_below(first));
             limit_publish(first);
             dirty_top_lower(first);
@@ -787,7 +798,7 @@ static void run_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dir
     hak_kind_set(first, HAK_KIND_NONE);
     if (until == range.top && (kind == HAK_KIND_FREE_RUN || hole_may_leave())) {
         top_lower(first, kind == HAK_KIND_HOLE, dirty);
-        slots_purge(range.top, hak_range_in_tables(), from, until);
+        if (range.top <= from) slots_purge(range.top, hak_range_in_tables(), from, until);
     } else {
         dirty |= run_join(&first, &count, kind);
         run_insert(first, count, kind, dirty);
@@ -886,7 +897,9 @@ struct hak_range_state hak_range_state(void) {
                                     .free = &range.free,
                                     .holes = &range.holes,
                                     .hole_bytes = range.hole_bytes,
-                                    .dirty_top = range.dirty_top};
+                                    .dirty_top = range.dirty_top,
+                                    .slot_bytes = range.slots.committed,
+                                    .record_bytes = range.records.committed};
 }
 
 void *hak_superslab_record(uint32_t first_granule) {

@@ -204,6 +204,9 @@ HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned b
     return near_slab(heap, bin, policy);
 }
 
+/* SuperSlabs, of which there may be no memory, or somebody else's mappings where it should be. */
+#define GROWN_TRIED 3
+
 static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_slab *slab = near_slab(heap, bin, policy);
     if (slab == NULL && policy->p0_no_drain) slab = ruled_slab(heap, bin, policy);
@@ -213,11 +216,10 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const str
     if (slab != NULL) return slab;
     if (hak_range_keeps()) slab = gathered_slab(heap, bin, policy);
     if (slab != NULL) return slab;
-    if (hak_heap_grow(heap, bin)) {
+    for (int tried = 0; tried < GROWN_TRIED && hak_heap_grow(heap, bin); tried++) {
         slab = hak_heap_new_slab(heap, bin);
         if (slab != NULL) return slab;
-        hak_heap_release_empty(
-            heap); /* the new one: there is no memory for it, or somebody else has mappings in it */
+        hak_heap_release_empty(heap); /* the new one */
     }
     slab = ruled_slab(heap, bin, policy); /* there is no more memory */
     return slab != NULL ? slab : adopted_slab(heap, bin, UINT32_MAX, policy);

@@ -73,6 +73,11 @@ static uint32_t units_of(uint32_t count) {
     return count == 32 ? UINT32_MAX : (1u << count) - 1;
 }
 
+/* False: somebody else has a mapping in it. */
+static bool is_whole(const struct hak_superslab *ss) {
+    return ss->all_mask == units_of(ss->units);
+}
+
 /* For `home`, of 1 << shift bytes of the range. */
 static struct hak_superslab *superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
@@ -159,7 +164,7 @@ static void superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask); /* its neighbours have it */
     const uint32_t first = ss->first, units = ss->units, there = ss->reached;
-    const bool whole = ss->all_mask == units_of(units);
+    const bool whole = is_whole(ss);
     if (!whole && there > 0) hak_os.purge(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
     hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
@@ -186,8 +191,8 @@ static void cache_put(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
-    /* The range keeps it for any use, if it keeps anything. */
-    bool keep = cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
+    /* The range keeps it for any use, if it keeps anything. One with somebody else's mapping in it is no use. */
+    bool keep = is_whole(ss) && cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
     if (keep) {
         ss->home = NULL;
         cache_link(ss);

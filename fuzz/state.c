@@ -27,8 +27,7 @@ struct saved {
 static struct saved data, bss, slots, records, metadata;
 static struct hak_heap *first_heap;
 static uint32_t first_announced;
-static size_t first_slots; /* slots and records of so many granules */
-static uint32_t first_top;
+static uint32_t first_top, first_committed; /* granules */
 
 /* ---- mappings --------------------------------------------------------------------------------------------- */
 
@@ -74,6 +73,13 @@ static bool logged_commit(void *start, size_t bytes) {
     return done;
 }
 
+/* What was moved away is gone where it was. */
+static enum hak_moved logged_move(void *from, size_t bytes, void *to, size_t longer) {
+    enum hak_moved moved = system_calls.move(from, bytes, to, longer);
+    if (moved == HAK_MOVED) changed(from, bytes, RELEASED);
+    return moved;
+}
+
 static void mappings_begin(void) {
     system_calls = hak_os;
     struct hak_os_table logged = hak_os;
@@ -81,6 +87,7 @@ static void mappings_begin(void) {
     logged.reserve = logged_reserve;
     logged.release = logged_release;
     logged.commit = logged_commit;
+    logged.move = logged_move;
     hak_os_table_write(&logged);
 }
 
@@ -238,10 +245,6 @@ static void restore(const struct saved *saved) {
     copy(saved->start, saved->copy, saved->bytes);
 }
 
-static size_t records_bytes(size_t granules) {
-    return granules / 16 * HAK_SUPERSLAB_RECORD;
-}
-
 void fuzz_state_init(void) {
     if (first_heap != NULL) return;
     fuzz_time_set(TIME_BEGIN);
@@ -252,10 +255,10 @@ void fuzz_state_init(void) {
     first_heap = hak_thread_heap();
     first_announced = HAK_THREAD.announced;
     if (atomic_load(&first_heap->thread) != NULL) atomic_store(&first_heap->thread, &threads[0].thread);
-    first_slots = hak_range_state().in_tables;
     first_top = hak_range_top();
-    save(&slots, (void *)hak_range.slots, first_slots * HAK_SLOT_SIZE);
-    save(&records, hak_superslab_record(0), records_bytes(first_slots));
+    first_committed = hak_range_state().committed;
+    save(&slots, (void *)hak_range.slots, hak_range_state().slot_bytes);
+    save(&records, hak_superslab_record(0), hak_range_state().record_bytes);
     /* Metadata grows upwards from the first heap. */
     save(&metadata, first_heap, (size_t)((char *)hak_metadata_alloc(0) - (char *)first_heap));
     save(&data, __start_hak_data, (size_t)(__stop_hak_data - __start_hak_data));
@@ -275,10 +278,10 @@ static void expect_empty(void) {
 /* As in the first state: memory that has come since goes, and what has not reads as zero if it is
  * not proved to be free. */
 static void memory_go_back(bool torn) {
-    memset((void *)hak_range.slots, 0, first_slots * HAK_SLOT_SIZE);
-    memset(hak_superslab_record(0), 0, records_bytes(first_slots));
+    memset(slots.start, 0, slots.bytes);
+    memset(records.start, 0, records.bytes);
     mappings_go_back(0);
-    size_t bytes = (size_t)(first_top - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT;
+    size_t bytes = (size_t)(first_committed - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT;
     if (torn) /* also where some of it is not mapped */
         FUZZ_CHECK(madvise(hak_granule_address(HAK_GRANULE_FIRST), bytes, MADV_DONTNEED) == 0 ||
                        errno == ENOMEM,
