@@ -367,6 +367,9 @@ static void cache_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
     cache.entries = 0;
     cache.newest = cache.oldest = 0;
+    /* The table may have been growing: whichever of these was stored last. */
+    if (cache.buckets == NULL) cache.bucket_count = 0;
+    cache.bucket_shift = cache.bucket_count == 0 ? 0 : 32 - hak_log2(cache.bucket_count);
     for (uint32_t i = 0; i < cache.bucket_count; i++)
         cache.buckets[i] = 0;
     atomic_store_explicit(&hak_held.bigcache, 0, memory_order_relaxed);

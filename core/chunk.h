@@ -212,7 +212,7 @@ struct hak_range_state {
                                            * for gaps, and those that have slots and records */
     const struct hak_run_index *free, *holes;
     size_t hole_bytes;
-    uint32_t dirty_top; /* granules from the top to here may hold memory */
+    uint32_t dirty_top;              /* granules from the top to here may hold memory */
     size_t slot_bytes, record_bytes; /* of the tables, committed */
 };
 struct hak_range_state hak_range_state(void);

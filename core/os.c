@@ -212,6 +212,35 @@ size_t hak_os_page_size(void) {
     return known;
 }
 
+/* What the kernel told the process at its start. The answers never change. */
+static _Atomic uintptr_t image, first_stack;
+
+static uintptr_t told_by_kernel(unsigned long what) {
+    int saved = errno;
+    uintptr_t value = getauxval(what);
+    errno = saved;
+    return value;
+}
+
+void hak_os_begin(void) {
+    if (atomic_load_explicit(&first_stack, memory_order_acquire) != 0) return;
+    (void)hak_os_page_size();
+    uintptr_t stack = told_by_kernel(AT_RANDOM);
+    if (stack == 0) stack = (uintptr_t)__builtin_frame_address(0);
+    atomic_store_explicit(&image, told_by_kernel(AT_SYSINFO_EHDR), memory_order_relaxed);
+    atomic_store_explicit(&first_stack, stack, memory_order_release);
+}
+
+uintptr_t hak_os_image(void) {
+    return atomic_load_explicit(&image, memory_order_relaxed);
+}
+
+uintptr_t hak_os_first_stack(void) {
+    uintptr_t stack = atomic_load_explicit(&first_stack, memory_order_acquire);
+    HAK_CHECK(stack != 0);
+    return stack;
+}
+
 size_t hak_os_memory_size(void) {
     struct sysinfo info = {.mem_unit = 0};
     bool known = succeeds(SYS_sysinfo, &info, 0, 0);
@@ -257,25 +286,9 @@ static _Atomic(clock_function *) clock_now = clock_by_system_call;
 #define VDSO_CLOCK "__kernel_clock_gettime"
 #endif
 
-static uintptr_t told_by_kernel(unsigned long what) {
-    int saved = errno;
-    uintptr_t value = getauxval(what);
-    errno = saved;
-    return value;
-}
-
-uintptr_t hak_os_image(void) {
-    return told_by_kernel(AT_SYSINFO_EHDR);
-}
-
-uintptr_t hak_os_first_stack(void) {
-    uintptr_t stack = told_by_kernel(AT_RANDOM);
-    return stack != 0 ? stack : (uintptr_t)__builtin_frame_address(0);
-}
-
 void hak_os_clock_begin(void) {
-    uintptr_t image = hak_os_image();
-    void *found = image != 0 ? hak_vdso_find(image, VDSO_CLOCK) : NULL;
+    hak_os_begin();
+    void *found = hak_os_image() != 0 ? hak_vdso_find(hak_os_image(), VDSO_CLOCK) : NULL;
     if (found == NULL) return;
     hak_hook_atomic(&clock_now, sizeof clock_now);
     atomic_store_explicit(&clock_now, (clock_function *)(uintptr_t)found, memory_order_relaxed);

@@ -140,11 +140,15 @@ HAK_INLINE bool hak_os_is_watched(void) {
     return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
 }
 
+/* Asks libc what the kernel told the process at its start. First, and under no lock: the function may be wrapped by another
+ * library, and allocate. Any thread, any number of times. */
+void hak_os_begin(void);
+
 /* Address of the functions that the kernel has mapped into the process; 0: none. */
 uintptr_t hak_os_image(void);
 
 /* An address in the stack of the process's first thread, the same each time; if the kernel does not
- * tell, in the calling thread's. */
+ * tell, in that of the thread that was first here. */
 uintptr_t hak_os_first_stack(void);
 
 /* True if the calling thread is the process's first; in a child of fork, the one that forked. */

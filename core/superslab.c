@@ -192,7 +192,8 @@ static void cache_put(struct hak_superslab *ss) {
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
     /* The range keeps it for any use, if it keeps anything. One with somebody else's mapping in it is no use. */
-    bool keep = is_whole(ss) && cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
+    bool keep =
+        is_whole(ss) && cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
     if (keep) {
         ss->home = NULL;
         cache_link(ss);

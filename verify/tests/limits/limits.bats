@@ -34,6 +34,7 @@ except MemoryError:
 }
 
 @test "mappings of others in the range's way keep their contents" { proves foreign_mappings_internal; }
+@test "where memory is scarce, what is freed is unmapped and nothing is forgotten" { proves holes_internal; }
 @test "mappings stay few under mixed sizes" { proves few_mappings; }
 @test "places of moved blocks join their neighbours again" { proves moved_runs_join; }
 
