@@ -370,8 +370,7 @@ static void cache_rebuild(void) {
     /* The table may have been growing: whichever of these was stored last. */
     if (cache.buckets == NULL) cache.bucket_count = 0;
     cache.bucket_shift = cache.bucket_count == 0 ? 0 : 32 - hak_log2(cache.bucket_count);
-    for (uint32_t i = 0; i < cache.bucket_count; i++)
-        cache.buckets[i] = 0;
+    hak_os_zero(cache.buckets, cache.bucket_count * sizeof *cache.buckets);
     atomic_store_explicit(&hak_held.bigcache, 0, memory_order_relaxed);
     hak_range_rebuild();
 }

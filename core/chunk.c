@@ -23,6 +23,7 @@ static struct {
     struct hak_run_index free, holes;
     uint32_t holes_now; /* changes under the lock */
     size_t hole_bytes;  /* which range.heap counts as committed */
+    _Atomic uint32_t small_regions;
 } range;
 
 static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
@@ -178,6 +179,59 @@ static enum hak_placed tables_grow(uint32_t granules) {
  * 2 MiB resident at once; a large heap gains speed by that, a small one only size. */
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
+/* ---- huge pages that must not come back ---- */
+
+#define REGION_GRANULES   32u   /* a huge page of 2 MiB */
+#define SMALL_REGIONS_MAX 8192u /* each costs the kernel two mappings */
+
+/* Huge pages may come where the memory of this region is. */
+static bool region_is_huge(uint32_t region) {
+    if (range.advice == ADVICE_HUGE_PAGES) return region >= HAK_GRANULE_FIRST;
+    if (range.advice == ADVICE_SMALL_PAGES) return false;
+    return (uintptr_t)hak_granule_address(region) >= range.heap.start + SMALL_PAGES_BYTES &&
+           hak_os_huge_pages_for_all();
+}
+
+static void region_set_small(uint32_t region) {
+    if (!region_is_huge(region) ||
+        atomic_load_explicit(&range.small_regions, memory_order_relaxed) >= SMALL_REGIONS_MAX ||
+        atomic_exchange_explicit(hak_region_is_small(region), 1, memory_order_relaxed) != 0)
+        return;
+    atomic_fetch_add_explicit(&range.small_regions, 1, memory_order_relaxed);
+    hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, false);
+}
+
+/* Those of the regions in [first, end), whole or in part, that have small pages have not any more; `tell`: the kernel does
+ * not know. */
+static void regions_forget(uint32_t first, uint32_t end, bool tell) {
+    if (atomic_load_explicit(&range.small_regions, memory_order_relaxed) == 0) return;
+    for (uint32_t region = first & ~(REGION_GRANULES - 1); region < end; region += REGION_GRANULES) {
+        if (atomic_load_explicit(hak_region_is_small(region), memory_order_relaxed) == 0 ||
+            atomic_exchange_explicit(hak_region_is_small(region), 0, memory_order_relaxed) == 0)
+            continue;
+        atomic_fetch_sub_explicit(&range.small_regions, 1, memory_order_relaxed);
+        if (tell) hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, true);
+    }
+}
+
+void hak_range_used(uint32_t first, uint32_t count) {
+    uint32_t from = (uint32_t)hak_round_up(first, REGION_GRANULES),
+             end = (first + count) & ~(REGION_GRANULES - 1);
+    HAK_CHECK(first > 0 && count > 0);
+    if (range.advice == ADVICE_HUGE_PAGES && from < end) regions_forget(from, end, true);
+}
+
+bool hak_range_purge_part(void *start, size_t bytes) {
+    if (!hak_os.purge(start, bytes)) return false;
+    if (range.advice == ADVICE_SMALL_PAGES) return true;
+    const uintptr_t end = (uintptr_t)start + bytes;
+    uint32_t first = hak_granule_of(start), last = hak_granule_of((void *)(end - 1));
+    uint32_t low = first & ~(REGION_GRANULES - 1), high = last & ~(REGION_GRANULES - 1);
+    if ((uintptr_t)start != (uintptr_t)hak_granule_address(low)) region_set_small(low);
+    if (end != (uintptr_t)hak_granule_address(high + REGION_GRANULES)) region_set_small(high);
+    return true;
+}
+
 /* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings
  * of their own for ever. No loss if the system refuses. The first SuperSlab waits until it is
  * whole: before that no huge page has room there, and a small program makes no such call. */
@@ -185,6 +239,7 @@ static void advise(uintptr_t start, size_t bytes) {
     uintptr_t end = start + bytes, border = range.heap.start + SMALL_PAGES_BYTES;
     const uintptr_t whole = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX);
     HAK_ASSERT(start >= range.heap.start && start < end);
+    regions_forget(hak_granule_of((void *)start), hak_granule_of((void *)(end - 1)) + 1, false);
     if (end < whole) return;
     if (start < whole) start = range.heap.start;
     if (range.advice == ADVICE_DEFAULT && end > border) end = border;
@@ -652,6 +707,7 @@ uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     }
     HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
+    if (from != 0 && *there == count) hak_range_used(from, count);
     return from;
 }
 
@@ -732,7 +788,6 @@ static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
 
 /* A hole at the top that cannot leave. */
 static void hole_keep(uint32_t first, uint32_t count) {
-    HAK_ASSERT(first + count == range.top);
     run_join(&first, &count, HAK_KIND_HOLE);
     run_insert(first, count, HAK_KIND_HOLE, false);
 }
@@ -776,7 +831,7 @@ static bool run_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     if (renew) hak_os_unlock(start, bytes); /* or all memory would be taken for locked */
-    bool zero = hak_os.purge(start, bytes);
+    bool zero = hak_range_purge_part(start, bytes);
     if (renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
          * else's. */
@@ -874,7 +929,7 @@ void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
     const size_t bytes = ((size_t)count << HAK_GRANULE_SHIFT) - cut;
     if (!hak_window_release(start, bytes)) {
-        hak_os.purge((void *)start, bytes);
+        hak_range_purge_part((void *)start, bytes);
         hak_run_lose(first, count);
         return;
     }
@@ -958,7 +1013,7 @@ void hak_range_touch(size_t most) {
 static bool granules_purge(uint32_t first, uint32_t count) {
     void *start = hak_granule_address(first);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    if (count == 0 || hak_os.purge(start, bytes)) return true;
+    if (count == 0 || hak_range_purge_part(start, bytes)) return true;
     if (hak_range_keeps()) return false;
     hak_os_zero(start, bytes);
     return true;

@@ -242,6 +242,11 @@ static inline _Atomic uint8_t *hak_superslab_in_use(uint32_t first_granule) {
     return (_Atomic uint8_t *)hak_superslab_record(first_granule) + (HAK_SUPERSLAB_RECORD - 1);
 }
 
+/* The byte before that: whether the region of 2 MiB that begins there has small pages (hak_range_purge_part). */
+static inline _Atomic uint8_t *hak_region_is_small(uint32_t first_granule) {
+    return (_Atomic uint8_t *)hak_superslab_record(first_granule) + (HAK_SUPERSLAB_RECORD - 2);
+}
+
 static inline uint32_t hak_superslab_units_used(uint32_t first_granule) {
     return atomic_load_explicit(hak_superslab_in_use(first_granule), memory_order_acquire);
 }
@@ -251,6 +256,12 @@ void *hak_metadata_alloc(size_t bytes);
 
 /* Bytes committed in the range and its tables (address space, not resident memory). */
 size_t hak_range_committed(void);
+
+/* Gives back the memory of pages in use or free, as hak_os.purge. Where huge pages may come, a region that is purged in part has
+ * small pages from then on: else khugepaged makes a huge page of it again, and the memory is back. Until all of the region is
+ * in use again, as its user tells, where they were asked for (HAKMEM_THP=1); where the kernel gives them to all, for good. */
+bool hak_range_purge_part(void *start, size_t bytes);
+void hak_range_used(uint32_t first, uint32_t count);
 
 /* While a range keeps its memory, runs that are given back hold it for whoever needs a run next, and runs that hold memory are
  * taken first. The policy says when (policy.h); this is where it is asked. */

@@ -188,7 +188,7 @@ static void pool_rebuild(void) {
 /* For the calling thread, whose number this is. */
 static struct hak_heap *heap_obtain(int thread) {
     forsaken_retire();
-    hak_os_begin();
+    (void)hak_os_page_size(); /* may ask libc the first time, which is not done under a lock */
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = NULL;
     if (setup()) {

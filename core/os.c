@@ -173,24 +173,48 @@ size_t hak_os_limit(void) {
     return space < data ? space : data;
 }
 
+/* The beginning of one of the kernel's files, as a string; empty if it is not to be had. */
+static void read_setting(const char *path, char *text, size_t size) {
+    long read = 0,
+         file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path), O_RDONLY | O_CLOEXEC, 0);
+    if (!hak_syscall_failed(file)) {
+        read = hak_syscall3(SYS_read, file, hak_syscall_pointer(text), (long)size - 1);
+        hak_syscall3(SYS_close, file, 0, 0);
+    }
+    text[hak_syscall_failed(read) ? 0 : read] = '\0';
+}
+
 static bool read_strict(void) {
-    char first = '0';
-    long file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer("/proc/sys/vm/overcommit_memory"),
-                             O_RDONLY | O_CLOEXEC, 0);
-    if (hak_syscall_failed(file)) return false;
-    hak_syscall3(SYS_read, file, hak_syscall_pointer(&first), 1);
-    hak_syscall3(SYS_close, file, 0, 0);
-    return first == '2';
+    char text[8];
+    read_setting("/proc/sys/vm/overcommit_memory", text, sizeof text);
+    return text[0] == '2';
+}
+
+/* "[always] madvise never" */
+static bool read_huge_pages(void) {
+    char text[32];
+    read_setting("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text);
+    return text[0] == '[';
+}
+
+/* Asks once. 0: not yet, 1: no, 2: yes */
+static bool asked(_Atomic int *known, bool (*ask)(void)) {
+    int answer = atomic_load_explicit(known, memory_order_relaxed);
+    if (answer == 0) {
+        answer = ask() ? 2 : 1;
+        atomic_store_explicit(known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
 }
 
 bool hak_os_is_strict(void) {
-    static _Atomic int known; /* 0: not yet, 1: no, 2: yes */
-    int answer = atomic_load_explicit(&known, memory_order_relaxed);
-    if (answer == 0) {
-        answer = read_strict() ? 2 : 1;
-        atomic_store_explicit(&known, answer, memory_order_relaxed);
-    }
-    return answer == 2;
+    static _Atomic int known;
+    return asked(&known, read_strict);
+}
+
+bool hak_os_huge_pages_for_all(void) {
+    static _Atomic int known;
+    return asked(&known, read_huge_pages);
 }
 
 /* x86-64 has one page size; 0: ask. */
@@ -212,33 +236,12 @@ size_t hak_os_page_size(void) {
     return known;
 }
 
-/* What the kernel told the process at its start. The answers never change. */
-static _Atomic uintptr_t image, first_stack;
-
-static uintptr_t told_by_kernel(unsigned long what) {
-    int saved = errno;
-    uintptr_t value = getauxval(what);
-    errno = saved;
-    return value;
-}
-
-void hak_os_begin(void) {
-    if (atomic_load_explicit(&first_stack, memory_order_acquire) != 0) return;
-    (void)hak_os_page_size();
-    uintptr_t stack = told_by_kernel(AT_RANDOM);
-    if (stack == 0) stack = (uintptr_t)__builtin_frame_address(0);
-    atomic_store_explicit(&image, told_by_kernel(AT_SYSINFO_EHDR), memory_order_relaxed);
-    atomic_store_explicit(&first_stack, stack, memory_order_release);
-}
-
-uintptr_t hak_os_image(void) {
-    return atomic_load_explicit(&image, memory_order_relaxed);
-}
+/* glibc's, and no function, which another library might wrap. Weak: other C libraries have none. */
+extern void *__libc_stack_end __attribute__((weak));
 
 uintptr_t hak_os_first_stack(void) {
-    uintptr_t stack = atomic_load_explicit(&first_stack, memory_order_acquire);
-    HAK_CHECK(stack != 0);
-    return stack;
+    void *stack = &__libc_stack_end != NULL ? __libc_stack_end : NULL;
+    return (uintptr_t)(stack != NULL ? stack : __builtin_frame_address(0));
 }
 
 size_t hak_os_memory_size(void) {
@@ -287,8 +290,10 @@ static _Atomic(clock_function *) clock_now = clock_by_system_call;
 #endif
 
 void hak_os_clock_begin(void) {
-    hak_os_begin();
-    void *found = hak_os_image() != 0 ? hak_vdso_find(hak_os_image(), VDSO_CLOCK) : NULL;
+    int saved = errno;
+    uintptr_t image = getauxval(AT_SYSINFO_EHDR);
+    errno = saved;
+    void *found = image != 0 ? hak_vdso_find(image, VDSO_CLOCK) : NULL;
     if (found == NULL) return;
     hak_hook_atomic(&clock_now, sizeof clock_now);
     atomic_store_explicit(&clock_now, (clock_function *)(uintptr_t)found, memory_order_relaxed);

@@ -85,6 +85,10 @@ size_t hak_os_limit(void);
  * that is mapped counts; asked for once. False if unknown. */
 bool hak_os_is_strict(void);
 
+/* True if the kernel makes huge pages of all memory that is not advised against them (transparent_hugepage/enabled is
+ * always); asked for once. False if unknown. */
+bool hak_os_huge_pages_for_all(void);
+
 /* True once some memory was found locked (mlockall): all that is mapped stays in memory. A fresh
  * page that nobody touched is found so if it is in memory. */
 bool hak_os_is_locked(void);
@@ -140,15 +144,7 @@ HAK_INLINE bool hak_os_is_watched(void) {
     return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
 }
 
-/* Asks libc what the kernel told the process at its start. First, and under no lock: the function may be wrapped by another
- * library, and allocate. Any thread, any number of times. */
-void hak_os_begin(void);
-
-/* Address of the functions that the kernel has mapped into the process; 0: none. */
-uintptr_t hak_os_image(void);
-
-/* An address in the stack of the process's first thread, the same each time; if the kernel does not
- * tell, in that of the thread that was first here. */
+/* An address in the stack of the process's first thread; if the C library does not tell, in the calling thread's. */
 uintptr_t hak_os_first_stack(void);
 
 /* True if the calling thread is the process's first; in a child of fork, the one that forked. */

@@ -113,7 +113,7 @@ static void *block_zero(char *user, size_t size) {
     const uintptr_t page = hak_os_page_size();
     char *first = (char *)hak_round_up((uintptr_t)user, page),
          *end = (char *)((uintptr_t)(user + size) & ~(page - 1));
-    if (size < PURGED_MIN || hak_range_keeps() || !hak_os.purge(first, (size_t)(end - first)))
+    if (size < PURGED_MIN || hak_range_keeps() || !hak_range_purge_part(first, (size_t)(end - first)))
         return memset(user, 0, size);
     memset(user, 0, (size_t)(first - user));
     memset(end, 0, (size_t)(user + size - end));

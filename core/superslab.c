@@ -165,7 +165,8 @@ static void superslab_release(struct hak_superslab *ss) {
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask); /* its neighbours have it */
     const uint32_t first = ss->first, units = ss->units, there = ss->reached;
     const bool whole = is_whole(ss);
-    if (!whole && there > 0) hak_os.purge(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
+    if (!whole && there > 0)
+        hak_range_purge_part(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
     hak_run_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
@@ -329,7 +330,7 @@ size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t olde
         char *start = (char *)hak_granule_address(ss->first) + ((size_t)from << HAK_GRANULE_SHIFT);
         uint32_t mask = units_of(count) << from;
         HAK_ASSERT((mask & ~ss->free_mask) == 0);
-        if (hak_os.purge(start, (size_t)count << HAK_GRANULE_SHIFT)) {
+        if (hak_range_purge_part(start, (size_t)count << HAK_GRANULE_SHIFT)) {
             ss->dirty_mask &= ~mask;
             ss->waits_mask &= ~mask;
             bytes += (size_t)count << HAK_GRANULE_SHIFT;
@@ -382,6 +383,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     ss->dirty_mask &= ~mask;
     ss->waits_mask &= ~mask;
     HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
+    if (ss->free_mask == 0) hak_range_used(ss->first, ss->units);
     struct hak_slab *slab = hak_slot_address(first);
     HAK_ASSERT(hak_kind_of(first) == HAK_KIND_NONE);
     slab->home = ss->home;

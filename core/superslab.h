@@ -60,7 +60,8 @@ struct hak_superslab {
     uint32_t looked;     /* time of that, milliseconds */
     uint8_t pool;        /* 1: of its heap's pool arena */
     uint8_t reached;     /* so many of its units, from the first on, are committed */
-    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 3];
+    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 4];
+    _Atomic uint8_t small_pages; /* the range's: hak_region_is_small */
     _Atomic uint8_t in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
 };
 _Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD, "a SuperSlab fills its record");

@@ -18,11 +18,10 @@ static uint64_t spread(uint64_t word) {
     return word ^ (word >> 31);
 }
 
-/* As hard to guess as where the kernel has put the first stack, its own code and ours. The same each
- * time where the user has switched that off. */
+/* As hard to guess as where the kernel has put the first stack and our code. The same each time where
+ * the user has switched that off. */
 static uint64_t chance(unsigned attempt) {
-    uint64_t code = spread((uintptr_t)&chance + attempt);
-    return spread(hak_os_first_stack() + spread(hak_os_image() + code));
+    return spread(hak_os_first_stack() + spread((uintptr_t)&chance + attempt));
 }
 
 /* Where a process may have addresses, its stack lies in the upper half. Programs, libraries, stacks
