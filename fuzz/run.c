@@ -315,6 +315,7 @@ static void op_figures(const struct fuzz_op *op) {
 static void op_mallopt(const struct fuzz_op *op) {
     static const int parameters[] = {M_TRIM_THRESHOLD, M_MMAP_MAX, M_MMAP_THRESHOLD, M_MXFAST};
     int parameter = parameters[op->align % 4], value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
+    if (op->size % 4 == 0) value = parameter == M_MMAP_MAX ? 0 : -1; /* the two that keep memory */
     int taken = hak_mallopt(parameter, value);
     bool valid = parameter != M_MXFAST || (value >= 0 && value <= 160);
     FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter, value,
@@ -427,6 +428,12 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     return &policy;
 }
 
+/* As where a limit is near: what is freed is unmapped. */
+static void scarcity(const struct fuzz_header *header) {
+    size_t most = header->for_ever & 2 ? (size_t)(header->options & 15) << 18 : SIZE_MAX;
+    atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
+}
+
 /* Most operations are the first thread's; a quarter is shared by the others. */
 static unsigned thread_of(const struct fuzz_op *op) {
     unsigned choice = op->thread % 16;
@@ -475,6 +482,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     const struct hak_policy *policy = fuzz_policy(&header);
     fuzz_record_begin();
     hak_policy_replace(policy);
+    scarcity(&header);
     fuzz_flush_all(); /* its caps and batches are the policy's now */
     fuzz_lines_begin(NULL);
     if (profile->faults) hak_os_faults_begin(header.fail, header.for_ever % 2 != 0);
