@@ -72,7 +72,7 @@ EXPORT int madvise(void *start, size_t bytes, int advice) {
 }
 
 EXPORT int mprotect(void *start, size_t bytes, int rights) {
-    if ((rights & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE)) hak_large_mark(start, bytes);
+    if (rights != (PROT_READ | PROT_WRITE)) hak_large_mark(start, bytes);
     advises *next = atomic_load_explicit(&next_mprotect, memory_order_relaxed);
     return next != NULL ? next(start, bytes, rights) : by_system(SYS_mprotect, start, bytes, rights);
 }

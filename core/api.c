@@ -302,6 +302,7 @@ static void fork_parent(void) {
 static void fork_child(void) {
     hak_os_process_began();
     hak_locks_after_fork();
+    hak_policy_fork_child();
     hak_heap_fork_child();
     hak_seize_fork_end();
 }

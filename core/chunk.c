@@ -201,11 +201,11 @@ static void region_set_small(uint32_t region) {
     hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, false);
 }
 
-/* Those of the regions in [first, end), whole or in part, that have small pages have not any more; `tell`: the kernel does
- * not know. */
+/* Those of the regions in [first, end) that have small pages have not any more; `tell`: the kernel does not know. */
 static void regions_forget(uint32_t first, uint32_t end, bool tell) {
     if (atomic_load_explicit(&range.small_regions, memory_order_relaxed) == 0) return;
-    for (uint32_t region = first & ~(REGION_GRANULES - 1); region < end; region += REGION_GRANULES) {
+    first = (uint32_t)hak_round_up(first, REGION_GRANULES);
+    for (uint32_t region = first; region + REGION_GRANULES <= end; region += REGION_GRANULES) {
         if (atomic_load_explicit(hak_region_is_small(region), memory_order_relaxed) == 0 ||
             atomic_exchange_explicit(hak_region_is_small(region), 0, memory_order_relaxed) == 0)
             continue;
@@ -215,10 +215,13 @@ static void regions_forget(uint32_t first, uint32_t end, bool tell) {
 }
 
 void hak_range_used(uint32_t first, uint32_t count) {
-    uint32_t from = (uint32_t)hak_round_up(first, REGION_GRANULES),
-             end = (first + count) & ~(REGION_GRANULES - 1);
     HAK_CHECK(first > 0 && count > 0);
-    if (range.advice == ADVICE_HUGE_PAGES && from < end) regions_forget(from, end, true);
+    if (range.advice == ADVICE_HUGE_PAGES) regions_forget(first, first + count, true);
+}
+
+/* What is mapped there next has no advice. */
+static void regions_unmapped(uint32_t first, uint32_t end) {
+    regions_forget(first, end, false);
 }
 
 bool hak_range_purge_part(void *start, size_t bytes) {
@@ -239,7 +242,7 @@ static void advise(uintptr_t start, size_t bytes) {
     uintptr_t end = start + bytes, border = range.heap.start + SMALL_PAGES_BYTES;
     const uintptr_t whole = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX);
     HAK_ASSERT(start >= range.heap.start && start < end);
-    regions_forget(hak_granule_of((void *)start), hak_granule_of((void *)(end - 1)) + 1, false);
+    regions_unmapped(hak_granule_of((void *)start), hak_granule_of((void *)end));
     if (end < whole) return;
     if (start < whole) start = range.heap.start;
     if (range.advice == ADVICE_DEFAULT && end > border) end = border;
@@ -344,8 +347,10 @@ static void dirty_top_lower(uint32_t granule) {
 
 /* What is committed from this granule on goes; false: it stays, as in a reservation. */
 static bool heap_shrink_to(uint32_t keep) {
+    const uint32_t before = granules_committed();
     limit_publish(keep); /* first: nobody is told that memory is there which is not */
     hak_area_shrink(&range.heap, bytes_below(keep));
+    regions_unmapped(granules_committed(), before);
     limit_publish(granules_committed());
     dirty_top_lower(granules_committed());
     return granules_committed() == keep;
@@ -552,6 +557,7 @@ static bool mapping_skip(void) {
         hak_area_skip(&range.heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
         top_set(first + skip);
         advise((uintptr_t)hak_granule_address(range.top), HAK_GRANULE);
+        limit_publish(granules_committed());
         return true;
     }
     return false;
@@ -815,15 +821,22 @@ static void top_lower(uint32_t first, bool is_hole, bool dirty) {
 #define HOLE_MIN  4u    /* granules: less is soon wanted again, and hardly worth a mapping */
 
 /* Without the lock: there may be some more. */
+static bool holes_are_few(void) {
+    return __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+}
+
 static bool hole_is_wanted(uint32_t count) {
     if (hak_range_keeps() || !(hak_range_is_scarce() || hak_os_is_locked())) return false;
-    return count >= HOLE_MIN && __atomic_load_n(&range.holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
+    return count >= HOLE_MIN && holes_are_few();
 }
 
 /* Unmaps a taken run; false: it has to be kept. */
 static bool run_unmap(uint32_t first, uint32_t count) {
     HAK_CHECK(hak_kind_of(first) == HAK_KIND_TAKEN && count > 0);
-    return hak_window_release((uintptr_t)hak_granule_address(first), (size_t)count << HAK_GRANULE_SHIFT);
+    const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
+    if (!hak_window_release((uintptr_t)hak_granule_address(first), bytes)) return false;
+    regions_unmapped(first, first + count);
+    return true;
 }
 
 /* The memory of a taken run goes, and it reads as zero; false: it is lost. */
@@ -893,7 +906,7 @@ void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
         taken_set(first + there, count - there, false);
         taken_set(first, there, true);
     }
-    run_put(first + there, count - there, HAK_KIND_HOLE, false);
+    run_put(first + there, count - there, HAK_KIND_HOLE, false); /* no more of these than there were gaps */
     hak_lock_drop(range_lock);
     if (there > 0) hak_run_free(first, there, false);
 }
@@ -919,7 +932,9 @@ void hak_run_free_unmapped(uint32_t first, uint32_t count) {
     HAK_CHECK(count > 0 && !hak_window_is_reserved());
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    bool mapped = !hak_range_is_scarce() && hak_window_commit(start, bytes) == HAK_PLACED;
+    regions_unmapped(first, first + count);
+    bool mapped =
+        !(hak_range_is_scarce() && holes_are_few()) && hak_window_commit(start, bytes) == HAK_PLACED;
     if (mapped) advise(start, bytes);
     run_put_locked(first, count, mapped ? HAK_KIND_FREE_RUN : HAK_KIND_HOLE, false);
 }
@@ -928,11 +943,16 @@ void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
     const size_t bytes = ((size_t)count << HAK_GRANULE_SHIFT) - cut;
+    if (!holes_are_few() && hak_run_mend(first, count, cut)) {
+        hak_run_free(first, count, false);
+        return;
+    }
     if (!hak_window_release(start, bytes)) {
         hak_range_purge_part((void *)start, bytes);
         hak_run_lose(first, count);
         return;
     }
+    regions_unmapped(first, first + count);
     run_put_locked(first, count, HAK_KIND_HOLE, false);
 }
 
@@ -988,7 +1008,8 @@ size_t hak_range_committed(void) {
 /* ---- memory that is kept ----------------------------------------------------------------------------- */
 
 void hak_range_keep(bool keeps) {
-    atomic_store_explicit(&hak_range.keeps, keeps, memory_order_relaxed);
+    /* seq_cst: who tells the range looks at the policy again after that */
+    atomic_store_explicit(&hak_range.keeps, keeps, memory_order_seq_cst);
 }
 
 void hak_range_touch(size_t most) {

@@ -69,7 +69,9 @@ HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, b
         const uint32_t units = dirty ? ss->dirty_mask : ss->free_mask;
         if (units == 0) continue;
         struct hak_slab *slab = hak_slab_create(ss, bin, units);
-        if (ss->free_mask == 0)
+        if (ss->all_mask == 0)
+            superslab_drop(heap, ss); /* somebody else has a mapping in its first unit */
+        else if (ss->free_mask == 0)
             open_remove(heap, ss); /* also where somebody else has mappings in all that was free */
         if (slab != NULL) return slab;
     }

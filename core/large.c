@@ -319,8 +319,17 @@ void *hak_large_resize(void *user, size_t size) {
     return user;
 }
 
-/* The kind of the granule, or of the next one before it that has any. */
+static bool is_in(uint32_t first, uint32_t granule) {
+    return hak_kind_of(first) == HAK_KIND_LARGE && hak_large_at(first)->first == first && first <= granule &&
+           granule - first < hak_large_at(first)->granules;
+}
+
+static _Atomic uint32_t marked_last; /* a block; programs protect page by page */
+
+/* The granule, or the next one before it that has a kind. */
 static uint32_t described_before(uint32_t granule) {
+    const uint32_t last = atomic_load_explicit(&marked_last, memory_order_relaxed);
+    if (last != 0 && is_in(last, granule)) return last;
     while (granule > HAK_GRANULE_FIRST && hak_kind_of(granule) == HAK_KIND_NONE)
         granule--;
     return granule;
@@ -331,6 +340,7 @@ static void mark(uint32_t at, uint32_t granule) {
     if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules) return;
     if (!large->moved) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
     large->moved |= HAK_PAGES_MARKED;
+    atomic_store_explicit(&marked_last, at, memory_order_relaxed);
 }
 
 void hak_large_mark(const void *start, size_t bytes) {

@@ -83,6 +83,7 @@ static _Atomic int purge_found;
 
 static bool purge_try(void *start, size_t bytes) {
     volatile char *first = start;
+    if (!hak_os_is_mapped(start, 1)) return true; /* in a child of fork; nothing is found out */
     *first = 1;
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (hak_syscall_failed(done)) return true; /* it tells */
@@ -97,7 +98,7 @@ static bool os_purge(void *start, size_t bytes) {
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (done == -EINVAL) {
         done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
-        locked_found();
+        if (hak_syscall_failed(done)) locked_found(); /* from here on, what is locked is unmapped */
     }
     return !hak_syscall_failed(done);
 }
@@ -123,17 +124,30 @@ static long move_pages(void *from, size_t bytes, void *to, size_t longer) {
                         (long)to, 0);
 }
 
-/* What is one mapping comes with its new length, and can be moved again. Several come as they are where the kernel can do that
- * (Linux 6.17), which says first that they are several, and has changed nothing then. */
+/* True if this number is there; false also if nothing is mapped there, or the kernel does not tell. To read it might end the
+ * process: another thread may have had a mapping there for a moment. */
+static bool is_number(const void *at, uint32_t number) {
+    const struct timespec none = {.tv_sec = 0};
+    long got;
+    do {
+        got = hak_syscall4(SYS_futex, hak_syscall_pointer(at), FUTEX_WAIT_PRIVATE, number,
+                           hak_syscall_pointer(&none));
+    } while (got == -EINTR);
+    return got == -ETIMEDOUT; /* it would have waited */
+}
+
+/* What is one mapping comes with its new length, and can be moved again. Where `from` is several, the kernel refuses; to move
+ * these as they are (Linux 6.17) may end half way. */
 static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer) {
+    volatile uint32_t *mark = to;
+    const uint32_t number = (uint32_t)((uintptr_t)from >> 12) | 1;
+    *mark = number; /* tells whether the kernel has failed before or after it unmapped `to` */
     long got = move_pages(from, bytes, to, longer);
-    if (got == -EFAULT && hak_os_is_mapped(to, longer)) {
-        got = move_pages(from, bytes, to, bytes);
-        if (got == -EFAULT) return HAK_NOT_MOVED;
-    }
     if (got == (long)to) return HAK_MOVED;
-    if (is_refused(got)) return HAK_MOVE_REFUSED;
-    return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    if (!is_refused(got) && !is_number(to, number))
+        return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    *mark = 0;
+    return is_refused(got) ? HAK_MOVE_REFUSED : HAK_NOT_MOVED;
 }
 
 static enum hak_moved os_stretch(void *start, size_t bytes, size_t longer) {
@@ -346,11 +360,25 @@ bool hak_os_thread_exists(int process, int thread) {
     return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
 }
 
-bool hak_os_is_locked_at(const void *page) {
+static bool is_resident(const void *page) {
     unsigned char resident = 0;
     long done = hak_syscall3(SYS_mincore, hak_syscall_pointer(page), (long)hak_os_page_size(),
                              hak_syscall_pointer(&resident));
-    if (hak_syscall_failed(done) || (resident & 1) == 0) return false;
+    return !hak_syscall_failed(done) && (resident & 1) != 0;
+}
+
+/* False where the kernel says so of all that is mapped (gVisor): of a page that nobody can touch, too. */
+static bool tells_residence(void) {
+    void *page = os_reserve(hak_os_page_size());
+    if (page == NULL) return true;
+    bool tells = !is_resident(page);
+    os_release(page, hak_os_page_size());
+    return tells;
+}
+
+bool hak_os_is_locked_at(const void *page) {
+    static _Atomic int known;
+    if (!is_resident(page) || !asked(&known, tells_residence)) return false;
     locked_found();
     return true;
 }

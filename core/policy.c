@@ -56,7 +56,11 @@ static void range_follows(void) {
     do {
         told = hak_policy();
         hak_range_keep(hak_policy_keeps(told));
-    } while (told != hak_policy());
+    } while (told != atomic_load_explicit(&current, memory_order_seq_cst));
+}
+
+void hak_policy_fork_child(void) {
+    range_follows();
 }
 
 static void policy_check(const struct hak_policy *policy) {
@@ -69,7 +73,7 @@ void hak_policy_replace(const struct hak_policy *policy) {
     policy_check(policy);
     hak_hook_atomic(&current, sizeof current);
     hak_hook_release(&current);
-    atomic_store_explicit(&current, policy, memory_order_release);
+    atomic_store_explicit(&current, policy, memory_order_seq_cst);
     range_follows();
 }
 
@@ -112,7 +116,7 @@ static bool policy_swap(const struct hak_policy *old, const struct hak_policy *w
     policy_check(wanted);
     hak_hook_atomic(&current, sizeof current);
     hak_hook_release(&current);
-    if (!atomic_compare_exchange_strong_explicit(&current, &old, wanted, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&current, &old, wanted, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return false;
     range_follows();

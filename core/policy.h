@@ -67,6 +67,9 @@ void hak_policy_init(char *const *environment);
 /* Installs a snapshot; it must stay for ever. */
 void hak_policy_replace(const struct hak_policy *policy);
 
+/* In a child of fork: the parent's thread may have been about to tell the range. */
+void hak_policy_fork_child(void);
+
 /* Memory that was used once stays: nothing but an explicit trim gives any back. Free memory waits in the range then, for
  * blocks of any size, and not in the caches of one kind. */
 static inline bool hak_policy_keeps(const struct hak_policy *policy) {

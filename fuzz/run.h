@@ -9,9 +9,9 @@
 #include "fuzz/model.h"
 
 struct fuzz_header {
-    uint8_t bins;    /* 0: the default caps and batches; else tiny ones */
-    uint8_t options; /* a bit an option that is not at its default */
-    uint8_t fail;    /* fuzz_oom: which call to the system */
+    uint8_t bins;     /* 0: the default caps and batches; else tiny ones */
+    uint8_t options;  /* a bit an option that is not at its default */
+    uint8_t fail;     /* fuzz_oom: which call to the system */
     uint8_t for_ever; /* 1: and all after it; 2: addresses are scarce */
 };
 

@@ -54,7 +54,7 @@ gcore_of() {
 }
 
 @test "what a program does to the pages of a block ends with the block" {
-    for kind in lock lock2 fork wipe dump protect; do
+    for kind in lock lock2 fork wipe dump protect execute; do
         for size in 140000 1000000 40000000; do proves marks_end_with_the_block "$kind" "$size"; done
     done
 }

@@ -1,7 +1,7 @@
 /* What a program did to the pages of a block, mlock or madvise, ends with the block: whatever is there later is in memory only
  * when it is used, is there in a child of fork, and can be written.
  *
- * usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect BYTES */
+ * usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect|execute BYTES */
 #include "../pattern.h"
 #include "../process.h"
 
@@ -41,24 +41,28 @@ static void mark(char *block) {
     if (is("wipe")) bad = madvise(start, bytes, MADV_WIPEONFORK);
     if (is("dump")) bad = madvise(start, bytes, MADV_DONTDUMP);
     if (is("protect")) bad = mprotect(start, bytes, PROT_READ);
+    if (is("execute")) bad = mprotect(start, bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
     CHECK(bad == 0, "%s: errno %d", kind, errno);
 }
 
-/* No mapping of the block says that it is not dumped. */
-static bool is_dumped(const char *block) {
+/* No mapping of the block says that it is not dumped, or may be executed. */
+static bool is_plain(const char *block) {
     char line[4096];
-    bool inside = false, dumped = true;
+    bool inside = false, plain = true;
     FILE *maps = fopen("/proc/self/smaps", "r");
     CHECK(maps != NULL, "no /proc/self/smaps");
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long from, until;
-        if (sscanf(line, "%lx-%lx ", &from, &until) == 2)
+        char rights[5];
+        if (sscanf(line, "%lx-%lx %4s", &from, &until, rights) == 3) {
             inside = from < (uintptr_t)block + size && until > (uintptr_t)block;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dd") != NULL)
-            dumped = false;
+            if (inside && strcmp(rights, "rw-p") != 0) plain = false;
+        } else if (inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dd") != NULL) {
+            plain = false;
+        }
     }
     fclose(maps);
-    return dumped;
+    return plain;
 }
 
 static void use(char *blocks[], size_t count, uint64_t seed) {
@@ -66,7 +70,7 @@ static void use(char *blocks[], size_t count, uint64_t seed) {
         blocks[i] = malloc(size);
         CHECK(blocks[i] != NULL, "no block");
         pattern_fill(blocks[i], size, seed + i);
-        CHECK(is_dumped(blocks[i]), "block %zu is not dumped", i);
+        CHECK(is_plain(blocks[i]), "block %zu is not dumped, or may be executed", i);
     }
     pid_t child = fork();
     CHECK(child >= 0, "fork: errno %d", errno);
@@ -82,7 +86,7 @@ static void use(char *blocks[], size_t count, uint64_t seed) {
 
 int main(int argc, char **argv) {
     static char *blocks[BLOCKS];
-    CHECK(argc == 3, "usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect BYTES");
+    CHECK(argc == 3, "usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect|execute BYTES");
     kind = argv[1];
     size = strtoul(argv[2], NULL, 10);
     for (uint64_t round = 0; round < 4; round++) {

@@ -10,12 +10,12 @@
 #include "core/heap.h"
 #include "verify/heap_check.h"
 
-enum { FOREIGN = 6, LETTERS = 3000, ROUNDS = 3 };
+enum { FOREIGN = 6, MORE = 2, LETTERS = 3000, ROUNDS = 3 };
 
 static struct foreign {
     unsigned char *start;
     size_t bytes;
-} foreign[FOREIGN];
+} foreign[FOREIGN + MORE];
 static size_t foreign_count;
 static struct letter *letters[LETTERS];
 
@@ -59,6 +59,25 @@ static void use(uint64_t salt) {
     foreign_is_untouched("trimmed");
 }
 
+/* The first block behind somebody else's mapping can be freed before there is another one. */
+static void first_behind(size_t size) {
+    static struct letter *before[LETTERS];
+    size_t count = 0;
+    map_foreign(0, 1);
+    const unsigned char *border = foreign[foreign_count - 1].start;
+    struct letter *letter = letter_new(size, 0);
+    while ((const unsigned char *)letter < border) {
+        CHECK(count < LETTERS, "no block of %zu bytes lies behind the mapping", size);
+        before[count++] = letter;
+        letter = letter_new(size, count);
+    }
+    no_block_is_there(letter, size);
+    letter_free(letter);
+    while (count > 0)
+        letter_free(before[--count]);
+    foreign_is_untouched("one by one");
+}
+
 static void in_a_child(void) {
     pid_t child = fork();
     CHECK(child >= 0, "fork: errno %d", errno);
@@ -80,6 +99,8 @@ int main(void) {
             use(1000 * i + round);
         CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
     }
+    first_behind(60000);
+    first_behind(120000);
     in_a_child();
     return test_ok("%zu mappings, %zu bytes of addresses given up", foreign_count, hak_range_lost());
 }

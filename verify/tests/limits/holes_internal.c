@@ -1,7 +1,7 @@
 /* Where memory is scarce, what is freed is unmapped: it counts for no limit, reads as zero when it is there again, is given up
  * if somebody else has a mapping in it, and whatever the system refuses meanwhile, nothing is forgotten. */
 #define TEST_LINKED
-#include "verify/tests/test.h"
+#include "../process.h"
 
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -11,7 +11,7 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-enum { BLOCKS = 6 };
+enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/chunk.c has it */
 static const size_t bytes = (size_t)500 << 10; /* so few that nobody asks what is scarce */
 static unsigned char *blocks[BLOCKS];
 
@@ -144,6 +144,29 @@ static void refused_at_the_top(void) {
     CHECK(hak_range_lost() == lost, "%zu bytes of addresses are given up", hak_range_lost() - lost);
 }
 
+/* Each costs the kernel a mapping. */
+static void holes_are_few(void) {
+    static void *many[HOLES_MAX + 400];
+    const size_t before = process_mappings();
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < TEST_COUNT(many); i++) {
+            memory_is_scarce(true); /* nobody has asked since */
+            if (many[i] == NULL) many[i] = hak_malloc(100000 + i % 2);
+        }
+        for (size_t i = (size_t)round; i < TEST_COUNT(many); i += 2) {
+            memory_is_scarce(true);
+            hak_free(many[i]);
+            many[i] = NULL;
+        }
+        CHECK(process_mappings() <= before + HOLES_MAX + 100, "%zu mappings, %zu before", process_mappings(),
+              before);
+    }
+    expect_sound("many holes");
+    for (size_t i = 0; i < TEST_COUNT(many); i++)
+        hak_free(many[i]);
+    expect_sound("many holes, freed");
+}
+
 int main(void) {
     hak_free(hak_malloc(test_opaque(1)));
     memory_is_scarce(true);
@@ -153,6 +176,7 @@ int main(void) {
     short_runs_stay();
     hole_stays_in_a_child();
     refused_at_the_top();
+    holes_are_few();
     hole_is_given_up();
     return test_ok("%zu bytes of addresses are given up", hak_range_lost());
 }

@@ -57,7 +57,8 @@
 
 @test "the kernel fails to move or map anew: refused, after it has unmapped the place, and when another thread has taken that" {
     for kind in move renew; do
-        for way in EINVAL hole taken; do
+        for way in EINVAL ENOMEM hole taken; do
+            [ "$kind $way" != "renew ENOMEM" ] || continue # a renewal finds its own place mapped, as in EINVAL
             run "$HAK_OUT/tests/remapping_fails_half_way_internal" "$kind" "$way"
             echo "$kind, $way: $output"
             [ "$status" -eq 0 ]

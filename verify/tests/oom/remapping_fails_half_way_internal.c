@@ -2,7 +2,7 @@
  * in the kernel's place, for the calls as they are. The range stays one mapping with one advice; and what another thread maps into
  * the hole meanwhile is its own: it is not written to, not mapped over, and no block comes to lie there.
  *
- * usage: remapping_fails_half_way_internal move|renew EINVAL|hole|taken     EINVAL: refused, nothing was unmapped */
+ * usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken     EINVAL: refused; ENOMEM: at the limit of mappings; nothing was unmapped */
 #define TEST_LINKED
 #include "../process.h"
 
@@ -18,7 +18,7 @@
 #define FOREIGN  0x5a
 #define NH_LIMIT ((size_t)256 << 20) /* below, the range is advised against huge pages */
 
-static enum { REFUSED, HOLE, TAKEN } way;
+static enum { REFUSED, FULL, HOLE, TAKEN } way;
 static unsigned failures;
 static char *place; /* of the last failure */
 static size_t place_bytes;
@@ -32,7 +32,7 @@ static void at_call(int number, siginfo_t *info, void *context) {
     place = (char *)registers[moves ? REG_R8 : REG_RDI];
     place_bytes = (size_t)registers[moves ? REG_RDX : REG_RSI];
     registers[REG_RAX] = way == REFUSED ? -EINVAL : -ENOMEM;
-    if (way == REFUSED) return;
+    if (way == REFUSED || way == FULL) return;
     CHECK(munmap(place, place_bytes) == 0, "munmap: errno %d", errno);
     if (way == HOLE) return;
     /* another thread finds the hole */
@@ -111,9 +111,12 @@ static void use_all_memory(void) {
 
 int main(int argc, char **argv) {
     struct hak_heap_check check;
-    CHECK(argc == 3, "usage: remapping_fails_half_way_internal move|renew EINVAL|hole|taken");
+    CHECK(argc == 3, "usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken");
     const bool moves = strcmp(argv[1], "move") == 0;
-    way = strcmp(argv[2], "EINVAL") == 0 ? REFUSED : strcmp(argv[2], "hole") == 0 ? HOLE : TAKEN;
+    way = strcmp(argv[2], "EINVAL") == 0   ? REFUSED
+          : strcmp(argv[2], "ENOMEM") == 0 ? FULL
+          : strcmp(argv[2], "hole") == 0   ? HOLE
+                                           : TAKEN;
     use_all_memory();
     const size_t before = has_advice() ? mappings_with_advice() : 0;
     void *moved = moves ? NULL : grow(); /* renewed when it is freed */
@@ -126,10 +129,14 @@ int main(int argc, char **argv) {
         use_all_memory();
     }
     CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
-    if (way != HOLE) CHECK(failures == 1, "the system was asked %u times for what it refuses", failures);
+    if (way == FULL)
+        CHECK(failures > 1 && hak_range_lost() == 0, "%u failures, %zu bytes lost", failures,
+              hak_range_lost());
+    else if (way != HOLE)
+        CHECK(failures == 1, "the system was asked %u times for what it refuses", failures);
     for (size_t i = 0; way == TAKEN && i < place_bytes; i++)
         CHECK(place[i] == FOREIGN, "byte %zu of what another thread has mapped is %#x", i, place[i]);
-    if (way != TAKEN && (moves || way == HOLE) && has_advice())
+    if (way != TAKEN && (moves || way == HOLE || way == FULL) && has_advice())
         CHECK(mappings_with_advice() <= before, "%zu mappings, then %zu", before, mappings_with_advice());
     return test_ok("%u failures", failures);
 }
