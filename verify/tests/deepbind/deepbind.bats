@@ -22,6 +22,8 @@ setup_file() {
     cp plugin.so outer/inner/only_there.so
     "${c[@]}" -rdynamic -o host "$PROGRAMS/host.c" -pthread -ldl
     "${cxx[@]}" -o host_cxx "$PROGRAMS/host_cxx.cc" -ldl
+    "${shared[@]}" -o libnss_hakmem.so.2 "$PROGRAMS/nss_module.c"
+    "${c[@]}" -o nss_user "$PROGRAMS/nss_user.c"
     # The linker warns of dlopen in each static program.
     for kind in static static-pie; do
         "${c[@]}" -$kind -o host_$kind "$PROGRAMS/host.c" -pthread 2>warnings
@@ -122,6 +124,28 @@ linked() {
     grep -q ' T dlmopen$' names
     works "$BATS_TEST_TMPDIR/linked" ""
     works "$BATS_TEST_TMPDIR/linked" "$PWD/teller.so"
+}
+
+@test "modules of the name service, which libc opens" {
+    export LD_LIBRARY_PATH=$PWD
+    for user in "somebody 4321" "nobody -1"; do
+        says "$user" "" ./nss_user "${user% *}" hakmem
+        says "$user" "$LIB" ./nss_user "${user% *}" hakmem
+        says "$user" "$LIB $PWD/teller.so" ./nss_user "${user% *}" hakmem
+    done
+}
+
+@test "modules of the name service, which nss_wrapper opens" {
+    local wrapper
+    wrapper=$(find /usr/lib -name libnss_wrapper.so -print -quit)
+    [ -n "$wrapper" ]
+    : >users
+    export NSS_WRAPPER_MODULE_SO_PATH=$PWD/libnss_hakmem.so.2 NSS_WRAPPER_MODULE_FN_PREFIX=hakmem
+    export NSS_WRAPPER_PASSWD=$PWD/users NSS_WRAPPER_GROUP=$PWD/users
+    for preload in "$wrapper" "$LIB $wrapper" "$wrapper $LIB"; do
+        says "somebody 4321" "$preload" ./nss_user somebody
+        says "nobody -1" "$preload" ./nss_user nobody
+    done
 }
 
 @test "the archive in a program, by each linker" {
