@@ -57,7 +57,7 @@ usage: ./build.sh COMMAND
   clean                   removes out/
   help                    this text
 
-Builds take switches as NAME=VALUE, such as POOL_TLS_PREWARM=0 or CC=clang; `make print-flags` shows them.
+Builds take switches as NAME=VALUE, such as POOL_TLS_PREWARM=1 or CC=clang; `make print-flags` shows them.
 Any name that `list` shows as a variant is a command like release.
 EOT
 }
