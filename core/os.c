@@ -136,13 +136,33 @@ static bool is_number(const void *at, uint32_t number) {
     return got == -ETIMEDOUT; /* it would have waited */
 }
 
-/* What is one mapping comes with its new length, and can be moved again. Where `from` is several, the kernel refuses; to move
- * these as they are (Linux 6.17) may end half way. */
+/* The kernel takes several mappings one after the other. Where it fails amidst of that, the rest is copied. False: nothing was
+ * moved. */
+static bool move_rest(char *from, size_t bytes, char *to) {
+    const size_t page = hak_os_page_size();
+    size_t moved = 0;
+    while (moved < bytes && !hak_os_is_mapped(from + moved, page))
+        moved += page;
+    if (moved == 0) return false;
+    if (moved == bytes) return true;
+    bool there = hak_os_is_mapped(to + moved, bytes - moved) || map_hole(to + moved, bytes - moved);
+    HAK_CHECK(there); /* or the block is in two places, and another thread's mapping lies in both */
+    hak_os_copy(to + moved, from + moved, bytes - moved);
+    os_release(from + moved, bytes - moved);
+    return true;
+}
+
+/* What is one mapping comes with its new length, and can be moved again. Several come as they are where the kernel can do that
+ * (Linux 6.17), which says first that they are several, and has changed nothing then. */
 static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer) {
     volatile uint32_t *mark = to;
     const uint32_t number = (uint32_t)((uintptr_t)from >> 12) | 1;
     *mark = number; /* tells whether the kernel has failed before or after it unmapped `to` */
     long got = move_pages(from, bytes, to, longer);
+    if (got == -EFAULT && is_number(to, number)) {
+        got = move_pages(from, bytes, to, bytes);
+        if (got != (long)to && move_rest(from, bytes, to)) return HAK_MOVED;
+    }
     if (got == (long)to) return HAK_MOVED;
     if (!is_refused(got) && !is_number(to, number))
         return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;

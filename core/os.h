@@ -60,8 +60,8 @@ struct hak_os_table {
     bool (*renew)(void *start, size_t bytes);
     /* Moves `bytes` of pages to `longer` bytes of other committed pages, which read as zero, without copying.
      * The ranges do not overlap. What `to` held is gone: the kernel makes room there before it looks
-     * further, see enum hak_moved. A hole is filled as by renew(). `from` has to be one kernel mapping,
-     * or a part of one, or the move fails. */
+     * further, see enum hak_moved. A hole is filled as by renew(). Before Linux 6.17 `from` has to be
+     * one kernel mapping, or a part of one, or the move fails. */
     enum hak_moved (*move)(void *from, size_t bytes, void *to, size_t longer);
     /* Makes the mapping of the `bytes` of pages one of `longer` bytes: the fresh pages behind them
      * become a part of it. HAK_MOVED: done. HAK_NOT_MOVED: the pages behind read as zero, and may be a

@@ -55,6 +55,13 @@
     [ "$status" -eq 0 ]
 }
 
+@test "the kernel moves a part of a block, and then refuses" {
+    run env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/move_stops_half_way"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "${lines[-1]}" == "ok: "* ]]
+}
+
 @test "the kernel fails to move or map anew: refused, after it has unmapped the place, and when another thread has taken that" {
     for kind in move renew; do
         for way in EINVAL ENOMEM hole taken; do
