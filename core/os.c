@@ -92,13 +92,25 @@ static bool purge_try(void *start, size_t bytes) {
     return found == DOES_IT;
 }
 
+static bool page_is_locked(const char *page) {
+    return hak_syscall3(SYS_madvise, hak_syscall_pointer(page), (long)hak_os_page_size(), MADV_DONTNEED) ==
+           -EINVAL;
+}
+
+/* Of pages that are purged. A program may have locked a few of them for itself: three of sixteen or more are asked. */
+static bool all_are_locked(const char *start, size_t bytes) {
+    const size_t page = hak_os_page_size();
+    return bytes / page >= 16 && page_is_locked(start) && page_is_locked(start + bytes - page) &&
+           page_is_locked(start + bytes / page / 2 * page);
+}
+
 static bool os_purge(void *start, size_t bytes) {
     int found = atomic_load_explicit(&purge_found, memory_order_relaxed);
     if (HAK_UNLIKELY(found != DOES_IT) && (found == ONLY_SAYS_SO || !purge_try(start, bytes))) return false;
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (done == -EINVAL) {
+        if (!hak_os_is_locked() && all_are_locked(start, bytes)) locked_found();
         done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED_LOCKED);
-        if (hak_syscall_failed(done)) locked_found(); /* from here on, what is locked is unmapped */
     }
     return !hak_syscall_failed(done);
 }
