@@ -24,6 +24,7 @@ static struct {
     uint32_t holes_now; /* changes under the lock */
     size_t hole_bytes;  /* which range.heap counts as committed */
     _Atomic uint32_t small_regions;
+    _Atomic bool crowded; /* somebody else had a mapping in a run in use that was not all there */
 } range;
 
 static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
@@ -378,6 +379,7 @@ bool hak_range_init(void) {
     hak_hook_atomic(&range.fixed, sizeof range.fixed);
     hak_hook_atomic(&range.lost, sizeof range.lost);
     hak_hook_atomic(&range.gaps, sizeof range.gaps);
+    hak_hook_atomic(&range.crowded, sizeof range.crowded);
     hak_hook_atomic(&range.absent, sizeof range.absent);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     hak_hook_atomic(&hak_range.cached_most, sizeof hak_range.cached_most);
@@ -545,8 +547,9 @@ static void top_raise(uint32_t from) {
 /* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
  * between. False: there is no way on. */
 static bool mapping_skip(void) {
-    const uint32_t first = granules_committed();
-    for (uint32_t skip = 1; skip < hak_range.granules - first; skip *= 2) {
+    const uint32_t first = granules_committed(), left = hak_range.granules - first;
+    for (uint32_t skip = 1, more = 1; more > 0 && skip < left; skip += more) {
+        more = skip < (left - skip) / 2 ? skip : (left - skip) / 2;
         if (tables_grow(first + skip + 1) != HAK_PLACED) return false;
         enum hak_placed placed = hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
@@ -576,6 +579,7 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
 
 static bool gap_is_good(void) {
     return !hak_range_keeps() && range.heap.committed < GAPS_BELOW &&
+           !atomic_load_explicit(&range.crowded, memory_order_relaxed) &&
            atomic_load_explicit(&range.gaps, memory_order_relaxed) < GAPS_MAX;
 }
 
@@ -609,6 +613,8 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     uintptr_t start = (uintptr_t)hak_granule_address(first + there);
     size_t bytes = (size_t)more << HAK_GRANULE_SHIFT;
     enum hak_placed placed = hak_window_commit(start, bytes);
+    /* What is mapped whole finds the way on at once, however long such a mapping is. */
+    if (placed == HAK_PLACE_TAKEN) atomic_store_explicit(&range.crowded, true, memory_order_relaxed);
     if (placed != HAK_PLACED) return placed;
     advise(start, bytes);
     hak_lock_take(range_lock);

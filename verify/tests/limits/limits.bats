@@ -36,6 +36,7 @@ except MemoryError:
 @test "a short block that was locked does not make all memory count as locked" { proves small_locked_block_internal; }
 @test "no huge page is made of what was purged in part" { HAKMEM_THP=1 proves purged_regions_stay_small; }
 @test "mappings of others in the range's way keep their contents" { proves foreign_mappings_internal; }
+@test "a long mapping right behind the range's memory is in nobody's way" { proves foreign_mappings_internal long; }
 @test "where memory is scarce, what is freed is unmapped and nothing is forgotten" { proves holes_internal; }
 @test "mappings stay few under mixed sizes" { proves few_mappings; }
 @test "places of moved blocks join their neighbours again" { proves moved_runs_join; }
