@@ -148,8 +148,8 @@ static bool is_number(const void *at, uint32_t number) {
     return got == -ETIMEDOUT; /* it would have waited */
 }
 
-/* The kernel takes several mappings one after the other. Where it fails amidst of that, the rest is copied. False: nothing was
- * moved. */
+/* The kernel moves several mappings one by one. If it has moved some and fails at the next, the rest
+ * is copied. False: nothing was moved. */
 static bool move_rest(char *from, size_t bytes, char *to) {
     const size_t page = hak_os_page_size();
     size_t moved = 0;

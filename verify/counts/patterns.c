@@ -264,11 +264,10 @@ static void all_to_all_mixed(struct worker *worker, uint32_t rounds) {
         }                                                                                                    \
     }
 
-/* local-slabs: 0.46 locked and 0.23 locks where nobody waits for one; on a busy machine somebody may. */
 const struct pattern patterns[] = {
     ROW("local-pairs", "malloc and free in turns, 16-1039 bytes", 4, 100000, pairs, 0, 0, 0, 0),
     ROW("local-mixed", "8192 random slots, 16-1039 bytes", 4, 200000, mixed, 0.01, 0.01, 0.01, 0.01),
-    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.6, 0.3, 1.5, 0.5),
+    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 1.5, 0.5),
     {.name = "idle",
      .text = "8192 blocks of one size on 2 threads, 14 sleep; by looks at their heaps",
      .threads = IDLE_WORKERS + IDLE_SLEEPERS,

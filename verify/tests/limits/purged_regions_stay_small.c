@@ -1,5 +1,5 @@
-/* Where huge pages may come, what was purged does not come back: khugepaged, or whoever asks for a collapse, makes no huge page
- * of a region that is there in part. Where all of it is in use again, it may.
+/* Purged memory does not come back through huge pages: neither khugepaged nor a call for a collapse
+ * makes one of a region of which a part was purged. Once all of the region is in use again, they may.
  *
  * Wants HAKMEM_THP=1. */
 #include "verify/tests/test.h"
