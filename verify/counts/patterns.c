@@ -13,6 +13,7 @@ static struct {
     struct worker *workers;
     struct ring *rings; /* from each worker to each */
     pthread_barrier_t barrier;
+    _Atomic uint32_t full;    /* waves: threads that have as many bytes as they will ever have */
     _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
     _Atomic uint32_t turns;   /* idle: that are over */
 } run;
@@ -83,10 +84,32 @@ static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes
     }
 }
 
+/* Each thread keeps a wave of these until all have one: however they come to run, memory grows no more after that. */
+static void waves_reach_peak(struct worker *worker, size_t size) {
+    for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
+        worker->slots[slot] = block_new(size);
+    atomic_fetch_add_explicit(&run.full, 1, memory_order_release);
+    while (atomic_load_explicit(&run.full, memory_order_acquire) < run.pattern->threads)
+        sched_yield();
+    for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
+        block_free(worker->slots[slot]);
+}
+
 /* Slabs are taken and given back, and SuperSlabs. */
 static void waves(struct worker *worker, uint32_t rounds) {
     static const size_t sizes[] = {64, 1000, 256, 500};
+    if (!worker->is_warm) waves_reach_peak(worker, 1000);
     waves_of(worker, rounds, sizes, sizeof sizes / sizeof *sizes);
+}
+
+/* Memory that was never there: each block is kept. */
+static void growth(struct worker *worker, uint32_t rounds) {
+    for (uint32_t i = 0; i < rounds; i++) {
+        void **block = block_new(1000);
+        *block = worker->kept;
+        worker->kept = block;
+        tally_add_blocks(1);
+    }
 }
 
 /* Two threads take and give back slabs of one SuperSlab, which takes no lock; the others have left blocks in their bins and
@@ -268,6 +291,7 @@ const struct pattern patterns[] = {
     ROW("local-pairs", "malloc and free in turns, 16-1039 bytes", 4, 100000, pairs, 0, 0, 0, 0),
     ROW("local-mixed", "8192 random slots, 16-1039 bytes", 4, 200000, mixed, 0.01, 0.01, 0.01, 0.01),
     ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 1.5, 0.5),
+    ROW("local-growth", "blocks of 1000 bytes that are kept", 4, 32768, growth, 5, 2, 8, 4),
     {.name = "idle",
      .text = "8192 blocks of one size on 2 threads, 14 sleep; by looks at their heaps",
      .threads = IDLE_WORKERS + IDLE_SLEEPERS,
@@ -298,6 +322,7 @@ static void *work(void *argument) {
     struct worker *worker = argument;
     tally_thread_begin(worker->number);
     run.pattern->work(worker, run.pattern->rounds);
+    worker->is_warm = true;
     pthread_barrier_wait(&run.barrier); /* all are warm */
     pthread_barrier_wait(&run.barrier); /* it counts */
     run.pattern->work(worker, run.pattern->rounds);

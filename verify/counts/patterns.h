@@ -12,6 +12,8 @@ struct worker {
     pthread_t thread;
     uint32_t number;
     struct bench_rng rng;
+    bool is_warm; /* the rounds that are counted have begun, or will next */
+    void **kept;  /* growth: each begins with the address of the one before */
     void *slots[PATTERN_SLOTS];
     size_t sizes[PATTERN_SLOTS];
 };
