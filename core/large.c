@@ -12,6 +12,14 @@
 static _Atomic uint32_t moved_blocks, cut_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
 
+/* Programs protect page by page: the granule of the record of a block that was marked, and << 32 how many of the block's granules
+ * there are from that one on. It is forgotten before another block can have one of them. */
+static _Atomic uint64_t marked_last;
+
+static void marked_forget(const struct hak_large *large) {
+    if ((large->moved & HAK_PAGES_MARKED) != 0) atomic_store_explicit(&marked_last, 0, memory_order_relaxed);
+}
+
 static size_t run_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
 }
@@ -154,6 +162,7 @@ HAK_COLD static void run_give_back(struct hak_large *record) {
     const uint32_t first = record->first, granules = record->granules;
     const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
                renew = renews(record);
+    marked_forget(record);
     if (renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
     if (is_cut) {
         run_free_cut(first, granules, record->cut);
@@ -197,6 +206,7 @@ static void large_trim(struct hak_large *large, size_t size) {
         hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
+    marked_forget(large);
     if (HAK_UNLIKELY(large->cut != 0) && hak_range_keeps()) large_mend(large);
     const size_t cut = large->cut;
     hak_run_set_taken(large->first + need, spare);
@@ -285,6 +295,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
     const struct hak_large old = *large;
+    marked_forget(large);
     /* First: nobody looks for a block where its pages may be gone. */
     bool ended = large_end(large, hak_large_at(large->first));
     HAK_CHECK(ended); /* or another thread frees the block meanwhile */
@@ -319,17 +330,11 @@ void *hak_large_resize(void *user, size_t size) {
     return user;
 }
 
-static bool is_in(uint32_t first, uint32_t granule) {
-    return hak_kind_of(first) == HAK_KIND_LARGE && hak_large_at(first)->first == first && first <= granule &&
-           granule - first < hak_large_at(first)->granules;
-}
-
-static _Atomic uint32_t marked_last; /* a block; programs protect page by page */
-
 /* The granule, or the next one before it that has a kind. */
 static uint32_t described_before(uint32_t granule) {
-    const uint32_t last = atomic_load_explicit(&marked_last, memory_order_relaxed);
-    if (last != 0 && is_in(last, granule)) return last;
+    const uint64_t last = atomic_load_explicit(&marked_last, memory_order_relaxed);
+    const uint32_t at = (uint32_t)last;
+    if (granule - at < last >> 32) return at;
     while (granule > HAK_GRANULE_FIRST && hak_kind_of(granule) == HAK_KIND_NONE)
         granule--;
     return granule;
@@ -340,7 +345,8 @@ static void mark(uint32_t at, uint32_t granule) {
     if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules) return;
     if (!large->moved) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
     large->moved |= HAK_PAGES_MARKED;
-    atomic_store_explicit(&marked_last, at, memory_order_relaxed);
+    const uint64_t granules = large->first + large->granules - at;
+    atomic_store_explicit(&marked_last, granules << 32 | at, memory_order_relaxed);
 }
 
 void hak_large_mark(const void *start, size_t bytes) {

@@ -5,6 +5,7 @@
 
 #include "core/bigcache.h"
 #include "core/hakmem.h"
+#include "core/large.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "core/trim.h"
@@ -405,6 +406,47 @@ static void free_large(void) {
     hak_bigcache_purge(hak_os_now_ms(), 0, 0);
 }
 
+/* Where addresses are scarce no cache keeps anything, and what is freed is unmapped. */
+static void large_blocks_scarce(void) {
+    threads_have_heaps(3);
+    atomic_store_explicit(&hak_range.cached_most, 0, memory_order_relaxed);
+    for (unsigned slot = 0; slot < 3; slot++)
+        block_take(slot, LARGE_SIZE);
+}
+
+static void free_and_take_large(void) {
+    block_give(0);
+    block_take(8, LARGE_SIZE);
+}
+
+/* From here on memory is kept, until it is not. */
+static void keep_memory_for_a_while(void) {
+    EXPLORE_CHECK(hak_mallopt(M_MMAP_MAX, 0) == 1 && hak_mallopt(M_TRIM_THRESHOLD, -1) == 1,
+                  "memory cannot be kept");
+    EXPLORE_CHECK(hak_mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1, "memory is kept for ever");
+}
+
+/* As a program does that protects the last page of a stack. */
+static void mark_end(unsigned number) {
+    const struct block *block = block_at(number);
+    hak_large_mark(block->start + block->size - 1, 1);
+    EXPLORE_CHECK((hak_large_find(block->start)->moved & HAK_PAGES_MARKED) != 0,
+                  "nobody knows that block %u is marked", number);
+}
+
+static void mark_and_free(void) {
+    mark_end(0);
+    mark_end(0);
+    block_give(0);
+}
+
+/* In the place of the block that was marked before, if that is free by now. */
+static void take_two_and_mark(void) {
+    block_take(8, LARGE_SIZE);
+    block_take(9, LARGE_SIZE);
+    mark_end(9);
+}
+
 static void refill(void) {
     for (unsigned slot = 8; slot < 12; slot++)
         block_take(slot, MID_SIZE);
@@ -509,6 +551,20 @@ static void fork_amidst(void) {
     hak_malloc_trim(0);
     block_give(11);
     block_give(12);
+}
+
+/* The same where others unmap large blocks, and map them. */
+static void fork_amidst_large(void) {
+    explore_fork_prepare();
+    explore_fork_child();
+    block_give(2);
+    block_take(11, LARGE_SIZE);
+    block_take(12, LARGE_SIZE);
+    block_take(13, LONG_SIZE);
+    hak_malloc_trim(0);
+    block_give(11);
+    block_give(12);
+    block_give(13);
 }
 
 static void fork_and_stay(void) {
@@ -626,6 +682,18 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a large block is to be copied into a cached one that another thread takes",
      .begin = long_blocks_beside_cached,
      .bodies = {move_large, get_longer}},
+    {.name = "large-scarce",
+     .text = "large blocks are unmapped, mapped again and grow where addresses are scarce",
+     .begin = large_blocks_scarce,
+     .bodies = {free_and_take_large, grow_large}},
+    {.name = "large-marked",
+     .text = "a program marks pages of its large blocks while others are freed and taken",
+     .begin = two_long_blocks,
+     .bodies = {mark_and_free, take_two_and_mark}},
+    {.name = "memory-kept",
+     .text = "memory is kept for a while, as large blocks are freed and taken",
+     .begin = large_blocks,
+     .bodies = {keep_memory_for_a_while, free_and_take_large}},
     {.name = "policy-replaced",
      .text = "the policy is replaced during refills and flushes",
      .begin = large_blocks,
@@ -655,6 +723,11 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = both_own,
      .child = true,
      .bodies = {fork_and_go_on, work, free_last_two}},
+    {.name = "fork-scarce",
+     .text = "a fork while large blocks are unmapped and mapped again: the child goes on",
+     .begin = large_blocks_scarce,
+     .child = true,
+     .bodies = {fork_amidst_large, put_large, get_large}},
     {.name = "fork-parent",
      .text = "a fork between two steps of others: the parent goes on",
      .begin = both_own,
