@@ -2,10 +2,12 @@
 # Kernels that lack a system call, sandboxes that refuse one: each row of the table in docs/using.md, and the oldest libc there.
 
 load ../on_hakmem
+load ../planted
 
 errors=(EPERM ENOSYS EINVAL ENOMEM)
 
 setup() {
+    bats_require_minimum_version 1.5.0
     export HAKMEM_PURGE_DELAY_MS=3600000 # only a trim gives memory back
 }
 
@@ -66,6 +68,15 @@ optional='[|](at once|later|in part|no)$'
         refused NOTHING '`madvise MADV_DONTNEED`' env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$program"
         said_ok
     done
+}
+@test "seen: a purge that nobody tried first" {
+    planted release untried
+    sed -i 's/HAK_UNLIKELY(found != DOES_IT) \&\&/false \&\&/' core/os.c
+    run ! cmp -s core/os.c "$HAK_ROOT/core/os.c"
+    make -s VARIANT=release out/release/libhakmem.so
+    refused NOTHING '`madvise MADV_DONTNEED`' env LD_PRELOAD="$PWD/out/release/libhakmem.so" "$HAK_OUT/tests/calloc_zero"
+    [ "$status" -ne 0 ]
+    [[ $output == *" fails: "* ]]
 }
 @test "without a call that is needed, every request is refused" { each_row '[|]needed$' refuses_memory 3 4; }
 @test "a child of a raw clone knows that it is new, or waits, as the table says" {
