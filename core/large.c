@@ -6,7 +6,7 @@
 #define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */
 #define COPY_NEW_SHARE 4u                  /* of what is there must be new */
 #define MOVED_MAX      4096u               /* each moved block is a kernel mapping of its own, */
-#define CUT_MAX        16384u              /* and each one without its run's end */
+#define CUT_MAX        28672u              /* and each one without its run's end */
 #define CUT_SHARE      32u                 /* of a block is worth to be cut off */
 
 static _Atomic uint32_t moved_blocks, cut_blocks;
@@ -36,10 +36,10 @@ HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
     if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
 }
 
-/* Granules that a block gets that needs so many. Where memory is kept, nothing waits by its length, and what is there is to go
- * as far as it can. */
+/* Granules that a block gets that needs so many. Where memory is kept, nothing waits by its length; there and where addresses
+ * are scarce, what is there is to go as far as it can. */
 static uint32_t granules_given(uint32_t need) {
-    return hak_range_keeps() ? need : hak_large_quantum(need);
+    return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_quantum(need);
 }
 
 /* Where memory is kept, all of a free run has some: also what the program has not asked for at the block's end. */

@@ -13,7 +13,7 @@ static struct {
     struct worker *workers;
     struct ring *rings; /* from each worker to each */
     pthread_barrier_t barrier;
-    _Atomic uint32_t full;    /* waves: threads that have as many bytes as they will ever have */
+    _Atomic uint32_t full;    /* threads that have as many bytes as they need before anything is counted */
     _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
     _Atomic uint32_t turns;   /* idle: that are over */
 } run;
@@ -42,11 +42,47 @@ static void *block_resize(void *block, size_t size) {
     return block;
 }
 
-/* ---- threads that keep to themselves ------------------------------------------------------------------------ */
+/* ---- sizes -------------------------------------------------------------------------------------------------- */
 
 static size_t mixed_size(struct worker *worker) {
     return 16 + bench_rng_below(&worker->rng, 1024);
 }
+
+static size_t size_64(struct worker *unused) {
+    (void)unused;
+    return 64;
+}
+static size_t size_1000(struct worker *unused) {
+    (void)unused;
+    return 1000;
+}
+
+/* ---- warming up --------------------------------------------------------------------------------------------- */
+
+/* Returns when all threads have called it. However they come to run, memory grows no more after that, or as it will. */
+static void all_are_full(void) {
+    atomic_fetch_add_explicit(&run.full, 1, memory_order_release);
+    while (atomic_load_explicit(&run.full, memory_order_acquire) < run.pattern->threads)
+        sched_yield();
+}
+
+/* Each thread has so many blocks at once. */
+static void reach_peak(struct worker *worker, uint32_t blocks, size_t (*size)(struct worker *)) {
+    void **kept = NULL;
+    for (uint32_t i = 0; i < blocks; i++) {
+        void **block = block_new(size(worker));
+        *block = kept;
+        kept = block;
+    }
+    all_are_full();
+    while (kept != NULL) {
+        void **next = *kept;
+        block_free(kept);
+        kept = next;
+    }
+}
+
+/* ---- threads that keep to themselves ------------------------------------------------------------------------ */
 
 /* One after the other: between slow paths. */
 static void pairs(struct worker *worker, uint32_t rounds) {
@@ -84,27 +120,18 @@ static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes
     }
 }
 
-/* Each thread keeps a wave of these until all have one: however they come to run, memory grows no more after that. */
-static void waves_reach_peak(struct worker *worker, size_t size) {
-    for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
-        worker->slots[slot] = block_new(size);
-    atomic_fetch_add_explicit(&run.full, 1, memory_order_release);
-    while (atomic_load_explicit(&run.full, memory_order_acquire) < run.pattern->threads)
-        sched_yield();
-    for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
-        block_free(worker->slots[slot]);
-}
-
 /* Slabs are taken and given back, and SuperSlabs. */
 static void waves(struct worker *worker, uint32_t rounds) {
     static const size_t sizes[] = {64, 1000, 256, 500};
-    if (!worker->is_warm) waves_reach_peak(worker, 1000);
+    if (!worker->is_warm) reach_peak(worker, PATTERN_SLOTS, size_1000);
     waves_of(worker, rounds, sizes, sizeof sizes / sizeof *sizes);
 }
 
-/* Memory that was never there: each block is kept. */
+/* Memory that was never there: each block is kept. SuperSlabs come in pieces first, and whole where there are many: what is
+ * counted are whole ones. */
 static void growth(struct worker *worker, uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++) {
+        if (!worker->is_warm && i == rounds / 2) all_are_full();
         void **block = block_new(1000);
         *block = worker->kept;
         worker->kept = block;
@@ -209,15 +236,6 @@ static void one_way(struct worker *worker, uint32_t rounds, size_t (*size)(struc
     }
 }
 
-static size_t size_64(struct worker *unused) {
-    (void)unused;
-    return 64;
-}
-static size_t size_1000(struct worker *unused) {
-    (void)unused;
-    return 1000;
-}
-
 static void one_way_64(struct worker *worker, uint32_t rounds) {
     one_way(worker, rounds, size_64);
 }
@@ -246,6 +264,8 @@ static void free_until_room(uint32_t number, const struct ring *ring, uint64_t e
 /* Each lot goes to one drawn at random. */
 static void all_to_all(struct worker *worker, uint32_t rounds, size_t (*size)(struct worker *)) {
     const uint32_t threads = run.pattern->threads, self = worker->number;
+    const uint32_t most = (threads - 1) * RING_SLOTS;
+    if (!worker->is_warm) reach_peak(worker, rounds < most ? rounds : most, size);
     for (uint64_t done = 0; done < rounds;) {
         struct ring *ring =
             ring_between(self, (self + 1 + bench_rng_below(&worker->rng, threads - 1)) % threads);
