@@ -78,7 +78,7 @@ fuzz_program() {
     mkdir -p "$learnt" "$out/findings"
     mapfile -t folders < <(inputs_of "$target")
     [ ! -e "$root/fuzz/$target.dict" ] || dictionary=("-dict=$root/fuzz/$target.dict")
-    "$program" "${dictionary[@]}" -max_total_time="$seconds" -max_len="$(max_len "$target")" -len_control=100 -timeout=20 \
+    "$program" "${dictionary[@]}" -max_total_time="$seconds" -max_len="$(max_len "$target")" -len_control=100 -timeout=200 \
         -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$out/findings/$target-" \
         "$learnt" "${folders[@]}" >"$log" 2>&1
 }

@@ -19,8 +19,8 @@
 #include "core/text.h"
 #include "verify/audit.h"
 
-#define LIMIT_MS    5000u /* for all answers together: debug information may be large */
-#define LIMIT_END   500   /* times 10 ms, for a killed process to end */
+#define LIMIT_MS    20000u /* for all answers together: debug information may be large */
+#define LIMIT_END   500    /* times 10 ms, for a killed process to end */
 #define HELPER_NAME "hakmem-symbolize"
 
 static struct {

@@ -81,12 +81,11 @@ static double wanted_way(const struct options *options, const struct shrink_comm
 }
 
 static void tell_result(const struct shrink_form *form, const struct shrink_units *units, size_t count_before,
-                        const struct shrink_command *command, const struct way *wanted, double seconds,
-                        const char *out) {
+                        const struct shrink_command *command, const struct way *wanted, const char *out) {
     int same = 0;
     for (int i = 0; i < REPLAYS; i++) {
         struct way way;
-        way_of(command, out, seconds, &way);
+        way_of(command, out, SECONDS_FIRST, &way);
         same += way_is_same(&way, wanted);
     }
     printf("shrink: %s: from %zu to %zu operations; %d of %d runs fail in the same way: %s\n", out,
@@ -116,7 +115,7 @@ int main(int argc, char **argv) {
         log_die(LOG_EXIT_USAGE, "%s: does not fail in the same way again", options.file);
     if (options.replay != NULL && asprintf(&program, "%s.c", out) >= 0)
         shrink_log_write_program(&units, program, wanted.text);
-    tell_result(form, &units, count_before, &command, &wanted, seconds, out);
+    tell_result(form, &units, count_before, &command, &wanted, out);
     free(out);
     free(program);
     return LOG_EXIT_SOUND;

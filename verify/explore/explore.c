@@ -167,7 +167,7 @@ static void first_words(int file, struct outcome *outcome, int status) {
         snprintf(outcome->words, sizeof outcome->words, "%s", line);
         return;
     }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+    if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM))
         snprintf(outcome->words, sizeof outcome->words, "explore: a thread runs for ever between two steps");
     else
         snprintf(outcome->words, sizeof outcome->words, "explore: ended with %s %d",

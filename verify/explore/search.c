@@ -3,13 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "verify/explore/trace.h"
 
 #define BRANCH_MAX 32u /* deviations of one schedule of the exhaustive search */
-#define HANG       20u /* seconds after which a run that does not end, between two steps, is killed */
+#define HANG                                                                                                 \
+    20 /* seconds of the processor after which a run that does not end, between two steps, is killed */
 
 /* A schedule that is to be run. */
 struct branch {
@@ -255,7 +257,8 @@ static void run_one(const struct explore_scenario *scenario, const struct explor
     search.next = 0;
     search.seen = false;
     search.progress->schedule.count = 0;
-    alarm(HANG);
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = HANG}, NULL);
+    alarm(60 * HANG); /* or if it sleeps */
     explore_trace_begin();
     explore_stores_begin(search.options->memory);
     explore_access_hook = plain_access;

@@ -68,7 +68,7 @@ refuses() {
 
 # refused LOG REASON: one line says why the log is none, and the program runs to its end
 refused() {
-    HAKMEM_AUDIT_LOG=$1 HAKMEM_AUDIT_SUMMARY=1 LD_PRELOAD=$AUDIT/libhakmem.so run timeout --foreground 20 /bin/echo runs
+    HAKMEM_AUDIT_LOG=$1 HAKMEM_AUDIT_SUMMARY=1 LD_PRELOAD=$AUDIT/libhakmem.so run timeout --foreground "$HAK_TEST_SECONDS" /bin/echo runs
     echo "$output"
     [ "$status" -eq 0 ]
     [ "$(grep -c "^hakmem: audit: log $1: $2; reports go to stderr alone$" <<<"$output")" -eq 2 ] # timeout and echo

@@ -21,7 +21,7 @@ setup() {
 stack() {
     local kind=$1 flags=$2 unwind=$3 said
     shift 3
-    run timeout 60 env HAKMEM_AUDIT_UNWIND="$unwind" LD_PRELOAD="$HAK_ROOT/out/audit/libhakmem.so" \
+    run timeout "$HAK_TEST_SECONDS" env HAKMEM_AUDIT_UNWIND="$unwind" LD_PRELOAD="$HAK_ROOT/out/audit/libhakmem.so" \
         "$BATS_FILE_TMPDIR/stacks$flags" "$kind"
     printf '%s %s, unwind %s: status %s\n%s\n' "$kind" "$flags" "$unwind" "$status" "$output"
     [ "$status" -eq 0 ]

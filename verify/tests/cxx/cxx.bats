@@ -49,7 +49,7 @@ each_subset() {
         objects=()
         for number in $subset; do objects+=("form$number.o"); done
         g++ -o "$BATS_TEST_TMPDIR/program" "$object" "${objects[@]}" "$@" -pthread
-        if [ "$object" = linked.o ]; then run timeout 60 "$BATS_TEST_TMPDIR/program"; else run on_hakmem "$BATS_TEST_TMPDIR/program"; fi
+        if [ "$object" = linked.o ]; then run timeout "$HAK_TEST_SECONDS" "$BATS_TEST_TMPDIR/program"; else run on_hakmem "$BATS_TEST_TMPDIR/program"; fi
         echo "replaced: $subset"
         said_ok
         [ "$output" = "ok: ${#objects[@]} forms replaced" ]

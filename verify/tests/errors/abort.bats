@@ -19,7 +19,7 @@ ended() {
     local status=0
     cd "$BATS_TEST_TMPDIR"
     rm -f out err
-    timeout -k 5 60 env LD_PRELOAD="$1" "$HAK_OUT/tests/abort_handler" "$2" >out 2<>err || status=$?
+    timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$1" "$HAK_OUT/tests/abort_handler" "$2" >out 2<>err || status=$?
     printf '%s: status %s\n' "$1" "$status"
     cat out err
     [ "$status" -eq 134 ]

@@ -20,7 +20,7 @@ teardown() {
 
 # says PROGRAM SECURE KIND LINE: as nobody; numbers of threads are N, addresses 0x#
 says() {
-    run timeout -k 5 20 setpriv --reuid=65534 --regid=65534 --clear-groups "$folder/$1" "$3"
+    run timeout -k 5 "$HAK_TEST_SECONDS" setpriv --reuid=65534 --regid=65534 --clear-groups "$folder/$1" "$3"
     local line
     line=$(sed -E 's/owner thread [0-9]+/owner thread N/; s/0x[0-9a-f]{5,}/0x#/g' <<<"${lines[1]}")
     printf '%s %s: status %s\n%s\nexpected: %s\n' "$1" "$3" "$status" "$output" "$4"

@@ -121,10 +121,11 @@ C
 }
 
 @test "under an emulator a program begins as fast, in as little memory" {
-    local seconds kib
+    local seconds kib without
+    without=$(/usr/bin/time -f '%U' qemu-x86_64 /bin/true 2>&1)
     read -r seconds kib < <(/usr/bin/time -f '%U %M' qemu-x86_64 -E LD_PRELOAD="$HAK_OUT/libhakmem.so" /bin/true 2>&1)
-    echo "$seconds s, $kib KiB"
-    awk "BEGIN { exit !($seconds < 1.0) }"
+    echo "$seconds s, $kib KiB; $without s without HAKMEM"
+    awk "BEGIN { exit !($seconds < $without + 1.0) }"
     [ "$kib" -lt 100000 ]
     for program in calloc_zero realloc_moves_pages trim_returns_memory; do
         run timeout "$HAK_TEST_SECONDS" qemu-x86_64 -E LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/$program"

@@ -27,7 +27,7 @@ verified() { "$HAK_ROOT/build.sh" verify "$1" >said; }
 # is_whole PROGRAM: it has the identity, reads the options and prints the statistics when it ends.
 is_whole() {
     verified "$1"
-    run --separate-stderr timeout 60 env HAKMEM_STATS=1 "./$1"
+    run --separate-stderr timeout "$HAK_TEST_SECONDS" env HAKMEM_STATS=1 "./$1"
     if [ "$status" -ne 0 ] || [ "${lines[-1]}" != ran ] || [[ $stderr != *"hakmem: live blocks"* ]]; then
         printf 'exit status %s, output:\n%s\n%s\n' "$status" "$output" "$stderr"
         return 1
@@ -158,7 +158,7 @@ names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E
 # sees COMPILER SANITIZER FAULT TEXT: the program's fault is reported, at its line in beside.c
 sees() {
     "$1" -g -O1 -fno-builtin -fsanitize="$2" -I. beside.c "$PREFIXED" -pthread -o main
-    run timeout 60 ./main "$3"
+    run timeout "$HAK_TEST_SECONDS" ./main "$3"
     printf '%s\n' "$output" | head -n 20
     [ "$status" -ne 0 ]
     [[ $output == *"$4"*beside.c:* ]]

@@ -172,7 +172,7 @@ dies() {
     ln -s target link
     python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
     irregular() {
-        run -0 timeout 20 env HAKMEM_RECORD="$1" LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
+        run -0 timeout "$HAK_TEST_SECONDS" env HAKMEM_RECORD="$1" LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
         [ "$output" = "hakmem: record: $1: is no regular file; nothing more is recorded"$'\nruns' ]
     }
     for file in /dev/full /dev/null . fifo socket; do irregular $file; done

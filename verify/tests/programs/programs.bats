@@ -133,7 +133,7 @@ tries() {
 
 @test "a hanging workload ends" {
     stand_in
-    HAK_TEST_SECONDS=5 tries "perl -e 'print 1; sleep 600 if \$ENV{LD_PRELOAD}'"
+    HAK_TEST_SECONDS=30 tries "perl -e 'print 1; sleep 600 if \$ENV{LD_PRELOAD}'"
     [ "$status" -eq 1 ]
     [[ ${lines[0]} == "different status: made" ]]
     [[ $output == *"+124"* ]]

@@ -6,7 +6,7 @@
 #include "../process.h"
 #include "../threads/threads.h"
 
-enum { HOLDERS = 8, BUSY = 2, CHILDREN = 20, CHILD_SECONDS = 60 };
+enum { HOLDERS = 8, BUSY = 2, CHILDREN = 20, CHILD_SECONDS = 600 };
 
 static atomic_int holding;
 static atomic_bool ends;

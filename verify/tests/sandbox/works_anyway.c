@@ -11,7 +11,7 @@
 #include "../process.h"
 #include "../threads/threads.h"
 
-enum { THREADS = 3, GENERATIONS = 2, BLOCKS = 30, HANDED = 16, CHILDREN = 3, CHILD_SECONDS = 60 };
+enum { THREADS = 3, GENERATIONS = 2, BLOCKS = 30, HANDED = 16, CHILDREN = 3, CHILD_SECONDS = 600 };
 
 static const size_t sizes[] = {1, 24, 100, 800, 3000, 20000, 50000, 100000, 800000};
 

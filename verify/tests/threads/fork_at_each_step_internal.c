@@ -216,7 +216,7 @@ static void range_is_tiled(void) {
 
 static void child_goes_on(void) {
     static struct letter *letters[CHILD_BLOCKS];
-    alarm(60);
+    alarm(600);
     if (each_instruction)
         CHECK(worker_heap->state == HAK_HEAP_ORPHAN, "the heap is in state %d", worker_heap->state);
     take_all_locks_in_turn();

@@ -120,7 +120,7 @@ valgrind_sees() {
 counting_sees() {
     local rounds before=(0 0) counts
     for rounds in 1 3; do
-        run timeout 60 env LD_PRELOAD="$BATS_FILE_TMPDIR/counting$1.so $HAK_OUT/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded" $rounds
+        run timeout "$HAK_TEST_SECONDS" env LD_PRELOAD="$BATS_FILE_TMPDIR/counting$1.so $HAK_OUT/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded" $rounds
         printf '%s\n' "$output"
         [ "$status" -eq 0 ]
         read -ra counts < <(sed -n 's/^counted //p' <<<"$output")
@@ -135,7 +135,7 @@ counting_sees() {
 @test "a library that takes over the rare names too sees every block once" { counting_sees 3 23 23; }
 
 @test "an allocator before ours, without the rare names, gets every block" {
-    run timeout 60 env LD_PRELOAD="$BATS_FILE_TMPDIR/own_malloc.so $HAK_OUT/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded" 1
+    run timeout "$HAK_TEST_SECONDS" env LD_PRELOAD="$BATS_FILE_TMPDIR/own_malloc.so $HAK_OUT/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded" 1
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
     [[ $output == *"ok: every entry"* ]]

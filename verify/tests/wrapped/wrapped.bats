@@ -63,7 +63,7 @@ setup() {
 runs() {
     local program=$1 preload=$2
     shift 2
-    run --separate-stderr timeout -k 5 60 env HAKMEM_STATS=1 LD_PRELOAD="$preload" "./$program" "$@"
+    run --separate-stderr timeout -k 5 "$HAK_TEST_SECONDS" env HAKMEM_STATS=1 LD_PRELOAD="$preload" "./$program" "$@"
     if [ "$status" -ne 0 ] || [[ $output != "ok: "* ]] || [[ $stderr != *"hakmem: live blocks"* ]]; then
         printf '%s with %s: exit status %s\n%s\n%s\n' "$program" "$preload" "$status" "$output" "$stderr"
         return 1
@@ -78,7 +78,7 @@ each() {
 
 # faults PROGRAM PRELOAD: the double free is reported and ends the process
 faults() {
-    run --separate-stderr timeout -k 5 60 env LD_PRELOAD="$2" "./$1" fault
+    run --separate-stderr timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$2" "./$1" fault
     printf '%s\n%s\n' "$status" "$stderr"
     [ "$status" -eq 134 ]
     [[ $stderr == "hakmem: free(): double free: pointer 0x"*", size 47, tiny class 2, state free, owner thread "* ]]
@@ -129,17 +129,17 @@ faults() {
 
 @test "nor in the report of an error that is found under a lock" {
     for rank in 0 1 2 3 4; do
-        run --separate-stderr timeout 60 "$HAK_OUT/tests/no_lock_at_calls_out_internal" $rank
+        run --separate-stderr timeout "$HAK_TEST_SECONDS" "$HAK_OUT/tests/no_lock_at_calls_out_internal" $rank
         printf '%s\n%s\n' "$output" "$stderr"
         [ "$status" -eq 0 ]
         [ "$output" = "ok: no lock was held" ]
     done
 }
 
-# on_planted FUNCTION: how the program does on the planted library, with this function wrapped
+# on_planted FUNCTION SECONDS: how the program does on the planted library, with this function wrapped
 on_planted() {
     make --no-print-directory -s out/release/libhakmem.so
-    run timeout -k 1 5 env LD_PRELOAD="$BATS_FILE_TMPDIR/only_$1.so $PWD/out/release/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded"
+    run timeout -k 1 "$2" env LD_PRELOAD="$BATS_FILE_TMPDIR/only_$1.so $PWD/out/release/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded"
     printf '%s: %s\n%s\n' "$1" "$status" "$output"
 }
 
@@ -147,14 +147,16 @@ on_planted() {
     [ "$HAK_TEST_QUICK" != 1 ] || skip "a build"
     planted release calls
     cp core/os.c os.c
-    on_planted madvise
+    local began=$SECONDS
+    on_planted madvise "$HAK_TEST_SECONDS"
     [ "$output" = "ok: work" ]
+    local limit=$((10 * (SECONDS - began) + 5))
     sed -i 's/hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);/madvise(start, bytes, MADV_DONTNEED);/' core/os.c
     run ! cmp -s core/os.c os.c
-    on_planted madvise
+    on_planted madvise "$limit"
     [ "$status" -ne 0 ]
     sed 's/return number_of(SYS_gettid);/return gettid();/' os.c >core/os.c
     run ! cmp -s core/os.c os.c
-    on_planted gettid
+    on_planted gettid "$limit"
     [ "$status" -ne 0 ] # without end at the first call, as a rule
 }
