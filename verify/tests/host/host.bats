@@ -23,7 +23,7 @@ calls_of() {
 
 @test "of a limit on address space at least nine tenths of what libc's malloc gives" {
     local ours libcs
-    for size in 100 1000 20000 60000 70000 100000 300000 1000000 5000000; do
+    for size in 100 1000 20000 60000 65536 70000 100000 300000 1000000 1048576 5000000; do
         libcs=$(ulimit -v 600000 && "$HAK_OUT/tests/blocks_to_be_had" "$size")
         ours=$(ulimit -v 600000 && on_hakmem "$HAK_OUT/tests/blocks_to_be_had" "$size")
         echo "blocks of $size bytes: $ours MiB, libc's malloc $libcs"
