@@ -53,7 +53,7 @@ usage: ./build.sh COMMAND
   valgrind -- [OPTIONS] PROGRAM ARGS...
                           runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks;
                           --tool=helgrind and --tool=drd look for races, in our code too
-  list                    variants, targets, test groups, benchmark rows
+  list                    variants and what each is for, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
 
@@ -97,7 +97,7 @@ list() {
     "$root/ci/install.sh" build
     echo "variants:"
     for file in "$root"/ci/variants/*.mk; do
-        sed -n '1s/^# /  /p' "$file"
+        printf '  %-10s%s\n' "$(basename "$file" .mk)" "$(sed -n '1s/^# //p' "$file")"
     done
     echo "targets:"
     make --no-print-directory -s -C "$root" print-targets | sed 's/^/  /'

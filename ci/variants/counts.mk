@@ -1,5 +1,5 @@
-# counts: the real allocator with each step and plain access told, to count the cache lines that move; needs clang.
-# What is told is what the explorer gets, here from real threads (verify/counts/).
+# The real allocator with each step told, to count the cache lines that move (build.sh counts).
+# Each plain access is told, too: what the explorer gets, here from real threads (verify/counts/). Needs clang.
 CC := clang
 HAK_DEBUG := 0
 HAK_AUDIT := 0

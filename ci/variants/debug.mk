@@ -1,4 +1,4 @@
-# debug: no optimisation, every assertion.
+# No optimisation, every assertion.
 HAK_DEBUG := 1
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 1

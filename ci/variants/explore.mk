@@ -1,4 +1,5 @@
-# The real allocator for the explorer (verify/explore/): audit, every assertion, each step and plain access told; needs clang.
+# The real allocator for the explorer (build.sh explore).
+# With the audit, every assertion, each step and plain access told; needs clang.
 # core/'s variables lie in sections of their own, so that each schedule begins with the same state (fuzz/state.h).
 CC := clang
 HAK_DEBUG := 1

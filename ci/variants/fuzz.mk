@@ -1,4 +1,5 @@
-# The real allocator for libFuzzer: audit, every assertion, AddressSanitizer and UndefinedBehaviorSanitizer; needs clang.
+# The real allocator for libFuzzer (build.sh fuzz).
+# With the audit, every assertion, AddressSanitizer and UndefinedBehaviorSanitizer; needs clang.
 # core/'s variables lie in sections of their own, so that each input begins with the same state (fuzz/state.h).
 CC := clang
 HAK_DEBUG := 1

@@ -1,5 +1,6 @@
-# Fuzz targets under ThreadSanitizer, to replay what the fuzz variant has learnt: clang 14 takes the fuzzer's counters for
-# races, so there are none. Without the audit, whose books are atomic and would order what is not ordered.
+# Fuzz targets under ThreadSanitizer, to replay what the fuzz variant has learnt.
+# Clang 14 takes the fuzzer's counters for races, so there are none. Without the audit, whose books are atomic and
+# would order what is not ordered.
 CC := clang
 HAK_DEBUG := 1
 HAK_AUDIT := 0

@@ -1,4 +1,5 @@
-# The production allocator, with its libc names wrapped: HAKMEM_RECORD=FILE writes what the program asks for to a log.
+# The production allocator; HAKMEM_RECORD=FILE writes a log of what the program asks for.
+# Its libc names are wrapped for that.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 0

@@ -1,4 +1,4 @@
-# release: production. The fast path's own checks stay on.
+# Production. The fast path's own checks stay on.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 1

@@ -1,4 +1,5 @@
-# The real allocator under UndefinedBehaviorSanitizer, with prefixed names only; the first report ends the program.
+# The real allocator under UndefinedBehaviorSanitizer, with prefixed names only.
+# The first report ends the program.
 HAK_DEBUG := 1
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 0

@@ -219,7 +219,7 @@ def main():
     parser.add_argument("--markdown", action="store_true", help="print a table in Markdown")
     options = parser.parse_args()
     known = rows()
-    ids = options.id or list(known)
+    ids = [re.sub(r"^([1-9][a-z]?)$", r"0\1", bug) for bug in options.id] or list(known)  # 1 is 01
     for bug in ids:
         if not list(HERE.glob(f"{bug}_*.patch")):
             parser.error(f"no bug '{bug}'; ./build.sh seeded --list names them")

@@ -219,6 +219,9 @@ ids=("$@")
 if [ ${#ids[@]} -eq 0 ]; then
     mapfile -t ids < <(rows | cut -d ' ' -f 1)
 fi
+for i in "${!ids[@]}"; do
+    [[ ${ids[i]} != [1-9] && ${ids[i]} != [1-9][a-z] ]] || ids[i]=0${ids[i]} # 1 is 01
+done
 for id in "${ids[@]}"; do
     [ -n "$(row_of "$id")" ] || die "no bug '$id'; see --list"
 done

@@ -256,7 +256,11 @@ C
     done
     run "$HAK_ROOT/build.sh" list
     [ "$status" -eq 0 ]
-    for word in release: debug: larson_hakmem bench_random_mixed_system quick build style 'prodcons 64'; do
+    # Each variant, and what it is for.
+    for file in "$HAK_ROOT"/ci/variants/*.mk; do
+        grep -qE "^  $(basename "$file" .mk) +[A-Z].{20,90}\.$" <<<"$output"
+    done
+    for word in larson_hakmem bench_random_mixed_system quick build style 'prodcons 64'; do
         [[ $output == *"  $word"* ]]
     done
     run ! "$HAK_ROOT/build.sh" no_such_target

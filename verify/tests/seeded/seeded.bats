@@ -42,6 +42,14 @@ seeded() {
     } | sort -nu)
 }
 
+@test "1 is 01" {
+    run "$HAK_ROOT/build.sh" seeded 1
+    printf '%s\n' "$output"
+    [ "$status" -eq 0 ]
+    grep -qE '^01 +stale_tls_pointer .* seen ' <<<"$output"
+    [ "${lines[-1]}" = "seeded: all of 1 as they should be" ]
+}
+
 @test "a patch that does not apply, and a bug that nobody sees, are failures" {
     copy=$BATS_TEST_TMPDIR/copy
     mkdir "$copy"
