@@ -4,7 +4,8 @@
 #   test.sh [--variant V] [GROUP...]     default: release, all groups
 #
 # The group `quick` is every group but the slow ones, with HAK_TEST_QUICK=1: about four minutes.
-# The tests get HAK_ROOT, HAK_OUT (the variant's folder) and HAK_VARIANT.
+# The tests get HAK_ROOT, HAK_OUT (the variant's folder), HAK_VARIANT, and HAK_TEST_SECONDS: the longest that one program may
+# take before it counts as hanging, far more than on a slow and busy machine.
 set -euo pipefail
 HAK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 slow_groups=(link wrapped programs stress audit variants seeded mutants valgrind fuzz explore counts oplog tools)
@@ -12,6 +13,7 @@ slow_groups=(link wrapped programs stress audit variants seeded mutants valgrind
 # Longest time of one test, in seconds: far more than any takes. One that hangs fails, and the next one runs.
 : "${BATS_TEST_TIMEOUT:=14400}"
 : "${HAK_TEST_QUICK:=0}"
+: "${HAK_TEST_SECONDS:=3000}"
 
 die() {
     printf 'test: %s\n' "$1" >&2
@@ -96,7 +98,7 @@ done
 [ ${#groups[@]} -ne 0 ] || mapfile -t groups < <(all_groups)
 
 HAK_OUT=$HAK_ROOT/out/$HAK_VARIANT
-export HAK_ROOT HAK_OUT HAK_VARIANT HAK_TEST_QUICK BATS_TEST_TIMEOUT
+export HAK_ROOT HAK_OUT HAK_VARIANT HAK_TEST_QUICK HAK_TEST_SECONDS BATS_TEST_TIMEOUT
 
 # A group may have packages of its own name.
 "$HAK_ROOT/ci/install.sh" build test "${groups[@]}"

@@ -1,7 +1,5 @@
 # Runs test programs on HAKMEM. Loaded by every .bats file here; build.sh gives HAK_ROOT and HAK_OUT.
 
-# The longest that one program may take, in seconds, before it counts as hanging: far more than on a slow and busy machine.
-: "${HAK_TEST_SECONDS:=3000}"
 : "${HAK_ROOT:?is not set: run these tests with build.sh test}" "${HAK_OUT:?is not set: run these tests with build.sh test}"
 
 # on_hakmem PROGRAM ARGS...: any program, with HAKMEM as its malloc.
