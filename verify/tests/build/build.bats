@@ -258,7 +258,7 @@ C
     [ "$status" -eq 0 ]
     # Each variant, and what it is for.
     for file in "$HAK_ROOT"/ci/variants/*.mk; do
-        grep -qE "^  $(basename "$file" .mk) +[A-Z].{20,90}\.$" <<<"$output"
+        grep -qE "^  $(basename "$file" .mk) +[A-Z].{20,100}\.$" <<<"$output"
     done
     for word in larson_hakmem bench_random_mixed_system quick build style 'prodcons 64'; do
         [[ $output == *"  $word"* ]]
