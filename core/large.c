@@ -346,6 +346,7 @@ static void mark(uint32_t at, uint32_t granule) {
     if (!large->moved) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
     large->moved |= HAK_PAGES_MARKED;
     const uint64_t granules = large->first + large->granules - at;
+    hak_hook_atomic(&marked_last, sizeof marked_last);
     atomic_store_explicit(&marked_last, granules << 32 | at, memory_order_relaxed);
 }
 
