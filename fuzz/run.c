@@ -10,6 +10,7 @@
 
 #include "core/fast.h"
 #include "core/hakmem.h"
+#include "core/large.h"
 #include "core/refill.h"
 #include "fuzz/record.h"
 #include "verify/audit.h"
@@ -254,11 +255,21 @@ static void op_pvalloc(const struct fuzz_op *op) {
 }
 
 /* The program may use all of what it is told. */
+/* As if the program protected, locked or advised some pages of a block. */
+static void mark_part(const struct fuzz_block *block, const struct fuzz_op *op) {
+    const size_t from = op->size % block->size, most = block->size - from, wanted = (size_t)op->size << 2;
+    hak_large_mark(block->start + from, wanted < most ? wanted + 1 : most);
+    if (hak_header_of(block->start) != HAK_HEADER_LARGE) return;
+    FUZZ_CHECK((hak_large_find(block->start)->moved & HAK_PAGES_MARKED) != 0,
+               "nobody knows that a block of %zu bytes is marked", block->size);
+}
+
 static void op_usable_size(const struct fuzz_op *op) {
     struct fuzz_block block = *fuzz_block(op->slot);
     record(OPLOG_USABLE_SIZE, op->slot, 0, 0);
     size_t usable = hak_malloc_usable_size(block.start);
     FUZZ_CHECK(usable >= block.size, "%zu bytes are usable of %zu", usable, block.size);
+    if (block.start != NULL && block.size > 0 && op->align >= 192) mark_part(&block, op);
     if (block.start == NULL || op->align % 2 == 0) return;
     fuzz_block_end(op->slot);
     fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
