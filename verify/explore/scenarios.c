@@ -554,7 +554,7 @@ static void fork_amidst(void) {
 }
 
 /* The same where others unmap large blocks, and map them. */
-static void fork_amidst_large(void) {
+static void fork_during_large(void) {
     explore_fork_prepare();
     explore_fork_child();
     block_give(2);
@@ -727,7 +727,7 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a fork while large blocks are unmapped and mapped again: the child goes on",
      .begin = large_blocks_scarce,
      .child = true,
-     .bodies = {fork_amidst_large, put_large, get_large}},
+     .bodies = {fork_during_large, put_large, get_large}},
     {.name = "fork-parent",
      .text = "a fork between two steps of others: the parent goes on",
      .begin = both_own,
