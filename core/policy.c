@@ -8,7 +8,7 @@
 #define CAP_MAX_BYTES_POOL (1u << 20)
 #define CAP_OWN_BYTES      (128u << 10)
 #define CAP_OWN_BLOCKS     2048u
-#define CAP_MAX_BLOCKS     4096u
+#define CAP_MAX_BLOCKS     3072u /* one and a half slabs of the smallest classes: docs/decisions/0011 */
 #define CAP_MIN_BYTES      (8u << 10)
 #define CAP_MIN_BLOCKS     64u
 #define BATCH_MAX_BYTES    (64u << 10)

@@ -54,7 +54,7 @@ int main(void) {
         const size_t size = test_opaque(sizes[i]);
         block_count = BLOCKS * sizes[0] / size;
         bin = hak_bin_of_size(size);
-        CHECK(hak_policy()->bins[bin].cap_own <= hak_policy()->bins[bin].cap_max / 2, "size %zu", size);
+        CHECK(hak_policy()->bins[bin].cap_own * 3 <= hak_policy()->bins[bin].cap_max * 2, "size %zu", size);
         own(size);
         others(size);
         own(size);
