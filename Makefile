@@ -102,7 +102,7 @@ SYMBOLIZER_CXXFLAGS := -std=c++17 -D_GNU_SOURCE -I. $(DEFINES) -O2 -g $(BENCH_WA
 # Tests call malloc for its effects, which no optimisation may remove.
 COMPILER := $(shell $(CC) --version 2>/dev/null | head -n 1)
 TEST_FLAGS := -D_GNU_SOURCE -I. -Iverify/tests -O1 -g -fno-builtin -Wall -Wextra -pthread
-TEST_CFLAGS := -std=c11 $(TEST_FLAGS)
+TEST_CFLAGS := -std=c11 $(TEST_FLAGS) -Werror=implicit-function-declaration
 TEST_CXXFLAGS := -std=c++17 $(TEST_FLAGS) \
                  $(if $(findstring clang,$(COMPILER)),-fno-assume-sane-operator-new,-fno-allocation-dce)
 TEST_LIBS := -ldl
@@ -124,7 +124,7 @@ PREFIXED_OBJS := $(filter-out %/api.o %/build_id.o,$(LIB_OBJS)) \
 PREFIXED := $(if $(filter 1,$(HAK_LIBC_NAMES)),libhakmem_prefixed.so libhakmem_prefixed.a)
 
 # What the build's identity is taken from.
-IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def verify/hooks.h) ci/variants/$(VARIANT).mk Makefile \
+IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def) ci/variants/$(VARIANT).mk Makefile \
                     $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)) \
                     $(if $(filter fuzz/%,$(LIB_SRCS)),fuzz/oplog.h))
 IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \

@@ -4,11 +4,12 @@
 #include <signal.h>
 #include <time.h>
 
+#include "core/hooks.h"
 #include "core/seize.h"
 #include "core/stderr.h"
 #include "core/syscall.h"
 #include "core/text.h"
-#include "verify/hooks.h"
+#include "core/thread_key.h"
 
 #define SIGNAL(number) ((uint64_t)1 << ((number)-1))
 #define SIGNAL_CANCEL  SIGNAL(32) /* glibc: pthread_cancel(3); kept away from the handler, too */
@@ -77,6 +78,16 @@ static bool claim(uint64_t own) {
     return false;
 }
 
+/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds no lock. Its end
+ * is to be seen, even if it has had no heap. */
+static void heap_abandon(void) {
+    const struct hak_heap *own = hak_thread_heap();
+    bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_LATE;
+    hak_locks_abandon();
+    hak_seize_abandon();
+    if (!is_seen) hak_thread_key_keep();
+}
+
 void hak_abort_begin(void) {
     uint64_t before = signals_set(SIGNALS_HELD);
     hak_stderr_insist();
@@ -85,7 +96,7 @@ void hak_abort_begin(void) {
         failure.signals = before;
         failure.mark = NULL;
     }
-    hak_heap_abandon();
+    heap_abandon();
     /* For the handler, which may write. Not before the locks are dropped: another library may
      * wrap it. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 
 #include "core/abort.h"
+#include "core/fork_child.h"
+#include "core/hooks.h"
 #include "core/refill.h"
 #include "core/seize.h"
 #include "core/stats.h"
 #include "core/stderr.h"
 #include "core/superslab.h"
-#include "verify/hooks.h"
+#include "core/thread.h"
 
 #define HAK_EXPORT        __attribute__((visibility("default")))
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))

@@ -1,6 +1,7 @@
 #include "core/bigcache.h"
 
-#include "verify/hooks.h"
+#include "core/hooks.h"
+#include "core/range_child.h"
 
 #define FIRST_BUCKETS 64u
 

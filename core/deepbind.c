@@ -14,8 +14,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "core/hooks.h"
 #include "core/policy.h"
-#include "verify/hooks.h"
 
 typedef void function(void);
 enum { DLOPEN, DLMOPEN, FUNCTIONS };

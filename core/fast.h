@@ -1,9 +1,20 @@
-/* malloc and free. Everything that is not on this screen is rare. */
+/* malloc and free. Everything that is not on this screen is rare.
+ *
+ * A thread's heap has a list of free blocks of each class. malloc takes the first block of a list, free puts one in front: no
+ * lock, no atomic instruction, no block of another thread's. Three things keep that short:
+ *
+ *   the header byte   before each block says which class it is of, and is the index of both arrays, `heads` and `room`
+ *   room              is what free may still push; it is 0 for each byte that no live block has, so one test of it says that the
+ *                     block is live, of a class, and that its list is not full
+ *   announced         counts what the thread has begun. With the sum of `room` it tells another thread whether this one is at
+ *                     work on its heap: who sleeps has its lists emptied, and pays an addition a call for that (announced.h)
+ *
+ * A thread without a heap, or whose heap another thread has just now, shows one whose lists are all empty and full. */
 #ifndef HAK_FAST_H
 #define HAK_FAST_H
 
-#include "core/seize.h"
-#include "verify/hooks.h"
+#include "core/enter.h"
+#include "core/hooks.h"
 
 /* Requests up to here are served by bins; without the pool tier, large blocks serve 8-52 KiB. */
 #define HAK_BINNED_MAX (HAK_POOL_TLS_PHASE1 ? HAK_POOL_MAX : HAK_MID_MAX)

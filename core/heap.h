@@ -1,4 +1,4 @@
-/* The thread heap: bins, slabs and SuperSlabs of one thread; how threads get one and give it back.
+/* The thread heap: bins, slabs and SuperSlabs of one thread.
  *
  *   hak_thread --> heap: room[256]  by header byte: blocks that a free may still push
  *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
@@ -8,13 +8,14 @@
  *                          ruled      further heaps whose threads have ended and that this thread adopted
  *
  * Heaps are never freed. A heap whose thread has ended waits in a pool, with its slabs, for a new thread to
- * take it whole, or for a running thread that needs memory to adopt it. */
+ * take it whole, or for a running thread that needs memory to adopt it (abandoned.h). */
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
+#include "core/home.h"
 #include "core/policy.h"
 #include "core/pool_arena.h"
-#include "core/remote.h"
+#include "core/slab.h"
 
 /* ---- hand-over ------------------------------------------------------------------------------------------------
  *
@@ -212,55 +213,8 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
  * already. */
 void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next);
 
-/* Advises the system about huge pages, as the options say; once there is a range, and again when they are read. */
-void hak_heap_advise(void);
-
-/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone,
- * also from here on: the thread's end is too far for that. */
-struct hak_heap *hak_heap_begin_thread(void);
-
-/* The destructor of the thread-specific key: the calling thread ends, whose heap this is. */
-void hak_heap_end_thread(void *heap);
-
-/* A heap for a thread that has none any more and allocates: its own from here on, or, where
- * *borrowed, for this operation, after which it is returned. NULL: no memory. */
-struct hak_heap *hak_heap_begin_late(bool *borrowed);
-void hak_heap_return(struct hak_heap *heap);
-
-/* The calling thread has found an error, and its heap may be in any state: the thread has none from here on, and holds no
- * lock. */
-void hak_heap_abandon(void);
-
-/* One more heap with memory from the pool for `heap`'s thread; NULL if there is none. */
-struct hak_heap *hak_heap_adopt(struct hak_heap *heap);
-
-/* Puts adopted heaps that own nothing any more back into the pool. */
-void hak_heap_release_ruled(struct hak_heap *heap);
-
-/* Puts a slab that has free blocks to the front of its heap's partial list; takes it out. */
-void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab);
-void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab);
-
-/* A new slab of `bin` from a free unit of `heap`, or NULL. */
-struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin);
-
-/* One more SuperSlab for slabs of `bin`; false: no memory. */
-bool hak_heap_grow(struct hak_heap *heap, unsigned bin);
-
-/* Gives up SuperSlabs in which there is no slab, such as the pool arena's first that every heap begins with. */
-void hak_heap_release_empty(struct hak_heap *heap);
-
-/* Returns an empty slab, and its SuperSlab if that is empty then. */
-void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now);
-
-/* Gives the memory of free units back to the system, if it has been free for so long; returns the bytes. */
-size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms);
-/* Has the system give memory to what the heap's slabs and SuperSlabs have not used yet. The bins are empty. It is done once,
- * until a tick finds that memory is no longer kept: what a trim has taken is not to come back unused. */
-void hak_heap_touch(struct hak_heap *heap);
-/* hak_heap_purge in small steps, until `ends` says so of `of`; NULL: to the end. */
-size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
-                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
+/* A new heap, in its creator's hands; NULL: no memory. Under the heaps' lock. */
+struct hak_heap *hak_heap_create(void);
 
 /* The heap that was made last, which leads to all others through all_next. They are never freed, so no lock is needed. */
 struct hak_heap *hak_heap_newest(void);
@@ -268,37 +222,7 @@ struct hak_heap *hak_heap_newest(void);
 /* Runs `visit` on each heap that was ever made. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
-/* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest;
- * takes no lock. */
-void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
-                          void *context);
-
-/* The heap of the pool that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone
- * until it is put back. NULL if there is none. */
-struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
-void hak_heap_put_idle(struct hak_heap *heap);
-
-/* The heaps of threads that ended without a word go to the pool: what their bins held is free. */
-void hak_heap_retire_forsaken(void);
-
-/* Visits each heap of the pool that owns memory, as its ruler. All others stay in the pool meanwhile. */
-void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
-
-/* Before a fork: finds late heaps whose threads are gone, which are not lost to the child. Takes
- * no lock. */
-void hak_heap_fork_prepare(void);
-
-/* In a child of fork, whose parent's other threads do not exist: the heaps that none of them was
- * at work on become orphans, and the pool's when somebody needs one. What is unknown of the
- * others stays as it is. Once for each fork, by the thread that forked: by the handler of fork
- * or, where none runs, when that thread looks for memory. */
-void hak_heap_fork_child(void);
-
-/* In such a child: a heap that was seized and is whole; nobody has it, and it may be the pool's. */
-void hak_heap_orphan(struct hak_heap *heap);
-
-static inline void hak_heap_after_fork(void) {
-    if (HAK_UNLIKELY(hak_os_process_state() != HAK_PROCESS_KNOWN)) hak_heap_fork_child();
-}
+/* Once, before the first heap. */
+void hak_heaps_begin(void);
 
 #endif

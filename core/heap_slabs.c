@@ -1,7 +1,7 @@
-/* What a heap has: its slabs, and the SuperSlabs that they lie in. */
-#include "core/heap.h"
+#include "core/heap_slabs.h"
 
-#include "verify/hooks.h"
+#include "core/hooks.h"
+#include "core/superslab_cache.h"
 
 #define OPEN_TRIED 8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
 

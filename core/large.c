@@ -1,6 +1,8 @@
 #include "core/large.h"
 
-#include "verify/hooks.h"
+#include "core/bigcache.h"
+#include "core/hooks.h"
+#include "core/peak.h"
 
 #define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
 #define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */

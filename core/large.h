@@ -2,7 +2,7 @@
 #ifndef HAK_LARGE_H
 #define HAK_LARGE_H
 
-#include "core/bigcache.h"
+#include "core/large_record.h"
 
 /* A block of `size` bytes at a multiple of `align`; NULL if there is no memory. *is_zero: it reads as zero. */
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero);

@@ -2,8 +2,9 @@
 
 #include <limits.h>
 
+#include "core/hooks.h"
 #include "core/os.h"
-#include "verify/hooks.h"
+#include "core/os_process.h"
 
 struct hak_lock hak_locks[HAK_RANK_COUNT] = {
     {.rank = HAK_RANK_SEIZING},  {.rank = HAK_RANK_HEAPS}, {.rank = HAK_RANK_CACHE},

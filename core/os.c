@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -14,15 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/hooks.h"
 #include "core/syscall.h"
 #include "core/vdso.h"
-#include "verify/hooks.h"
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
-#endif
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -59,6 +53,21 @@ static bool os_release(void *start, size_t bytes) {
 
 static bool os_commit(void *start, size_t bytes) {
     return succeeds(SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE);
+}
+
+#define PAGES_ASKED 64u /* at once */
+
+bool hak_os_is_mapped(const void *start, size_t bytes) {
+    unsigned char resident[PAGES_ASKED];
+    const size_t page = hak_os_page_size();
+    const uintptr_t end = (uintptr_t)start + bytes;
+    HAK_CHECK(bytes > 0);
+    for (uintptr_t at = (uintptr_t)start & ~(page - 1); at < end; at += PAGES_ASKED * page) {
+        size_t piece = end - at < PAGES_ASKED * page ? end - at : PAGES_ASKED * page;
+        if (hak_syscall3(SYS_mincore, (long)at, (long)piece, hak_syscall_pointer(resident)) != 0)
+            return false;
+    }
+    return true;
 }
 
 static _Atomic bool found_locked; /* no way back */
@@ -263,6 +272,29 @@ bool hak_os_huge_pages_for_all(void) {
     return asked(&known, read_huge_pages);
 }
 
+static bool is_resident(const void *page) {
+    unsigned char resident = 0;
+    long done = hak_syscall3(SYS_mincore, hak_syscall_pointer(page), (long)hak_os_page_size(),
+                             hak_syscall_pointer(&resident));
+    return !hak_syscall_failed(done) && (resident & 1) != 0;
+}
+
+/* False where the kernel says so of all that is mapped (gVisor): of a page that nobody can touch, too. */
+static bool tells_residence(void) {
+    void *page = os_reserve(hak_os_page_size());
+    if (page == NULL) return true;
+    bool tells = !is_resident(page);
+    os_release(page, hak_os_page_size());
+    return tells;
+}
+
+bool hak_os_is_locked_at(const void *page) {
+    static _Atomic int known;
+    if (!is_resident(page) || !asked(&known, tells_residence)) return false;
+    locked_found();
+    return true;
+}
+
 /* x86-64 has one page size; 0: ask. */
 #if defined(__x86_64__)
 #define PAGE_SIZE_FIXED 4096u
@@ -349,134 +381,4 @@ uint32_t hak_os_now_ms(void) {
     struct timespec now;
     int bad = atomic_load_explicit(&clock_now, memory_order_relaxed)(CLOCK_MONOTONIC_COARSE, &now);
     return bad != 0 ? 0 : (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
-}
-
-/* ---- threads and processes --------------------------------------------------------------------------- */
-
-static bool membarrier(int command) {
-    return !hak_syscall_failed(hak_syscall3(SYS_membarrier, command, 0, 0));
-}
-
-bool hak_os_barrier_begin(void) {
-    return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-}
-
-bool hak_os_barrier(void) {
-    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-}
-
-void hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
-    hak_syscall4(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0);
-}
-
-void hak_os_wake(_Atomic uint32_t *word, int most) {
-    hak_syscall4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0);
-}
-
-/* 0 where a filter of system calls keeps it secret. */
-static int number_of(long call) {
-    long number = hak_syscall3(call, 0, 0, 0);
-    return hak_syscall_failed(number) ? 0 : (int)number;
-}
-
-int hak_os_thread_id(void) {
-    return number_of(SYS_gettid);
-}
-
-int hak_os_process_id(void) {
-    return number_of(SYS_getpid);
-}
-
-bool hak_os_thread_exists(int process, int thread) {
-    if (hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH) return true;
-    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
-}
-
-static bool is_resident(const void *page) {
-    unsigned char resident = 0;
-    long done = hak_syscall3(SYS_mincore, hak_syscall_pointer(page), (long)hak_os_page_size(),
-                             hak_syscall_pointer(&resident));
-    return !hak_syscall_failed(done) && (resident & 1) != 0;
-}
-
-/* False where the kernel says so of all that is mapped (gVisor): of a page that nobody can touch, too. */
-static bool tells_residence(void) {
-    void *page = os_reserve(hak_os_page_size());
-    if (page == NULL) return true;
-    bool tells = !is_resident(page);
-    os_release(page, hak_os_page_size());
-    return tells;
-}
-
-bool hak_os_is_locked_at(const void *page) {
-    static _Atomic int known;
-    if (!is_resident(page) || !asked(&known, tells_residence)) return false;
-    locked_found();
-    return true;
-}
-
-#define PAGES_ASKED 64u /* at once */
-
-bool hak_os_is_mapped(const void *start, size_t bytes) {
-    unsigned char resident[PAGES_ASKED];
-    const size_t page = hak_os_page_size();
-    const uintptr_t end = (uintptr_t)start + bytes;
-    HAK_CHECK(bytes > 0);
-    for (uintptr_t at = (uintptr_t)start & ~(page - 1); at < end; at += PAGES_ASKED * page) {
-        size_t piece = end - at < PAGES_ASKED * page ? end - at : PAGES_ASKED * page;
-        if (hak_syscall3(SYS_mincore, (long)at, (long)piece, hak_syscall_pointer(resident)) != 0)
-            return false;
-    }
-    return true;
-}
-
-#define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
-
-bool hak_os_thread_is_first(void) {
-    return hak_os_thread_id() == hak_os_process_id();
-}
-
-/* The first thread may have inherited what is blocked, and does not end so. */
-bool hak_os_thread_ends(int thread) {
-    uint64_t blocked = 0;
-    if (thread == hak_os_process_id()) return false;
-    long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
-    return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
-}
-
-bool hak_os_is_secure(void) {
-    return getauxval(AT_SECURE) != 0;
-}
-
-/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that
- * the handler of fork zeroes. */
-static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
-_Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
-
-void hak_os_process_begin(void *page) {
-    _Atomic uint32_t *known = page;
-    if (!succeeds(SYS_madvise, page, hak_os_page_size(), MADV_WIPEONFORK)) return;
-    hak_hook_atomic(known, sizeof *known);
-    hak_hook_atomic(&hak_os_process, sizeof hak_os_process);
-    atomic_store_explicit(known, HAK_PROCESS_KNOWN, memory_order_relaxed);
-    atomic_store_explicit(&hak_os_process, known, memory_order_release);
-}
-
-void hak_os_process_began(void) {
-    if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
-        atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
-                              memory_order_relaxed); /* whatever the parent's was */
-}
-
-bool hak_os_process_set(uint32_t from, uint32_t to) {
-    _Atomic uint32_t *known = atomic_load_explicit(&hak_os_process, memory_order_acquire);
-    if (!atomic_compare_exchange_strong_explicit(known, &from, to, memory_order_acq_rel,
-                                                 memory_order_relaxed))
-        return false;
-    if ((from & HAK_PROCESS_BUSY) != 0) hak_os_wake(known, INT_MAX);
-    return true;
-}
-
-void hak_os_process_wait(uint32_t state) {
-    hak_os_wait(atomic_load_explicit(&hak_os_process, memory_order_acquire), state);
 }

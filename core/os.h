@@ -1,8 +1,8 @@
-/* The only contact with the operating system: memory, time, waiting. All of it by system calls of
- * our own (syscall.h): no function that another library may wrap.
+/* The only contact with the operating system: memory, limits, time; threads and processes are in os_process.h. All of it by
+ * system calls of our own (syscall.h): no function that another library may wrap.
  *
  * For all of this file: any thread may call it, also in a signal handler, unless the function says
- * "once". Nothing touches errno, nothing allocates, nothing waits but hak_os_wait. What a kernel
+ * "once". Nothing touches errno, nothing allocates, nothing waits. What a kernel
  * lacks, or a filter of system calls refuses, is an answer like any other; docs/using.md has the
  * table of what is done without each call.
  *
@@ -102,38 +102,18 @@ uint32_t hak_os_now_ms(void);
 /* Once: from here on without a system call, where the kernel offers that. */
 void hak_os_clock_begin(void);
 
-/* A memory barrier in all threads of the process at once, which costs those that do not ask for it nothing. begin: once,
- * early, for the system's call is slow in a process that has several threads; false: it has none, and barrier() may not be
- * called. barrier() false: there was none. */
-bool hak_os_barrier_begin(void);
-bool hak_os_barrier(void);
+/* Another thread's time may be later than one's own, but not by more than that: 17 minutes. */
+#define HAK_TIMES_APART ((uint32_t)1 << 20)
 
-/* Sleeps until another thread of this process wakes those that wait for the word, unless it has
- * another value already. May return early, and returns at once where the system refuses to let
- * it wait: look at the word again. */
-void hak_os_wait(_Atomic uint32_t *word, uint32_t value);
-/* Wakes up to `most` of those. */
-void hak_os_wake(_Atomic uint32_t *word, int most);
-
-/* The kernel's numbers of the calling thread and of its process; 0 if unknown. */
-int hak_os_thread_id(void);
-int hak_os_process_id(void);
-
-/* False once the kernel does not know the thread any more: it never runs again. True also if the
- * kernel does not answer, for a later thread with the same number, and for the first thread
- * until its process ends. */
-bool hak_os_thread_exists(int process, int thread);
+/* True if `since`, a time of hak_os_now_ms, is at least so long ago, an hour or so at most; nothing is UINT32_MAX old. Another
+ * thread may have taken it after `now`; such a time is not old. The clock wraps each 49 days. */
+static inline bool hak_is_older(uint32_t since, uint32_t now, uint32_t milliseconds) {
+    uint32_t age = now - since;
+    return age >= milliseconds && age <= UINT32_MAX - HAK_TIMES_APART;
+}
 
 /* True if these bytes are mapped; false also if the system does not tell. */
 bool hak_os_is_mapped(const void *start, size_t bytes);
-
-/* True if the calling thread, whose number this is, is in the last part of its end, where no destructor runs any more and libc frees stacks: glibc
- * has blocked all signals then, also the one of its own that pthread_sigmask(3) never blocks. False where that is not
- * known. */
-bool hak_os_thread_ends(int thread);
-
-/* True if the process runs with more rights than its caller (AT_SECURE): its environment is hostile. */
-bool hak_os_is_secure(void);
 
 /* True if a sanitizer's runtime that has plans for all addresses but the kernel's own choice is in
  * the process: ThreadSanitizer's or MemorySanitizer's. */
@@ -146,38 +126,6 @@ HAK_INLINE bool hak_os_is_watched(void) {
 
 /* An address in the stack of the process's first thread; if the C library does not tell, in the calling thread's. */
 uintptr_t hak_os_first_stack(void);
-
-/* True if the calling thread is the process's first; in a child of fork, the one that forked. */
-bool hak_os_thread_is_first(void);
-
-/* What has been done about the fork that made this process. Each child of fork(2) or clone(2)
- * that has its memory to itself is new; one that shares the parent's (vfork) is not. Needs
- * MADV_WIPEONFORK (Linux 4.14); elsewhere the handler of fork has to tell, by
- * hak_os_process_began. */
-enum hak_process {
-    HAK_PROCESS_NEW = 0,   /* as the kernel's zero */
-    HAK_PROCESS_LOCKS = 1, /* the locks of threads that do not exist here are lost (lock.h) */
-    HAK_PROCESS_KNOWN = 2, /* nobody takes those threads for live ones any more (seize.h) */
-    HAK_PROCESS_BUSY =
-        4 /* on the way from new to locks; the lower half of the thread's name (lock.h) is added */
-};
-extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
-
-void hak_os_process_begin(void *page); /* once, with a zero page for it, before there is a lock to take */
-void hak_os_process_began(void);       /* by the handler of fork in the child, before all else */
-
-/* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is
- * there news. */
-static inline uint32_t hak_os_process_state(void) {
-    _Atomic uint32_t *state =
-        __atomic_load_n((_Atomic uint32_t **)(uintptr_t)&hak_os_process, __ATOMIC_ACQUIRE);
-    return __atomic_load_n((uint32_t *)(uintptr_t)state, __ATOMIC_ACQUIRE);
-}
-
-/* False: the state is not `from`, or no longer. Wakes who waits for the end of a busy one. */
-bool hak_os_process_set(uint32_t from, uint32_t to);
-/* Returns some time after the state has changed from `state`. */
-void hak_os_process_wait(uint32_t state);
 
 /* Has the system give memory to pages that the caller alone uses and that are zero, or of which nobody wants the contents. */
 void hak_os_touch(void *start, size_t bytes);

@@ -1,7 +1,8 @@
 #include "core/policy.h"
 
+#include "core/hooks.h"
+#include "core/os_process.h"
 #include "core/text.h"
-#include "verify/hooks.h"
 
 /* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
 #define CAP_MAX_BYTES      (256u << 10)

@@ -5,7 +5,7 @@
 #ifndef HAK_POLICY_H
 #define HAK_POLICY_H
 
-#include "core/chunk.h"
+#include "core/range.h"
 #include "core/size_class.h"
 
 #define HAK_BIGCACHE_MB_MAX 1048576u

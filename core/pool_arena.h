@@ -7,7 +7,7 @@
 #ifndef HAK_POOL_ARENA_H
 #define HAK_POOL_ARENA_H
 
-#include "core/superslab.h"
+#include "core/types.h"
 
 struct hak_pool_arena {
     uint32_t mib; /* of the SuperSlabs in it */

@@ -9,29 +9,12 @@
  * home's stack of notified slabs. The owner takes a remote list only when it finds the slab on that stack. So
  * per epoch there is one notification, which cannot be lost or doubled, and while an epoch lasts
  * (remote length > 0, therefore used > 0) the slab can be neither destroyed nor moved to another home: the
- * pusher may still read slab->home after its push.
- *
- * Homes are never freed, and a slab's home never changes, whichever thread rules the home. */
+ * pusher may still read slab->home after its push. */
 #ifndef HAK_REMOTE_H
 #define HAK_REMOTE_H
 
-#include "core/superslab.h"
-#include "verify/hooks.h"
-
-struct hak_home {
-    _Atomic(struct hak_slab *) notified; /* stack of slabs with a remote list */
-    _Atomic(struct hak_heap *) ruler;    /* the heap whose thread works for this home; NULL: none */
-};
-
-#define HAK_REMOTE_COUNT_BITS 16
-#define HAK_REMOTE_COUNT_MASK ((uint64_t)UINT16_MAX)
-
-static inline uint32_t hak_remote_word_count(uint64_t word) {
-    return (uint32_t)(word & HAK_REMOTE_COUNT_MASK);
-}
-static inline struct hak_block *hak_remote_word_head(uint64_t word) {
-    return (struct hak_block *)(uintptr_t)(word >> HAK_REMOTE_COUNT_BITS);
-}
+#include "core/hooks.h"
+#include "core/slab.h"
 
 /* Any thread. Pushes the chain head..tail of `count` blocks of this slab; true if it began an epoch. */
 static inline bool hak_remote_push(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail,
@@ -61,11 +44,6 @@ static inline uint64_t hak_remote_take(struct hak_slab *slab) {
     return word;
 }
 
-/* Any thread; a snapshot. */
-static inline uint32_t hak_remote_count(const struct hak_slab *slab) {
-    return hak_remote_word_count(atomic_load_explicit(&slab->remote, memory_order_relaxed));
-}
-
 /* The pusher that began the slab's epoch, once. */
 static inline void hak_home_notify(struct hak_home *home, struct hak_slab *slab) {
     struct hak_slab *old = atomic_load_explicit(&home->notified, memory_order_relaxed);
@@ -89,20 +67,6 @@ static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
 /* Any thread; a snapshot. */
 static inline bool hak_home_is_notified(const struct hak_home *home) {
     return atomic_load_explicit(&home->notified, memory_order_relaxed) != NULL;
-}
-
-/* Any thread. The heap whose thread works for this home just now; NULL: none. */
-static inline struct hak_heap *hak_home_ruler(const struct hak_home *home) {
-    return atomic_load_explicit(&home->ruler, memory_order_relaxed);
-}
-
-/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself. */
-static inline bool hak_home_ruled_by(const struct hak_home *home, const struct hak_heap *heap) {
-    return hak_home_ruler(home) == heap;
-}
-
-static inline void hak_home_set_ruler(struct hak_home *home, struct hak_heap *heap) {
-    atomic_store_explicit(&home->ruler, heap, memory_order_relaxed); /* handed over under the heaps' lock */
 }
 
 #endif

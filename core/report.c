@@ -1,8 +1,10 @@
 #include "core/report.h"
 
 #include "core/abort.h"
+#include "core/heap.h"
+#include "core/hooks.h"
+#include "core/large.h"
 #include "core/text.h"
-#include "verify/hooks.h"
 
 static void begin(struct hak_text *line, const char *operation, const char *what) {
     line->length = 0;

@@ -7,8 +7,7 @@
 #ifndef HAK_REPORT_H
 #define HAK_REPORT_H
 
-#include "core/heap.h"
-#include "core/large.h"
+#include "core/types.h"
 
 /* `ptr` was given to `operation` ("free", "realloc", ...) and is no live block: says why. */
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr);

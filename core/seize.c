@@ -2,7 +2,12 @@
 
 #include <limits.h>
 
-#include "verify/hooks.h"
+#include "core/abandoned.h"
+#include "core/enter.h"
+#include "core/fork_child.h"
+#include "core/hooks.h"
+#include "core/os_process.h"
+#include "core/remote.h"
 
 static struct {
     bool possible;      /* the system has the barrier, and children of fork are seen */
@@ -21,104 +26,15 @@ void hak_seize_setup(void) {
 
 void hak_seize_forbid(void) {
     __atomic_store_n(&seizing.possible, false, __ATOMIC_RELAXED);
-    seizing.forbidden = true; /* read in a child */
-}
-
-/* ---- the thread's side --------------------------------------------------------------------------------- */
-
-/* The thread that has registered itself for this heap; NULL: none. */
-static struct hak_thread *thread_of(struct hak_heap *heap) {
-    struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_acquire);
-    hak_hook_acquire(&heap->thread);
-    return thread;
-}
-
-/* What a free may still push, over all bins of a heap that is the caller's. */
-static uint32_t own_room(const struct hak_heap *heap) {
-    uint32_t room = 0;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        room += hak_bin_room(heap, HAK_BIN_HEADER(bin));
-    return room;
-}
-
-/* Whoever sees what the slow path does to the heap sees that, too. */
-static void slow_begin(void) {
-    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
-    hak_hook_release(&HAK_THREAD.slow);
-    atomic_thread_fence(memory_order_release);
-}
-
-/* Dekker's algorithm again: the thread says that it waits, and then looks at the pointer; the seizer writes the pointer, and
- * then looks whether anybody waits for it. */
-static HAK_NOINLINE struct hak_heap *own_heap_wait(void) {
-    struct hak_heap *heap;
-    for (;;) {
-        atomic_exchange_explicit(&HAK_THREAD.slow, HAK_SLOW_WAITS, memory_order_seq_cst);
-        heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_seq_cst);
-        if (heap != &hak_heap_seized) break;
-        hak_heap_after_fork(); /* or the seizer does not exist */
-        if (hak_thread_heap() == &hak_heap_seized) hak_os_wait(&HAK_THREAD.slow, HAK_SLOW_WAITS);
-    }
-    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_PATH, memory_order_relaxed);
-    return heap;
-}
-
-struct hak_heap *hak_slow_enter(uint32_t change) {
-    slow_begin();
-    hak_announce(-change);
-    struct hak_heap *heap = atomic_load_explicit(&HAK_THREAD.heap, memory_order_acquire);
-    if (HAK_UNLIKELY(heap == &hak_heap_seized)) heap = own_heap_wait();
-    hak_hook_acquire(&HAK_THREAD.heap);
-    return heap;
-}
-
-/* The equation, as the thread itself sees it. */
-static bool is_balanced(struct hak_heap *heap) {
-    return !hak_heap_is_real(heap) || thread_of(heap) != &HAK_THREAD ||
-           own_room(heap) == HAK_OWN_LOAD(&heap->moved) + HAK_OWN_LOAD(&HAK_THREAD.announced);
-}
-
-void hak_slow_leave(void) {
-    HAK_ASSERT(is_balanced(hak_thread_heap()));
-    hak_heap_left(hak_thread_heap());
-    hak_hook_release(&HAK_THREAD.slow);
-    /* release: a seizer sees all that was done to the heap */
-    atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);
-}
-
-void hak_seize_register(struct hak_heap *heap) {
-    HAK_CHECK(heap == hak_thread_heap());
-    slow_begin(); /* again: what the thread allocated to begin was a way out, too */
-    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return; /* it might be taken for one of the parent's */
-    HAK_OWN_STORE(&heap->moved, own_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
-    hak_heap_goes_on(heap, HAK_HEAP_OWN);
-    hak_hook_release(&heap->thread);
-    atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
-}
-
-void hak_seize_unregister(struct hak_heap *heap) {
-    hak_lock_take(seizing_lock);
-    HAK_CHECK(heap == hak_thread_heap());
-    if (thread_of(heap) != NULL)
-        hak_heap_goes_on(heap, HAK_HEAP_HELD); /* it may never have been registered */
-    hak_hook_release(&heap->thread);
-    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
-    hak_lock_drop(seizing_lock);
-}
-
-/* ---- the seizer's side --------------------------------------------------------------------------------- */
-
-/* The thread of a seized heap: it cannot end. NULL: a signal handler has forked meanwhile, and
- * in this child it does not exist. */
-static struct hak_thread *thread_of_seized(const struct hak_heap *heap) {
-    return *(struct hak_thread *const *)(uintptr_t)&heap->thread;
+    seizing.forbidden = true;
+    hak_fork_children_unseen();
 }
 
 /* Under the lock. True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
  * no more than that may lose what its bins hold, which costs it some refills. */
 static bool is_still(struct hak_heap *heap) {
     uint32_t calls = HAK_HINT_LOAD(&heap->slow_calls);
-    uint32_t announced = HAK_HINT_LOAD(&thread_of_seized(heap)->announced);
+    uint32_t announced = HAK_HINT_LOAD(&hak_heap_thread_of_seized(heap)->announced);
     bool still = heap->seen_calls == calls && heap->seen_announced == announced;
     heap->seen_calls = calls;
     heap->seen_announced = announced;
@@ -128,7 +44,7 @@ static bool is_still(struct hak_heap *heap) {
 /* Its thread goes on, with the heap that is shown, if it waits for that; a thread that has reported an error meanwhile stays
  * without. Under the lock, or the thread could end before it is woken. */
 static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
-    struct hak_thread *thread = thread_of_seized(heap);
+    struct hak_thread *thread = hak_heap_thread_of_seized(heap);
     struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
@@ -140,7 +56,7 @@ static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
 }
 
 static void give_back(struct hak_heap *heap) {
-    if (thread_of_seized(heap) == NULL) {
+    if (hak_heap_thread_of_seized(heap) == NULL) {
         hak_heap_orphan(heap);
         return;
     }
@@ -148,26 +64,10 @@ static void give_back(struct hak_heap *heap) {
     give_back_as(heap, heap);
 }
 
-/* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
- * announced; it is not in the bin's room before its last write to the heap. A slow path that began is in `slow`, and whoever
- * sees what it did since sees that: so it is read last. */
-static bool is_outside(struct hak_heap *heap) {
-    struct hak_thread *thread = thread_of_seized(heap);
-    uint32_t room = 0;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        room += atomic_load_explicit(&heap->room[HAK_BIN_HEADER(bin)], memory_order_acquire);
-    room -= atomic_load_explicit(&heap->moved, memory_order_acquire);
-    bool done = room == atomic_load_explicit(&thread->announced, memory_order_acquire);
-    uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_acquire);
-    hak_hook_acquire(&thread->slow);
-    hak_hook_acquire(&heap->room);
-    return done && slow == HAK_SLOW_NO;
-}
-
 /* Under the lock. Hides the heap from its thread, unless that is at work. Threads that are keep their heaps all along. False: it
  * is not the caller's. */
 static bool seize(struct hak_heap *heap) {
-    struct hak_thread *thread = thread_of(heap);
+    struct hak_thread *thread = hak_heap_thread(heap);
     if (thread == NULL || thread == &HAK_THREAD || HAK_HINT_LOAD(&thread->forks) > 0) return false;
     /* release: as when it comes back; a thread that reads the one before this one has that order. If the exchange fails, another
      * thread has seized the heap, or its own has reported an error. */
@@ -176,7 +76,7 @@ static bool seize(struct hak_heap *heap) {
                                                  (struct hak_heap *)(uintptr_t)&hak_heap_seized,
                                                  memory_order_release, memory_order_relaxed))
         return false;
-    if (!hak_os_barrier() || !is_outside(heap)) {
+    if (!hak_os_barrier() || !hak_heap_is_outside(heap)) {
         give_back_as(heap, heap);
         return false;
     }
@@ -184,14 +84,9 @@ static bool seize(struct hak_heap *heap) {
     return true;
 }
 
-bool hak_seize_is_awaited(const struct hak_heap *heap) {
-    const struct hak_thread *thread = thread_of_seized(heap);
-    return thread != NULL && HAK_HINT_LOAD(&thread->slow) != HAK_SLOW_NO;
-}
-
 /* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
 static void look_at(struct hak_heap *heap, void *any) {
-    struct hak_thread *thread = thread_of(heap);
+    struct hak_thread *thread = hak_heap_thread(heap);
     if (thread == NULL || thread == &HAK_THREAD) return;
     const bool still = is_still(heap);
     if (!still) heap->is_trimmed = false;
@@ -215,7 +110,7 @@ static bool look(uint32_t now, uint32_t still_ms) {
 static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
     unsigned tried = 0;
     for (; heap != NULL; heap = heap->all_next) {
-        if (thread_of(heap) == NULL) continue;
+        if (hak_heap_thread(heap) == NULL) continue;
         if (only_wanted && !atomic_load_explicit(&heap->is_wanted, memory_order_relaxed)) continue;
         if (tried++ == TRIED_AT_ONCE) {
             hak_lock_drop(seizing_lock);
@@ -274,8 +169,8 @@ void hak_seize_abandon(void) {
     HAK_OWN_STORE(&HAK_THREAD.forks, 0);
     struct hak_heap *visited = HAK_THREAD.visited;
     HAK_THREAD.visited = NULL;
-    if (visited == NULL || thread_of_seized(visited) == NULL) return;
-    hak_hook_event(HAK_EVENT_HEAP_LOST, thread_of_seized(visited));
+    if (visited == NULL || hak_heap_thread_of_seized(visited) == NULL) return;
+    hak_hook_event(HAK_EVENT_HEAP_LOST, hak_heap_thread_of_seized(visited));
     visited->state = HAK_HEAP_LOST;
     hak_lock_take(seizing_lock);
     give_back_as(visited, &hak_heap_gone);
@@ -313,54 +208,4 @@ void hak_seize_fork_prepare(void) {
 
 void hak_seize_fork_end(void) {
     if (HAK_THREAD.forks > 0) HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks - 1);
-}
-
-/* The bin's list is the truth; a block that is in none is lost. */
-static bool bin_mend(struct hak_heap *heap, unsigned bin) {
-    struct hak_block *block = hak_bin_first(heap, bin);
-    uint32_t cap = heap->classes[bin].cap, count = 0;
-    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
-        hak_header_flip(block);
-    for (; block != NULL; block = hak_block_next(block))
-        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
-            return false;
-    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
-    return true;
-}
-
-/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
- * bin may be wrong: its first block says live or free, and may be counted or not. That block
- * becomes a free, counted one. false: more than that is wrong. */
-static bool heap_mend(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        if (!bin_mend(heap, bin)) return false;
-    return true;
-}
-
-/* The audit's books know the block that is on its way by another state. */
-static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread) {
-    uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_relaxed);
-    return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && heap_mend(heap);
-}
-
-bool hak_seize_forget_thread(struct hak_heap *heap) {
-    struct hak_thread *thread = thread_of(heap);
-    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
-    /* Libc may have given up stacks of threads that are gone, in which these words lie. */
-    bool whole = !seizing.forbidden && hak_os_is_mapped(thread, sizeof *thread) &&
-                 atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
-                 (is_outside(heap) || can_be_mended(heap, thread));
-    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
-    return whole;
-}
-
-void hak_seize_forget_own(void) {
-    uint32_t waits = HAK_SLOW_WAITS;
-    if (hak_thread_heap() != &hak_heap_seized) return;
-    hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
-    hak_thread_heap_set(&hak_heap_none);
-    /* A signal handler may have interrupted the wait, which must not begin again. */
-    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
-                                            memory_order_relaxed);
 }

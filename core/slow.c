@@ -1,19 +1,25 @@
 /* The slow paths of malloc and free, and the aligned and large forms. */
+#include "core/slow.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "core/abort.h"
-#include "core/api.h"
+#include "core/enter.h"
+#include "core/flush.h"
+#include "core/hooks.h"
 #include "core/large.h"
+#include "core/purge.h"
 #include "core/refill.h"
 #include "core/report.h"
-#include "core/seize.h"
-#include "core/trim.h"
-#include "verify/hooks.h"
+#include "core/thread.h"
 
 /* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
 static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
-    if (hak_bin_first(heap, bin) == NULL && !hak_refill(heap, bin)) return NULL;
+    if (hak_bin_first(heap, bin) == NULL) {
+        hak_tick(heap);
+        if (hak_bin_first(heap, bin) == NULL && !hak_refill(heap, bin)) return NULL;
+    }
     struct hak_block *block = hak_bin_first(heap, bin);
     if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin))
         hak_report_bad_list("malloc", block, bin);
@@ -37,45 +43,6 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *i
     return user;
 }
 
-struct release {
-    uint32_t age;
-    size_t bytes;
-};
-
-static void trim_visit(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    release->bytes += hak_trim(heap, release->age);
-}
-
-static bool trim_seized_visit(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    bool whole;
-    release->bytes += hak_trim_seized(heap, release->age, &whole);
-    return whole;
-}
-
-static void trim_seized_after(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    (void)heap;
-    release->bytes += hak_superslab_leave();
-}
-
-/* Gives all that is cached and idle back to the range, and what of it is so old to the system; returns the bytes. The first pass
- * sends blocks home, the second takes back what came there. */
-static size_t release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms) {
-    struct release release = {.age = older_than_ms};
-    for (int pass = 0; pass < 2; pass++) {
-        if (hak_heap_is_real(heap)) trim_visit(heap, &release);
-        hak_heap_each_idle(trim_visit, &release);
-        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
-    }
-    uint32_t now = hak_os_now_ms(); /* all of them gave before that */
-    release.bytes += hak_superslab_cache_purge(now, 0);
-    release.bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
-    if (older_than_ms == 0) release.bytes += hak_range_purge();
-    return release.bytes;
-}
-
 /* Allocation of any kind by a thread in any state. */
 static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
@@ -86,7 +53,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
         user = alloc_any(heap, size, align, is_zero);
         /* Address space or memory is short: what is cached in the wrong shape may serve. */
         if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules &&
-            release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
+            hak_release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
             user = alloc_any(heap, size, align, is_zero);
         if (borrowed) hak_heap_return(heap);
     }
@@ -94,7 +61,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     return user;
 }
 
-/* The fast path has entered (verify/hooks.h). */
+/* The fast path has entered (core/hooks.h). */
 void *hak_malloc_slow(size_t size) {
     bool is_zero;
     void *user = alloc_slow(hak_slow_enter(+1), size, HAK_ALIGNMENT, &is_zero);
@@ -173,7 +140,10 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
         hak_free_without_heap(user, bin);
         return;
     }
-    if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) hak_flush_full(heap, bin);
+    if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) {
+        hak_tick(heap);
+        if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) hak_flush_full(heap, bin);
+    }
     hak_hook_free(user);
     hak_announce(-1u);
     hak_bin_push(heap, HAK_BIN_HEADER(bin), user);
@@ -338,7 +308,7 @@ size_t hak_release_unused(size_t keep_large) {
     hak_hook_enter();
     struct hak_heap *heap = hak_slow_enter(0);
     hak_trim_request();
-    size_t bytes = release_all(heap, keep_large, 0);
+    size_t bytes = hak_release_all(heap, keep_large, 0);
     hak_slow_leave();
     hak_hook_leave();
     return bytes;

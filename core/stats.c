@@ -1,9 +1,13 @@
 #include "core/stats.h"
 
-#include "core/refill.h"
-#include "core/seize.h"
+#include "core/bigcache.h"
+#include "core/collect.h"
+#include "core/enter.h"
+#include "core/hooks.h"
+#include "core/remote.h"
+#include "core/retire.h"
+#include "core/superslab_cache.h"
 #include "core/text.h"
-#include "verify/hooks.h"
 
 static void add_heap(struct hak_heap *heap, void *context) {
     struct hak_stats *stats = context;

@@ -4,25 +4,14 @@
 #define HAK_TEXT_H
 
 #include "core/os.h"
+#include "core/os_process.h"
 #include "core/stderr.h"
+#include "core/strings.h"
 
 struct hak_text {
     size_t length;
     char bytes[1000];
 };
-
-/* What follows `start` in `string`; NULL if it begins otherwise. libc's functions on strings may
- * be wrapped. */
-static inline const char *hak_text_after(const char *string, const char *start) {
-    while (*start != '\0' && *string == *start)
-        string++, start++;
-    return *start == '\0' ? string : NULL;
-}
-
-static inline bool hak_text_is(const char *string, const char *other) {
-    const char *rest = hak_text_after(string, other);
-    return rest != NULL && *rest == '\0';
-}
 
 static inline void hak_text_add(struct hak_text *text, const char *string) {
     while (*string != '\0' && text->length < sizeof text->bytes - 1)

@@ -128,13 +128,6 @@ HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
 #endif
 }
 
-HAK_COLD void hak_peak_set(_Atomic size_t *peak, size_t now);
-
-/* Raises what was the most so far, if `now` is more. */
-static inline void hak_peak_raise(_Atomic size_t *peak, size_t now) {
-    if (HAK_UNLIKELY(now > atomic_load_explicit(peak, memory_order_relaxed))) hak_peak_set(peak, now);
-}
-
 /* Ends the program with one line; for states that only a bug in HAKMEM or a wild write can produce. */
 _Noreturn void hak_fail(const char *what, const char *file, int line);
 
@@ -146,6 +139,10 @@ _Noreturn void hak_fail(const char *what, const char *file, int line);
 
 static inline size_t hak_round_up(size_t n, size_t power_of_two) {
     return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+static inline uint32_t hak_min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
 }
 
 static inline bool hak_is_power_of_two(size_t n) {

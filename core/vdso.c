@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/text.h"
+#include "core/strings.h"
 
 /* The tables of the image that name its functions. */
 struct tables {

@@ -1,6 +1,6 @@
 #include "core/window.h"
 
-#include "verify/hooks.h"
+#include "core/hooks.h"
 
 static struct {
     void *reserved; /* NULL: nothing is mapped but what is committed */

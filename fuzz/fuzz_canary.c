@@ -1,6 +1,6 @@
 /* Like fuzz_api, with a bug in the allocator: three blocks of one slab that are put back together count as two. Not to be
  * found within seconds means that the other targets' silence is worth nothing. */
-#include "core/superslab.h"
+#include "core/slab.h"
 #include "fuzz/run.h"
 
 void __real_hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail,

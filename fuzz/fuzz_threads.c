@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "core/hakmem.h"
-#include "core/refill.h"
+#include "core/policy.h"
 #include "fuzz/schedule.h"
 #include "verify/audit.h"
 #include "verify/explore/scheduler.h"

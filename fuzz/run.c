@@ -8,10 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/fast.h"
 #include "core/hakmem.h"
 #include "core/large.h"
-#include "core/refill.h"
+#include "core/policy.h"
 #include "fuzz/record.h"
 #include "verify/audit.h"
 #include "verify/heap_check.h"

@@ -4,9 +4,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/collect.h"
+#include "core/enter.h"
+#include "core/flush.h"
 #include "core/hakmem.h"
-#include "core/refill.h"
-#include "core/seize.h"
+#include "core/os_process.h"
+#include "core/thread.h"
 #include "verify/audit.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"

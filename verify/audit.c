@@ -6,8 +6,9 @@
 #include <sys/mman.h>
 
 #include "core/heap.h"
+#include "core/os_process.h"
+#include "core/stderr.h"
 #include "core/syscall.h"
-#include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_valgrind.h"
 #include "verify/heap_check.h"

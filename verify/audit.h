@@ -11,8 +11,8 @@
 #ifndef HAK_VERIFY_AUDIT_H
 #define HAK_VERIFY_AUDIT_H
 
-#include "core/superslab.h"
-#include "verify/hooks.h"
+#include "core/hooks.h"
+#include "core/slab.h"
 
 /* Before the first batch, which may come before the library's constructor: of a block that level 2 has not seen from
  * its beginning it would report what is not so. */

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "core/heap.h"
 #include "core/large.h"
+#include "core/slab.h"
 #include "verify/audit_site.h"
 #include "verify/audit_valgrind.h"
 

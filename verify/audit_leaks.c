@@ -1,7 +1,8 @@
 /* The blocks that are still live when the program ends, summed by the place that allocated them. */
 #include <sys/mman.h>
 
-#include "core/large.h"
+#include "core/large_record.h"
+#include "core/slab.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_site.h"

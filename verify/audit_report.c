@@ -11,6 +11,7 @@
 #include "core/hakmem.h"
 #include "core/heap.h"
 #include "core/large.h"
+#include "core/os_process.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_site.h"

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/os_process.h"
 #include "core/text.h"
 #include "verify/audit.h"
 

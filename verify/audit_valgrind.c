@@ -5,7 +5,7 @@
 #include <valgrind/drd.h>
 #include <valgrind/memcheck.h>
 
-#include "verify/hooks.h"
+#include "core/hooks.h"
 
 bool hak_valgrind_is_memcheck(void) {
     static signed char known = -1; /* from the first call, before there is a second thread */

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "core/heap.h"
+#include "core/remote.h"
 #include "core/text.h"
 #include "verify/heap_check_parts.h"
 

@@ -1,5 +1,7 @@
-#include "core/heap.h"
+#include "core/bigcache.h"
 #include "core/large.h"
+#include "core/policy.h"
+#include "core/superslab_cache.h"
 #include "verify/heap_check_parts.h"
 
 #define equal   hak_check_equal

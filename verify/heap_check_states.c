@@ -1,4 +1,5 @@
 /* The table of hand-over states (core/heap.h), proved heap by heap and list by list. */
+#include "core/abandoned.h"
 #include "core/heap.h"
 #include "verify/heap_check_parts.h"
 

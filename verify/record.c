@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #include "core/hakmem.h"
+#include "core/hooks.h"
 #include "core/os.h"
+#include "core/os_process.h"
 #include "core/text.h"
 #include "fuzz/oplog.h"
-#include "verify/hooks.h"
 #include "verify/log_file.h"
 #include "verify/record_slots.h"
 

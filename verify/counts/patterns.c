@@ -14,6 +14,7 @@ static struct {
     struct ring *rings; /* from each worker to each */
     pthread_barrier_t barrier;
     _Atomic uint32_t full;    /* threads that have as many bytes as they need before anything is counted */
+    _Atomic uint32_t warm;    /* threads that have done all that is not counted */
     _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
     _Atomic uint32_t turns;   /* idle: that are over */
 } run;
@@ -59,11 +60,23 @@ static size_t size_1000(struct worker *unused) {
 
 /* ---- warming up --------------------------------------------------------------------------------------------- */
 
-/* Returns when all threads have called it. However they come to run, memory grows no more after that, or as it will. */
-static void all_are_full(void) {
-    atomic_fetch_add_explicit(&run.full, 1, memory_order_release);
-    while (atomic_load_explicit(&run.full, memory_order_acquire) < run.pattern->threads)
+/* Returns when all threads have counted up. */
+static void wait_for_all(_Atomic uint32_t *count) {
+    atomic_fetch_add_explicit(count, 1, memory_order_release);
+    while (atomic_load_explicit(count, memory_order_acquire) < run.pattern->threads)
         sched_yield();
+}
+
+/* However they come to run, memory grows no more after that, or as it will. */
+static void all_are_full(void) {
+    wait_for_all(&run.full);
+}
+
+/* What some wrote while they warmed up is news to those that were warm already: once, and not when it counts. */
+static void all_are_warm(struct worker *worker) {
+    wait_for_all(&run.warm);
+    block_free(block_new(64));
+    worker->is_warm = true;
 }
 
 /* Each thread has so many blocks at once. */
@@ -342,8 +355,8 @@ static void *work(void *argument) {
     struct worker *worker = argument;
     tally_thread_begin(worker->number);
     run.pattern->work(worker, run.pattern->rounds);
-    worker->is_warm = true;
-    pthread_barrier_wait(&run.barrier); /* all are warm */
+    all_are_warm(worker);
+    pthread_barrier_wait(&run.barrier); /* all have seen what all wrote */
     pthread_barrier_wait(&run.barrier); /* it counts */
     run.pattern->work(worker, run.pattern->rounds);
     pthread_barrier_wait(&run.barrier);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "bench/bench.h"
-#include "core/superslab.h"
+#include "core/heap.h"
 #include "verify/counts/lines.h"
 #include "verify/explore/system.h"
 #include "verify/explore/yields.h"

@@ -1,5 +1,6 @@
 #include <pthread.h>
 
+#include "core/os_process.h"
 #include "verify/explore/stores.h"
 #include "verify/explore/system.h"
 #include "verify/explore/trace.h"

@@ -1,5 +1,4 @@
 #include "core/hakmem.h"
-#include "core/refill.h"
 #include "verify/audit.h"
 #include "verify/explore/blocks.h"
 #include "verify/explore/scenarios.h"

@@ -3,12 +3,16 @@
 #include <malloc.h>
 #include <string.h>
 
+#include "core/abandoned.h"
 #include "core/bigcache.h"
+#include "core/collect.h"
+#include "core/enter.h"
 #include "core/hakmem.h"
+#include "core/heap_slabs.h"
 #include "core/large.h"
-#include "core/refill.h"
-#include "core/seize.h"
-#include "core/trim.h"
+#include "core/purge.h"
+#include "core/retire.h"
+#include "core/superslab_cache.h"
 #include "verify/explore/blocks.h"
 #include "verify/explore/system.h"
 

@@ -9,7 +9,7 @@
 #include <ucontext.h>
 
 #include "core/lock.h"
-#include "core/os.h"
+#include "core/os_process.h"
 
 #if HAK_ASAN
 #include <sanitizer/common_interface_defs.h>

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "core/chunk.h"
+#include "core/range.h"
 
 #define WORDS 32768u /* of each table; power of two */
 #define CELLS 12u    /* accesses kept of a word */

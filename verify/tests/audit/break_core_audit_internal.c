@@ -3,8 +3,19 @@
  * usage: break_core_audit_internal KIND */
 #include "by_hand.h"
 
+#include "core/abandoned.h"
+#include "core/announced.h"
+#include "core/bigcache.h"
+#include "core/collect.h"
+#include "core/flush.h"
+#include "core/heap_slabs.h"
 #include "core/large.h"
-#include "core/seize.h"
+#include "core/os_process.h"
+#include "core/range_child.h"
+#include "core/remote.h"
+#include "core/retire.h"
+#include "core/superslab_cache.h"
+#include "core/thread.h"
 
 static struct hak_slab *first; /* full; all of its blocks are in blocks[] */
 

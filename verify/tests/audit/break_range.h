@@ -4,6 +4,8 @@
 
 #include "whole_heap.h"
 
+#include "core/bigcache.h"
+
 /* ---- figures that only their own file can write -------------------------------------------------------- */
 
 static uint32_t top_more, entries_more, no_ages;

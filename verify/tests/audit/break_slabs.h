@@ -4,6 +4,9 @@
 
 #include "whole_heap.h"
 
+#include "core/remote.h"
+#include "core/superslab_cache.h"
+
 /* ---- blocks and their lists ---------------------------------------------------------------------------- */
 
 static void list_leaves_the_range(void) {

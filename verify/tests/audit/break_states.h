@@ -4,6 +4,8 @@
 
 #include "whole_heap.h"
 
+#include "core/retire.h"
+
 static void heap_in_no_state(void) {
     idle->state = HAK_HEAP_STATES;
 }

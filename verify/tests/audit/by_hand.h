@@ -8,8 +8,8 @@
 
 #include <pthread.h>
 
+#include "core/flush.h"
 #include "core/heap.h"
-#include "core/refill.h"
 
 #define BLOCKS 3000
 #define SIZE   40 /* tiny class 2: stride 48, 1365 blocks a slab */

@@ -6,8 +6,8 @@
 
 #include <setjmp.h>
 
+#include "core/announced.h"
 #include "core/heap.h"
-#include "core/seize.h"
 #include "verify/audit.h"
 
 #define GUARDED 64u /* so many bytes behind the requested size, and at each end of a freed block */

@@ -5,8 +5,8 @@
 
 #include <pthread.h>
 
+#include "core/flush.h"
 #include "core/heap.h"
-#include "core/refill.h"
 
 #define BLOCKS   24000 /* half of them another thread's; 12 MiB each */
 #define SIZE     1000

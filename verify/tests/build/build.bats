@@ -4,9 +4,8 @@
 setup_file() {
     # A copy whose sources may be spoilt, with a build of its own.
     export COPY=$BATS_FILE_TMPDIR/copy
-    mkdir -p "$COPY/verify"
+    mkdir -p "$COPY"
     cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,bench} "$COPY"
-    [ ! -e "$HAK_ROOT/verify/hooks.h" ] || cp "$HAK_ROOT/verify/hooks.h" "$COPY/verify"
     "$COPY/build.sh" release lib
 }
 

@@ -10,9 +10,9 @@
 #include <pthread.h>
 
 #include "core/bigcache.h"
-#include "core/refill.h"
+#include "core/flush.h"
 #include "core/stats.h"
-#include "core/superslab.h"
+#include "core/superslab_cache.h"
 #include "verify/heap_check.h"
 
 #define MOST  400

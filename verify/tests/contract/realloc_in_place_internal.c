@@ -3,7 +3,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/chunk.h"
+#include "core/range.h"
 #include "verify/heap_check.h"
 
 #define BLOCK ((size_t)1 << 20)

@@ -5,8 +5,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/heap.h"
-#include "core/refill.h"
+#include "core/range.h"
 
 static void circle(void) {
     struct hak_block *last = hak_malloc(40);

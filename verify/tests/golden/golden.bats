@@ -8,7 +8,7 @@ setup_file() {
     [ "${HAK_TEST_QUICK:-0}" = 0 ] || return 0
     mkdir -p "$COPY/verify"
     cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,bench} "$COPY"
-    cp -r "$HAK_ROOT"/verify/{hooks.h,golden} "$COPY/verify"
+    cp -r "$HAK_ROOT/verify/golden" "$COPY/verify"
     "$COPY/build.sh" golden --update >&2
 }
 

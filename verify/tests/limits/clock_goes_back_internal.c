@@ -5,11 +5,11 @@
 #include "../test.h"
 
 #include "core/bigcache.h"
+#include "core/enter.h"
 #include "core/heap.h"
-#include "core/large.h"
-#include "core/refill.h"
+#include "core/purge.h"
 #include "core/seize.h"
-#include "core/trim.h"
+#include "core/superslab_cache.h"
 #include "verify/clock.h"
 
 #define DELAY 500u

@@ -4,7 +4,7 @@
 #include "../test.h"
 
 #include "../process.h"
-#include "core/chunk.h"
+#include "core/runs.h"
 
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 

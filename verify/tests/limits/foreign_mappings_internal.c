@@ -6,8 +6,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "core/chunk.h"
-#include "core/heap.h"
+#include "core/runs.h"
 #include "verify/heap_check.h"
 
 enum { FOREIGN = 6, MORE = 2, LETTERS = 3000, ROUNDS = 3 };

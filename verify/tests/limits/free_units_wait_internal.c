@@ -4,6 +4,7 @@
 #include "../test.h"
 
 #include "core/heap.h"
+#include "core/superslab_cache.h"
 
 #define UNITS 32
 #define DELAY 100

@@ -7,11 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/chunk.h"
+#include "core/range_child.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/chunk.c has it */
+enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/run_free.c has it */
 static const size_t bytes = (size_t)500 << 10; /* so few that nobody asks what is scarce */
 static unsigned char *blocks[BLOCKS];
 

@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 
 #include "core/bigcache.h"
-#include "core/heap.h"
 #include "core/large.h"
+#include "core/superslab_cache.h"
 #include "verify/heap_check.h"
 
 #define BLOCK (16 * MIB)

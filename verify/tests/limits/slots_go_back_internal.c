@@ -5,7 +5,7 @@
 
 #include <sys/mman.h>
 
-#include "core/heap.h"
+#include "core/runs.h"
 #include "verify/heap_check.h"
 
 #define RUNS     300

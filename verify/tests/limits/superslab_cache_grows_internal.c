@@ -4,6 +4,7 @@
 #include "../test.h"
 
 #include "core/heap.h"
+#include "core/superslab_cache.h"
 #include "verify/clock.h"
 
 #define ONE   ((size_t)1 << HAK_SUPERSLAB_SHIFT)

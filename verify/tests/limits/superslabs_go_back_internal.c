@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "core/heap.h"
+#include "core/superslab_cache.h"
 
 static pthread_barrier_t barrier;
 static struct hak_home *other_home;

@@ -3,7 +3,7 @@
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
-#include "core/chunk.h"
+#include "core/runs.h"
 
 #define RUNS 100
 

@@ -3,7 +3,7 @@
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
-#include "core/chunk.h"
+#include "core/range.h"
 #include "verify/os_faults.h"
 
 int main(void) {

@@ -11,7 +11,7 @@
 #include <ucontext.h>
 
 #include "../filter.h"
-#include "core/chunk.h"
+#include "core/runs.h"
 #include "verify/heap_check.h"
 
 #define BLOCK    MIB

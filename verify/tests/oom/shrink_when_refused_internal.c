@@ -2,7 +2,6 @@
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
-#include "core/size_class.h"
 #include "verify/os_faults.h"
 
 static const size_t sizes[][2] = {{5000, 3000}, {60000, 3000}, {2000, 100}, {300000, 40000}, {1000, 1}};

@@ -66,7 +66,7 @@ target() {
     shrunk_to 12
     compiled tree/out/release/libhakmem.a
     run -134 ./program
-    [[ $output == "hakmem: internal check failed: count > 0 && count <= slab->used at core/refill.c:"* ]]
+    [[ $output == "hakmem: internal check failed: count > 0 && count <= slab->used at core/collect.c:"* ]]
     compiled "$HAK_ROOT/out/release/libhakmem.a"
     run -0 ./program
     [ "$output" = "" ]

@@ -15,6 +15,7 @@
 
 #include "core/bigcache.h"
 #include "core/heap.h"
+#include "core/superslab_cache.h"
 #include "verify/clock.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"

@@ -11,7 +11,7 @@
 
 #include "verify/clock.h"
 #include "verify/heap_check.h"
-#include "verify/hooks.h"
+#include "core/hooks.h"
 
 #define THREADS_MAX 16
 #define SHARED      4096

@@ -12,7 +12,8 @@
 #include <ucontext.h>
 
 #include "core/heap.h"
-#include "core/large.h"
+#include "core/superslab_cache.h"
+#include "core/thread.h"
 #include "verify/heap_check.h"
 
 enum { KEPT = 40, CHILD_BLOCKS = 200, NO_THREAD = INT_MAX };

@@ -3,7 +3,8 @@
 #define TEST_LINKED
 #include "threads.h"
 
-#include "core/seize.h"
+#include "core/enter.h"
+#include "core/retire.h"
 
 enum { IDLE = 6 };
 

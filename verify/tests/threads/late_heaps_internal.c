@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "core/heap.h"
-#include "core/seize.h"
 #include "verify/heap_check.h"
 
 enum { THREADS = 200, LETTERS = 60, PAIRS = 1000 };

@@ -8,8 +8,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-#include "core/os.h"
-#include "core/seize.h"
+#include "core/types.h"
 
 enum { SLEEPERS = 64, SIZE = 1000, BLOCKS = (16 << 20) / SIZE, WAITS_MOST = 100000, WAITS_WANTED = 200 };
 enum { LONGEST_US = 2000, MEDIAN_US = 50 };

@@ -4,6 +4,7 @@
 
 #include <semaphore.h>
 
+#include "core/announced.h"
 #include "core/seize.h"
 
 enum { SLEEPERS = 3 };

@@ -113,6 +113,6 @@ is_clean() {
     for tool in helgrind drd; do
         under "$tool" "$copy" "$BATS_FILE_TMPDIR/threads"
         [ "$status" -eq 99 ]
-        [[ $output == *"collect_slab (refill.c:"* ]]
+        [[ $output == *"collect_slab (collect.c:"* ]]
     done
 }

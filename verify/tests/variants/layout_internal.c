@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "core/heap.h"
-#include "core/large.h"
+#include "core/large_record.h"
 
 #define SIZE(type)           printf("%-32s %zu\n", #type, sizeof(type))
 #define OFFSET(type, member) printf("  %-30s %zu\n", #member, offsetof(type, member))

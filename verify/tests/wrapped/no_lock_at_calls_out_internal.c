@@ -12,7 +12,6 @@
 #include <sys/auxv.h>
 #include <sys/wait.h>
 
-#include "core/heap.h"
 #include "core/lock.h"
 #include "verify/clock.h"
 

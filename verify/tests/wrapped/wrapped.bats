@@ -155,8 +155,10 @@ on_planted() {
     run ! cmp -s core/os.c os.c
     on_planted madvise "$limit"
     [ "$status" -ne 0 ]
-    sed 's/return number_of(SYS_gettid);/return gettid();/' os.c >core/os.c
-    run ! cmp -s core/os.c os.c
+    cp os.c core/os.c
+    cp core/os_process.c os_process.c
+    sed -i -e 's/return number_of(SYS_gettid);/return gettid();/' -e 's/#include <signal.h>/&\n#include <unistd.h>/' core/os_process.c
+    run ! cmp -s core/os_process.c os_process.c
     on_planted gettid "$limit"
     [ "$status" -ne 0 ] # without end at the first call, as a rule
 }

@@ -1,11 +1,20 @@
-#include "core/trim.h"
+#include "core/purge.h"
 
-#include "core/large.h"
-#include "core/refill.h"
+#include "core/abandoned.h"
+#include "core/announced.h"
+#include "core/bigcache.h"
+#include "core/collect.h"
+#include "core/flush.h"
+#include "core/heap_slabs.h"
+#include "core/hooks.h"
+#include "core/retire.h"
+#include "core/runs.h"
 #include "core/seize.h"
-#include "verify/hooks.h"
+#include "core/superslab_cache.h"
 
 static _Atomic uint32_t trim_requests;
+
+/* ---- ticks --------------------------------------------------------------------------------------------- */
 
 #define TICK_CALLS 64u /* slow paths between two looks at the clock */
 
@@ -56,13 +65,33 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
     }
 }
 
+/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
+ * long the heap's thread may have to wait. */
+static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *whole) {
+    const struct hak_policy *policy = hak_policy();
+    size_t bytes = 0;
+    *whole = false;
+    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+        if (hak_seize_is_awaited(heap)) return bytes;
+        hak_bin_empty(heap, bin, policy);
+    }
+    hak_collect_seized(heap);
+    const uint32_t now = hak_os_now_ms();
+    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+        bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
+    *whole = !hak_seize_is_awaited(heap);
+    /* What it was awaited for before, it gives back itself. */
+    if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+    return bytes;
+}
+
 /* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
  * they give up has been idle for long enough already. */
 static bool outside_visit(struct hak_heap *heap, void *gives) {
     bool whole;
     uint32_t superslabs = heap->superslabs;
     const uint32_t age = hak_policy_purge_age(hak_policy(), 0);
-    *(bool *)gives = hak_trim_seized(heap, age, &whole) > 0 || heap->superslabs < superslabs;
+    *(bool *)gives = trim_seized(heap, age, &whole) > 0 || heap->superslabs < superslabs;
     return whole;
 }
 
@@ -108,10 +137,6 @@ void hak_keep_begin(struct hak_heap *heap) {
     hak_range_touch(TOUCHED_EMPTY);
 }
 
-void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align) {
-    if (!hak_run_is_kept(granules, align)) hak_flush_all(heap);
-}
-
 /* Rare: inlined, it makes each slow path save more registers. */
 HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
     heap->last_tick = now;
@@ -141,6 +166,8 @@ void hak_tick(struct hak_heap *heap) {
         bins_stood(heap, policy);
 }
 
+/* ---- on request ---------------------------------------------------------------------------------------- */
+
 size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms) {
     size_t bytes = 0;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
@@ -151,26 +178,45 @@ size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms) {
     return bytes;
 }
 
-/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
- * long the heap's thread may have to wait. */
-size_t hak_trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *whole) {
-    const struct hak_policy *policy = hak_policy();
-    size_t bytes = 0;
-    *whole = false;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        if (hak_seize_is_awaited(heap)) return bytes;
-        hak_bin_empty(heap, bin, policy);
-    }
-    hak_collect_seized(heap);
-    const uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
-        bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
-    *whole = !hak_seize_is_awaited(heap);
-    /* What it was awaited for before, it gives back itself. */
-    if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
-    return bytes;
-}
-
 void hak_trim_request(void) {
     atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+}
+
+struct release {
+    uint32_t age;
+    size_t bytes;
+};
+
+static void trim_visit(struct hak_heap *heap, void *context) {
+    struct release *release = context;
+    release->bytes += hak_trim(heap, release->age);
+}
+
+static bool trim_seized_visit(struct hak_heap *heap, void *context) {
+    struct release *release = context;
+    bool whole;
+    release->bytes += trim_seized(heap, release->age, &whole);
+    return whole;
+}
+
+static void trim_seized_after(struct hak_heap *heap, void *context) {
+    struct release *release = context;
+    (void)heap;
+    release->bytes += hak_superslab_leave();
+}
+
+/* Gives all that is cached and idle back to the range, and what of it is so old to the system; returns the bytes. The first pass
+ * sends blocks home, the second takes back what came there. */
+size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms) {
+    struct release release = {.age = older_than_ms};
+    for (int pass = 0; pass < 2; pass++) {
+        if (hak_heap_is_real(heap)) trim_visit(heap, &release);
+        hak_heap_each_idle(trim_visit, &release);
+        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
+    }
+    uint32_t now = hak_os_now_ms(); /* all of them gave before that */
+    release.bytes += hak_superslab_cache_purge(now, 0);
+    release.bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
+    if (older_than_ms == 0) release.bytes += hak_range_purge();
+    return release.bytes;
 }

@@ -2,8 +2,8 @@
  * compiler drops the calls. The functions behind them are in verify/audit*.c, one in verify/record.c.
  *
  * A hook sees the state that it names; none of them may change anything that the allocator reads. */
-#ifndef HAK_VERIFY_HOOKS_H
-#define HAK_VERIFY_HOOKS_H
+#ifndef HAK_HOOKS_H
+#define HAK_HOOKS_H
 
 #include "core/types.h"
 

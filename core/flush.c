@@ -1,0 +1,210 @@
+#include "core/flush.h"
+
+#include "core/batch_log.h"
+#include "core/collect.h"
+#include "core/heap_slabs.h"
+#include "core/hooks.h"
+#include "core/remote.h"
+#include "core/report.h"
+
+/* Blocks of one slab on their way home, in the order in which they were freed. */
+struct run {
+    struct hak_slab *slab;
+    struct hak_block *head, *tail;
+    uint32_t count;
+    bool own;
+};
+
+#define SETS_LOG2 4
+#define WAYS      4u /* runs in a set */
+#define ALL_TAKEN ((1u << WAYS) - 1)
+#define RUNS      (WAYS << SETS_LOG2)
+/* 2^32 by the golden ratio: as multiples of it, neighbours and what lies powers of two apart get different sets. */
+#define SPREAD 0x9e3779b1u
+
+/* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
+struct runs {
+    uint64_t open;               /* a bit a run, a set's first ones; what is not open has no meaning */
+    uint32_t now;                /* milliseconds; 0: not asked yet */
+    const struct hak_heap *heap; /* whose bin is flushed */
+    struct run run[RUNS];
+};
+
+static void send_home(const struct run *run, const struct hak_policy *policy) {
+    struct hak_slab *slab = run->slab;
+    hak_hook_batch(HAK_BATCH_SEND, slab, run->head, run->count);
+    if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
+    /* From here on the slab may be gone: its owner may have collected these blocks. */
+    if (HAK_UNLIKELY(policy->p0_log)) hak_log_remote(run->count);
+}
+
+static void put_own(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
+    struct hak_slab *slab = run->slab;
+    HAK_ASSERT(hak_home_ruled_by(slab->home, runs->heap));
+    struct hak_counters before = {0};
+    if (HAK_UNLIKELY(policy->p0_log)) before = hak_counters_of(slab);
+    hak_slab_put(slab, run->head, run->tail, run->count);
+    hak_used_shown_add(slab, -run->count);
+    hak_hook_batch(HAK_BATCH_PUT, slab, run->head, run->count);
+    if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("flush", slab, run->count, before);
+    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
+        if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
+        if (runs->now == 0) runs->now = hak_os_now_ms();
+        hak_heap_drop_slab(owner, slab, runs->now);
+    } else if (slab->state == HAK_SLAB_FULL) {
+        hak_heap_partial_push(owner, slab);
+    }
+}
+
+static void run_end(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
+    HAK_ASSERT(run->count > 0);
+    if (run->own)
+        put_own(runs, run, policy);
+    else
+        send_home(run, policy);
+}
+
+static inline void run_add(struct run *run, struct hak_block *block) {
+    block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
+    run->head = block;
+    run->count++;
+}
+
+/* Adds a block to the run of its slab, and returns that run. If all places of its set are taken, the last one's ends. */
+static struct run *runs_add(struct runs *runs, struct hak_slab *slab, bool own, struct hak_block *block,
+                            const struct hak_policy *policy) {
+    const unsigned set = hak_slab_first_granule(slab) * SPREAD >> (32 - SETS_LOG2);
+    const unsigned taken = runs->open >> set * WAYS & ALL_TAKEN;
+    struct run *run = &runs->run[set * WAYS];
+    HAK_ASSERT((taken & (taken + 1)) == 0);
+    for (unsigned left = taken; left != 0; left >>= 1, run++)
+        if (run->slab == slab) {
+            run_add(run, block);
+            return run;
+        }
+    if (taken == ALL_TAKEN)
+        run_end(runs, --run, policy);
+    else
+        runs->open |= (uint64_t)(taken + 1) << set * WAYS;
+    /* The block's link stays: a circle that comes back to it while the run is open walks on, until it has seen too many. */
+    *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
+    return run;
+}
+
+static void runs_end(struct runs *runs, const struct hak_policy *policy) {
+    for (; runs->open != 0; runs->open &= runs->open - 1)
+        run_end(runs, &runs->run[__builtin_ctzll(runs->open)], policy);
+}
+
+/* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
+static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
+    if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
+        struct hak_slab *slab = hak_slab_find(block);
+        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_owns(slab, block))) return slab;
+    }
+    hak_report_bad_list("free", block, bin);
+}
+
+uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
+    const struct hak_policy *policy = hak_policy();
+    const uint32_t count = hak_bin_count(heap, bin);
+    struct runs runs;
+    runs.open = 0;
+    runs.now = 0;
+    runs.heap = heap;
+    /* Of the last block; most often of the next one, too. The slab stays while that block is in a run, or is kept. */
+    struct hak_slab *slab = NULL;
+    struct hak_places places = {.capacity = 0};
+    bool own = false;
+    struct run *run = NULL; /* NULL: not looked for yet */
+    struct hak_block *kept_head = NULL, **kept_link = &kept_head;
+    uint32_t kept = 0, others = 0, seen = 0;
+    for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL; block = next, seen++) {
+        if (!hak_places_has(&places, block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin)) {
+            slab = list_block_slab(block, bin);
+            places = hak_slab_places(slab);
+            own = hak_home_ruled_by(slab->home, heap);
+            run = NULL;
+        }
+        next = block->next;
+        if (HAK_UNLIKELY(seen == count)) hak_report_bad_list("free", block, bin); /* a circle */
+        if (own && kept < keep) {
+            *kept_link = block;
+            kept_link = &block->next;
+            kept++;
+            continue;
+        }
+        others += !own;
+        if (HAK_LIKELY(run != NULL))
+            run_add(run, block);
+        else
+            run = runs_add(&runs, slab, own, block, policy);
+    }
+    HAK_CHECK(seen == count);
+    *kept_link = NULL;
+    hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].cap);
+    runs_end(&runs, policy);
+    atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
+    hak_hook_bin(heap, bin);
+    return others;
+}
+
+#define LARGE_LOTS_FROM 4u /* one block in so many goes home to others */
+
+void hak_flush_full(struct hak_heap *heap, unsigned bin) {
+    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    struct hak_heap_class *class = &heap->classes[bin];
+    HAK_ASSERT(hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0);
+    const uint32_t count = class->cap; /* which another policy may have set */
+    uint32_t others = hak_flush(heap, bin, hak_min_u32(count, bounds->cap_own) / 2);
+    uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->cap_max : bounds->cap_own;
+    HAK_ASSERT(hak_bin_count(heap, bin) < most);
+    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin), hak_min_u32(2 * count, most));
+    class->busy++;
+}
+
+void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
+    hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
+    heap->classes[bin].batch = policy->bins[bin].batch_min;
+}
+
+void hak_bin_drop_current(struct hak_heap *heap, unsigned bin) {
+    struct hak_slab *slab = heap->classes[bin].current;
+    if (slab == NULL) return;
+    heap->classes[bin].current = NULL;
+    slab->state = HAK_SLAB_FULL;
+    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    if (slab->used == 0)
+        hak_heap_drop_slab(owner, slab, hak_os_now_ms());
+    else if (slab->used < slab->capacity)
+        hak_heap_partial_push(owner, slab);
+}
+
+void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
+    hak_bin_drop_current(heap, bin);
+    hak_bin_reset(heap, bin, policy);
+}
+
+void hak_flush_all(struct hak_heap *heap) {
+    const struct hak_policy *policy = hak_policy();
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        hak_bin_empty(heap, bin, policy);
+    hak_collect(heap);
+}
+
+void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align) {
+    if (!hak_run_is_kept(granules, align)) hak_flush_all(heap);
+}
+
+void hak_free_without_heap(struct hak_block *block, unsigned bin) {
+    struct hak_slab *slab = hak_slab_find(block);
+    if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block))
+        hak_report_bad_pointer("free", block);
+    hak_hook_free(block);
+    hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
+    struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
+    send_home(&run, hak_policy());
+}

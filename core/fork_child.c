@@ -1,0 +1,126 @@
+#include "core/fork_child.h"
+
+#include "core/abandoned.h"
+#include "core/announced.h"
+#include "core/hooks.h"
+
+static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
+
+static bool children_are_unseen; /* read in a child */
+
+void hak_fork_children_unseen(void) {
+    children_are_unseen = true;
+}
+
+/* Without a lock: by the time that this is written, the heap may have another thread, which has
+ * another number. */
+static void late_mark(struct hak_heap *heap, void *unused) {
+    (void)unused;
+    int process = (int)HAK_HINT_LOAD(&heap->late_process);
+    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    if (process == 0 || process != hak_os_process_id() || hak_os_thread_exists(process, thread)) return;
+    atomic_store_explicit(&heap->late_gone, thread, memory_order_relaxed);
+}
+
+void hak_heap_fork_prepare(void) {
+    if (HAK_UNLIKELY(hak_lates() > 0)) hak_heap_each(late_mark, NULL);
+}
+
+static bool late_was_gone(struct hak_heap *heap) {
+    if (heap->state != HAK_HEAP_LATE) return false;
+    int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
+    bool gone = thread != 0 && atomic_load_explicit(&heap->late_gone, memory_order_relaxed) == thread;
+    if (gone) heap->late_process = 0;
+    return gone;
+}
+
+/* The bin's list is the truth; a block that is in none is lost. */
+static bool bin_mend(struct hak_heap *heap, unsigned bin) {
+    struct hak_block *block = hak_bin_first(heap, bin);
+    uint32_t cap = heap->classes[bin].cap, count = 0;
+    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
+        hak_header_flip(block);
+    for (; block != NULL; block = hak_block_next(block))
+        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
+            return false;
+    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
+    return true;
+}
+
+/* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
+ * bin may be wrong: its first block says live or free, and may be counted or not. That block
+ * becomes a free, counted one. false: more than that is wrong. */
+static bool heap_mend(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
+    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+        if (!bin_mend(heap, bin)) return false;
+    return true;
+}
+
+/* The audit's books know the block that is on its way by another state. */
+static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread) {
+    uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_relaxed);
+    return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && heap_mend(heap);
+}
+
+/* The heap's thread, if it is another one, does not exist. True if it had one that was outside of the allocator, on a
+ * fast path, or at work on large blocks, so that the heap is whole. The calling thread's own heap is lost if one that does
+ * not exist has seized it. */
+static bool forget_thread(struct hak_heap *heap) {
+    struct hak_thread *thread = hak_heap_thread(heap);
+    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
+    /* Libc may have given up stacks of threads that are gone, in which these words lie. */
+    bool whole = !children_are_unseen && hak_os_is_mapped(thread, sizeof *thread) &&
+                 atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
+                 (hak_heap_is_outside(heap) || can_be_mended(heap, thread));
+    atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
+    return whole;
+}
+
+/* After that for all heaps: the calling thread begins anew if its heap is lost. */
+static void forget_own(void) {
+    uint32_t waits = HAK_SLOW_WAITS;
+    if (hak_thread_heap() != &hak_heap_seized) return;
+    hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    hak_thread_heap_set(&hak_heap_none);
+    /* A signal handler may have interrupted the wait, which must not begin again. */
+    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
+/* What other threads had in their hands stays so: whose hands is not known. */
+static void fork_child_visit(struct hak_heap *heap, void *own) {
+    if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) {
+        hak_late_link(heap); /* this thread's, or of one that the child has begun */
+        return;
+    }
+    if (heap == own) return;
+    if (heap == HAK_THREAD.visited) {
+        forget_thread(heap); /* a signal handler forked during the visit, which goes on */
+        return;
+    }
+    bool is_whole = forget_thread(heap) || late_was_gone(heap);
+    if (is_whole)
+        hak_orphan_link(heap);
+    else if (heap->state == HAK_HEAP_OWN || heap->state == HAK_HEAP_SEIZED || heap->state == HAK_HEAP_LATE)
+        hak_heap_goes_on(heap, HAK_HEAP_LOST);
+}
+
+/* A signal handler may have forked while its thread held a lock: then it is done later. So it is
+ * where a thread that the child has begun comes first, for only the one that forked knows its
+ * own heap. */
+void hak_heap_fork_child(void) {
+    if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
+    if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;
+    hak_lock_take(heaps_lock);
+    struct hak_heap *own = hak_thread_heap();
+    if (hak_heap_is_real(own)) {
+        atomic_store_explicit(&own->thread_id, hak_os_thread_id(), memory_order_relaxed);
+        if (own->state == HAK_HEAP_LATE) own->late_process = hak_os_process_id();
+    }
+    hak_late_forget();
+    hak_heap_each(fork_child_visit, own);
+    hak_lock_drop(heaps_lock);
+    forget_own();
+    hak_os_process_set(HAK_PROCESS_LOCKS, HAK_PROCESS_KNOWN);
+}

@@ -1,0 +1,30 @@
+/* The part of a heap that other threads touch. Homes are never freed, and a slab's home never changes, whichever thread rules
+ * the home. */
+#ifndef HAK_HOME_H
+#define HAK_HOME_H
+
+#include "core/types.h"
+
+struct hak_slab;
+struct hak_heap;
+
+struct hak_home {
+    _Atomic(struct hak_slab *) notified; /* stack of slabs with a remote list */
+    _Atomic(struct hak_heap *) ruler;    /* the heap whose thread works for this home; NULL: none */
+};
+
+/* Any thread. The heap whose thread works for this home just now; NULL: none. */
+static inline struct hak_heap *hak_home_ruler(const struct hak_home *home) {
+    return atomic_load_explicit(&home->ruler, memory_order_relaxed);
+}
+
+/* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself. */
+static inline bool hak_home_ruled_by(const struct hak_home *home, const struct hak_heap *heap) {
+    return hak_home_ruler(home) == heap;
+}
+
+static inline void hak_home_set_ruler(struct hak_home *home, struct hak_heap *heap) {
+    atomic_store_explicit(&home->ruler, heap, memory_order_relaxed); /* handed over under the heaps' lock */
+}
+
+#endif

@@ -1,0 +1,337 @@
+#include "core/range.h"
+
+#include "core/os_process.h"
+#include "core/peak.h"
+#include "core/range_parts.h"
+
+struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
+struct hak_held hak_held;
+struct hak_range_rest hak_range_rest;
+
+/* ---- addresses ----------------------------------------------------------------------------------------- */
+
+/* The whole window for a heap of so many bytes; the slack aligns the first granule to a SuperSlab. */
+static size_t window_size(size_t heap) {
+    size_t granules = heap >> HAK_GRANULE_SHIFT;
+    size_t rounding = 4 * HAK_GRANULE; /* each area begins on a page, of at most a granule */
+    size_t tables = granules * HAK_SLOT_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
+    return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
+}
+
+/* Of a reservation: no program fills 16 x the machine's memory. */
+static size_t reservation_wanted(void) {
+    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    size_t memory = hak_os_memory_size();
+    while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36)
+        heap /= 2;
+    return heap;
+}
+
+/* Leaves a third of what there is to the program's own mappings, for stacks and libraries need some too. */
+static bool reservation_fits(size_t heap) {
+    return hak_window_fits(hak_round_up(window_size(heap) + heap / 2, HAK_GRANULE));
+}
+
+/* 0: there is no address space. */
+static size_t reservation_choose(void) {
+    const size_t wanted = reservation_wanted();
+    size_t heap = wanted;
+    while (!reservation_fits(heap)) {
+        heap /= 2;
+        if (heap < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
+    }
+    /* Where address space is scarce, a power of two may leave nearly half of it: try quarters in between. */
+    if (heap < wanted)
+        for (unsigned quarter = 7; quarter > 4; quarter--)
+            if (reservation_fits(heap / 4 * quarter)) return heap / 4 * quarter;
+    return heap;
+}
+
+#define FIRST_SLOT_BYTES ((size_t)16 << 10) /* mapped together with the process's page */
+
+/* The tables' areas, and behind them the heap. */
+static void areas_set(size_t heap, const struct hak_area *opening) {
+    const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
+    range->process = (struct hak_area){.start = opening->start, .most = page, .committed = page};
+    range->slots.start = opening->start + page;
+    range->slots.committed = opening->committed - page;
+    range->slots.most = hak_round_up(granules * HAK_SLOT_SIZE, page);
+    range->records.start = range->slots.start + range->slots.most;
+    range->records.most = hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, page);
+    range->metadata.start = range->records.start + range->records.most;
+    hak_range.start = hak_round_up(range->metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
+    hak_range.slots = range->slots.start;
+    hak_range.records = range->records.start;
+    hak_range.granules = (uint32_t)granules;
+    range->heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
+    range->heap.most = hak_range_bytes_below(hak_range.granules);
+    range->metadata.most = range->heap.start - range->metadata.start;
+    HAK_CHECK(hak_range.start + heap <= range->slots.start + window_size(heap));
+}
+
+/* Granules [from, until) are there, and their slots. */
+static void kinds_begin(size_t from, size_t until) {
+    for (size_t granule = from; granule < until; granule++)
+        hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
+}
+
+static bool window_open(void) {
+    const size_t page = hak_os_page_size();
+    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    while (window_size(heap) > hak_window_most() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
+        heap /= 2; /* an emulator may have few addresses */
+    struct hak_area opening = {.most = page + hak_round_up(FIRST_SLOT_BYTES, page)};
+    if (!hak_window_open(window_size(heap), &opening)) {
+        heap = reservation_choose();
+        if (heap == 0 || !hak_window_reserve(window_size(heap), &opening)) return false;
+    }
+    areas_set(heap, &opening);
+    kinds_begin(0, range->slots.committed / HAK_SLOT_SIZE);
+    return true;
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+#define FIRST_GRANULES 2u /* about what libc's malloc begins with */
+
+#define STEP_MIN HAK_GRANULE
+#define STEP_MAX ((size_t)64 << 20)
+
+/* Memory comes and goes in steps of a tenth or so of what is there: what is committed and not yet used is counted by limits,
+ * held by dumps and resident where memory is locked. */
+static size_t step_of(size_t committed) {
+    size_t step = STEP_MIN;
+    while (step < STEP_MAX && step < committed / 16)
+        step *= 2;
+    return step;
+}
+
+/* Tables double, for they are small. */
+static enum hak_placed table_grow(struct hak_area *table, size_t bytes) {
+    if (bytes <= table->committed) return HAK_PLACED;
+    size_t target = 2 * table->committed;
+    if (target > bytes && target <= table->most && hak_area_grow(table, target) == HAK_PLACED)
+        return HAK_PLACED;
+    return hak_area_grow(table, bytes);
+}
+
+uint32_t hak_range_in_tables(void) {
+    size_t slots = range->slots.committed / HAK_SLOT_SIZE;
+    size_t records = range->records.committed / HAK_SUPERSLAB_RECORD * 16;
+    size_t most = slots < records ? slots : records;
+    return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
+}
+
+/* Those of granules below `granules`; they go before memory, so that a failure in the middle leaves
+ * only table memory that nobody reads. */
+enum hak_placed hak_range_tables_grow(uint32_t granules) {
+    const size_t before = range->slots.committed / HAK_SLOT_SIZE;
+    if (granules > hak_range.granules) return HAK_PLACE_REFUSED;
+    enum hak_placed placed = table_grow(&range->slots, (size_t)granules * HAK_SLOT_SIZE);
+    kinds_begin(before, range->slots.committed / HAK_SLOT_SIZE);
+    if (placed != HAK_PLACED) return placed;
+    return table_grow(&range->records, ((size_t)granules / 16 + 1) * HAK_SUPERSLAB_RECORD);
+}
+
+/* What malloc and free take for the range's: it ends where memory does. */
+void hak_range_limit_set(uint32_t granules) {
+    uint64_t limit = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
+    range->there = granules;
+    if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
+        atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
+}
+
+/* The next multiple of a step. */
+static uint32_t step_up(uint32_t granules, size_t committed) {
+    return (uint32_t)hak_round_up(granules, step_of(committed) >> HAK_GRANULE_SHIFT);
+}
+
+static enum hak_placed heap_grow_to(uint32_t granules) {
+    const size_t before = range->heap.committed;
+    enum hak_placed placed = hak_range_tables_grow(granules);
+    if (placed == HAK_PLACED) placed = hak_area_grow(&range->heap, hak_range_bytes_below(granules));
+    if (placed == HAK_PLACED)
+        hak_huge_pages_advise(range->heap.start + before, range->heap.committed - before);
+    return placed;
+}
+
+#define LOOK_FROM    ((size_t)8 << 20) /* bytes committed, below which no limit is near */
+#define LIMIT_SHARE  16u               /* more than that share of a limit is much */
+#define CACHED_SHARE 32u               /* of the limit, then */
+
+/* Just after the heap has grown. What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
+ * more than it has, or the memory is locked, all that is mapped counts. */
+static void scarcity_look(void) {
+    const size_t committed = range->heap.committed, limit = hak_os_limit();
+    size_t most = SIZE_MAX;
+    if (committed < LOOK_FROM) return;
+    const void *fresh = (const void *)(range->heap.start + committed - hak_os_page_size());
+    if (hak_os_is_strict() || hak_os_is_locked() || hak_os_is_locked_at(fresh))
+        most = committed / CACHED_SHARE;
+    if (committed > limit / LIMIT_SHARE && limit / CACHED_SHARE < most) most = limit / CACHED_SHARE;
+    if (most != hak_range_cached_most(SIZE_MAX))
+        atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
+}
+
+/* Commits the granules below `granules`, and a step more unless memory is scarce. */
+enum hak_placed hak_range_grow(uint32_t granules) {
+    if (granules <= hak_range_granules()) return HAK_PLACED;
+    uint32_t target = step_up(granules, range->heap.committed);
+    if (target > hak_range.granules || heap_grow_to(target) != HAK_PLACED) {
+        enum hak_placed placed = heap_grow_to(granules);
+        if (placed != HAK_PLACED) return placed;
+    }
+    hak_range_limit_set(hak_range_granules());
+    scarcity_look();
+    return HAK_PLACED;
+}
+
+void hak_range_kept_add(uint32_t granules) {
+    size_t now =
+        atomic_load_explicit(&hak_held.kept, memory_order_relaxed) + ((size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now, memory_order_relaxed);
+}
+
+void hak_range_kept_sub(uint32_t granules) {
+    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    HAK_CHECK(now >= (size_t)granules << HAK_GRANULE_SHIFT);
+    atomic_store_explicit(&hak_held.kept, now - ((size_t)granules << HAK_GRANULE_SHIFT),
+                          memory_order_relaxed);
+}
+
+void hak_range_tops_set(uint32_t top, uint32_t dirty_top) {
+    HAK_ASSERT(dirty_top <= hak_range_granules());
+    hak_range_kept_sub(hak_range_dirty_behind_top());
+    range->top = top;
+    range->dirty_top = dirty_top;
+    hak_range_kept_add(hak_range_dirty_behind_top());
+}
+
+void hak_range_top_set(uint32_t top) {
+    hak_range_tops_set(top, range->dirty_top);
+}
+
+/* Granules below this one may hold memory. */
+void hak_range_dirty_top_raise(uint32_t granule) {
+    if (range->dirty_top < granule) hak_range_tops_set(range->top, granule);
+}
+
+/* Granules from this one on hold none. */
+void hak_range_dirty_top_lower(uint32_t granule) {
+    if (range->dirty_top > granule) hak_range_tops_set(range->top, granule);
+}
+
+/* What is committed from this granule on goes; false: it stays, as in a reservation. */
+bool hak_range_shrink_to(uint32_t keep) {
+    const uint32_t before = hak_range_granules();
+    hak_range_limit_set(keep); /* first: nobody is told that memory is there which is not */
+    hak_area_shrink(&range->heap, hak_range_bytes_below(keep));
+    hak_huge_pages_unmapped(hak_range_granules(), before);
+    hak_range_limit_set(hak_range_granules());
+    hak_range_dirty_top_lower(hak_range_granules());
+    return hak_range_granules() == keep;
+}
+
+/* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
+void hak_range_shrink(void) {
+    if (hak_range_keeps()) return;
+    size_t step = step_of(hak_range_bytes_below(range->top));
+    uint32_t more = (uint32_t)(step >> HAK_GRANULE_SHIFT),
+             keep = (uint32_t)hak_round_up(range->top + more, more);
+    if (keep + more < hak_range_granules()) hak_range_shrink_to(keep);
+}
+
+bool hak_range_init(void) {
+    struct hak_area *const areas[] = {&range->process, &range->slots, &range->records, &range->metadata,
+                                      &range->heap};
+    if (hak_range_is_there()) return true;
+    if (!window_open()) return false;
+    range->top = HAK_GRANULE_FIRST;
+    hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
+    hak_hook_atomic(&range->fixed, sizeof range->fixed);
+    hak_hook_atomic(&range->lost, sizeof range->lost);
+    hak_hook_atomic(&range->gaps, sizeof range->gaps);
+    hak_hook_atomic(&range->crowded, sizeof range->crowded);
+    hak_hook_atomic(&range->absent, sizeof range->absent);
+    hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
+    hak_hook_atomic(&hak_range.cached_most, sizeof hak_range.cached_most);
+    hak_hook_atomic(&hak_range.keeps, sizeof hak_range.keeps);
+    hak_hook_atomic(&hak_held, sizeof hak_held);
+    if (heap_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
+        hak_window_close(areas, sizeof areas / sizeof areas[0]);
+        return false;
+    }
+    hak_os_process_begin((void *)range->process.start);
+    /* before there is a limit; and from here on there is a range, also in a child of fork */
+    atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
+                          memory_order_release);
+    hak_range_limit_set(hak_range_granules());
+    return true;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------ */
+
+uint32_t hak_range_top(void) {
+    hak_lock_take(range_lock);
+    uint32_t top = range->top;
+    hak_lock_drop(range_lock);
+    return top;
+}
+
+void *hak_metadata_alloc(size_t bytes) {
+    bytes = hak_round_up(bytes, 64);
+    void *got = NULL;
+    hak_lock_take(range_lock);
+    if (bytes <= range->metadata.most - range->metadata_used) {
+        size_t need = range->metadata_used + bytes;
+        if (table_grow(&range->metadata, need) == HAK_PLACED) {
+            got = (void *)(range->metadata.start + range->metadata_used);
+            range->metadata_used = need;
+        }
+    }
+    hak_lock_drop(range_lock);
+    return got;
+}
+
+size_t hak_range_committed(void) {
+    hak_lock_take(range_lock);
+    size_t bytes = range->heap.committed + range->slots.committed + range->records.committed +
+                   range->metadata.committed - range->hole_bytes;
+    hak_lock_drop(range_lock);
+    return bytes - atomic_load_explicit(&range->absent, memory_order_relaxed);
+}
+
+void hak_range_keep(bool keeps) {
+    /* seq_cst: who tells the range looks at the policy again after that */
+    atomic_store_explicit(&hak_range.keeps, keeps, memory_order_seq_cst);
+}
+
+void hak_held_look(void) {
+    hak_peak_raise(&hak_held.peak, hak_held_bytes());
+    size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+                    atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0, memory_order_relaxed);
+}
+
+/* ---- what the range may do ----------------------------------------------------------------------------- */
+
+size_t hak_range_lost(void) {
+    return atomic_load_explicit(&range->lost, memory_order_relaxed);
+}
+
+bool hak_range_may_move(void) {
+    return !hak_window_is_reserved() && !atomic_load_explicit(&range->fixed, memory_order_relaxed);
+}
+
+void hak_range_fix(void) {
+    atomic_store_explicit(&range->fixed, true, memory_order_relaxed);
+}
+
+void hak_range_huge_pages(bool wanted) {
+    HAK_CHECK(hak_range_is_there());
+    range->advice = wanted ? HAK_ADVICE_HUGE_PAGES : HAK_ADVICE_SMALL_PAGES;
+    uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST);
+    size_t bytes = hak_range_bytes_below(hak_range_granules()) - hak_os_page_size();
+    hak_os.huge_pages((void *)start, bytes, wanted);
+}

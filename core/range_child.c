@@ -1,0 +1,92 @@
+/* The range in a child of fork: what is in use is in the tables, all else is free. */
+#include "core/range_child.h"
+
+#include "core/range_parts.h"
+
+/* The granules of the run in use that begins at `first`; 0 if none does. The kind is read again after the record: a SuperSlab
+ * that is given up is taken first, and only then no longer in use. */
+static uint32_t run_in_use(uint32_t first) {
+    for (int look = 0; look < 2; look++) {
+        enum hak_kind kind = hak_kind_of(first);
+        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_BIGCACHE]);
+        if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached) return hak_run_at(first)->count;
+        uint32_t units = first % 16 == 0 ? hak_superslab_units_used(first) : 0;
+        if (units > 0) return units;
+    }
+    return 0;
+}
+
+/* The tables know of more granules than have memory. */
+static size_t bytes_there(uint32_t first, uint32_t count) {
+    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
+    if (until <= first) return 0;
+    return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
+}
+
+/* The granules [first, end) belong to nobody. What lies in them is unknown; where a hole was being made or filled, not all is
+ * mapped. */
+static void gap_free(uint32_t first, uint32_t end) {
+    for (uint32_t granule = first; granule < end; granule++)
+        if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
+    void *start = hak_granule_address(first);
+    size_t bytes = bytes_there(first, end - first);
+    if (bytes > 0 && !hak_os.purge(start, bytes)) {
+        if (!hak_os_is_mapped(start, bytes)) {
+            hak_run_describe(first, end - first, true);
+            hak_run_lose(first, end - first);
+            return;
+        }
+        hak_os_zero(start, bytes);
+    }
+    if (end == range->top)
+        range->top = first;
+    else
+        hak_run_insert(first, end - first, HAK_KIND_FREE_RUN, false);
+}
+
+/* Granules of the hole that begins at `first`; 0 if none does. */
+static uint32_t hole_at(uint32_t first) {
+    return hak_kind_of(first) == HAK_KIND_HOLE && hak_run_at(first)->first == first ? hak_run_at(first)->count
+                                                                                    : 0;
+}
+
+/* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
+static void rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(range_lock));
+    if (!hak_range_is_there()) return;
+    hak_area_mend(&range->slots);
+    hak_area_mend(&range->records);
+    hak_area_mend(&range->metadata);
+    hak_area_mend(&range->heap);
+    const uint32_t end = hak_range_in_tables();
+    hak_range_limit_set(hak_range_granules()); /* also where a gap is at the end */
+    hak_run_index_clear();
+    range->top = end;
+    range->dirty_top = 0;
+    atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
+    uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
+    for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
+        const uint32_t hole = hole_at(granule);
+        count = hole > 0 ? hole : run_in_use(granule);
+        HAK_CHECK(count <= end - granule);
+        if (count > 0) {
+            if (granule > gap) gap_free(gap, granule);
+            gap = granule + count;
+        } else {
+            count = 1;
+        }
+        if (hole > 0) hak_run_insert(granule, hole, HAK_KIND_HOLE, false);
+    }
+    if (gap < end) gap_free(gap, end);
+}
+
+void hak_range_rebuild(void) {
+    hak_lock_take(range_lock);
+    rebuild();
+    hak_lock_drop(range_lock);
+}
+
+void hak_range_child_begin(void) {
+    hak_lock_begin(HAK_RANK_RANGE, rebuild);
+}

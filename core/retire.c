@@ -1,0 +1,97 @@
+#include "core/retire.h"
+
+#include "core/abandoned.h"
+#include "core/flush.h"
+#include "core/fork_child.h"
+#include "core/heap_slabs.h"
+#include "core/hooks.h"
+#include "core/os_process.h"
+
+/* Returns all that the thread's heaps do not need and puts them into the pool, its own one last: as long as one names it, it
+ * may not have another thread. */
+void hak_heap_retire(struct hak_heap *heap) {
+    hak_flush_all(heap);
+    hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
+    while (heap->ruled != NULL) {
+        hak_heap_release_empty(heap->ruled);
+        hak_abandoned_put_ruled(heap, &heap->ruled);
+    }
+    hak_heap_release_empty(heap);
+    hak_abandoned_put(heap);
+}
+
+/* What the end of its thread would have done. */
+static void retire_for_thread(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    hak_heap_retire(heap);
+    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+}
+
+static void orphan_retire(void) {
+    hak_heap_after_fork();
+    if (HAK_LIKELY(!hak_orphans_are_there())) return;
+    struct hak_heap *heap = hak_orphan_take();
+    if (heap != NULL) retire_for_thread(heap);
+}
+
+/* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child
+ * of vfork shares the list. 0: its thread has found an error. */
+static bool late_is_over(const struct hak_heap *heap) {
+    const int process = heap->late_process;
+    if (process == 0 || process != hak_os_process_id()) return false;
+    return !hak_os_thread_exists(process, atomic_load_explicit(&heap->thread_id, memory_order_relaxed));
+}
+
+static void late_retire(void) {
+    if (HAK_LIKELY(hak_lates() == 0)) return;
+    struct hak_heap *heap = hak_late_take();
+    if (heap == NULL) return;
+    if (!late_is_over(heap)) {
+        hak_late_put(heap);
+        return;
+    }
+    atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
+    (void)atomic_load_explicit(&heap->moved, memory_order_acquire); /* hak_heap_left */
+    hak_hook_acquire(&heap->moved);
+    heap->late_process = 0;
+    hak_heap_goes_on(heap, HAK_HEAP_HELD);
+    retire_for_thread(heap);
+}
+
+/* One of each kind: each is a flush of all bins. */
+void hak_heap_retire_some(void) {
+    orphan_retire();
+    late_retire();
+}
+
+void hak_heap_retire_forsaken(void) {
+    do
+        orphan_retire();
+    while (hak_orphans_are_there());
+    for (uint32_t n = hak_lates(); n > 0; n--)
+        late_retire();
+}
+
+struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
+    hak_heap_retire_some();
+    return hak_abandoned_adopt(heap);
+}
+
+struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
+    hak_heap_retire_some();
+    return hak_abandoned_take_idle(now, older_than_ms);
+}
+
+void hak_heap_put_idle(struct hak_heap *heap) {
+    hak_abandoned_put(heap);
+}
+
+void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    hak_heap_retire_forsaken();
+    const uint32_t round = hak_abandoned_round();
+    for (struct hak_heap *heap; (heap = hak_abandoned_take_unseen(round)) != NULL;) {
+        visit(heap, context);
+        hak_abandoned_put(heap);
+    }
+}
