@@ -6,6 +6,8 @@
 
 Calls are the functions that the compiler has left undefined in a file and another file defines, called or not: a
 pointer counts, too. A header is compiled alone, with all its functions; it may call what is in the .c of its name.
+
+To draw the picture of the architecture anew: check_layers.py --dot >docs/layers.dot; dot -Tsvg docs/layers.dot >docs/layers.svg
 """
 
 import concurrent.futures
