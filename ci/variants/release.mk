@@ -4,4 +4,6 @@ HAK_AUDIT := 0
 HAK_LIBC_NAMES := 1
 HAK_ASAN := 0
 HAK_VALGRIND := 0
-VARIANT_CFLAGS := -O2 -g
+# Each function begins a cache line, so its speed does not hang on the lengths of those before it
+# (prodcons 16: 2 %, decision 21).
+VARIANT_CFLAGS := -O2 -g -falign-functions=64
