@@ -27,8 +27,8 @@ BENCH_UNUSED __attribute__((noreturn)) static void bench_die(const char *what) {
 }
 
 /* The index-th argument as a number in min..max, or `otherwise` if it is not given. */
-BENCH_UNUSED static uint64_t bench_arg(int argc, char **argv, int index, uint64_t otherwise, uint64_t min,
-                                       uint64_t max) {
+BENCH_UNUSED static uint64_t bench_arg(int argc, char **argv, int index, uint64_t otherwise,
+                                       uint64_t min, uint64_t max) {
     if (index >= argc) return otherwise;
     char *end = NULL;
     uint64_t value = strtoull(argv[index], &end, 10);
@@ -73,7 +73,8 @@ BENCH_UNUSED static uint32_t bench_rng_below(struct bench_rng *rng, uint32_t bou
 
 /* Zeroed memory that does not come from malloc. */
 BENCH_UNUSED static void *bench_table(size_t count, size_t size) {
-    void *table = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *table =
+        mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED) bench_die("no memory for the benchmark's table");
     return table;
 }
@@ -141,13 +142,14 @@ BENCH_UNUSED static void bench_mixed_free(const struct bench_mixed *mixed, char 
     }
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
-BENCH_UNUSED static void bench_start_thread(pthread_t *thread, void *(*work)(void *), void *argument) {
+BENCH_UNUSED static void bench_start_thread(pthread_t *thread, void *(*work)(void *),
+                                            void *argument) {
     if (pthread_create(thread, NULL, work, argument) != 0) bench_die("pthread_create failed");
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------ */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* The most kernel mappings seen. */
 static size_t bench_mappings;
@@ -202,7 +204,8 @@ BENCH_UNUSED static void bench_report(uint64_t operations, double seconds) {
 
 /* The whole of a benchmark with one thread and one working set. */
 BENCH_UNUSED __attribute__((always_inline)) static inline int
-bench_mixed_main_with(struct bench_mixed mixed, char *(*allocate)(size_t size, struct bench_rng *rng)) {
+bench_mixed_main_with(struct bench_mixed mixed,
+                      char *(*allocate)(size_t size, struct bench_rng *rng)) {
     if (mixed.min > mixed.max) bench_die("the smallest size is above the largest");
     char **table = (char **)bench_table(mixed.slots, sizeof *table);
     double start = bench_now();

@@ -9,7 +9,8 @@ enum { SIZE_LOW = 8 << 10, SIZE_TOP = 32 << 10, THREADS_MAX = 1024 };
 struct worker {
     pthread_t thread;
     struct bench_mixed mixed;
-    double began, ended; /* by its own clock: the main thread may wake when much of the work is done */
+    double began,
+        ended; /* by its own clock: the main thread may wake when much of the work is done */
 };
 
 /* Before the work, after it, and when its end has been seen: only then do the threads free what is left. */

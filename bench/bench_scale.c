@@ -29,7 +29,7 @@ enum {
 /* Rounds that are not timed last longer than this: in the meantime an allocator gives back what it will of the holes. */
 static const double settling_seconds = 0.7;
 
-/* ---- what is held ------------------------------------------------------------------------------------------- */
+/* ---- what is held ---------------------------------------------------------------------------- */
 
 static char *block_held(size_t size) {
     char *block = (char *)malloc(size);
@@ -85,7 +85,8 @@ static void hold_blocks(uint64_t amount, struct bench_rng *rng) {
             block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
         }
         for (uint32_t hole = 0; hole < BLOCKS_HOLE; hole++) {
-            holes.blocks[holes.count++] = block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
+            holes.blocks[holes.count++] =
+                block_held(BLOCKS_LEAST + bench_rng_below(rng, BLOCKS_SIZES));
         }
     }
     holes_make(&holes);
@@ -103,7 +104,8 @@ static void *live_a_bit(void *argument) {
     struct worker *worker = (struct worker *)argument;
     char *blocks[THREAD_BLOCKS];
     for (uint32_t i = 0; i < THREAD_BLOCKS; i++) {
-        blocks[i] = bench_block(HOT_LEAST + bench_rng_below(&worker->rng, HOT_MOST - HOT_LEAST + 1));
+        blocks[i] =
+            bench_block(HOT_LEAST + bench_rng_below(&worker->rng, HOT_MOST - HOT_LEAST + 1));
     }
     pthread_barrier_wait(&all_have_blocks);
     for (uint32_t i = worker->leaves; i < THREAD_BLOCKS; i++) {
@@ -145,7 +147,7 @@ static void prepare(const char *what, uint64_t amount, struct bench_rng *rng) {
         bench_die("bench_scale heap|blocks|threads [amount] [rounds] [seed]");
 }
 
-/* ---- what is timed ------------------------------------------------------------------------------------------ */
+/* ---- what is timed --------------------------------------------------------------------------- */
 
 struct burst {
     uint32_t least;

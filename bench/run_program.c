@@ -42,7 +42,8 @@ static void look_at_all(void) {
     if (all == NULL) return;
     for (struct dirent *entry; (entry = readdir(all)) != NULL;) {
         pid_t process = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (process > 0 && process != getpid() && getpgid(process) == getpgrp()) look_at(entry->d_name);
+        if (process > 0 && process != getpid() && getpgid(process) == getpgrp())
+            look_at(entry->d_name);
     }
     closedir(all);
 }
@@ -90,8 +91,8 @@ int main(int argc, char **argv) {
     if (child == 0) start(argv + 2);
     int status = wait_and_look(child, &usage);
     double seconds = bench_now() - began;
-    fprintf(stderr, "Seconds = %.6f\nPeak memory = %ld KiB\nMinor faults = %ld\nMappings = %lu\n", seconds,
-            usage.ru_maxrss, usage.ru_minflt, mappings);
+    fprintf(stderr, "Seconds = %.6f\nPeak memory = %ld KiB\nMinor faults = %ld\nMappings = %lu\n",
+            seconds, usage.ru_maxrss, usage.ru_minflt, mappings);
     fprintf(stderr, "Allocator = %s\n", library_seen ? library : "-");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -9,100 +9,102 @@ struct queue {
 };
 
 static struct {
-    struct queue rich, poor;            /* heaps without a thread that own memory, and others */
-    struct queue late;                  /* heaps whose threads nobody will see end */
-    _Atomic uint32_t lates;             /* how many those are; changes under the lock */
+    struct queue with_memory,
+        without_memory;                 /* heaps without a thread that own memory, and others */
+    struct queue untracked;             /* heaps whose threads nobody will see end */
+    _Atomic uint32_t untracked_count;   /* how many those are; changes under the lock */
     uint32_t round;                     /* walks over the rich ones so far */
-    _Atomic(struct hak_heap *) orphans; /* through pool_next; changes under the lock */
+    _Atomic(struct hak_heap *) orphans; /* through list_next; changes under the lock */
 } heaps;
 
 static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
-/* ---- queues -------------------------------------------------------------------------------------------- */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 static void queue_link_first(struct queue *queue, struct hak_heap *heap) {
-    heap->pool_prev = NULL;
-    heap->pool_next = queue->first;
+    heap->list_prev = NULL;
+    heap->list_next = queue->first;
     if (queue->first != NULL)
-        queue->first->pool_prev = heap;
+        queue->first->list_prev = heap;
     else
         queue->last = heap;
     queue->first = heap;
 }
 
 static void queue_unlink(struct queue *queue, struct hak_heap *heap) {
-    if (heap->pool_prev != NULL)
-        heap->pool_prev->pool_next = heap->pool_next;
+    if (heap->list_prev != NULL)
+        heap->list_prev->list_next = heap->list_next;
     else
-        queue->first = heap->pool_next;
-    if (heap->pool_next != NULL)
-        heap->pool_next->pool_prev = heap->pool_prev;
+        queue->first = heap->list_next;
+    if (heap->list_next != NULL)
+        heap->list_next->list_prev = heap->list_prev;
     else
-        queue->last = heap->pool_prev;
-    heap->pool_next = heap->pool_prev = NULL;
+        queue->last = heap->list_prev;
+    heap->list_next = heap->list_prev = NULL;
 }
 
-/* ---- heaps whose threads nobody will see end ------------------------------------------------------------ */
+/* ---- heaps whose threads nobody will see end ------------------------------------------------- */
 
 /* Under the heaps' lock. */
-static void lates_add(uint32_t change) {
-    atomic_store_explicit(&heaps.lates, HAK_OWN_LOAD(&heaps.lates) + change, memory_order_relaxed);
+static void untracked_add(uint32_t change) {
+    atomic_store_explicit(&heaps.untracked_count, HAK_OWN_LOAD(&heaps.untracked_count) + change,
+                          memory_order_relaxed);
 }
 
-void hak_late_forget(void) {
+void hak_untracked_forget(void) {
     HAK_CHECK(hak_lock_is_mine(heaps_lock));
-    heaps.late = (struct queue){.first = NULL};
-    lates_add(-HAK_OWN_LOAD(&heaps.lates));
+    heaps.untracked = (struct queue){.first = NULL};
+    untracked_add(-HAK_OWN_LOAD(&heaps.untracked_count));
 }
 
 /* Under the heaps' lock. Its thread still existed just now. */
-void hak_late_link(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap->state == HAK_HEAP_LATE);
+void hak_untracked_link(struct hak_heap *heap) {
+    HAK_CHECK(hak_home_owned_by(&heap->home, heap) && heap->state == HAK_HEAP_UNTRACKED);
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
-    queue_link_first(&heaps.late, heap);
-    lates_add(+1);
+    queue_link_first(&heaps.untracked, heap);
+    untracked_add(+1);
 }
 
-void hak_late_put(struct hak_heap *heap) {
+void hak_untracked_put(struct hak_heap *heap) {
     hak_lock_take(heaps_lock);
-    hak_late_link(heap);
+    hak_untracked_link(heap);
     hak_lock_drop(heaps_lock);
 }
 
 /* The calling thread's heap, whose end nobody will tell. */
-void hak_late_begin(struct hak_heap *heap) {
-    HAK_CHECK(heap == hak_thread_heap() && heap->late_process == 0);
+void hak_untracked_begin(struct hak_heap *heap) {
+    HAK_CHECK(heap == hak_thread_heap() && heap->untracked_process == 0);
     hak_lock_take(heaps_lock);
-    atomic_store_explicit(&heap->late_gone, 0, memory_order_relaxed);
-    heap->late_process = hak_os_process_id();
-    hak_heap_goes_on(heap, HAK_HEAP_LATE);
-    hak_late_link(heap);
+    atomic_store_explicit(&heap->untracked_gone, 0, memory_order_relaxed);
+    heap->untracked_process = hak_os_process_id();
+    hak_heap_set_state(heap, HAK_HEAP_UNTRACKED);
+    hak_untracked_link(heap);
     hak_lock_drop(heaps_lock);
 }
 
 /* The one that was looked at the longest ago; NULL: there is none. */
-struct hak_heap *hak_late_take(void) {
+struct hak_heap *hak_untracked_take(void) {
     hak_lock_take(heaps_lock);
-    struct hak_heap *heap = heaps.late.last;
+    struct hak_heap *heap = heaps.untracked.last;
     if (heap != NULL) {
-        queue_unlink(&heaps.late, heap);
-        lates_add(-1u);
+        queue_unlink(&heaps.untracked, heap);
+        untracked_add(-1u);
     }
     hak_lock_drop(heaps_lock);
     return heap;
 }
 
-uint32_t hak_lates(void) {
-    return HAK_HINT_LOAD(&heaps.lates);
+uint32_t hak_untracked_count(void) {
+    return HAK_HINT_LOAD(&heaps.untracked_count);
 }
 
-/* ---- orphans ------------------------------------------------------------------------------------------- */
+/* ---- orphans --------------------------------------------------------------------------------- */
 
 /* Under the heaps' lock. */
 void hak_orphan_link(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
-    hak_heap_goes_on(heap, HAK_HEAP_ORPHAN);
-    heap->pool_next = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
+    HAK_CHECK(hak_home_owned_by(&heap->home, heap));
+    hak_heap_set_state(heap, HAK_HEAP_ORPHAN);
+    heap->list_next = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
     atomic_store_explicit(&heaps.orphans, heap, memory_order_relaxed);
 }
 
@@ -119,26 +121,26 @@ bool hak_orphans_are_there(void) {
 struct hak_heap *hak_orphan_take(void) {
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = atomic_load_explicit(&heaps.orphans, memory_order_relaxed);
-    if (heap != NULL) atomic_store_explicit(&heaps.orphans, heap->pool_next, memory_order_relaxed);
+    if (heap != NULL) atomic_store_explicit(&heaps.orphans, heap->list_next, memory_order_relaxed);
     hak_lock_drop(heaps_lock);
     if (heap == NULL) return NULL;
-    heap->pool_next = NULL;
-    hak_heap_goes_on(heap, HAK_HEAP_HELD);
+    heap->list_next = NULL;
+    hak_heap_set_state(heap, HAK_HEAP_HELD);
     return heap;
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------------ */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
-static struct queue *pool_of(const struct hak_heap *heap) {
-    return heap->superslabs > 0 ? &heaps.rich : &heaps.poor;
+static struct queue *queue_of(const struct hak_heap *heap) {
+    return heap->superslabs > 0 ? &heaps.with_memory : &heaps.without_memory;
 }
 
-/* Takes a heap out of the pool for the thread of `ruler`; NULL: for whoever calls. */
-static void pool_take(struct queue *pool, struct hak_heap *heap, struct hak_heap *ruler) {
-    HAK_CHECK(heap->ruled == NULL && hak_home_ruled_by(&heap->home, NULL));
+/* Takes a heap out of the pool for the thread of `owner`; NULL: for whoever calls. */
+static void queue_take(struct queue *pool, struct hak_heap *heap, struct hak_heap *owner) {
+    HAK_CHECK(heap->next_reclaimed == NULL && hak_home_owned_by(&heap->home, NULL));
     queue_unlink(pool, heap);
-    hak_home_set_ruler(&heap->home, ruler != NULL ? ruler : heap);
-    hak_heap_goes_on(heap, ruler != NULL ? HAK_HEAP_RULED : HAK_HEAP_HELD);
+    hak_home_set_owner(&heap->home, owner != NULL ? owner : heap);
+    hak_heap_set_state(heap, owner != NULL ? HAK_HEAP_RECLAIMED : HAK_HEAP_HELD);
 }
 
 /* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. Nor has it a
@@ -146,86 +148,90 @@ static void pool_take(struct queue *pool, struct hak_heap *heap, struct hak_heap
 void hak_abandoned_put(struct hak_heap *heap) {
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
     hak_lock_take(heaps_lock);
-    HAK_CHECK(heap->ruled == NULL && heap->ruled_near == NULL);
-    HAK_CHECK(!hak_home_ruled_by(&heap->home, NULL) && heap->late_process == 0);
-    hak_heap_goes_on(heap, HAK_HEAP_POOL);
-    hak_home_set_ruler(&heap->home, NULL);
-    queue_link_first(pool_of(heap), heap);
+    HAK_CHECK(heap->next_reclaimed == NULL && heap->reclaimed_cursor == NULL);
+    HAK_CHECK(!hak_home_owned_by(&heap->home, NULL) && heap->untracked_process == 0);
+    hak_heap_set_state(heap, HAK_HEAP_ABANDONED);
+    hak_home_set_owner(&heap->home, NULL);
+    queue_link_first(queue_of(heap), heap);
     hak_lock_drop(heaps_lock);
 }
 
-/* In a child of fork: the heaps of the pool are those without a ruler. Late ones are listed if their
+/* In a child of fork: the heaps of the pool are those without a owner. Late ones are listed if their
  * threads are of this process. */
-static void pool_rebuild_visit(struct hak_heap *heap, void *unused) {
+static void queues_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
-    if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) hak_late_link(heap);
-    if (!hak_home_ruled_by(&heap->home, NULL)) return;
-    HAK_CHECK(heap->ruled == NULL);
-    heap->state = HAK_HEAP_POOL; /* a step of which the fork saw half */
-    queue_link_first(pool_of(heap), heap);
+    if (heap->state == HAK_HEAP_UNTRACKED && heap->untracked_process == hak_os_process_id())
+        hak_untracked_link(heap);
+    if (!hak_home_owned_by(&heap->home, NULL)) return;
+    HAK_CHECK(heap->next_reclaimed == NULL);
+    heap->state = HAK_HEAP_ABANDONED; /* a step of which the fork saw half */
+    queue_link_first(queue_of(heap), heap);
 }
 
-static void pool_rebuild(void) {
+static void queues_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(heaps_lock));
-    heaps.rich = heaps.poor = (struct queue){.first = NULL};
-    hak_late_forget();
-    hak_heap_each(pool_rebuild_visit, NULL);
+    heaps.with_memory = heaps.without_memory = (struct queue){.first = NULL};
+    hak_untracked_forget();
+    hak_heap_each(queues_rebuild_visit, NULL);
 }
 
 void hak_abandoned_begin(void) {
-    hak_lock_begin(HAK_RANK_HEAPS, pool_rebuild);
+    hak_lock_begin(HAK_RANK_HEAPS, queues_rebuild);
     hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);
 }
 
 struct hak_heap *hak_abandoned_take(void) {
     HAK_CHECK(hak_lock_is_mine(heaps_lock));
-    struct queue *pool = heaps.rich.first != NULL ? &heaps.rich : &heaps.poor;
+    struct queue *pool =
+        heaps.with_memory.first != NULL ? &heaps.with_memory : &heaps.without_memory;
     struct hak_heap *heap = pool->first;
-    if (heap != NULL) pool_take(pool, heap, NULL);
+    if (heap != NULL) queue_take(pool, heap, NULL);
     return heap;
 }
 
-struct hak_heap *hak_abandoned_adopt(struct hak_heap *heap) {
+struct hak_heap *hak_abandoned_reclaim(struct hak_heap *heap) {
     hak_lock_take(heaps_lock);
-    struct hak_heap *adopted = heaps.rich.first;
-    if (adopted != NULL) pool_take(&heaps.rich, adopted, heap);
+    struct hak_heap *reclaimed = heaps.with_memory.first;
+    if (reclaimed != NULL) queue_take(&heaps.with_memory, reclaimed, heap);
     hak_lock_drop(heaps_lock);
-    if (adopted == NULL) return NULL;
-    adopted->ruled = heap->ruled;
-    heap->ruled = adopted;
-    hak_hook_event(HAK_EVENT_HEAP_ADOPTED, adopted);
-    return adopted;
+    if (reclaimed == NULL) return NULL;
+    reclaimed->next_reclaimed = heap->next_reclaimed;
+    heap->next_reclaimed = reclaimed;
+    hak_hook_event(HAK_EVENT_HEAP_RECLAIMED, reclaimed);
+    return reclaimed;
 }
 
-/* The heap after *link is ruled no more. */
-void hak_abandoned_put_ruled(struct hak_heap *heap, struct hak_heap **link) {
-    struct hak_heap *ruled = *link;
-    HAK_CHECK(hak_home_ruled_by(&ruled->home, heap));
-    *link = ruled->ruled;
-    if (heap->ruled_near == ruled) heap->ruled_near = ruled->ruled;
-    ruled->ruled = NULL;
-    hak_abandoned_put(ruled);
+/* The heap after *link is reclaimed no more. */
+void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link) {
+    struct hak_heap *reclaimed = *link;
+    HAK_CHECK(hak_home_owned_by(&reclaimed->home, heap));
+    *link = reclaimed->next_reclaimed;
+    if (heap->reclaimed_cursor == reclaimed) heap->reclaimed_cursor = reclaimed->next_reclaimed;
+    reclaimed->next_reclaimed = NULL;
+    hak_abandoned_put(reclaimed);
 }
 
-void hak_heap_release_ruled(struct hak_heap *heap) {
-    struct hak_heap **link = &heap->ruled;
+void hak_heap_release_reclaimed(struct hak_heap *heap) {
+    struct hak_heap **link = &heap->next_reclaimed;
     while (*link != NULL) {
-        struct hak_heap *ruled = *link;
-        HAK_ASSERT(hak_home_ruled_by(&ruled->home, heap));
-        hak_heap_release_empty(ruled);
-        if (ruled->superslabs == 0)
-            hak_abandoned_put_ruled(heap, link);
+        struct hak_heap *reclaimed = *link;
+        HAK_ASSERT(hak_home_owned_by(&reclaimed->home, heap));
+        hak_heap_release_empty(reclaimed);
+        if (reclaimed->superslabs == 0)
+            hak_abandoned_put_reclaimed(heap, link);
         else
-            link = &ruled->ruled;
+            link = &reclaimed->next_reclaimed;
     }
 }
 
 struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms) {
     hak_lock_take(heaps_lock);
-    struct hak_heap *heap = heaps.rich.last; /* each that was looked after comes first again */
-    if (heap != NULL && (heap->last_tick == now || !hak_is_older(heap->last_tick, now, older_than_ms)))
+    struct hak_heap *heap =
+        heaps.with_memory.last; /* each that was looked after comes first again */
+    if (heap != NULL &&
+        (heap->last_tick == now || !hak_is_older(heap->last_tick, now, older_than_ms)))
         heap = NULL;
-    if (heap != NULL) pool_take(&heaps.rich, heap, NULL);
+    if (heap != NULL) queue_take(&heaps.with_memory, heap, NULL);
     hak_lock_drop(heaps_lock);
     return heap;
 }
@@ -240,30 +246,32 @@ uint32_t hak_abandoned_round(void) {
 /* The heap of the pool that waits for longest, unless this round has seen it. */
 struct hak_heap *hak_abandoned_take_unseen(uint32_t round) {
     hak_lock_take(heaps_lock);
-    struct hak_heap *heap = heaps.rich.last;
-    if (heap != NULL && (int32_t)(heap->round - round) >= 0) heap = NULL; /* by this walk, or a later one */
+    struct hak_heap *heap = heaps.with_memory.last;
+    if (heap != NULL && (int32_t)(heap->round - round) >= 0)
+        heap = NULL; /* by this walk, or a later one */
     if (heap != NULL) {
         heap->round = round;
-        pool_take(&heaps.rich, heap, NULL);
+        queue_take(&heaps.with_memory, heap, NULL);
     }
     hak_lock_drop(heaps_lock);
     return heap;
 }
 
-/* ---- for checks ---------------------------------------------------------------------------------------- */
+/* ---- for checks ------------------------------------------------------------------------------ */
 
 static void each_in(struct hak_heap *first, void (*visit)(struct hak_heap *heap, void *context),
                     void *context) {
-    for (struct hak_heap *heap = first; heap != NULL; heap = heap->pool_next)
+    for (struct hak_heap *heap = first; heap != NULL; heap = heap->list_next)
         visit(heap, context);
 }
 
-void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
-                          void *context) {
-    HAK_CHECK(state == HAK_HEAP_POOL || state == HAK_HEAP_LATE || state == HAK_HEAP_ORPHAN);
-    if (state == HAK_HEAP_LATE) each_in(heaps.late.first, visit, context);
+void hak_heap_each_listed(enum hak_heap_state state,
+                          void (*visit)(struct hak_heap *heap, void *context), void *context) {
+    HAK_CHECK(state == HAK_HEAP_ABANDONED || state == HAK_HEAP_UNTRACKED ||
+              state == HAK_HEAP_ORPHAN);
+    if (state == HAK_HEAP_UNTRACKED) each_in(heaps.untracked.first, visit, context);
     if (state == HAK_HEAP_ORPHAN) each_in(atomic_load(&heaps.orphans), visit, context);
-    if (state != HAK_HEAP_POOL) return;
-    each_in(heaps.rich.first, visit, context);
-    each_in(heaps.poor.first, visit, context);
+    if (state != HAK_HEAP_ABANDONED) return;
+    each_in(heaps.with_memory.first, visit, context);
+    each_in(heaps.without_memory.first, visit, context);
 }

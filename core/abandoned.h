@@ -13,20 +13,20 @@
 /* Once, before a heap is looked for: the heaps' lock begins. */
 void hak_abandoned_begin(void);
 
-/* Into the pool: the calling thread ruled the heap, alone, until now. */
+/* Into the pool: the calling thread reclaimed the heap, alone, until now. */
 void hak_abandoned_put(struct hak_heap *heap);
 
 /* Under the heaps' lock. Any heap of the pool, for the calling thread; NULL: there is none. */
 struct hak_heap *hak_abandoned_take(void);
 
-/* One that owns memory, ruled by the thread of `heap` from here on; NULL: there is none. */
-struct hak_heap *hak_abandoned_adopt(struct hak_heap *heap);
+/* One that owns memory, reclaimed by the thread of `heap` from here on; NULL: there is none. */
+struct hak_heap *hak_abandoned_reclaim(struct hak_heap *heap);
 
-/* The heap after *link, which `heap`'s thread ruled, goes back into the pool. */
-void hak_abandoned_put_ruled(struct hak_heap *heap, struct hak_heap **link);
+/* The heap after *link, which `heap`'s thread reclaimed, goes back into the pool. */
+void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link);
 
-/* Puts adopted heaps that own nothing any more back into the pool. */
-void hak_heap_release_ruled(struct hak_heap *heap);
+/* Puts reclaimed heaps that own nothing any more back into the pool. */
+void hak_heap_release_reclaimed(struct hak_heap *heap);
 
 /* The one that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone until it
  * is put back. NULL if there is none. */
@@ -37,15 +37,15 @@ uint32_t hak_abandoned_round(void);
 struct hak_heap *hak_abandoned_take_unseen(uint32_t round);
 
 /* The calling thread's heap, whose end nobody will tell, is listed. */
-void hak_late_begin(struct hak_heap *heap);
+void hak_untracked_begin(struct hak_heap *heap);
 /* Under the lock: lists one whose thread still existed just now; forgets all. */
-void hak_late_link(struct hak_heap *heap);
-void hak_late_forget(void);
+void hak_untracked_link(struct hak_heap *heap);
+void hak_untracked_forget(void);
 /* How many there are; a hint. */
-uint32_t hak_lates(void);
+uint32_t hak_untracked_count(void);
 /* The one that was looked at the longest ago, in the caller's hands; NULL: there is none. It is put back. */
-struct hak_heap *hak_late_take(void);
-void hak_late_put(struct hak_heap *heap);
+struct hak_heap *hak_untracked_take(void);
+void hak_untracked_put(struct hak_heap *heap);
 
 /* Under the lock: an orphan from here on. */
 void hak_orphan_link(struct hak_heap *heap);
@@ -58,7 +58,7 @@ struct hak_heap *hak_orphan_take(void);
 
 /* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest;
  * takes no lock. */
-void hak_heap_each_listed(enum hak_heap_state state, void (*visit)(struct hak_heap *heap, void *context),
-                          void *context);
+void hak_heap_each_listed(enum hak_heap_state state,
+                          void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 #endif

@@ -14,8 +14,9 @@
 #define SIGNAL(number) ((uint64_t)1 << ((number)-1))
 #define SIGNAL_CANCEL  SIGNAL(32) /* glibc: pthread_cancel(3); kept away from the handler, too */
 #define SIGNAL_SETID   SIGNAL(33) /* glibc: setuid(3) of another thread waits for it */
-#define SIGNALS_OF_FAULTS                                                                                    \
-    (SIGNAL(SIGSEGV) | SIGNAL(SIGBUS) | SIGNAL(SIGILL) | SIGNAL(SIGFPE) | SIGNAL(SIGTRAP) | SIGNAL(SIGSYS))
+#define SIGNALS_OF_FAULTS                                                                          \
+    (SIGNAL(SIGSEGV) | SIGNAL(SIGBUS) | SIGNAL(SIGILL) | SIGNAL(SIGFPE) | SIGNAL(SIGTRAP) |        \
+     SIGNAL(SIGSYS))
 /* What nothing good can come of while a message is written. */
 #define SIGNALS_HELD (~(SIGNALS_OF_FAULTS | SIGNAL_SETID))
 
@@ -23,7 +24,8 @@
 #define WAIT_MOST 500
 #define TRIES     3 /* other threads may change the action of SIGABRT meanwhile */
 
-#define MARK       0x68616b6d656d2100u /* where the handler runs below, the words of hak_abort's frame stay so */
+#define MARK                                                                                       \
+    0x68616b6d656d2100u /* where the handler runs below, the words of hak_abort's frame stay so */
 #define MARK_WORDS 32
 #define DEEP       ((uintptr_t)8 << 20) /* no handler uses so much of a stack */
 
@@ -32,9 +34,10 @@ static struct {
      * what happens after an error is no part of a schedule. */
     uint64_t reporter;
     /* Written by that thread. */
-    uint64_t signals;              /* those that the program had blocked */
-    const volatile uint64_t *mark; /* in hak_abort's frame, while the handler runs; NULL: it does not */
-    bool on_alternate;             /* that frame is on the alternate signal stack */
+    uint64_t signals; /* those that the program had blocked */
+    const volatile uint64_t
+        *mark;         /* in hak_abort's frame, while the handler runs; NULL: it does not */
+    bool on_alternate; /* that frame is on the alternate signal stack */
 } failure;
 
 /* The kernel's structure for rt_sigaction; for the default action all but the size is the same everywhere. */
@@ -61,12 +64,12 @@ static uint64_t reporter(void) {
 
 static uint64_t signals_set(uint64_t blocked) {
     uint64_t before = 0;
-    hak_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, hak_syscall_pointer(&blocked), hak_syscall_pointer(&before),
-                 sizeof blocked);
+    hak_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, hak_syscall_pointer(&blocked),
+                 hak_syscall_pointer(&before), sizeof blocked);
     return before;
 }
 
-/* ---- the message ------------------------------------------------------------------------------------------ */
+/* ---- the message ----------------------------------------------------------------------------- */
 
 /* True if this is the first error that is found in this process; what a child of fork has here is its parent's. */
 static bool claim(uint64_t own) {
@@ -82,7 +85,7 @@ static bool claim(uint64_t own) {
  * is to be seen, even if it has had no heap. */
 static void heap_abandon(void) {
     const struct hak_heap *own = hak_thread_heap();
-    bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_LATE;
+    bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_UNTRACKED;
     hak_locks_abandon();
     hak_seize_abandon();
     if (!is_seen) hak_thread_key_keep();
@@ -120,7 +123,7 @@ _Noreturn void hak_fail(const char *what, const char *file, int line) {
     hak_abort();
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* False: neither system call is there for us. */
 static bool raise_abort(void) {
@@ -137,7 +140,8 @@ static _Noreturn void end_by_default(void) {
     const long process = (long)(own_number() >> 32);
     for (int n = 0; n < TRIES; n++) {
         signals_set(SIGNALS_HELD);
-        hak_syscall4(SYS_rt_sigaction, SIGABRT, hak_syscall_pointer(&standard), 0, sizeof standard.mask);
+        hak_syscall4(SYS_rt_sigaction, SIGABRT, hak_syscall_pointer(&standard), 0,
+                     sizeof standard.mask);
         if (!raise_abort()) hak_syscall3(SYS_kill, process, SIGABRT, 0);
         signals_set(SIGNALS_HELD & ~SIGNAL(SIGABRT));
     }
@@ -177,7 +181,7 @@ _Noreturn void hak_abort(void) {
     end_by_default();
 }
 
-/* ---- what the handler calls, and what goes on after it has left ---------------------------------------------- */
+/* ---- what the handler calls, and what goes on after it has left ------------------------------ */
 
 /* No handler of the thread is below hak_abort's frame any more: that is gone, or written over. A frame that is on another
  * stack tells nothing, unless one of the two is the alternate signal stack. */

@@ -20,7 +20,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* ---- the next functions ------------------------------------------------------------------------------------- */
+/* ---- the next functions ---------------------------------------------------------------------- */
 
 typedef int advises(void *start, size_t bytes, int advice);
 typedef int locks(const void *start, size_t bytes);
@@ -39,8 +39,8 @@ __attribute__((weak)) void *dlsym(void *handle, const char *name);
 #endif
 
 /* relaxed, here and below: the functions were there before their addresses */
-#define LOOK_UP(name)                                                                                        \
-    atomic_store_explicit(&next_##name, (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name),              \
+#define LOOK_UP(name)                                                                              \
+    atomic_store_explicit(&next_##name, (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name),    \
                           memory_order_relaxed)
 
 __attribute__((constructor)) static void look_up(void) {
@@ -58,7 +58,7 @@ static int by_system(long number, const void *start, size_t bytes, int third) {
     return -1;
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 /* Other advice changes nothing that a later block would miss; a program that asks for huge pages does so again and again. */
 static bool outlives(int advice) {
@@ -74,7 +74,8 @@ EXPORT int madvise(void *start, size_t bytes, int advice) {
 EXPORT int mprotect(void *start, size_t bytes, int rights) {
     if (rights != (PROT_READ | PROT_WRITE)) hak_large_mark(start, bytes);
     advises *next = atomic_load_explicit(&next_mprotect, memory_order_relaxed);
-    return next != NULL ? next(start, bytes, rights) : by_system(SYS_mprotect, start, bytes, rights);
+    return next != NULL ? next(start, bytes, rights)
+                        : by_system(SYS_mprotect, start, bytes, rights);
 }
 
 EXPORT int mlock(const void *start, size_t bytes) {
@@ -86,5 +87,6 @@ EXPORT int mlock(const void *start, size_t bytes) {
 EXPORT int mlock2(const void *start, size_t bytes, unsigned flags) {
     hak_large_mark(start, bytes);
     locks_by *next = atomic_load_explicit(&next_mlock2, memory_order_relaxed);
-    return next != NULL ? next(start, bytes, flags) : by_system(SYS_mlock2, start, bytes, (int)flags);
+    return next != NULL ? next(start, bytes, flags)
+                        : by_system(SYS_mlock2, start, bytes, (int)flags);
 }

@@ -2,10 +2,10 @@
  * of memory each (docs/decisions/0009-seizing.md).
  *
  *   HAK_THREAD.announced   mallocs - frees that the thread has begun
- *   heap->room[]           what a free may still push, by bin; malloc adds 1, free takes 1: the last that they write
- *   heap->moved            what batches and new caps have added to the sum of room
+ *   heap->free_capacity[]           what a free may still push, by bin; malloc adds 1, free takes 1: the last that they write
+ *   heap->batched            what batches and new limits have added to the sum of free_capacity
  *
- *   sum of room = moved + announced     unless a malloc or free is at work; slow paths say so in HAK_THREAD.slow */
+ *   sum of free_capacity = batched + announced     unless a malloc or free is at work; slow paths say so in HAK_THREAD.slow */
 #ifndef HAK_ANNOUNCED_H
 #define HAK_ANNOUNCED_H
 
@@ -29,7 +29,7 @@ static inline struct hak_thread *hak_heap_thread_of_seized(const struct hak_heap
 }
 
 /* What a free may still push, over all bins of a heap that is the caller's. */
-uint32_t hak_heap_room(const struct hak_heap *heap);
+uint32_t hak_heap_free_capacity(const struct hak_heap *heap);
 
 /* The equation, as the thread itself sees it. */
 bool hak_heap_is_balanced(struct hak_heap *heap);

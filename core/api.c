@@ -22,7 +22,7 @@
 #define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
 #define HAK_OWN(target)   __attribute__((visibility("hidden"), alias(#target)))
 
-/* ---- functions of their own -------------------------------------------------------------------------- */
+/* ---- functions of their own ------------------------------------------------------------------ */
 
 HAK_EXPORT void *hak_malloc(size_t size) {
     return hak_fast_malloc(size);
@@ -43,7 +43,7 @@ HAK_EXPORT void *hak_calloc(size_t count, size_t size) {
 
 HAK_EXPORT HAK_NOINLINE void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_fast_malloc(size);
-    if (size != 0) return hak_alloc_again(ptr, size);
+    if (size != 0) return hak_realloc_block(ptr, size);
     hak_fast_free(ptr);
     return NULL;
 }
@@ -77,7 +77,7 @@ HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
     return hak_alloc_aligned(power, size);
 }
 
-/* ---- functions made of others: those with libc's names are made of the public ones, below ---------------- */
+/* ---- functions made of others: those with libc's names are made of the public ones, below ---- */
 
 /* An overflowing product is no size of a block. */
 static bool product_is(size_t count, size_t size, size_t *bytes) {
@@ -117,7 +117,7 @@ HAK_EXPORT void *hak_pvalloc(size_t size) {
     return hak_aligned_alloc(hak_os_page_size(), whole_pages(size));
 }
 
-/* ---- a block's size, and a trim --------------------------------------------------------------------------- */
+/* ---- a block's size, and a trim -------------------------------------------------------------- */
 
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
     return ptr == NULL ? 0 : hak_usable_size("malloc_usable_size", ptr);
@@ -127,12 +127,13 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
     return hak_release_unused(pad) > 0;
 }
 
-/* ---- mallopt: what a parameter changes ------------------------------------------------------------------ */
+/* ---- mallopt: what a parameter changes ------------------------------------------------------- */
 
 /* A number of bytes that is below 0 is a very large one to glibc; programs that say 2 or 3 GiB mean it. */
 static void set_trim_threshold(struct hak_policy *policy, int value) {
     policy->never_trims = value < 0;
-    policy->bigcache_mb = value < 0 ? HAK_BIGCACHE_MB_MAX : (uint32_t)(((uint64_t)value + 0xfffff) >> 20);
+    policy->bigcache_mb =
+        value < 0 ? HAK_BIGCACHE_MB_MAX : (uint32_t)(((uint64_t)value + 0xfffff) >> 20);
 }
 
 static void set_map_max(struct hak_policy *policy, int value) {
@@ -182,7 +183,7 @@ HAK_EXPORT int hak_mallopt(int number, int value) {
     return 1;
 }
 
-/* ---- figures -------------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 HAK_EXPORT void hak_malloc_stats(void) {
     hak_stats_print(true);
@@ -235,7 +236,8 @@ HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
 HAK_ALIAS(hak_realloc) void *realloc(void *ptr, size_t size);
 HAK_ALIAS(hak_aligned_alloc)
-__attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment, size_t size);
+__attribute__((malloc, alloc_align(1), alloc_size(2))) void *aligned_alloc(size_t alignment,
+                                                                           size_t size);
 HAK_ALIAS(hak_posix_memalign) int posix_memalign(void **out, size_t alignment, size_t size);
 HAK_ALIAS(hak_memalign) void *memalign(size_t alignment, size_t size);
 HAK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *ptr);
@@ -265,7 +267,8 @@ void hak_own_free_sized(void *ptr, size_t size) {
     (HAK_IS_OURS(free_sized) ? free : hak_free)(ptr);
 }
 
-HAK_ALIAS(hak_own_free_aligned_sized) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+HAK_ALIAS(hak_own_free_aligned_sized)
+void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 HAK_HIDDEN void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size);
 void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
     (void)alignment;
@@ -276,7 +279,8 @@ void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 HAK_ALIAS(hak_own_valloc) void *valloc(size_t size);
 HAK_HIDDEN void *hak_own_valloc(size_t size);
 void *hak_own_valloc(size_t size) {
-    if (HAK_IS_OURS(valloc) && !HAK_IS_OURS(aligned_alloc)) /* which may want whole multiples, as C11 did */
+    if (HAK_IS_OURS(valloc) &&
+        !HAK_IS_OURS(aligned_alloc)) /* which may want whole multiples, as C11 did */
         return aligned_alloc(hak_os_page_size(), whole_pages(size));
     return hak_aligned_alloc(hak_os_page_size(), size);
 }
@@ -284,11 +288,12 @@ void *hak_own_valloc(size_t size) {
 HAK_ALIAS(hak_own_pvalloc) void *pvalloc(size_t size);
 HAK_HIDDEN void *hak_own_pvalloc(size_t size);
 void *hak_own_pvalloc(size_t size) {
-    return (HAK_IS_OURS(pvalloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(), whole_pages(size));
+    return (HAK_IS_OURS(pvalloc) ? aligned_alloc : hak_aligned_alloc)(hak_os_page_size(),
+                                                                      whole_pages(size));
 }
 #endif
 
-/* ---- the process: start, fork, end ------------------------------------------------------------------- */
+/* ---- the process: start, fork, end ----------------------------------------------------------- */
 
 /* No lock is held across a fork: libc takes its stdio lock after all handlers, and other libraries' handlers may wait for threads
  * that allocate. See lock.h. */

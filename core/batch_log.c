@@ -23,7 +23,7 @@ HAK_COLD void hak_log_batch(const char *what, const struct hak_slab *slab, uint3
     hak_text_add(&line, what);
     hak_text_add_address(&line, " slab ", hak_slab_start(slab));
     hak_text_add(&line, " stride ");
-    hak_text_add_number(&line, hak_classes[slab->bin].stride);
+    hak_text_add_number(&line, hak_classes[slab->class].stride);
     hak_text_add(&line, " blocks ");
     hak_text_add_number(&line, count);
     log_counter(&line, " used ", before.used, after.used);

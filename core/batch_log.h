@@ -15,7 +15,8 @@ static inline struct hak_counters hak_counters_of(const struct hak_slab *slab) {
 }
 
 /* One line: where a batch came from, how many blocks, and what it did to the slab's counters, which were `before`. */
-void hak_log_batch(const char *what, const struct hak_slab *slab, uint32_t count, struct hak_counters before);
+void hak_log_batch(const char *what, const struct hak_slab *slab, uint32_t count,
+                   struct hak_counters before);
 
 /* So many blocks went home to another heap's slab. */
 void hak_log_remote(uint32_t count);

@@ -28,7 +28,7 @@ static void bytes_add(size_t change) {
     atomic_store_explicit(&hak_held.bigcache, now, memory_order_relaxed);
 }
 
-static void chain_insert(uint32_t first) {
+static void bucket_insert(uint32_t first) {
     uint32_t *bucket = bucket_of(hak_large_at(first)->granules);
     hak_large_at(first)->next = *bucket;
     hak_large_at(first)->previous = 0;
@@ -36,7 +36,7 @@ static void chain_insert(uint32_t first) {
     *bucket = first;
 }
 
-static void chain_remove(uint32_t first) {
+static void bucket_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
     uint32_t *bucket = bucket_of(large->granules);
     HAK_CHECK(large->previous != 0 || *bucket == first);
@@ -47,10 +47,10 @@ static void chain_remove(uint32_t first) {
     if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
 }
 
-/* Marks both ends of a cached run, for those that look for neighbours; and takes the marks off: it is taken then. */
+/* Marks both ends of a cached span, for those that look for neighbours; and takes the marks off: it is taken then. */
 static void ends_mark(uint32_t first) {
     uint32_t last = first + hak_large_at(first)->granules - 1;
-    hak_large_at(first)->run = hak_large_at(last)->run = first;
+    hak_large_at(first)->span = hak_large_at(last)->span = first;
     hak_kind_set(first, HAK_KIND_CACHED);
     hak_kind_set(last, HAK_KIND_CACHED);
 }
@@ -101,7 +101,7 @@ static void entry_insert(uint32_t first, uint32_t now) {
     large->newer = 0;
     large->older = cache.newest;
     age_link(first);
-    chain_insert(first);
+    bucket_insert(first);
     ends_mark(first);
     cache.entries++;
     bytes_add(large_bytes(large));
@@ -109,8 +109,8 @@ static void entry_insert(uint32_t first, uint32_t now) {
 
 static void entry_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
-    HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED && large->run == first);
-    chain_remove(first);
+    HAK_CHECK(hak_kind_of(first) == HAK_KIND_CACHED && large->span == first);
+    bucket_remove(first);
     age_remove(first);
     ends_unmark(first);
     large->next = large->previous = large->newer = large->older = 0;
@@ -123,13 +123,13 @@ static void entry_remove(uint32_t first) {
 static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
-    chain_remove(first);
+    bucket_remove(first);
     ends_unmark(first);
     large->granules -= granules;
     ends_mark(first);
-    chain_insert(first);
+    bucket_insert(first);
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
-    hak_run_set_taken(first + large->granules, granules);
+    hak_span_set_taken(first + large->granules, granules);
     return first + large->granules;
 }
 
@@ -138,14 +138,14 @@ static void entry_cut_front(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
     uint32_t rest = first + granules;
-    chain_remove(first);
+    bucket_remove(first);
     ends_unmark(first);
     hak_large_at(rest)->first = rest;
     hak_large_at(rest)->granules = large->granules - granules;
     large->granules = granules;
     age_replace(first, rest);
     ends_mark(rest);
-    chain_insert(rest);
+    bucket_insert(rest);
     large->next = large->previous = large->newer = large->older = 0;
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
 }
@@ -154,9 +154,9 @@ static void entry_cut_front(uint32_t first, uint32_t granules) {
  * being given back, nor is it given back for the sake of a short one. */
 static void entries_join(uint32_t first, uint32_t behind) {
     struct hak_large *left = hak_large_at(first), *right = hak_large_at(behind);
-    HAK_CHECK(first + left->granules == behind && left->run == first && right->run == behind);
-    chain_remove(first);
-    chain_remove(behind);
+    HAK_CHECK(first + left->granules == behind && left->span == first && right->span == behind);
+    bucket_remove(first);
+    bucket_remove(behind);
     ends_unmark(first);
     ends_unmark(behind);
     hak_kind_set(behind, HAK_KIND_NONE);
@@ -168,14 +168,16 @@ static void entries_join(uint32_t first, uint32_t behind) {
     }
     left->granules += right->granules;
     ends_mark(first);
-    chain_insert(first);
+    bucket_insert(first);
     cache.entries--;
 }
 
 static void join_neighbours(uint32_t first) {
     uint32_t behind = first + hak_large_at(first)->granules;
-    if (hak_granule_is_there(behind) && hak_kind_of(behind) == HAK_KIND_CACHED) entries_join(first, behind);
-    if (hak_kind_of(first - 1) == HAK_KIND_CACHED) entries_join(hak_large_at(first - 1)->run, first);
+    if (hak_granule_is_there(behind) && hak_kind_of(behind) == HAK_KIND_CACHED)
+        entries_join(first, behind);
+    if (hak_kind_of(first - 1) == HAK_KIND_CACHED)
+        entries_join(hak_large_at(first - 1)->span, first);
 }
 
 /* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */
@@ -188,7 +190,7 @@ static bool table_grow(void) {
     cache.bucket_count = count;
     cache.bucket_shift = 32 - hak_log2(count);
     for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer)
-        chain_insert(entry);
+        bucket_insert(entry);
     return true;
 }
 
@@ -224,7 +226,7 @@ static size_t evicted_release(uint32_t evicted) {
         struct hak_large *large = hak_large_at(evicted);
         uint32_t next = large->next;
         bytes += large_bytes(large);
-        hak_run_free(evicted, large->granules, false);
+        hak_span_free(evicted, large->granules, false);
         evicted = next;
     }
     return bytes;
@@ -234,7 +236,7 @@ static size_t evicted_release(uint32_t evicted) {
 
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
-    HAK_CHECK(large->first == first && !large->moved);
+    HAK_CHECK(large->first == first && !large->renew);
     uint32_t evicted = 0;
     hak_lock_take(cache_lock);
     if (large_bytes(large) > budget || !table_grow()) {
@@ -312,21 +314,21 @@ bool hak_bigcache_has(uint32_t granules) {
     return has;
 }
 
-bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules) {
-    HAK_CHECK(run > 0 && count > 0 && granules > 0);
-    const uint32_t first = run + count;
+bool hak_bigcache_extend(uint32_t span, uint32_t count, uint32_t granules) {
+    HAK_CHECK(span > 0 && count > 0 && granules > 0);
+    const uint32_t first = span + count;
     if (hak_bigcache_bytes() == 0) return false;
     hak_lock_take(cache_lock);
     bool found = hak_granule_is_there(first) && hak_kind_of(first) == HAK_KIND_CACHED &&
                  hak_large_at(first)->granules >= granules;
-    HAK_CHECK(!found || hak_large_at(first)->run == first);
+    HAK_CHECK(!found || hak_large_at(first)->span == first);
     if (found && hak_large_at(first)->granules > granules)
         entry_cut_front(first, granules);
     else if (found)
         entry_remove(first);
     if (found) {
-        hak_large_at(run)->granules = count + granules;
-        hak_kind_set(first, HAK_KIND_NONE); /* it is the other run's now */
+        hak_large_at(span)->granules = count + granules;
+        hak_kind_set(first, HAK_KIND_NONE); /* it is the other span's now */
     }
     hak_lock_drop(cache_lock);
     return found;

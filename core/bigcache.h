@@ -1,6 +1,6 @@
 /* BigCache: freed large blocks that keep their memory for a while.
  *
- * A hash table from length to the blocks of that length, chained through their slots; it grows with its
+ * A hash table from length to the blocks of that length, chained through their page map entries; it grows with its
  * contents. Where there is none of a length, a longer one gives a piece of itself; neighbours are joined.
  * Bounded in bytes: what has waited longest goes first. Blocks older than the purge delay go at the next tick.
  * Any thread; one lock. */
@@ -9,7 +9,7 @@
 
 #include "core/large_record.h"
 
-/* Keeps a freed block, described by the slot of its first granule. Above `budget` bytes the oldest go, and some more. */
+/* Keeps a freed block, described by the page map entry of its first granule. Above `budget` bytes the oldest go, and some more. */
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now);
 
 /* The first of *granules that a cached block had, or of a few more (*granules is their number then); 0 if none has so many.
@@ -19,9 +19,9 @@ uint32_t hak_bigcache_get(uint32_t *granules);
 /* True if that would find some. */
 bool hak_bigcache_has(uint32_t granules);
 
-/* Adds `granules` to the taken run or large block of `count` granules that begins at `run`, where a cached block with at least so
- * many begins behind it; false if none does. The number in the first granule's slot is raised, too. */
-bool hak_bigcache_extend(uint32_t run, uint32_t count, uint32_t granules);
+/* Adds `granules` to the taken span or large block of `count` granules that begins at `span`, where a cached block with at least so
+ * many begins behind it; false if none does. The number in the first granule's page map entry is raised, too. */
+bool hak_bigcache_extend(uint32_t span, uint32_t count, uint32_t granules);
 
 /* Evicts blocks that have waited at least so long; then the oldest until `keep` bytes are left. Returns the
  * bytes evicted. */
@@ -37,7 +37,8 @@ struct hak_bigcache_state {
     uint32_t newest, oldest; /* first granules; 0: none */
 };
 struct hak_bigcache_state hak_bigcache_state(void);
-const uint32_t *hak_bigcache_bucket(uint32_t granules); /* the one for this length, once there is a table */
+const uint32_t *
+hak_bigcache_bucket(uint32_t granules); /* the one for this length, once there is a table */
 
 /* Once, before the first of these. */
 void hak_bigcache_begin(void);

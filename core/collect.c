@@ -31,7 +31,8 @@ static void collect_join(struct hak_slab *slab, struct hak_block *head, uint32_t
 }
 
 /* A slab whose notification has arrived: its remote list is taken back. */
-static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, const struct hak_policy *policy) {
+static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab,
+                         const struct hak_policy *policy) {
     uint64_t word = hak_remote_take(slab);
     uint32_t count = hak_remote_word_count(word);
     HAK_CHECK(count > 0 && count <= slab->used);
@@ -56,7 +57,8 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab, cons
 void hak_collect_home(struct hak_heap *heap, const struct hak_policy *policy) {
     struct hak_slab *slab = hak_home_take_notified(&heap->home);
     while (slab != NULL) {
-        struct hak_slab *next = slab->notify_next; /* read first: a collected slab may cease to exist */
+        struct hak_slab *next =
+            slab->notify_next; /* read first: a collected slab may cease to exist */
         HAK_CHECK(slab->home == &heap->home);
         collect_slab(heap, slab, policy);
         slab = next;
@@ -65,15 +67,15 @@ void hak_collect_home(struct hak_heap *heap, const struct hak_policy *policy) {
 
 void hak_collect(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
-        HAK_ASSERT(hak_home_ruled_by(&each->home, heap));
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
+        HAK_ASSERT(hak_home_owned_by(&each->home, heap));
         hak_collect_home(each, policy);
     }
 }
 
 void hak_collect_seized(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled) {
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
         struct hak_slab *next, *slab = hak_home_take_notified(&each->home);
         for (; slab != NULL; slab = next) {
             next = slab->notify_next;

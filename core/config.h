@@ -5,12 +5,13 @@
 #ifndef HAK_CONFIG_H
 #define HAK_CONFIG_H
 
-#if !defined(HAK_DEBUG) || !defined(HAK_AUDIT) || !defined(HAK_LIBC_NAMES) || !defined(HAK_ASAN) ||          \
-    !defined(HAK_VALGRIND) || !defined(HAK_VARIANT_NAME)
-#error "a variant defines HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND and HAK_VARIANT_NAME"
+#if !defined(HAK_DEBUG) || !defined(HAK_AUDIT) || !defined(HAK_LIBC_NAMES) ||                      \
+    !defined(HAK_ASAN) || !defined(HAK_VALGRIND) || !defined(HAK_VARIANT_NAME)
+#error                                                                                             \
+    "a variant defines HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND and HAK_VARIANT_NAME"
 #endif
-#if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) || !defined(HAK_HEADER_CLASSIDX) ||      \
-    !defined(HAK_AGGRESSIVE_INLINE) || !defined(HAK_PREWARM_TLS)
+#if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) ||                             \
+    !defined(HAK_HEADER_CLASSIDX) || !defined(HAK_AGGRESSIVE_INLINE) || !defined(HAK_PREWARM_TLS)
 #error "the build defines each flag of `make print-flags`"
 #endif
 

@@ -20,14 +20,14 @@
 
 /* Declares an operator, and a second name for ours: one to compare with. And Valgrind takes over no function that has
  * a weak name only. */
-#define OPERATOR(type, name, ...)                                                                            \
-    EXPORT type name(__VA_ARGS__);                                                                           \
+#define OPERATOR(type, name, ...)                                                                  \
+    EXPORT type name(__VA_ARGS__);                                                                 \
     HAK_HIDDEN __attribute__((alias(#name))) type hak_own_##name(__VA_ARGS__)
 
 /* An address in the code that called the exported function: a call may be the last instruction of its object. */
 #define CALLER ((const char *)__builtin_return_address(0) - 1)
 
-/* ---- blocks ---------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 /* Somebody else's malloc(0) may return NULL. */
 HAK_INLINE void *allocate_plain(size_t size) {
@@ -43,7 +43,8 @@ static void *allocate_foreign(size_t size, size_t align) {
 
 HAK_INLINE void *allocate_aligned(size_t size, size_t align) {
     if (!hak_is_power_of_two(align)) return NULL;
-    return HAK_IS_OURS(aligned_alloc) ? hak_alloc_aligned(align, size) : allocate_foreign(size, align);
+    return HAK_IS_OURS(aligned_alloc) ? hak_alloc_aligned(align, size)
+                                      : allocate_foreign(size, align);
 }
 
 HAK_INLINE void release(void *ptr) {
@@ -53,7 +54,7 @@ HAK_INLINE void release(void *ptr) {
         free(ptr);
 }
 
-/* ---- no memory ------------------------------------------------------------------------------------------- */
+/* ---- no memory ------------------------------------------------------------------------------- */
 
 /* Calls the new-handler until there is memory. The handler may free memory, throw, or end the program. NULL: there
  * is no handler. */
@@ -81,7 +82,7 @@ static HAK_NOINLINE void *new_slow_nothrow(size_t size, size_t align, const void
     return hak_null_if_thrown(ask_handler, &request);
 }
 
-/* ---- new ------------------------------------------------------------------------------------------------- */
+/* ---- new ------------------------------------------------------------------------------------- */
 
 OPERATOR(void *, _Znwm, size_t size);
 void *_Znwm(size_t size) {
@@ -102,7 +103,7 @@ void *_ZnamSt11align_val_t(size_t size, size_t align) {
     return _ZnwmSt11align_val_t(size, align);
 }
 
-/* ---- new that returns NULL ------------------------------------------------------------------------------- */
+/* ---- new that returns NULL ------------------------------------------------------------------- */
 
 /* Each calls the form of its name without `nothrow`, and catches what that throws. Where that form is ours it
  * need not throw, and there need be no C++ runtime. The tag comes by reference, that is as a pointer. */
@@ -127,7 +128,8 @@ static void *new_nothrow(size_t size, const void *caller, hak_new_function *repl
     return HAK_LIKELY(user != NULL) ? user : new_slow_nothrow(size, 0, caller);
 }
 
-static void *new_aligned_nothrow(size_t size, size_t align, const void *caller, hak_new_function *replaced) {
+static void *new_aligned_nothrow(size_t size, size_t align, const void *caller,
+                                 hak_new_function *replaced) {
     if (replaced != NULL)
         return hak_null_if_thrown(replaced, &(struct hak_new){.size = size, .align = align});
     void *user = allocate_aligned(size, align);
@@ -142,7 +144,8 @@ void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
 OPERATOR(void *, _ZnamRKSt9nothrow_t, size_t size, const void *tag);
 void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
     (void)tag;
-    return new_nothrow(size, CALLER, HAK_IS_OURS(_Znam) && HAK_IS_OURS(_Znwm) ? NULL : call_new_array);
+    return new_nothrow(size, CALLER,
+                       HAK_IS_OURS(_Znam) && HAK_IS_OURS(_Znwm) ? NULL : call_new_array);
 }
 OPERATOR(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, size_t size, size_t align, const void *tag);
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
@@ -157,7 +160,7 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *
     return new_aligned_nothrow(size, align, CALLER, ours ? NULL : call_new_array_aligned);
 }
 
-/* ---- delete ---------------------------------------------------------------------------------------------- */
+/* ---- delete ---------------------------------------------------------------------------------- */
 
 OPERATOR(void, _ZdlPv, void *ptr);
 void _ZdlPv(void *ptr) {
@@ -171,10 +174,10 @@ void _ZdlPvSt11align_val_t(void *ptr, size_t align) {
 
 /* The other forms: what each calls. */
 #define UNUSED __attribute__((unused))
-#define DELETE(name, call, ...)                                                                              \
-    OPERATOR(void, name, __VA_ARGS__);                                                                       \
-    void name(__VA_ARGS__) {                                                                                 \
-        call;                                                                                                \
+#define DELETE(name, call, ...)                                                                    \
+    OPERATOR(void, name, __VA_ARGS__);                                                             \
+    void name(__VA_ARGS__) {                                                                       \
+        call;                                                                                      \
     }
 
 DELETE(_ZdaPv, _ZdlPv(ptr), void *ptr)
@@ -183,9 +186,11 @@ DELETE(_ZdaPvm, _ZdaPv(ptr), void *ptr, UNUSED size_t size)
 DELETE(_ZdlPvRKSt9nothrow_t, _ZdlPv(ptr), void *ptr, UNUSED const void *tag)
 DELETE(_ZdaPvRKSt9nothrow_t, _ZdaPv(ptr), void *ptr, UNUSED const void *tag)
 DELETE(_ZdaPvSt11align_val_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, size_t align)
-DELETE(_ZdlPvmSt11align_val_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size, size_t align)
-DELETE(_ZdaPvmSt11align_val_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size, size_t align)
-DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, size_t align,
-       UNUSED const void *tag)
-DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr, size_t align,
-       UNUSED const void *tag)
+DELETE(_ZdlPvmSt11align_val_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size,
+       size_t align)
+DELETE(_ZdaPvmSt11align_val_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr, UNUSED size_t size,
+       size_t align)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, _ZdlPvSt11align_val_t(ptr, align), void *ptr,
+       size_t align, UNUSED const void *tag)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, _ZdaPvSt11align_val_t(ptr, align), void *ptr,
+       size_t align, UNUSED const void *tag)

@@ -20,7 +20,7 @@ typedef void *hak_new_function(const struct hak_new *request);
 /* What `function` returns; NULL if it throws. */
 void *hak_null_if_thrown(hak_new_function *function, const struct hak_new *request);
 
-/* ---- the C++ runtime that `caller` uses (cxx_runtime.c) ---------------------------------------------------
+/* ---- the C++ runtime that `caller` uses (cxx_runtime.c) -----------------------------------------
  *
  * The library's callers may use several. Finding one takes the loader's lock: only where there is no memory. */
 

@@ -3,7 +3,8 @@
 #include "core/cxx.h"
 
 // Most programs have no C++ runtime, and nothing throws there.
-__asm__(".weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __gxx_personality_v0\n.weak _ZSt9terminatev");
+__asm__(".weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __gxx_personality_v0\n.weak "
+        "_ZSt9terminatev");
 
 void *hak_null_if_thrown(hak_new_function *function, const struct hak_new *request) {
     try {

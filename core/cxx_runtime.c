@@ -32,7 +32,7 @@ void hak_cxx_throw_bad_alloc(const void *caller) {
 
 #else
 
-/* ---- looking --------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 /* Looks for something in what a loaded object sees; false if it is not there. */
 typedef bool look_function(void *scope, void *result);
@@ -41,7 +41,8 @@ typedef bool look_function(void *scope, void *result);
 static void *scope_of(const void *address) {
     Dl_info file;
     struct link_map *object = NULL;
-    if (dladdr1(address, &file, (void **)&object, RTLD_DL_LINKMAP) == 0 || object == NULL) return NULL;
+    if (dladdr1(address, &file, (void **)&object, RTLD_DL_LINKMAP) == 0 || object == NULL)
+        return NULL;
     return dlopen(object->l_name[0] == '\0' ? NULL : object->l_name, RTLD_LAZY | RTLD_NOLOAD);
 }
 
@@ -63,7 +64,8 @@ static int count_down(struct dl_phdr_info *object, size_t size, void *wanted) {
     if (place->objects_before-- > 0) return 0;
     for (size_t i = 0; i < object->dlpi_phnum && place->address == NULL; i++)
         if (object->dlpi_phdr[i].p_type == PT_LOAD)
-            place->address = (const void *)(uintptr_t)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+            place->address =
+                (const void *)(uintptr_t)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
     return 1;
 }
 
@@ -80,7 +82,8 @@ static const void *address_in(size_t number) {
 static bool look_from(const void *caller, look_function *look, void *result) {
     int saved = errno;
     const void *other;
-    bool found = look_in(dlopen(NULL, RTLD_LAZY), look, result) || look_in(scope_of(caller), look, result);
+    bool found =
+        look_in(dlopen(NULL, RTLD_LAZY), look, result) || look_in(scope_of(caller), look, result);
     for (size_t i = 0; !found && (other = address_in(i)) != NULL; i++)
         found = look_in(scope_of(other), look, result);
     errno = saved;
@@ -111,7 +114,8 @@ struct thrower {
 static bool look_for_thrower(void *scope, void *result) {
     struct thrower *thrower = result;
     thrower->allocate = (void *(*)(size_t))(uintptr_t)dlsym(scope, "__cxa_allocate_exception");
-    thrower->throw = (void (*)(void *, void *, void (*)(void *)))(uintptr_t)dlsym(scope, "__cxa_throw");
+    thrower->throw =
+        (void (*)(void *, void *, void (*)(void *)))(uintptr_t)dlsym(scope, "__cxa_throw");
     thrower->destroy = (void (*)(void *))(uintptr_t)dlsym(scope, "_ZNSt9bad_allocD1Ev");
     thrower->type = dlsym(scope, "_ZTISt9bad_alloc");
     thrower->functions = dlsym(scope, "_ZTVSt9bad_alloc");
@@ -127,14 +131,15 @@ void hak_cxx_throw_bad_alloc(const void *caller) {
     thrower.throw(object, thrower.type, thrower.destroy);
 }
 
-/* ---- catching -------------------------------------------------------------------------------------------- */
+/* ---- catching -------------------------------------------------------------------------------- */
 
 /* What the compiler makes of `catch (...)` in cxx_nothrow.cc calls the three functions below, by the names that they
  * have in every runtime. These are the library's own, and hidden: they pass the call on to the runtime that threw. */
 
 typedef struct _Unwind_Exception exception;
-typedef _Unwind_Reason_Code personality(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
-                                        exception *thrown, struct _Unwind_Context *context);
+typedef _Unwind_Reason_Code personality(int version, _Unwind_Action actions,
+                                        _Unwind_Exception_Class kind, exception *thrown,
+                                        struct _Unwind_Context *context);
 HAK_HIDDEN personality __gxx_personality_v0;
 HAK_HIDDEN void *__cxa_begin_catch(void *thrown);
 HAK_HIDDEN void __cxa_end_catch(void);
@@ -150,15 +155,19 @@ static void *thrower_symbol(const exception *thrown, const char *name) {
     return symbol;
 }
 
-_Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
-                                         exception *thrown, struct _Unwind_Context *context) {
-    personality *function = (personality *)(uintptr_t)thrower_symbol(thrown, "__gxx_personality_v0");
-    return function == NULL ? _URC_CONTINUE_UNWIND : function(version, actions, kind, thrown, context);
+_Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
+                                         _Unwind_Exception_Class kind, exception *thrown,
+                                         struct _Unwind_Context *context) {
+    personality *function =
+        (personality *)(uintptr_t)thrower_symbol(thrown, "__gxx_personality_v0");
+    return function == NULL ? _URC_CONTINUE_UNWIND
+                            : function(version, actions, kind, thrown, context);
 }
 
 /* The runtime's __cxa_end_catch does not say which runtime is meant. The handler does nothing, so it ends here. */
 void *__cxa_begin_catch(void *thrown) {
-    void *(*begin)(void *) = (void *(*)(void *))(uintptr_t)thrower_symbol(thrown, "__cxa_begin_catch");
+    void *(*begin)(void *) =
+        (void *(*)(void *))(uintptr_t)thrower_symbol(thrown, "__cxa_begin_catch");
     void (*end)(void) = (void (*)(void))(uintptr_t)thrower_symbol(thrown, "__cxa_end_catch");
     HAK_CHECK(begin != NULL && end != NULL);
     begin(thrown);

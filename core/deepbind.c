@@ -20,7 +20,7 @@
 typedef void function(void);
 enum { DLOPEN, DLMOPEN, FUNCTIONS };
 
-/* ---- where to jump ----------------------------------------------------------------------------------------- */
+/* ---- where to jump --------------------------------------------------------------------------- */
 
 #if HAK_STATIC_LIB
 
@@ -73,7 +73,7 @@ static function *next_function(unsigned which) {
     return next;
 }
 
-/* ---- the call ---------------------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 /* Two words, which x86-64 and aarch64 return in registers. */
 struct jump {
@@ -116,59 +116,60 @@ struct jump hak_deepbind_dlmopen(Lmid_t space, const char *file, int mode) {
 #if defined(__x86_64__)
 
 /* endbr64: the functions may be called through pointers where the processor checks that. */
-#define OPENS(name, helper, set_mode)                                                                        \
-    __asm__(".pushsection .text\n"                                                                           \
-            ".p2align 4\n"                                                                                   \
-            ".globl " name "\n"                                                                              \
-            ".type " name ", @function\n" name ":\n"                                                         \
-            ".cfi_startproc\n"                                                                               \
-            "endbr64\n"                                                                                      \
-            "pushq %rdi\n"                                                                                   \
-            ".cfi_adjust_cfa_offset 8\n"                                                                     \
-            "pushq %rsi\n"                                                                                   \
-            ".cfi_adjust_cfa_offset 8\n"                                                                     \
-            "subq $8, %rsp\n" /* with the return address, a multiple of 16 */                                \
-            ".cfi_adjust_cfa_offset 8\n"                                                                     \
-            "call " helper "\n"                                                                              \
-            "addq $8, %rsp\n"                                                                                \
-            ".cfi_adjust_cfa_offset -8\n"                                                                    \
-            "popq %rsi\n"                                                                                    \
-            ".cfi_adjust_cfa_offset -8\n"                                                                    \
-            "popq %rdi\n"                                                                                    \
-            ".cfi_adjust_cfa_offset -8\n" set_mode "\n"                                                      \
-            "jmp *%rax\n"                                                                                    \
-            ".cfi_endproc\n"                                                                                 \
-            ".size " name ", .-" name "\n"                                                                   \
+#define OPENS(name, helper, set_mode)                                                              \
+    __asm__(".pushsection .text\n"                                                                 \
+            ".p2align 4\n"                                                                         \
+            ".globl " name "\n"                                                                    \
+            ".type " name ", @function\n" name ":\n"                                               \
+            ".cfi_startproc\n"                                                                     \
+            "endbr64\n"                                                                            \
+            "pushq %rdi\n"                                                                         \
+            ".cfi_adjust_cfa_offset 8\n"                                                           \
+            "pushq %rsi\n"                                                                         \
+            ".cfi_adjust_cfa_offset 8\n"                                                           \
+            "subq $8, %rsp\n" /* with the return address, a multiple of 16 */                      \
+            ".cfi_adjust_cfa_offset 8\n"                                                           \
+            "call " helper "\n"                                                                    \
+            "addq $8, %rsp\n"                                                                      \
+            ".cfi_adjust_cfa_offset -8\n"                                                          \
+            "popq %rsi\n"                                                                          \
+            ".cfi_adjust_cfa_offset -8\n"                                                          \
+            "popq %rdi\n"                                                                          \
+            ".cfi_adjust_cfa_offset -8\n" set_mode "\n"                                            \
+            "jmp *%rax\n"                                                                          \
+            ".cfi_endproc\n"                                                                       \
+            ".size " name ", .-" name "\n"                                                         \
             ".popsection\n")
 
 OPENS("dlopen", "hak_deepbind_dlopen", "movl %edx, %esi");
-OPENS("dlmopen", "hak_deepbind_dlmopen", ""); /* the mode is in the third argument's register already */
+OPENS("dlmopen", "hak_deepbind_dlmopen",
+      ""); /* the mode is in the third argument's register already */
 
 #elif defined(__aarch64__)
 
 /* hint 34 is bti c, as endbr64 above; a jump by x16 may arrive at such an instruction. */
-#define OPENS(name, helper, set_mode)                                                                        \
-    __asm__(".pushsection .text\n"                                                                           \
-            ".p2align 4\n"                                                                                   \
-            ".globl " name "\n"                                                                              \
-            ".type " name ", %function\n" name ":\n"                                                         \
-            ".cfi_startproc\n"                                                                               \
-            "hint #34\n"                                                                                     \
-            "stp x29, x30, [sp, #-32]!\n"                                                                    \
-            ".cfi_def_cfa_offset 32\n"                                                                       \
-            ".cfi_offset x29, -32\n"                                                                         \
-            ".cfi_offset x30, -24\n"                                                                         \
-            "mov x29, sp\n"                                                                                  \
-            "stp x0, x1, [sp, #16]\n"                                                                        \
-            "bl " helper "\n"                                                                                \
-            "mov x16, x0\n" set_mode "\n"                                                                    \
-            "ldp x29, x30, [sp], #32\n"                                                                      \
-            ".cfi_restore x29\n"                                                                             \
-            ".cfi_restore x30\n"                                                                             \
-            ".cfi_def_cfa_offset 0\n"                                                                        \
-            "br x16\n"                                                                                       \
-            ".cfi_endproc\n"                                                                                 \
-            ".size " name ", .-" name "\n"                                                                   \
+#define OPENS(name, helper, set_mode)                                                              \
+    __asm__(".pushsection .text\n"                                                                 \
+            ".p2align 4\n"                                                                         \
+            ".globl " name "\n"                                                                    \
+            ".type " name ", %function\n" name ":\n"                                               \
+            ".cfi_startproc\n"                                                                     \
+            "hint #34\n"                                                                           \
+            "stp x29, x30, [sp, #-32]!\n"                                                          \
+            ".cfi_def_cfa_offset 32\n"                                                             \
+            ".cfi_offset x29, -32\n"                                                               \
+            ".cfi_offset x30, -24\n"                                                               \
+            "mov x29, sp\n"                                                                        \
+            "stp x0, x1, [sp, #16]\n"                                                              \
+            "bl " helper "\n"                                                                      \
+            "mov x16, x0\n" set_mode "\n"                                                          \
+            "ldp x29, x30, [sp], #32\n"                                                            \
+            ".cfi_restore x29\n"                                                                   \
+            ".cfi_restore x30\n"                                                                   \
+            ".cfi_def_cfa_offset 0\n"                                                              \
+            "br x16\n"                                                                             \
+            ".cfi_endproc\n"                                                                       \
+            ".size " name ", .-" name "\n"                                                         \
             ".popsection\n")
 
 OPENS("dlopen", "hak_deepbind_dlopen", "ldr x0, [sp, #16]"); /* the mode is in x1 already */

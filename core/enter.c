@@ -48,9 +48,11 @@ void hak_slow_leave(void) {
 void hak_seize_register(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap());
     slow_begin(); /* again: what the thread allocated to begin was a way out, too */
-    if (hak_os_process_state() != HAK_PROCESS_KNOWN) return; /* it might be taken for one of the parent's */
-    HAK_OWN_STORE(&heap->moved, hak_heap_room(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
-    hak_heap_goes_on(heap, HAK_HEAP_OWN);
+    if (hak_os_process_state() != HAK_PROCESS_KNOWN)
+        return; /* it might be taken for one of the parent's */
+    HAK_OWN_STORE(&heap->batched,
+                  hak_heap_free_capacity(heap) - HAK_OWN_LOAD(&HAK_THREAD.announced));
+    hak_heap_set_state(heap, HAK_HEAP_OWN);
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, &HAK_THREAD, memory_order_release);
 }
@@ -59,7 +61,7 @@ void hak_seize_unregister(struct hak_heap *heap) {
     hak_lock_take(seizing_lock);
     HAK_CHECK(heap == hak_thread_heap());
     if (hak_heap_thread(heap) != NULL)
-        hak_heap_goes_on(heap, HAK_HEAP_HELD); /* it may never have been registered */
+        hak_heap_set_state(heap, HAK_HEAP_HELD); /* it may never have been registered */
     hak_hook_release(&heap->thread);
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
     hak_lock_drop(seizing_lock);

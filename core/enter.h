@@ -5,7 +5,7 @@
 
 #include "core/announced.h"
 
-/* The way into malloc (change: +1) and free (-1). The bin's room changes as announced, or the slow path is entered. */
+/* The way into malloc (change: +1) and free (-1). The bin's free_capacity changes as announced, or the slow path is entered. */
 HAK_INLINE struct hak_heap *hak_enter(uint32_t change) {
     hak_hook_enter();
     hak_word_add(&HAK_THREAD.announced, change);

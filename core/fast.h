@@ -3,10 +3,10 @@
  * A thread's heap has a list of free blocks of each class. malloc takes the first block of a list, free puts one in front: no
  * lock, no atomic instruction, no block of another thread's. Three things keep that short:
  *
- *   the header byte   before each block says which class it is of, and is the index of both arrays, `heads` and `room`
- *   room              is what free may still push; it is 0 for each byte that no live block has, so one test of it says that the
+ *   the header byte   before each block says which class it is of, and is the index of both arrays, `heads` and `free_capacity`
+ *   free_capacity              is what free may still push; it is 0 for each byte that no live block has, so one test of it says that the
  *                     block is live, of a class, and that its list is not full
- *   announced         counts what the thread has begun. With the sum of `room` it tells another thread whether this one is at
+ *   announced         counts what the thread has begun. With the sum of `free_capacity` it tells another thread whether this one is at
  *                     work on its heap: who sleeps has its lists emptied, and pays an addition a call for that (announced.h)
  *
  * A thread without a heap, or whose heap another thread has just now, shows one whose lists are all empty and full. */
@@ -24,18 +24,18 @@
 HAK_HIDDEN void *hak_malloc_slow(size_t size);
 HAK_HIDDEN void hak_free_slow(void *user);
 
-/* The header byte of a live block; if `user` is none of a bin, one for which no heap has room. */
+/* The header byte of a live block; if `user` is none of a bin, one for which no heap has free_capacity. */
 HAK_INLINE uint8_t hak_live_header_of(const void *user) {
     uint8_t header = hak_header_of(user);
     if (HAK_HEADER_CLASSIDX) return header;
     const struct hak_slab *slab = hak_slab_find(user);
-    bool is_bins = (uint8_t)(header - HAK_BIN_FIRST) < HAK_BINS;
-    return slab != NULL && is_bins ? HAK_BIN_HEADER(slab->bin) : HAK_HEADER_LARGE;
+    bool is_bins = (uint8_t)(header - HAK_CLASS_HEADER_FIRST) < HAK_CLASSES;
+    return slab != NULL && is_bins ? HAK_CLASS_HEADER(slab->class) : HAK_HEADER_LARGE;
 }
 
-/* The bin of a live block; not below HAK_BINS if `user` is none. */
-HAK_INLINE unsigned hak_bin_of_block(const void *user) {
-    return (uint8_t)(hak_live_header_of(user) - HAK_BIN_FIRST);
+/* The bin of a live block; not below HAK_CLASSES if `user` is none. */
+HAK_INLINE unsigned hak_class_of_block(const void *user) {
+    return (uint8_t)(hak_live_header_of(user) - HAK_CLASS_HEADER_FIRST);
 }
 
 HAK_INLINE void *hak_fast_malloc(size_t size) {

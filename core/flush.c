@@ -8,7 +8,7 @@
 #include "core/report.h"
 
 /* Blocks of one slab on their way home, in the order in which they were freed. */
-struct run {
+struct chain {
     struct hak_slab *slab;
     struct hak_block *head, *tail;
     uint32_t count;
@@ -16,92 +16,98 @@ struct run {
 };
 
 #define SETS_LOG2 4
-#define WAYS      4u /* runs in a set */
+#define WAYS      4u /* chains in a set */
 #define ALL_TAKEN ((1u << WAYS) - 1)
-#define RUNS      (WAYS << SETS_LOG2)
+#define CHAINS    (WAYS << SETS_LOG2)
 /* 2^32 by the golden ratio: as multiples of it, neighbours and what lies powers of two apart get different sets. */
 #define SPREAD 0x9e3779b1u
 
-/* Runs of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
-struct runs {
-    uint64_t open;               /* a bit a run, a set's first ones; what is not open has no meaning */
-    uint32_t now;                /* milliseconds; 0: not asked yet */
+/* Chains of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
+struct chains {
+    uint64_t open; /* a bit a chain, a set's first ones; what is not open has no meaning */
+    uint32_t now;  /* milliseconds; 0: not asked yet */
     const struct hak_heap *heap; /* whose bin is flushed */
-    struct run run[RUNS];
+    struct chain chain[CHAINS];
 };
 
-static void send_home(const struct run *run, const struct hak_policy *policy) {
-    struct hak_slab *slab = run->slab;
-    hak_hook_batch(HAK_BATCH_SEND, slab, run->head, run->count);
-    if (hak_remote_push(slab, run->head, run->tail, run->count)) hak_home_notify(slab->home, slab);
+static void send_home(const struct chain *chain, const struct hak_policy *policy) {
+    struct hak_slab *slab = chain->slab;
+    hak_hook_batch(HAK_BATCH_SEND, slab, chain->head, chain->count);
+    if (hak_remote_push(slab, chain->head, chain->tail, chain->count))
+        hak_home_notify(slab->home, slab);
     /* From here on the slab may be gone: its owner may have collected these blocks. */
-    if (HAK_UNLIKELY(policy->p0_log)) hak_log_remote(run->count);
+    if (HAK_UNLIKELY(policy->p0_log)) hak_log_remote(chain->count);
 }
 
-static void put_own(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
-    struct hak_slab *slab = run->slab;
-    HAK_ASSERT(hak_home_ruled_by(slab->home, runs->heap));
+static void put_own(struct chains *chains, const struct chain *chain,
+                    const struct hak_policy *policy) {
+    struct hak_slab *slab = chain->slab;
+    HAK_ASSERT(hak_home_owned_by(slab->home, chains->heap));
     struct hak_counters before = {0};
     if (HAK_UNLIKELY(policy->p0_log)) before = hak_counters_of(slab);
-    hak_slab_put(slab, run->head, run->tail, run->count);
-    hak_used_shown_add(slab, -run->count);
-    hak_hook_batch(HAK_BATCH_PUT, slab, run->head, run->count);
-    if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("flush", slab, run->count, before);
+    hak_slab_put(slab, chain->head, chain->tail, chain->count);
+    hak_used_shown_add(slab, -chain->count);
+    hak_hook_batch(HAK_BATCH_PUT, slab, chain->head, chain->count);
+    if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("flush", slab, chain->count, before);
     struct hak_heap *owner = hak_heap_of_home(slab->home);
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
-        if (runs->now == 0) runs->now = hak_os_now_ms();
-        hak_heap_drop_slab(owner, slab, runs->now);
+        if (chains->now == 0) chains->now = hak_os_now_ms();
+        hak_heap_drop_slab(owner, slab, chains->now);
     } else if (slab->state == HAK_SLAB_FULL) {
         hak_heap_partial_push(owner, slab);
     }
 }
 
-static void run_end(struct runs *runs, const struct run *run, const struct hak_policy *policy) {
-    HAK_ASSERT(run->count > 0);
-    if (run->own)
-        put_own(runs, run, policy);
+static void chain_end(struct chains *chains, const struct chain *chain,
+                      const struct hak_policy *policy) {
+    HAK_ASSERT(chain->count > 0);
+    if (chain->own)
+        put_own(chains, chain, policy);
     else
-        send_home(run, policy);
+        send_home(chain, policy);
 }
 
-static inline void run_add(struct run *run, struct hak_block *block) {
-    block->next = run->head; /* the bin is last in, first out: this restores the order of the frees */
-    run->head = block;
-    run->count++;
+static inline void chain_add(struct chain *chain, struct hak_block *block) {
+    block->next =
+        chain->head; /* the bin is last in, first out: this restores the order of the frees */
+    chain->head = block;
+    chain->count++;
 }
 
-/* Adds a block to the run of its slab, and returns that run. If all places of its set are taken, the last one's ends. */
-static struct run *runs_add(struct runs *runs, struct hak_slab *slab, bool own, struct hak_block *block,
-                            const struct hak_policy *policy) {
+/* Adds a block to the chain of its slab, and returns that chain. If all places of its set are taken, the last one's ends. */
+static struct chain *chains_add(struct chains *chains, struct hak_slab *slab, bool own,
+                                struct hak_block *block, const struct hak_policy *policy) {
     const unsigned set = hak_slab_first_granule(slab) * SPREAD >> (32 - SETS_LOG2);
-    const unsigned taken = runs->open >> set * WAYS & ALL_TAKEN;
-    struct run *run = &runs->run[set * WAYS];
+    const unsigned taken = chains->open >> set * WAYS & ALL_TAKEN;
+    struct chain *chain = &chains->chain[set * WAYS];
     HAK_ASSERT((taken & (taken + 1)) == 0);
-    for (unsigned left = taken; left != 0; left >>= 1, run++)
-        if (run->slab == slab) {
-            run_add(run, block);
-            return run;
+    for (unsigned left = taken; left != 0; left >>= 1, chain++)
+        if (chain->slab == slab) {
+            chain_add(chain, block);
+            return chain;
         }
     if (taken == ALL_TAKEN)
-        run_end(runs, --run, policy);
+        chain_end(chains, --chain, policy);
     else
-        runs->open |= (uint64_t)(taken + 1) << set * WAYS;
-    /* The block's link stays: a circle that comes back to it while the run is open walks on, until it has seen too many. */
-    *run = (struct run){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
-    return run;
+        chains->open |= (uint64_t)(taken + 1) << set * WAYS;
+    /* The block's link stays: a circle that comes back to it while the chain is open walks on, until it has seen too many. */
+    *chain = (struct chain){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
+    return chain;
 }
 
-static void runs_end(struct runs *runs, const struct hak_policy *policy) {
-    for (; runs->open != 0; runs->open &= runs->open - 1)
-        run_end(runs, &runs->run[__builtin_ctzll(runs->open)], policy);
+static void chains_end(struct chains *chains, const struct hak_policy *policy) {
+    for (; chains->open != 0; chains->open &= chains->open - 1)
+        chain_end(chains, &chains->chain[__builtin_ctzll(chains->open)], policy);
 }
 
 /* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
 static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
-    if (HAK_LIKELY(hak_range_has(block)) && HAK_LIKELY(hak_header_of(block) == HAK_BIN_HEADER_FREE(bin))) {
+    if (HAK_LIKELY(hak_range_has(block)) &&
+        HAK_LIKELY(hak_header_of(block) == HAK_CLASS_HEADER_FREE(bin))) {
         struct hak_slab *slab = hak_slab_find(block);
-        if (HAK_LIKELY(slab != NULL && slab->bin == bin && hak_slab_owns(slab, block))) return slab;
+        if (HAK_LIKELY(slab != NULL && slab->class == bin && hak_slab_owns(slab, block)))
+            return slab;
     }
     hak_report_bad_list("free", block, bin);
 }
@@ -109,23 +115,24 @@ static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned
 uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     const struct hak_policy *policy = hak_policy();
     const uint32_t count = hak_bin_count(heap, bin);
-    struct runs runs;
-    runs.open = 0;
-    runs.now = 0;
-    runs.heap = heap;
-    /* Of the last block; most often of the next one, too. The slab stays while that block is in a run, or is kept. */
+    struct chains chains;
+    chains.open = 0;
+    chains.now = 0;
+    chains.heap = heap;
+    /* Of the last block; most often of the next one, too. The slab stays while that block is in a chain, or is kept. */
     struct hak_slab *slab = NULL;
     struct hak_places places = {.capacity = 0};
     bool own = false;
-    struct run *run = NULL; /* NULL: not looked for yet */
+    struct chain *chain = NULL; /* NULL: not looked for yet */
     struct hak_block *kept_head = NULL, **kept_link = &kept_head;
     uint32_t kept = 0, others = 0, seen = 0;
-    for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL; block = next, seen++) {
-        if (!hak_places_has(&places, block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin)) {
+    for (struct hak_block *block = hak_bin_first(heap, bin), *next; block != NULL;
+         block = next, seen++) {
+        if (!hak_places_has(&places, block) || hak_header_of(block) != HAK_CLASS_HEADER_FREE(bin)) {
             slab = list_block_slab(block, bin);
             places = hak_slab_places(slab);
-            own = hak_home_ruled_by(slab->home, heap);
-            run = NULL;
+            own = hak_home_owned_by(slab->home, heap);
+            chain = NULL;
         }
         next = block->next;
         if (HAK_UNLIKELY(seen == count)) hak_report_bad_list("free", block, bin); /* a circle */
@@ -136,15 +143,15 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
             continue;
         }
         others += !own;
-        if (HAK_LIKELY(run != NULL))
-            run_add(run, block);
+        if (HAK_LIKELY(chain != NULL))
+            chain_add(chain, block);
         else
-            run = runs_add(&runs, slab, own, block, policy);
+            chain = chains_add(&chains, slab, own, block, policy);
     }
     HAK_CHECK(seen == count);
     *kept_link = NULL;
-    hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].cap);
-    runs_end(&runs, policy);
+    hak_bin_set(heap, bin, kept_head, kept, heap->classes[bin].limit);
+    chains_end(&chains, policy);
     atomic_store_explicit(&heap->classes[bin].count_shown, kept, memory_order_relaxed);
     hak_hook_bin(heap, bin);
     return others;
@@ -155,18 +162,19 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
-    HAK_ASSERT(hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0);
-    const uint32_t count = class->cap; /* which another policy may have set */
-    uint32_t others = hak_flush(heap, bin, hak_min_u32(count, bounds->cap_own) / 2);
-    uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->cap_max : bounds->cap_own;
+    HAK_ASSERT(hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0);
+    const uint32_t count = class->limit; /* which another policy may have set */
+    uint32_t others = hak_flush(heap, bin, hak_min_u32(count, bounds->limit_own) / 2);
+    uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->limit_max : bounds->limit_own;
     HAK_ASSERT(hak_bin_count(heap, bin) < most);
-    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin), hak_min_u32(2 * count, most));
-    class->busy++;
+    hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
+                hak_min_u32(2 * count, most));
+    class->batches++;
 }
 
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
-    hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
+    hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].limit_min);
     heap->classes[bin].batch = policy->bins[bin].batch_min;
 }
 
@@ -190,21 +198,21 @@ void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy 
 
 void hak_flush_all(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         hak_bin_empty(heap, bin, policy);
     hak_collect(heap);
 }
 
 void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align) {
-    if (!hak_run_is_kept(granules, align)) hak_flush_all(heap);
+    if (!hak_span_is_kept(granules, align)) hak_flush_all(heap);
 }
 
 void hak_free_without_heap(struct hak_block *block, unsigned bin) {
     struct hak_slab *slab = hak_slab_find(block);
-    if (slab == NULL || slab->bin != bin || !hak_slab_owns(slab, block))
+    if (slab == NULL || slab->class != bin || !hak_slab_owns(slab, block))
         hak_report_bad_pointer("free", block);
     hak_hook_free(block);
-    hak_header_set(block, HAK_BIN_HEADER_FREE(bin));
-    struct run run = {.slab = slab, .head = block, .tail = block, .count = 1};
-    send_home(&run, hak_policy());
+    hak_header_set(block, HAK_CLASS_HEADER_FREE(bin));
+    struct chain chain = {.slab = slab, .head = block, .tail = block, .count = 1};
+    send_home(&chain, hak_policy());
 }

@@ -8,7 +8,7 @@
  * slabs. The result is how many went home to others. */
 uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
 
-/* What a free does that finds its bin full: a flush, and the cap that suits what was flushed. */
+/* What a free does that finds its bin full: a flush, and the limit that suits what was flushed. */
 void hak_flush_full(struct hak_heap *heap, unsigned bin);
 
 /* Empties all bins, gives up the current slabs, collects: the heap holds nothing that it need not. */
@@ -17,7 +17,7 @@ void hak_flush_all(struct hak_heap *heap);
 /* Gives one block home without a heap: for threads that have none any more. */
 void hak_free_without_heap(struct hak_block *block, unsigned bin);
 
-/* Steps of a trim. The bin, which is empty, gets its first cap and batch; gives up the slab that it is
+/* Steps of a trim. The bin, which is empty, gets its first limit and batch; gives up the slab that it is
  * refilled from; holds nothing that it need not. */
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 void hak_bin_drop_current(struct hak_heap *heap, unsigned bin);

@@ -14,36 +14,39 @@ void hak_fork_children_unseen(void) {
 
 /* Without a lock: by the time that this is written, the heap may have another thread, which has
  * another number. */
-static void late_mark(struct hak_heap *heap, void *unused) {
+static void untracked_mark_gone(struct hak_heap *heap, void *unused) {
     (void)unused;
-    int process = (int)HAK_HINT_LOAD(&heap->late_process);
+    int process = (int)HAK_HINT_LOAD(&heap->untracked_process);
     int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
-    if (process == 0 || process != hak_os_process_id() || hak_os_thread_exists(process, thread)) return;
-    atomic_store_explicit(&heap->late_gone, thread, memory_order_relaxed);
+    if (process == 0 || process != hak_os_process_id() || hak_os_thread_exists(process, thread))
+        return;
+    atomic_store_explicit(&heap->untracked_gone, thread, memory_order_relaxed);
 }
 
 void hak_heap_fork_prepare(void) {
-    if (HAK_UNLIKELY(hak_lates() > 0)) hak_heap_each(late_mark, NULL);
+    if (HAK_UNLIKELY(hak_untracked_count() > 0)) hak_heap_each(untracked_mark_gone, NULL);
 }
 
-static bool late_was_gone(struct hak_heap *heap) {
-    if (heap->state != HAK_HEAP_LATE) return false;
+static bool untracked_was_gone(struct hak_heap *heap) {
+    if (heap->state != HAK_HEAP_UNTRACKED) return false;
     int thread = atomic_load_explicit(&heap->thread_id, memory_order_relaxed);
-    bool gone = thread != 0 && atomic_load_explicit(&heap->late_gone, memory_order_relaxed) == thread;
-    if (gone) heap->late_process = 0;
+    bool gone =
+        thread != 0 && atomic_load_explicit(&heap->untracked_gone, memory_order_relaxed) == thread;
+    if (gone) heap->untracked_process = 0;
     return gone;
 }
 
 /* The bin's list is the truth; a block that is in none is lost. */
 static bool bin_mend(struct hak_heap *heap, unsigned bin) {
     struct hak_block *block = hak_bin_first(heap, bin);
-    uint32_t cap = heap->classes[bin].cap, count = 0;
-    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_BIN_HEADER(bin))
+    uint32_t limit = heap->classes[bin].limit, count = 0;
+    if (block != NULL && hak_range_has(block) && hak_header_of(block) == HAK_CLASS_HEADER(bin))
         hak_header_flip(block);
     for (; block != NULL; block = hak_block_next(block))
-        if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin) || ++count > cap)
+        if (!hak_range_has(block) || hak_header_of(block) != HAK_CLASS_HEADER_FREE(bin) ||
+            ++count > limit)
             return false;
-    HAK_OWN_STORE(&heap->room[HAK_BIN_HEADER(bin)], cap - count);
+    HAK_OWN_STORE(&heap->free_capacity[HAK_CLASS_HEADER(bin)], limit - count);
     return true;
 }
 
@@ -51,8 +54,8 @@ static bool bin_mend(struct hak_heap *heap, unsigned bin) {
  * bin may be wrong: its first block says live or free, and may be counted or not. That block
  * becomes a free, counted one. false: more than that is wrong. */
 static bool heap_mend(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap) && heap != hak_thread_heap());
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    HAK_CHECK(hak_home_owned_by(&heap->home, heap) && heap != hak_thread_heap());
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (!bin_mend(heap, bin)) return false;
     return true;
 }
@@ -68,7 +71,8 @@ static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread
  * not exist has seized it. */
 static bool forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = hak_heap_thread(heap);
-    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized)) return false;
+    if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized))
+        return false;
     /* Libc may have given up stacks of threads that are gone, in which these words lie. */
     bool whole = !children_are_unseen && hak_os_is_mapped(thread, sizeof *thread) &&
                  atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
@@ -84,14 +88,14 @@ static void forget_own(void) {
     hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     hak_thread_heap_set(&hak_heap_none);
     /* A signal handler may have interrupted the wait, which must not begin again. */
-    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH, memory_order_relaxed,
-                                            memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH,
+                                            memory_order_relaxed, memory_order_relaxed);
 }
 
 /* What other threads had in their hands stays so: whose hands is not known. */
 static void fork_child_visit(struct hak_heap *heap, void *own) {
-    if (heap->state == HAK_HEAP_LATE && heap->late_process == hak_os_process_id()) {
-        hak_late_link(heap); /* this thread's, or of one that the child has begun */
+    if (heap->state == HAK_HEAP_UNTRACKED && heap->untracked_process == hak_os_process_id()) {
+        hak_untracked_link(heap); /* this thread's, or of one that the child has begun */
         return;
     }
     if (heap == own) return;
@@ -99,11 +103,12 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         forget_thread(heap); /* a signal handler forked during the visit, which goes on */
         return;
     }
-    bool is_whole = forget_thread(heap) || late_was_gone(heap);
+    bool is_whole = forget_thread(heap) || untracked_was_gone(heap);
     if (is_whole)
         hak_orphan_link(heap);
-    else if (heap->state == HAK_HEAP_OWN || heap->state == HAK_HEAP_SEIZED || heap->state == HAK_HEAP_LATE)
-        hak_heap_goes_on(heap, HAK_HEAP_LOST);
+    else if (heap->state == HAK_HEAP_OWN || heap->state == HAK_HEAP_SEIZED ||
+             heap->state == HAK_HEAP_UNTRACKED)
+        hak_heap_set_state(heap, HAK_HEAP_LOST);
 }
 
 /* A signal handler may have forked while its thread held a lock: then it is done later. So it is
@@ -116,9 +121,9 @@ void hak_heap_fork_child(void) {
     struct hak_heap *own = hak_thread_heap();
     if (hak_heap_is_real(own)) {
         atomic_store_explicit(&own->thread_id, hak_os_thread_id(), memory_order_relaxed);
-        if (own->state == HAK_HEAP_LATE) own->late_process = hak_os_process_id();
+        if (own->state == HAK_HEAP_UNTRACKED) own->untracked_process = hak_os_process_id();
     }
-    hak_late_forget();
+    hak_untracked_forget();
     hak_heap_each(fork_child_visit, own);
     hak_lock_drop(heaps_lock);
     forget_own();

@@ -53,7 +53,8 @@ void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size);
 
 /* A block aligned to `alignment`, a power of two; any other alignment fails with EINVAL. `size` need not be a
  * multiple of it. (C17 7.22.3.1) */
-void *hak_aligned_alloc(size_t alignment, size_t size) __attribute__((malloc, alloc_align(1), alloc_size(2)));
+void *hak_aligned_alloc(size_t alignment, size_t size)
+    __attribute__((malloc, alloc_align(1), alloc_size(2)));
 
 /* Stores an aligned block in *out and returns 0; else returns EINVAL (alignment not a power of two multiple
  * of sizeof(void *)) or ENOMEM and leaves *out and errno alone. (POSIX) */

@@ -14,34 +14,35 @@ static _Atomic(struct hak_heap *) all;
 
 /* What other threads read of a heap while its own thread writes it. */
 static void atomics_begin(struct hak_heap *heap) {
-    hak_hook_atomic(&heap->home.ruler, sizeof heap->home.ruler);
+    hak_hook_atomic(&heap->home.owner, sizeof heap->home.owner);
     hak_hook_atomic(&heap->thread_id, sizeof heap->thread_id);
     hak_hook_atomic(&heap->thread, sizeof heap->thread);
-    hak_hook_atomic(&heap->room, sizeof heap->room);
-    hak_hook_atomic(&heap->moved, sizeof heap->moved);
-    hak_hook_atomic(&heap->late_gone, sizeof heap->late_gone);
+    hak_hook_atomic(&heap->free_capacity, sizeof heap->free_capacity);
+    hak_hook_atomic(&heap->batched, sizeof heap->batched);
+    hak_hook_atomic(&heap->untracked_gone, sizeof heap->untracked_gone);
     hak_hook_atomic(&heap->is_wanted, sizeof heap->is_wanted);
     hak_hook_atomic(&heap->slow_calls, sizeof heap->slow_calls);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         hak_hook_atomic(&heap->classes[bin].count_shown, sizeof heap->classes[bin].count_shown);
         hak_hook_atomic(&heap->classes[bin].used_shown, sizeof heap->classes[bin].used_shown);
     }
 }
 
-/* Its ruler is itself from the beginning on: a child of fork takes what has none for the pool's. */
+/* Its owner is itself from the beginning on: a child of fork takes what has none for the pool's. */
 struct hak_heap *hak_heap_create(void) {
     struct hak_heap *heap = hak_metadata_alloc(sizeof *heap);
     if (heap == NULL) return NULL;
     atomics_begin(heap);
-    hak_home_set_ruler(&heap->home, heap);
+    hak_home_set_owner(&heap->home, heap);
     const struct hak_policy *policy = hak_policy();
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
-        hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].cap_min);
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
+        hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].limit_min);
         heap->classes[bin].batch = policy->bins[bin].batch_min;
     }
     heap->all_next = atomic_load_explicit(&all, memory_order_relaxed);
     hak_hook_release(&all);
-    atomic_store_explicit(&all, heap, memory_order_release); /* release: its contents; under the lock */
+    atomic_store_explicit(&all, heap,
+                          memory_order_release); /* release: its contents; under the lock */
     return heap;
 }
 
@@ -50,27 +51,27 @@ void hak_heaps_begin(void) {
     hak_hook_atomic(&all, sizeof all);
 }
 
-/* ---- hand-over ----------------------------------------------------------------------------------------- */
+/* ---- hand-over ------------------------------------------------------------------------------- */
 
 #define TO(state) (1u << HAK_HEAP_##state)
 static const uint8_t steps[HAK_HEAP_STATES] = {
-    [HAK_HEAP_HELD] = TO(OWN) | TO(LATE) | TO(POOL),
+    [HAK_HEAP_HELD] = TO(OWN) | TO(UNTRACKED) | TO(ABANDONED),
     [HAK_HEAP_OWN] = TO(HELD) | TO(SEIZED) | TO(ORPHAN) | TO(LOST),
-    [HAK_HEAP_LATE] = TO(HELD) | TO(ORPHAN) | TO(LOST),
+    [HAK_HEAP_UNTRACKED] = TO(HELD) | TO(ORPHAN) | TO(LOST),
     [HAK_HEAP_SEIZED] = TO(OWN) | TO(ORPHAN) | TO(LOST),
-    [HAK_HEAP_RULED] = TO(POOL),
-    [HAK_HEAP_POOL] = TO(HELD) | TO(RULED),
+    [HAK_HEAP_RECLAIMED] = TO(ABANDONED),
+    [HAK_HEAP_ABANDONED] = TO(HELD) | TO(RECLAIMED),
     [HAK_HEAP_ORPHAN] = TO(HELD),
     [HAK_HEAP_LOST] = 0,
 };
 _Static_assert(HAK_HEAP_STATES <= 8, "a bit for each state");
 
-void hak_heap_goes_on(struct hak_heap *heap, enum hak_heap_state next) {
+void hak_heap_set_state(struct hak_heap *heap, enum hak_heap_state next) {
     HAK_CHECK((unsigned)heap->state < HAK_HEAP_STATES && (steps[heap->state] >> next & 1) != 0);
     heap->state = next;
 }
 
-/* ---- all heaps --------------------------------------------------------------------------------------- */
+/* ---- all heaps ------------------------------------------------------------------------------- */
 
 struct hak_heap *hak_heap_newest(void) {
     struct hak_heap *heap = atomic_load_explicit(&all, memory_order_acquire);

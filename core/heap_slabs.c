@@ -43,7 +43,7 @@ void hak_heap_release_empty(struct hak_heap *heap) {
 
 void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
     HAK_CHECK(slab->home == &heap->home && slab->state != HAK_SLAB_PARTIAL);
-    struct hak_slab **list = &heap->classes[slab->bin].partial;
+    struct hak_slab **list = &heap->classes[slab->class].partial;
     slab->state = HAK_SLAB_PARTIAL;
     slab->prev = NULL;
     slab->next = *list;
@@ -56,14 +56,14 @@ void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
     if (slab->prev != NULL)
         slab->prev->next = slab->next;
     else
-        heap->classes[slab->bin].partial = slab->next;
+        heap->classes[slab->class].partial = slab->next;
     if (slab->next != NULL) slab->next->prev = slab->prev;
     slab->next = slab->prev = NULL;
     slab->state = HAK_SLAB_FULL;
 }
 
 HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
-    struct hak_superslab *ss = heap->open[hak_tier_of_bin(bin) == HAK_TIER_POOL], *next;
+    struct hak_superslab *ss = heap->open[hak_tier_of_class(bin) == HAK_TIER_POOL], *next;
     for (int tried = 0; ss != NULL && tried < OPEN_TRIED; tried++, ss = next) {
         next = ss->next;
         const uint32_t units = dirty ? ss->dirty_mask : ss->free_mask;
@@ -88,7 +88,8 @@ static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned 
     struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
     /* One size may not be had where the other still is. */
     if (ss == NULL)
-        ss = hak_superslab_acquire(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
+        ss = hak_superslab_acquire(&heap->home,
+                                   HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
     if (ss == NULL) return NULL;
     heap->superslabs++;
     if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
@@ -98,17 +99,19 @@ static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned 
 
 static bool arena_grow(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
-    uint32_t mib =
-        hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max, policy->arena_levels);
+    uint32_t mib = hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max,
+                                       policy->arena_levels);
     HAK_ASSERT(hak_is_power_of_two(mib));
-    struct hak_superslab *ss = grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
+    struct hak_superslab *ss =
+        grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
     if (ss == NULL) return false;
-    if (mib > 2 && ss->dirty_mask == 0 && !hak_policy_keeps(policy)) hak_superslab_stock(mib / 2 - 1);
+    if (mib > 2 && ss->dirty_mask == 0 && !hak_policy_keeps(policy))
+        hak_superslab_prefill(mib / 2 - 1);
     return true;
 }
 
 bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
-    if (hak_tier_of_bin(bin) == HAK_TIER_POOL) return arena_grow(heap);
+    if (hak_tier_of_class(bin) == HAK_TIER_POOL) return arena_grow(heap);
     return grow_by(heap, false, HAK_SUPERSLAB_SHIFT) != NULL;
 }
 
@@ -136,7 +139,7 @@ void hak_heap_touch(struct hak_heap *heap) {
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
             hak_superslab_touch(ss, ss->all_mask);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         slab_touch(heap->classes[bin].current);
         for (struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next)
             slab_touch(slab);

@@ -31,7 +31,7 @@ size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_
 
 /* Keeps the sum of `used` for statistics; `change` blocks left (+) or came back to (-) a slab. */
 static inline void hak_used_shown_add(struct hak_slab *slab, uint32_t change) {
-    _Atomic uint32_t *sum = &hak_heap_of_home(slab->home)->classes[slab->bin].used_shown;
+    _Atomic uint32_t *sum = &hak_heap_of_home(slab->home)->classes[slab->class].used_shown;
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + change,
                           memory_order_relaxed);
 }

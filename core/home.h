@@ -10,21 +10,22 @@ struct hak_heap;
 
 struct hak_home {
     _Atomic(struct hak_slab *) notified; /* stack of slabs with a remote list */
-    _Atomic(struct hak_heap *) ruler;    /* the heap whose thread works for this home; NULL: none */
+    _Atomic(struct hak_heap *) owner;    /* the heap whose thread works for this home; NULL: none */
 };
 
 /* Any thread. The heap whose thread works for this home just now; NULL: none. */
-static inline struct hak_heap *hak_home_ruler(const struct hak_home *home) {
-    return atomic_load_explicit(&home->ruler, memory_order_relaxed);
+static inline struct hak_heap *hak_home_owner(const struct hak_home *home) {
+    return atomic_load_explicit(&home->owner, memory_order_relaxed);
 }
 
 /* Any thread. Only the thread of `heap` sets or clears its own name here, so it is never wrong about itself. */
-static inline bool hak_home_ruled_by(const struct hak_home *home, const struct hak_heap *heap) {
-    return hak_home_ruler(home) == heap;
+static inline bool hak_home_owned_by(const struct hak_home *home, const struct hak_heap *heap) {
+    return hak_home_owner(home) == heap;
 }
 
-static inline void hak_home_set_ruler(struct hak_home *home, struct hak_heap *heap) {
-    atomic_store_explicit(&home->ruler, heap, memory_order_relaxed); /* handed over under the heaps' lock */
+static inline void hak_home_set_owner(struct hak_home *home, struct hak_heap *heap) {
+    atomic_store_explicit(&home->owner, heap,
+                          memory_order_relaxed); /* handed over under the heaps' lock */
 }
 
 #endif

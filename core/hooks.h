@@ -26,14 +26,14 @@ enum hak_event {
     HAK_EVENT_SLAB_DESTROYED,
     HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
     HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
-    HAK_EVENT_HEAP_ADOPTED,
+    HAK_EVENT_HEAP_RECLAIMED,
     HAK_EVENT_HEAP_BEGUN,    /* the calling thread has it */
     HAK_EVENT_HEAP_SEIZED,   /* the calling thread works on it, instead of its own */
     HAK_EVENT_HEAP_RETURNED, /* it does no more */
-    HAK_EVENT_HEAP_LOST      /* an error was found: the subject is a thread that uses its heap no more */
+    HAK_EVENT_HEAP_LOST /* an error was found: the subject is a thread that uses its heap no more */
 };
 
-/* ---- the audit's own state that hooks look at without a call -------------------------------------------------- */
+/* ---- the audit's own state that hooks look at without a call --------------------------------- */
 
 /* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
 struct hak_audit_options {
@@ -50,14 +50,14 @@ extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
 /* A thread's books: what its bins must hold, by the audit's own count of what entered and left them. A thread has one heap
  * with blocks in its bins at a time; who seizes it has its books, too, for as long. */
 struct hak_audit_thread {
-    uint32_t lengths[HAK_BINS];
+    uint32_t lengths[HAK_CLASSES];
     struct hak_audit_thread *own;    /* of the seizer, meanwhile */
     struct hak_audit_thread *orphan; /* what the thread has for a heap that has no thread */
 };
 
 static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
     struct hak_audit_thread *thread = HAK_THREAD.books;
-    if (HAK_LIKELY(bin < HAK_BINS) && HAK_LIKELY(thread != NULL)) thread->lengths[bin] += change;
+    if (HAK_LIKELY(bin < HAK_CLASSES) && HAK_LIKELY(thread != NULL)) thread->lengths[bin] += change;
 }
 
 /* True if the audit follows each block, not only each batch. */
@@ -65,7 +65,7 @@ static inline bool hak_audit_follows_blocks(void) {
     return HAK_VALGRIND || HAK_UNLIKELY(hak_audit_options.level >= 2);
 }
 
-/* ---- the functions behind the hooks ---------------------------------------------------------------------------- */
+/* ---- the functions behind the hooks ---------------------------------------------------------- */
 
 /* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. Only the
  * valgrind build has them. */
@@ -151,17 +151,18 @@ HAK_INLINE void hak_hook_unaligned(void *block, void *user) {
 
 HAK_INLINE void hak_hook_malloc(void *user, size_t size) {
     if (!HAK_AUDIT) return;
-    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, -1u);
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_CLASS_HEADER_FIRST, -1u);
     if (hak_audit_follows_blocks()) hak_audit_malloc(user, size);
 }
 
 HAK_INLINE void hak_hook_free(void *user) {
     if (!HAK_AUDIT) return;
-    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_BIN_FIRST, 1);
+    hak_audit_bin_length_add((unsigned)hak_header_of(user) - HAK_CLASS_HEADER_FIRST, 1);
     if (hak_audit_follows_blocks()) hak_audit_free(user);
 }
 
-HAK_INLINE void hak_hook_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
+HAK_INLINE void hak_hook_batch(enum hak_batch batch, struct hak_slab *slab, void *head,
+                               uint32_t count) {
     if (HAK_AUDIT) hak_audit_batch(batch, slab, head, count);
 }
 

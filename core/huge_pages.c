@@ -34,7 +34,8 @@ static void regions_forget(uint32_t first, uint32_t end, bool tell) {
             atomic_exchange_explicit(hak_region_is_small(region), 0, memory_order_relaxed) == 0)
             continue;
         atomic_fetch_sub_explicit(&range->small_regions, 1, memory_order_relaxed);
-        if (tell) hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, true);
+        if (tell)
+            hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, true);
     }
 }
 
@@ -70,5 +71,6 @@ void hak_huge_pages_advise(uintptr_t start, size_t bytes) {
     if (end < whole) return;
     if (start < whole) start = range->heap.start;
     if (range->advice == HAK_ADVICE_DEFAULT && end > border) end = border;
-    if (start < end) hak_os.huge_pages((void *)start, end - start, range->advice == HAK_ADVICE_HUGE_PAGES);
+    if (start < end)
+        hak_os.huge_pages((void *)start, end - start, range->advice == HAK_ADVICE_HUGE_PAGES);
 }

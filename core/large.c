@@ -4,12 +4,14 @@
 #include "core/hooks.h"
 #include "core/peak.h"
 
-#define MOVE_MIN_BYTES ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
-#define COPY_MAX_BYTES ((size_t)64 << 20)  /* of what is copied nobody knows how much was ever touched */
-#define COPY_NEW_SHARE 4u                  /* of what is there must be new */
-#define MOVED_MAX      4096u               /* each moved block is a kernel mapping of its own, */
-#define CUT_MAX        28672u              /* and each one without its run's end */
-#define CUT_SHARE      32u                 /* of a block is worth to be cut off */
+#define MOVE_MIN_BYTES                                                                             \
+    ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
+#define COPY_MAX_BYTES                                                                             \
+    ((size_t)64 << 20)        /* of what is copied nobody knows how much was ever touched */
+#define COPY_NEW_SHARE 4u     /* of what is there must be new */
+#define MOVED_MAX      4096u  /* each moved block is a kernel mapping of its own, */
+#define CUT_MAX        28672u /* and each one without its span's end */
+#define CUT_SHARE      32u    /* of a block is worth to be cut off */
 
 static _Atomic uint32_t moved_blocks, cut_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
@@ -19,21 +21,24 @@ static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_b
 static _Atomic uint64_t marked_last;
 
 static void marked_forget(const struct hak_large *large) {
-    if ((large->moved & HAK_PAGES_MARKED) != 0) atomic_store_explicit(&marked_last, 0, memory_order_relaxed);
+    if ((large->renew & HAK_PAGES_MARKED) != 0)
+        atomic_store_explicit(&marked_last, 0, memory_order_relaxed);
 }
 
-static size_t run_bytes(const struct hak_large *large) {
+static size_t span_bytes(const struct hak_large *large) {
     return (size_t)large->granules << HAK_GRANULE_SHIFT;
 }
 
-static uintptr_t run_end(const struct hak_large *large) {
-    return (uintptr_t)hak_granule_address(large->first) + run_bytes(large) - large->cut;
+static uintptr_t span_end(const struct hak_large *large) {
+    return (uintptr_t)hak_granule_address(large->first) + span_bytes(large) - large->cut;
 }
 
 HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
-    size_t blocks_now = atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
+    size_t blocks_now =
+        atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
-    size_t mapped_now = atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
+    size_t mapped_now =
+        atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
     if ((ptrdiff_t)blocks > 0) hak_peak_raise(&peak_blocks, blocks_now);
     if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
 }
@@ -44,92 +49,94 @@ static uint32_t granules_given(uint32_t need) {
     return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_quantum(need);
 }
 
-/* Where memory is kept, all of a free run has some: also what the program has not asked for at the block's end. */
+/* Where memory is kept, all of a free span has some: also what the program has not asked for at the block's end. */
 HAK_COLD static void end_touch(const struct hak_large *large) {
     uintptr_t from = hak_round_up((uintptr_t)large->user + large->size, hak_os_page_size());
-    if (from < run_end(large)) hak_os_touch((void *)from, run_end(large) - from);
+    if (from < span_end(large)) hak_os_touch((void *)from, span_end(large) - from);
 }
 
-/* Whether granules that leave the block's run get a fresh mapping. Where memory is kept, a moved block's mapping stays, and is
- * counted for ever; and no more pages are moved, for a run of several mappings cannot be. What a program has given its pages does
+/* Whether granules that leave the block's span get a fresh mapping. Where memory is kept, a moved block's mapping stays, and is
+ * counted for ever; and no more pages are moved, for a span of several mappings cannot be. What a program has given its pages does
  * not stay. */
 static bool renews(const struct hak_large *large) {
-    if (!large->moved) return false;
-    if (!hak_range_keeps() || (large->moved & HAK_PAGES_MARKED) != 0) return true;
+    if (!large->renew) return false;
+    if (!hak_range_keeps() || (large->renew & HAK_PAGES_MARKED) != 0) return true;
     hak_range_fix();
     return false;
 }
 
-/* The block's run has so many granules from here on: its first granule's slot says so, too. */
+/* The block's span has so many granules from here on: its first granule's page map entry says so, too. */
 static void granules_set(struct hak_large *large, uint32_t granules) {
     hak_large_at(large->first)->granules = granules;
     large->granules = granules;
 }
 
-/* Publishes the block in a taken run: its record lies in the slot of its header byte's granule. */
-static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void *user, size_t size) {
+/* Publishes the block in a taken span: its record lies in the page map entry of its header byte's granule. */
+static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void *user,
+                         size_t size) {
     uint32_t at = hak_granule_of((char *)user - 1);
     HAK_CHECK(at >= first && at < first + granules);
     struct hak_large *large = hak_large_at(at);
-    HAK_CHECK(hak_large_at(first)->granules == granules); /* it may be another slot */
+    HAK_CHECK(hak_large_at(first)->granules == granules); /* it may be another page map entry */
     large->user = user;
     large->size = size;
     large->first = first;
     large->granules = granules;
     large->next = large->newer = large->older = 0;
-    large->moved = moved;
+    large->renew = moved;
     large->cut = 0;
     hak_header_set(user, HAK_HEADER_LARGE);
     hak_kind_set(at, HAK_KIND_LARGE);
-    count_live(1, size, run_bytes(large));
+    count_live(1, size, span_bytes(large));
     return user;
 }
 
 /* Where address space is scarce, the pages go that the granule's rest would be: `user` and `room` bytes are needed. */
 static void large_cut(void *user, size_t room) {
     struct hak_large *large = hak_large_at(hak_granule_of((char *)user - 1));
-    size_t cut = run_end(large) - hak_round_up((uintptr_t)user + room, hak_os_page_size());
+    size_t cut = span_end(large) - hak_round_up((uintptr_t)user + room, hak_os_page_size());
     if (cut == 0 || cut >= HAK_GRANULE || cut < room / CUT_SHARE) return;
     if (atomic_fetch_add_explicit(&cut_blocks, 1, memory_order_relaxed) < CUT_MAX &&
-        hak_run_cut(large->first, large->granules, cut))
+        hak_span_cut(large->first, large->granules, cut))
         large->cut = (uint16_t)cut;
     else
         atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
 }
 
-/* The block ends where its run does again; false: somebody else has a mapping there, or there is no memory. */
+/* The block ends where its span does again; false: somebody else has a mapping there, or there is no memory. */
 static bool large_mend(struct hak_large *large) {
-    if (!hak_run_mend(large->first, large->granules, large->cut)) return false;
+    if (!hak_span_mend(large->first, large->granules, large->cut)) return false;
     large->cut = 0;
     atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
     return true;
 }
 
-static void run_free_cut(uint32_t first, uint32_t granules, size_t cut) {
+static void span_free_cut(uint32_t first, uint32_t granules, size_t cut) {
     atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
-    hak_run_free_cut(first, granules, cut);
+    hak_span_free_cut(first, granules, cut);
 }
 
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     HAK_CHECK(hak_is_power_of_two(align));
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
     if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
-    size_t room = size > 0 ? size : 1; /* a pointer behind the run's end could be behind the range's, too */
+    size_t room =
+        size > 0 ? size : 1; /* a pointer behind the span's end could be behind the range's, too */
     size_t total = hak_round_up(room + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
     uint32_t first = hak_bigcache_get(&granules);
     bool recycled = first != 0;
     if (!recycled) {
-        first = hak_run_alloc(granules = granules_given(hak_granules_for(total)), 1);
+        first = hak_span_alloc(granules = granules_given(hak_granules_for(total)), 1);
         if (first == 0 && granules > hak_granules_for(total))
-            first = hak_run_alloc(granules = hak_granules_for(total), 1);
+            first = hak_span_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
     HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
-    *is_zero = !recycled && !hak_run_is_dirty(first);
+    *is_zero = !recycled && !hak_span_is_dirty(first);
     large_begin(first, granules, 0, user, size);
     if (!recycled && hak_range_is_scarce()) large_cut(user, room);
     return user;
@@ -145,34 +152,34 @@ const struct hak_large *hak_large_find(const void *user) {
     return large_find(user);
 }
 
-/* The run is no block any more, but taken: `record` is its first granule's. Of two threads that free the block at once, one gets
+/* The span is no block any more, but taken: `record` is its first granule's. Of two threads that free the block at once, one gets
  * it. */
 static inline bool large_end(struct hak_large *large, const struct hak_large *record) {
     uint8_t expected = HAK_KIND_LARGE;
     uint8_t taken = record == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
     hak_hook_release(&large->kind);
-    if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken, memory_order_acq_rel,
-                                                 memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken,
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return false;
     hak_hook_acquire(&large->kind);
     return true;
 }
 
-/* The run of an ended block does not wait in the BigCache. A moved one keeps a kernel mapping to itself, and there may be few of
+/* The span of an ended block does not wait in the BigCache. A moved one keeps a kernel mapping to itself, and there may be few of
  * those; one that is cut is not all there; and where memory is kept, it waits in the range, for blocks of any size. */
-HAK_COLD static void run_give_back(struct hak_large *record) {
+HAK_COLD static void span_give_back(struct hak_large *record) {
     const uint32_t first = record->first, granules = record->granules;
     const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
                renew = renews(record);
     marked_forget(record);
     if (renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
     if (is_cut) {
-        run_free_cut(first, granules, record->cut);
+        span_free_cut(first, granules, record->cut);
         return;
     }
     if (!renew) end_touch(record);
-    record->moved = 0;
-    hak_run_free(first, granules, renew);
+    record->renew = 0;
+    hak_span_free(first, granules, renew);
 }
 
 bool hak_large_free(void *user, size_t budget, uint32_t now) {
@@ -182,67 +189,67 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
     struct hak_large *record = hak_large_at(first);
     if (!large_end(large, record)) return false;
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
-    count_live((size_t)-1, -large->size, -run_bytes(large));
+    count_live((size_t)-1, -large->size, -span_bytes(large));
     if (record != large) {
         record->user = large->user;
         record->size = large->size;
         record->first = first;
         record->granules = large->granules;
-        record->moved = large->moved;
+        record->renew = large->renew;
         record->cut = large->cut;
     }
-    if (HAK_UNLIKELY((record->moved | record->cut) != 0) || hak_range_keeps())
-        run_give_back(record);
+    if (HAK_UNLIKELY((record->renew | record->cut) != 0) || hak_range_keeps())
+        span_give_back(record);
     else
         hak_bigcache_put(first, budget, now);
     return true;
 }
 
 size_t hak_large_usable(const struct hak_large *large) {
-    return run_end(large) - (uintptr_t)large->user;
+    return span_end(large) - (uintptr_t)large->user;
 }
 
 /* Cuts granules off the end that `size` bytes do not need, if they are many. */
 static void large_trim(struct hak_large *large, size_t size) {
-    uint32_t need = hak_large_quantum(
-        hak_granules_for((uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
+    uint32_t need = hak_large_quantum(hak_granules_for(
+        (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
     marked_forget(large);
     if (HAK_UNLIKELY(large->cut != 0) && hak_range_keeps()) large_mend(large);
     const size_t cut = large->cut;
-    hak_run_set_taken(large->first + need, spare);
+    hak_span_set_taken(large->first + need, spare);
     large->cut = 0;
     granules_set(large, need);
     count_live(0, 0, -((size_t)spare << HAK_GRANULE_SHIFT));
     if (HAK_UNLIKELY(cut != 0))
-        run_free_cut(large->first + need, spare, cut);
+        span_free_cut(large->first + need, spare, cut);
     else
-        hak_run_free(large->first + need, spare, renews(large));
+        hak_span_free(large->first + need, spare, renews(large));
 }
 
 /* By what is free behind it, or cached. */
-static bool run_extend(const struct hak_large *large, uint32_t more) {
-    return hak_run_extend(large->first, large->granules, more) ||
+static bool span_extend(const struct hak_large *large, uint32_t more) {
+    return hak_span_extend(large->first, large->granules, more) ||
            hak_bigcache_extend(large->first, large->granules, more);
 }
 
 /* What came behind a moved block joins its mapping, if it can: one mapping is moved by any kernel. False: it is lost. */
 static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t after) {
-    HAK_CHECK(large->moved && after > before);
+    HAK_CHECK(large->renew && after > before);
     enum hak_moved moved =
         hak_os.stretch(hak_granule_address(large->first), (size_t)before << HAK_GRANULE_SHIFT,
                        (size_t)after << HAK_GRANULE_SHIFT);
     if (moved != HAK_NOT_MOVED_TO_LOST) return true;
-    hak_run_set_taken(large->first + before, after - before);
+    hak_span_set_taken(large->first + before, after - before);
     granules_set(large, before);
-    hak_run_lose(large->first + before, after - before);
+    hak_span_lose(large->first + before, after - before);
     return false;
 }
 
 /* Not where memory is kept: what came behind the block would lose it, and no more pages are moved. */
 static bool joins(const struct hak_large *large) {
-    if (!large->moved) return false;
+    if (!large->renew) return false;
     if (!hak_range_keeps()) return true;
     hak_range_fix();
     return false;
@@ -254,7 +261,7 @@ static bool large_extend(struct hak_large *large, size_t size) {
     uint32_t need = hak_granules_for(bytes);
     const uint32_t wanted = granules_given(need), before = large->granules;
     HAK_ASSERT(need > before);
-    if (!run_extend(large, wanted - before) && !run_extend(large, need - before)) return false;
+    if (!span_extend(large, wanted - before) && !span_extend(large, need - before)) return false;
     const uint32_t after = hak_large_at(large->first)->granules;
     if (joins(large) && !large_stretch(large, before, after)) return false;
     granules_set(large, after);
@@ -263,7 +270,7 @@ static bool large_extend(struct hak_large *large, size_t size) {
     return true;
 }
 
-/* Where the new part is large enough, a copy into a cached run costs less than that part's page faults, if the run's pages are there
+/* Where the new part is large enough, a copy into a cached span costs less than that part's page faults, if the span's pages are there
  * as they mostly are. */
 static bool copy_is_better(const struct hak_large *large, size_t size) {
     size_t usable = hak_large_usable(large);
@@ -272,28 +279,29 @@ static bool copy_is_better(const struct hak_large *large, size_t size) {
     return hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
 }
 
-static void run_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
+static void span_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
     HAK_CHECK(why != HAK_MOVED && granules > 0);
     if (why == HAK_MOVE_REFUSED) hak_range_fix();
     if (why == HAK_NOT_MOVED_TO_LOST)
-        hak_run_lose(first, granules);
+        hak_span_lose(first, granules);
     else
-        hak_run_free(first, granules, why == HAK_NOT_MOVED);
+        hak_span_free(first, granules, why == HAK_NOT_MOVED);
 }
 
-/* Moves the pages of a block that begins with its run to the start of a new run. */
+/* Moves the pages of a block that begins with its span to the start of a new span. */
 static void *large_move(struct hak_large *large, size_t size) {
     uintptr_t from = (uintptr_t)hak_granule_address(large->first);
-    const size_t offset = (uintptr_t)large->user - from, bytes = run_bytes(large);
+    const size_t offset = (uintptr_t)large->user - from, bytes = span_bytes(large);
     HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
     if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
     if (hak_range_keeps()) return NULL; /* the pages' old place would have none */
     if (copy_is_better(large, size)) return NULL;
-    if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX) goto not_moved;
+    if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX)
+        goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
-    uint32_t first = hak_run_alloc(granules, 1);
+    uint32_t first = hak_span_alloc(granules, 1);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
     const struct hak_large old = *large;
@@ -301,17 +309,19 @@ static void *large_move(struct hak_large *large, size_t size) {
     /* First: nobody looks for a block where its pages may be gone. */
     bool ended = large_end(large, hak_large_at(large->first));
     HAK_CHECK(ended); /* or another thread frees the block meanwhile */
-    enum hak_moved moved = hak_os.move((void *)from, bytes, to, (size_t)granules << HAK_GRANULE_SHIFT);
+    enum hak_moved moved =
+        hak_os.move((void *)from, bytes, to, (size_t)granules << HAK_GRANULE_SHIFT);
     if (moved != HAK_MOVED) {
         hak_kind_set(old.first, HAK_KIND_LARGE);
-        run_not_moved_to(moved, first, granules);
+        span_not_moved_to(moved, first, granules);
         goto not_moved;
     }
     hak_hook_large_left(old.user);
-    if (old.moved) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
-    count_live((size_t)-1, -old.size, -run_bytes(&old));
-    hak_run_free_unmapped(old.first, old.granules);
-    return large_begin(first, granules, HAK_PAGES_MOVED | (old.moved & HAK_PAGES_MARKED), to + offset, size);
+    if (old.renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    count_live((size_t)-1, -old.size, -span_bytes(&old));
+    hak_span_free_unmapped(old.first, old.granules);
+    return large_begin(first, granules, HAK_PAGES_MOVED | (old.renew & HAK_PAGES_MARKED),
+                       to + offset, size);
 
 not_moved:
     atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
@@ -322,7 +332,8 @@ void *hak_large_resize(void *user, size_t size) {
     struct hak_large *large = large_find(user);
     HAK_CHECK(large != NULL);
     if (size > HAK_REQUEST_MAX) return NULL;
-    if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large)) return NULL;
+    if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large))
+        return NULL;
     if (size <= hak_large_usable(large))
         large_trim(large, size);
     else if (!large_extend(large, size))
@@ -345,8 +356,8 @@ static uint32_t described_before(uint32_t granule) {
 static void mark(uint32_t at, uint32_t granule) {
     struct hak_large *large = hak_large_at(at);
     if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules) return;
-    if (!large->moved) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
-    large->moved |= HAK_PAGES_MARKED;
+    if (!large->renew) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
+    large->renew |= HAK_PAGES_MARKED;
     const uint64_t granules = large->first + large->granules - at;
     hak_hook_atomic(&marked_last, sizeof marked_last);
     atomic_store_explicit(&marked_last, granules << 32 | at, memory_order_relaxed);
@@ -358,7 +369,8 @@ void hak_large_mark(const void *start, size_t bytes) {
                            (atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4);
     if (bytes == 0 || !hak_range_has((const void *)from)) return;
     if (__builtin_add_overflow((uintptr_t)start, bytes, &end) || end > there) end = there;
-    const uint32_t first = hak_granule_of((const void *)from), last = hak_granule_of((const void *)(end - 1));
+    const uint32_t first = hak_granule_of((const void *)from),
+                   last = hak_granule_of((const void *)(end - 1));
     mark(described_before(first), first);
     for (uint32_t granule = first + 1; granule <= last; granule++)
         mark(granule, granule);

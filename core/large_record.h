@@ -1,8 +1,8 @@
-/* What is known of a large block, live or cached: the record in its slot. */
+/* What is known of a large block, live or cached: the record in its page map entry. */
 #ifndef HAK_LARGE_RECORD_H
 #define HAK_LARGE_RECORD_H
 
-#include "core/runs.h"
+#include "core/spans.h"
 
 /* Why a large block's pages have to be renewed; bits. */
 enum {
@@ -10,7 +10,7 @@ enum {
     HAK_PAGES_MARKED = 2 /* the program has given them properties that later blocks must not have */
 };
 
-/* A large block's slot: that of the granule of its header byte while it lives, that of its first granule
+/* A large block's page map entry: that of the granule of its header byte while it lives, that of its first granule
  * while it is cached. */
 struct hak_large {
     void *user;
@@ -22,19 +22,21 @@ struct hak_large {
     uint32_t newer;    /* cached: by age, 0 ends */
     uint32_t older;
     uint32_t since; /* cached: when it was freed, milliseconds */
-    uint32_t run;   /* cached: its first granule; in the slot of its last granule, too */
-    uint8_t moved;  /* HAK_PAGES_...: its pages have to be renewed when it is freed, see hak_os.renew */
-    uint16_t cut;   /* live: bytes at its run's end that are unmapped, for address space is scarce */
-    uint8_t unused[HAK_SLOT_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
+    uint32_t span;  /* cached: its first granule; in the page map entry of its last granule, too */
+    uint8_t
+        renew; /* HAK_PAGES_...: its pages have to be renewed when it is freed, see hak_os.renew */
+    uint16_t cut; /* live: bytes at its span's end that are unmapped, for address space is scarce */
+    uint8_t unused[HAK_MAP_ENTRY_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
     _Atomic uint8_t kind;
 };
-_Static_assert(sizeof(struct hak_large) == HAK_SLOT_SIZE, "a large block's record fills a slot");
-_Static_assert(offsetof(struct hak_large, first) == offsetof(struct hak_free_run, first) &&
-                   offsetof(struct hak_large, granules) == offsetof(struct hak_free_run, count),
-               "any run is described alike");
+_Static_assert(sizeof(struct hak_large) == HAK_MAP_ENTRY_SIZE,
+               "a large block's record fills a page map entry");
+_Static_assert(offsetof(struct hak_large, first) == offsetof(struct hak_free_span, first) &&
+                   offsetof(struct hak_large, granules) == offsetof(struct hak_free_span, count),
+               "any span is described alike");
 
 static inline struct hak_large *hak_large_at(uint32_t granule) {
-    return hak_slot_address(granule);
+    return hak_map_entry(granule);
 }
 
 /* Granules that a block of at least `granules` gets: steps of an eighth, so that equal lengths are frequent.

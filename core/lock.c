@@ -41,8 +41,8 @@ static HAK_NOINLINE void wait_and_take(struct hak_lock *lock) {
         HAK_CHECK((holder & ~HAK_LOCK_AWAITED) != my_name());
         uintptr_t awaited = holder | HAK_LOCK_AWAITED;
         if (holder == awaited ||
-            atomic_compare_exchange_strong_explicit(&lock->holder, &holder, awaited, memory_order_relaxed,
-                                                    memory_order_relaxed))
+            atomic_compare_exchange_strong_explicit(&lock->holder, &holder, awaited,
+                                                    memory_order_relaxed, memory_order_relaxed))
             hak_os_wait(futex_word(lock), (uint32_t)awaited);
     }
 }

@@ -22,10 +22,11 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* ---- memory ------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static bool succeeds(long number, const void *start, size_t bytes, int third) {
-    return !hak_syscall_failed(hak_syscall3(number, hak_syscall_pointer(start), (long)bytes, third));
+    return !hak_syscall_failed(
+        hak_syscall3(number, hak_syscall_pointer(start), (long)bytes, third));
 }
 
 static long map(void *start, size_t bytes, int protection, int flags) {
@@ -102,8 +103,8 @@ static bool purge_try(void *start, size_t bytes) {
 }
 
 static bool page_is_locked(const char *page) {
-    return hak_syscall3(SYS_madvise, hak_syscall_pointer(page), (long)hak_os_page_size(), MADV_DONTNEED) ==
-           -EINVAL;
+    return hak_syscall3(SYS_madvise, hak_syscall_pointer(page), (long)hak_os_page_size(),
+                        MADV_DONTNEED) == -EINVAL;
 }
 
 /* Of pages that are purged. A program may have locked a few of them for itself: three of sixteen or more are asked. */
@@ -115,7 +116,8 @@ static bool all_are_locked(const char *start, size_t bytes) {
 
 static bool os_purge(void *start, size_t bytes) {
     int found = atomic_load_explicit(&purge_found, memory_order_relaxed);
-    if (HAK_UNLIKELY(found != DOES_IT) && (found == ONLY_SAYS_SO || !purge_try(start, bytes))) return false;
+    if (HAK_UNLIKELY(found != DOES_IT) && (found == ONLY_SAYS_SO || !purge_try(start, bytes)))
+        return false;
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (done == -EINVAL) {
         if (!hak_os_is_locked() && all_are_locked(start, bytes)) locked_found();
@@ -131,7 +133,8 @@ static bool map_hole(void *start, size_t bytes) {
 }
 
 static bool os_renew(void *start, size_t bytes) {
-    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start || map_hole(start, bytes);
+    return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start ||
+           map_hole(start, bytes);
 }
 
 /* What the kernel, or a filter of system calls, answers before anything has changed: there is no
@@ -141,8 +144,8 @@ static bool is_refused(long result) {
 }
 
 static long move_pages(void *from, size_t bytes, void *to, size_t longer) {
-    return hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)longer, MREMAP_MAYMOVE | MREMAP_FIXED,
-                        (long)to, 0);
+    return hak_syscall6(SYS_mremap, (long)from, (long)bytes, (long)longer,
+                        MREMAP_MAYMOVE | MREMAP_FIXED, (long)to, 0);
 }
 
 /* True if this number is there; false also if nothing is mapped there, or the kernel does not tell. To read it might end the
@@ -215,7 +218,7 @@ const struct hak_os_table hak_os = {
     .huge_pages = os_huge_pages,
 };
 
-/* ---- limits ------------------------------------------------------------------------------------------ */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static size_t limit_of(int resource) {
     struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
@@ -230,8 +233,8 @@ size_t hak_os_limit(void) {
 
 /* The beginning of one of the kernel's files, as a string; empty if it is not to be had. */
 static void read_setting(const char *path, char *text, size_t size) {
-    long read = 0,
-         file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path), O_RDONLY | O_CLOEXEC, 0);
+    long read = 0, file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path),
+                                       O_RDONLY | O_CLOEXEC, 0);
     if (!hak_syscall_failed(file)) {
         read = hak_syscall3(SYS_read, file, hak_syscall_pointer(text), (long)size - 1);
         hak_syscall3(SYS_close, file, 0, 0);
@@ -350,12 +353,14 @@ void hak_os_copy(void *to, const void *from, size_t bytes) {
     }
 }
 
-/* ---- time -------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 typedef int clock_function(clockid_t clock, struct timespec *time);
 
 static int clock_by_system_call(clockid_t clock, struct timespec *time) {
-    return hak_syscall_failed(hak_syscall3(SYS_clock_gettime, clock, hak_syscall_pointer(time), 0)) ? -1 : 0;
+    return hak_syscall_failed(hak_syscall3(SYS_clock_gettime, clock, hak_syscall_pointer(time), 0))
+               ? -1
+               : 0;
 }
 
 /* The system call until the kernel's own function has been looked for. */

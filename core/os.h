@@ -28,8 +28,8 @@ enum hak_moved {
 
 /* What lies now where place() was asked to put pages. */
 enum hak_placed {
-    HAK_PLACED,       /* fresh pages: readable, writable, zero at first touch */
-    HAK_PLACE_TAKEN,  /* what was there, at least in part; nothing has changed */
+    HAK_PLACED,      /* fresh pages: readable, writable, zero at first touch */
+    HAK_PLACE_TAKEN, /* what was there, at least in part; nothing has changed */
     HAK_PLACE_REFUSED /* nothing has changed: no memory, a limit, or the system gives no addresses by name */
 };
 

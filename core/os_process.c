@@ -52,7 +52,8 @@ int hak_os_process_id(void) {
 
 bool hak_os_thread_exists(int process, int thread) {
     if (hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH) return true;
-    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0; /* a filter says so of all */
+    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) !=
+           0; /* a filter says so of all */
 }
 
 #define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
@@ -65,7 +66,8 @@ bool hak_os_thread_is_first(void) {
 bool hak_os_thread_ends(int thread) {
     uint64_t blocked = 0;
     if (thread == hak_os_process_id()) return false;
-    long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked), sizeof blocked);
+    long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked),
+                             sizeof blocked);
     return !hak_syscall_failed(done) && (blocked >> (SIGNAL_OF_LIBC - 1) & 1) != 0;
 }
 

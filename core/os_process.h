@@ -51,8 +51,9 @@ enum hak_process {
 };
 extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 
-void hak_os_process_begin(void *page); /* once, with a zero page for it, before there is a lock to take */
-void hak_os_process_began(void);       /* by the handler of fork in the child, before all else */
+void hak_os_process_begin(
+    void *page);                 /* once, with a zero page for it, before there is a lock to take */
+void hak_os_process_began(void); /* by the handler of fork in the child, before all else */
 
 /* Acquire: what was done before the state was set. No step of the explorer's, for hardly ever is
  * there news. */

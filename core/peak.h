@@ -8,7 +8,8 @@ HAK_COLD void hak_peak_set(_Atomic size_t *peak, size_t now);
 
 /* Raises what was the most so far, if `now` is more. */
 static inline void hak_peak_raise(_Atomic size_t *peak, size_t now) {
-    if (HAK_UNLIKELY(now > atomic_load_explicit(peak, memory_order_relaxed))) hak_peak_set(peak, now);
+    if (HAK_UNLIKELY(now > atomic_load_explicit(peak, memory_order_relaxed)))
+        hak_peak_set(peak, now);
 }
 
 #endif

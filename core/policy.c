@@ -5,30 +5,31 @@
 #include "core/text.h"
 
 /* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
-#define CAP_MAX_BYTES      (256u << 10)
-#define CAP_MAX_BYTES_POOL (1u << 20)
-#define CAP_OWN_BYTES      (128u << 10)
-#define CAP_OWN_BLOCKS     2048u
-#define CAP_MAX_BLOCKS     3072u /* one and a half slabs of the smallest classes: docs/decisions/0011 */
-#define CAP_MIN_BYTES      (8u << 10)
-#define CAP_MIN_BLOCKS     64u
-#define BATCH_MAX_BYTES    (64u << 10)
-#define BATCH_MIN_BYTES    (4u << 10)
+#define LIMIT_MAX_BYTES      (256u << 10)
+#define LIMIT_MAX_BYTES_POOL (1u << 20)
+#define LIMIT_OWN_BYTES      (128u << 10)
+#define LIMIT_OWN_BLOCKS     2048u
+#define LIMIT_MAX_BLOCKS                                                                           \
+    3072u /* one and a half slabs of the smallest classes: docs/decisions/0011 */
+#define LIMIT_MIN_BYTES  (8u << 10)
+#define LIMIT_MIN_BLOCKS 64u
+#define BATCH_MAX_BYTES  (64u << 10)
+#define BATCH_MIN_BYTES  (4u << 10)
 
 #define CLAMP(n, least, most) ((n) < (least) ? (least) : (n) > (most) ? (most) : (n))
 #define IS_POOL_TINY          0
 #define IS_POOL_MID           0
 #define IS_POOL_POOL          1
 
-#define BIN_POLICY(tier, index, previous, stride, units)                                                     \
-    [HAK_BIN_OF(tier, index)] = {                                                                            \
-        .cap_min = CLAMP(CAP_MIN_BYTES / (stride), 4, CAP_MIN_BLOCKS),                                       \
-        .cap_max =                                                                                           \
-            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_MAX_BYTES) / (stride), 16, CAP_MAX_BLOCKS),     \
-        .cap_own =                                                                                           \
-            CLAMP((IS_POOL_##tier ? CAP_MAX_BYTES_POOL : CAP_OWN_BYTES) / (stride), 16, CAP_OWN_BLOCKS),     \
-        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, CAP_MIN_BLOCKS / 2),                               \
-        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, CAP_MAX_BLOCKS / 2),                               \
+#define BIN_POLICY(tier, index, previous, stride, units)                                           \
+    [HAK_CLASS_OF(tier, index)] = {                                                                \
+        .limit_min = CLAMP(LIMIT_MIN_BYTES / (stride), 4, LIMIT_MIN_BLOCKS),                       \
+        .limit_max = CLAMP((IS_POOL_##tier ? LIMIT_MAX_BYTES_POOL : LIMIT_MAX_BYTES) / (stride),   \
+                           16, LIMIT_MAX_BLOCKS),                                                  \
+        .limit_own = CLAMP((IS_POOL_##tier ? LIMIT_MAX_BYTES_POOL : LIMIT_OWN_BYTES) / (stride),   \
+                           16, LIMIT_OWN_BLOCKS),                                                  \
+        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, LIMIT_MIN_BLOCKS / 2),                   \
+        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, LIMIT_MAX_BLOCKS / 2),                   \
     },
 
 #define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
@@ -46,8 +47,9 @@ const struct hak_policy *hak_policy(void) {
 }
 
 static bool bounds_hold(const struct hak_bin_policy *bounds) {
-    return bounds->cap_max >= 2 && bounds->cap_min > 0 && bounds->cap_min <= bounds->cap_max &&
-           bounds->cap_own > 0 && bounds->cap_own <= bounds->cap_max && bounds->batch_max <= bounds->cap_max;
+    return bounds->limit_max >= 2 && bounds->limit_min > 0 &&
+           bounds->limit_min <= bounds->limit_max && bounds->limit_own > 0 &&
+           bounds->limit_own <= bounds->limit_max && bounds->batch_max <= bounds->limit_max;
 }
 
 /* The range lies below the policy, and has to be told. Of two threads that change the policy at once the later one tells last, or
@@ -66,7 +68,7 @@ void hak_policy_fork_child(void) {
 
 static void policy_check(const struct hak_policy *policy) {
     HAK_CHECK(policy->arena_mb_init > 0 && policy->arena_mb_max > 0);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         HAK_CHECK(bounds_hold(&policy->bins[bin]));
 }
 
@@ -105,8 +107,8 @@ static const struct hak_policy *snapshot_of(const struct hak_policy *wanted) {
         hak_os_copy(&same->policy, wanted, sizeof *wanted);
         same->next = first;
         hak_hook_release(&made);
-        while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same, memory_order_acq_rel,
-                                                      memory_order_acquire)) {
+        while (!atomic_compare_exchange_weak_explicit(&made, &same->next, same,
+                                                      memory_order_acq_rel, memory_order_acquire)) {
         }
     }
     return &same->policy;
@@ -143,12 +145,12 @@ struct option {
     uint32_t standard, least, most;
 };
 
-#define OPTION_ROW(field, name_, type_, standard_, least_, most_, text)                                      \
-    {.name = (name_),                                                                                        \
-     .type = (type_),                                                                                        \
-     .offset = offsetof(struct hak_policy, field),                                                           \
-     .standard = (standard_),                                                                                \
-     .least = (least_),                                                                                      \
+#define OPTION_ROW(field, name_, type_, standard_, least_, most_, text)                            \
+    {.name = (name_),                                                                              \
+     .type = (type_),                                                                              \
+     .offset = offsetof(struct hak_policy, field),                                                 \
+     .standard = (standard_),                                                                      \
+     .least = (least_),                                                                            \
      .most = (most_)},
 
 static const struct option options[] = {HAK_OPTION_TABLE(OPTION_ROW)};
@@ -219,7 +221,8 @@ static void report_unknown(const char *name, size_t length) {
     hak_text_add(&line, " is unknown");
     size_t best = 0;
     for (size_t i = 1; i < OPTION_COUNT; i++)
-        if (name_distance(name, length, options[i].name) < name_distance(name, length, options[best].name))
+        if (name_distance(name, length, options[i].name) <
+            name_distance(name, length, options[best].name))
             best = i;
     if (name_distance(name, length, options[best].name) <= 4) {
         hak_text_add(&line, "; did you mean " PREFIX);

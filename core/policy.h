@@ -11,41 +11,44 @@
 #define HAK_BIGCACHE_MB_MAX 1048576u
 
 /* X(field, name after HAKMEM_, type, default, least, most, text) */
-#define HAK_OPTION_TABLE(X)                                                                                  \
-    X(p0_enable, "TINY_P0_ENABLE", "0 or 1", 1, 0, 1,                                                        \
-      "move blocks from slabs to the thread's lists in batches; 0: one at a time")                           \
-    X(p0_no_drain, "TINY_P0_NO_DRAIN", "0 or 1", 0, 0, 1,                                                    \
-      "1: take back what other threads freed only before asking for a new SuperSlab")                        \
-    X(p0_log, "TINY_P0_LOG", "0 or 1", 0, 0, 1,                                                              \
-      "1: log each batch on stderr, with the change of each counter")                                        \
-    X(arena_mb_init, "POOL_TLS_ARENA_MB_INIT", "MiB", 1, 1, 64,                                              \
-      "first chunk of a thread's arena for 8-52 KiB blocks; rounded down to a power of two")                 \
-    X(arena_mb_max, "POOL_TLS_ARENA_MB_MAX", "MiB", 8, 1, 64, "largest chunk of that arena")                 \
-    X(arena_levels, "POOL_TLS_ARENA_GROWTH_LEVELS", "number", 3, 0, 6,                                       \
-      "how often the chunk size doubles as the arena grows")                                                 \
-    X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                                     \
-      "how long free memory is kept for reuse before it goes back to the system")                            \
-    X(remote_trim, "REMOTE_TRIM", "0 or 1", 1, 0, 1,                                                         \
-      "1: threads at work also return the memory of threads that sleep; 0: each thread returns its own")     \
-    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                                        \
-      "most that is kept of freed large blocks")                                                             \
-    X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                                      \
-      "transparent huge pages: 0 none in the first 256 MiB, then as the kernel is set; 1 ask for them; 2 "   \
-      "ask for none")                                                                                        \
-    X(deepbind, "DEEPBIND", "0 or 1", 0, 0, 1,                                                               \
-      "0: libraries are opened without the flag RTLD_DEEPBIND, for they must share the program's malloc; "   \
-      "1: the flag is left as it is")                                                                        \
+#define HAK_OPTION_TABLE(X)                                                                        \
+    X(p0_enable, "TINY_P0_ENABLE", "0 or 1", 1, 0, 1,                                              \
+      "move blocks from slabs to the thread's lists in batches; 0: one at a time")                 \
+    X(p0_no_drain, "TINY_P0_NO_DRAIN", "0 or 1", 0, 0, 1,                                          \
+      "1: take back what other threads freed only before asking for a new SuperSlab")              \
+    X(p0_log, "TINY_P0_LOG", "0 or 1", 0, 0, 1,                                                    \
+      "1: log each batch on stderr, with the change of each counter")                              \
+    X(arena_mb_init, "POOL_TLS_ARENA_MB_INIT", "MiB", 1, 1, 64,                                    \
+      "first chunk of a thread's arena for 8-52 KiB blocks; rounded down to a power of two")       \
+    X(arena_mb_max, "POOL_TLS_ARENA_MB_MAX", "MiB", 8, 1, 64, "largest chunk of that arena")       \
+    X(arena_levels, "POOL_TLS_ARENA_GROWTH_LEVELS", "number", 3, 0, 6,                             \
+      "how often the chunk size doubles as the arena grows")                                       \
+    X(purge_delay_ms, "PURGE_DELAY_MS", "milliseconds", 500, 0, 3600000,                           \
+      "how long free memory is kept for reuse before it goes back to the system")                  \
+    X(remote_trim, "REMOTE_TRIM", "0 or 1", 1, 0, 1,                                               \
+      "1: threads at work also return the memory of threads that sleep; 0: each thread returns "   \
+      "its own")                                                                                   \
+    X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                              \
+      "most that is kept of freed large blocks")                                                   \
+    X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                            \
+      "transparent huge pages: 0 none in the first 256 MiB, then as the kernel is set; 1 ask for " \
+      "them; 2 "                                                                                   \
+      "ask for none")                                                                              \
+    X(deepbind, "DEEPBIND", "0 or 1", 0, 0, 1,                                                     \
+      "0: libraries are opened without the flag RTLD_DEEPBIND, for they must share the program's " \
+      "malloc; "                                                                                   \
+      "1: the flag is left as it is")                                                              \
     X(stats, "STATS", "0 or 1", 0, 0, 1, "1: print statistics on stderr when the program ends")
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;
 
-/* How much a bin may hold and how much it fetches. It begins at the least and doubles with each flush: to cap_max where many
- * blocks go home to others, for they go in larger lots then; to cap_own <= cap_max where nearly all are the thread's own, which
- * go back while caches still hold them. A refill makes room for twice what it brought, up to cap_max: the next flush takes that
- * back. A bin holds at least a batch: batch_max <= cap_max; and refill takes half of cap_max from a freelist: 2 <= cap_max. */
+/* How much a bin may hold and how much it fetches. It begins at the least and doubles with each flush: to limit_max where many
+ * blocks go home to others, for they go in larger lots then; to limit_own <= limit_max where nearly all are the thread's own, which
+ * go back while caches still hold them. A refill makes free_capacity for twice what it brought, up to limit_max: the next flush takes that
+ * back. A bin holds at least a batch: batch_max <= limit_max; and refill takes half of limit_max from a freelist: 2 <= limit_max. */
 struct hak_bin_policy {
-    uint16_t cap_min, cap_own, cap_max; /* blocks in the TLS SLL */
-    uint16_t batch_min, batch_max;      /* blocks of one carve */
+    uint16_t limit_min, limit_own, limit_max; /* blocks in the TLS SLL */
+    uint16_t batch_min, batch_max;            /* blocks of one carve */
 };
 
 struct hak_policy {
@@ -53,8 +56,9 @@ struct hak_policy {
     /* By mallopt alone: */
     uint32_t never_trims; /* 1: M_TRIM_THRESHOLD is below 0 */
     uint32_t never_maps;  /* 1: M_MMAP_MAX is 0 */
-    uint32_t map_from;    /* M_MMAP_THRESHOLD: bytes of large blocks that do not wait; UINT32_MAX: all do */
-    struct hak_bin_policy bins[HAK_BINS];
+    uint32_t
+        map_from; /* M_MMAP_THRESHOLD: bytes of large blocks that do not wait; UINT32_MAX: all do */
+    struct hak_bin_policy bins[HAK_CLASSES];
 };
 
 /* The current snapshot; the defaults until hak_policy_init. Any thread. */
@@ -84,7 +88,8 @@ static inline uint32_t hak_policy_purge_age(const struct hak_policy *policy, uin
 /* Most that may wait in the BigCache when a large block of `size` bytes is freed; 0: neither may that block. Where memory is
  * kept none waits there: the range sees to that. */
 static inline size_t hak_policy_budget(const struct hak_policy *policy, size_t size) {
-    bool waits = size < policy->map_from || policy->map_from == UINT32_MAX || policy->never_maps != 0;
+    bool waits =
+        size < policy->map_from || policy->map_from == UINT32_MAX || policy->never_maps != 0;
     return waits ? (size_t)policy->bigcache_mb << 20 : 0;
 }
 

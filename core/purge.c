@@ -8,20 +8,20 @@
 #include "core/heap_slabs.h"
 #include "core/hooks.h"
 #include "core/retire.h"
-#include "core/runs.h"
+#include "core/spans.h"
 #include "core/seize.h"
 #include "core/superslab_cache.h"
 
 static _Atomic uint32_t trim_requests;
 
-/* ---- ticks --------------------------------------------------------------------------------------------- */
+/* ---- ticks ----------------------------------------------------------------------------------- */
 
 #define TICK_CALLS 64u /* slow paths between two looks at the clock */
 
 /* A bin that no batch came to or left since the last tick: nobody used it, or the program goes round in a few blocks, which may
  * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. False if it is empty. */
-static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
-    HAK_ASSERT(heap->classes[bin].busy == 0);
+static bool idle_bin_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    HAK_ASSERT(heap->classes[bin].batches == 0);
     if (hak_bin_count(heap, bin) == 0) return false;
     hak_flush(heap, bin, 0);
     hak_bin_reset(heap, bin, policy);
@@ -32,22 +32,23 @@ static bool stood_flush(struct hak_heap *heap, unsigned bin, const struct hak_po
  * blocks, the program holds all of them now, so the bin is looked at again before the next tick. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
-    const bool stood = class->busy == 0, idle = stood && hak_bin_count(heap, bin) == class->tick_count;
-    heap->stood &= ~((uint64_t)1 << bin);
-    if (stood && !stood_flush(heap, bin, policy) &&
+    const bool is_idle_class = class->batches == 0,
+               idle = is_idle_class && hak_bin_count(heap, bin) == class->tick_count;
+    heap->recheck_bins &= ~((uint64_t)1 << bin);
+    if (is_idle_class && !idle_bin_flush(heap, bin, policy) &&
         atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
-        heap->stood |= (uint64_t)1 << bin;
+        heap->recheck_bins |= (uint64_t)1 << bin;
     if (idle) hak_bin_drop_current(heap, bin);
-    class->busy = 0;
+    class->batches = 0;
     class->tick_count = hak_bin_count(heap, bin);
 }
 
 /* Rare, as tick below. */
-HAK_NOINLINE static void bins_stood(struct hak_heap *heap, const struct hak_policy *policy) {
-    for (uint64_t left = heap->stood; left != 0; left &= left - 1) {
+HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_policy *policy) {
+    for (uint64_t left = heap->recheck_bins; left != 0; left &= left - 1) {
         unsigned bin = (unsigned)__builtin_ctzll(left);
-        if (heap->classes[bin].busy > 0 || stood_flush(heap, bin, policy))
-            heap->stood &= ~((uint64_t)1 << bin);
+        if (heap->classes[bin].batches > 0 || idle_bin_flush(heap, bin, policy))
+            heap->recheck_bins &= ~((uint64_t)1 << bin);
     }
 }
 
@@ -71,13 +72,13 @@ static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *w
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
     *whole = false;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         if (hak_seize_is_awaited(heap)) return bytes;
         hak_bin_empty(heap, bin, policy);
     }
     hak_collect_seized(heap);
     const uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
     *whole = !hak_seize_is_awaited(heap);
     /* What it was awaited for before, it gives back itself. */
@@ -112,7 +113,7 @@ static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay)
 }
 
 static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         tick_purge_heap(each, now, delay);
     hak_superslab_cache_purge(now, delay);
     hak_bigcache_purge(now, delay, SIZE_MAX);
@@ -124,13 +125,13 @@ static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
 static void tick_keep(struct hak_heap *heap) {
     const uint32_t now = hak_os_now_ms();
     if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         hak_heap_touch(each);
     hak_superslab_cache_purge(now, 0);
     hak_bigcache_purge(now, UINT32_MAX, 0);
 }
 
-#define TOUCHED_EMPTY ((size_t)64 << 20) /* bytes of free runs without memory that get some */
+#define TOUCHED_EMPTY ((size_t)64 << 20) /* bytes of free spans without memory that get some */
 
 void hak_keep_begin(struct hak_heap *heap) {
     tick_keep(heap);
@@ -138,12 +139,13 @@ void hak_keep_begin(struct hak_heap *heap) {
 }
 
 /* Rare: inlined, it makes each slow path save more registers. */
-HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now, const struct hak_policy *policy) {
+HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
+                              const struct hak_policy *policy) {
     heap->last_tick = now;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         bin_tick(heap, bin, policy);
     hak_collect(heap);
-    hak_heap_release_ruled(heap);
+    hak_heap_release_reclaimed(heap);
     if (hak_policy_keeps(policy))
         tick_keep(heap);
     else
@@ -162,18 +164,18 @@ void hak_tick(struct hak_heap *heap) {
     uint32_t now = hak_os_now_ms();
     if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2))
         tick(heap, now, policy);
-    else if (heap->stood != 0)
-        bins_stood(heap, policy);
+    else if (heap->recheck_bins != 0)
+        bins_recheck(heap, policy);
 }
 
-/* ---- on request ---------------------------------------------------------------------------------------- */
+/* ---- on request ------------------------------------------------------------------------------ */
 
 size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms) {
     size_t bytes = 0;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->ruled)
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         bytes += hak_heap_purge(each, now, older_than_ms);
     return bytes;
 }

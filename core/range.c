@@ -8,13 +8,14 @@ struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
 struct hak_held hak_held;
 struct hak_range_rest hak_range_rest;
 
-/* ---- addresses ----------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 /* The whole window for a heap of so many bytes; the slack aligns the first granule to a SuperSlab. */
 static size_t window_size(size_t heap) {
     size_t granules = heap >> HAK_GRANULE_SHIFT;
     size_t rounding = 4 * HAK_GRANULE; /* each area begins on a page, of at most a granule */
-    size_t tables = granules * HAK_SLOT_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
+    size_t tables =
+        granules * HAK_MAP_ENTRY_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
     return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
 }
 
@@ -53,26 +54,27 @@ static size_t reservation_choose(void) {
 static void areas_set(size_t heap, const struct hak_area *opening) {
     const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
     range->process = (struct hak_area){.start = opening->start, .most = page, .committed = page};
-    range->slots.start = opening->start + page;
-    range->slots.committed = opening->committed - page;
-    range->slots.most = hak_round_up(granules * HAK_SLOT_SIZE, page);
-    range->records.start = range->slots.start + range->slots.most;
+    range->map.start = opening->start + page;
+    range->map.committed = opening->committed - page;
+    range->map.most = hak_round_up(granules * HAK_MAP_ENTRY_SIZE, page);
+    range->records.start = range->map.start + range->map.most;
     range->records.most = hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, page);
     range->metadata.start = range->records.start + range->records.most;
-    hak_range.start = hak_round_up(range->metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
-    hak_range.slots = range->slots.start;
+    hak_range.start =
+        hak_round_up(range->metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
+    hak_range.map = range->map.start;
     hak_range.records = range->records.start;
     hak_range.granules = (uint32_t)granules;
     range->heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
     range->heap.most = hak_range_bytes_below(hak_range.granules);
     range->metadata.most = range->heap.start - range->metadata.start;
-    HAK_CHECK(hak_range.start + heap <= range->slots.start + window_size(heap));
+    HAK_CHECK(hak_range.start + heap <= range->map.start + window_size(heap));
 }
 
-/* Granules [from, until) are there, and their slots. */
+/* Granules [from, until) are there, and their page map entries. */
 static void kinds_begin(size_t from, size_t until) {
     for (size_t granule = from; granule < until; granule++)
-        hak_hook_atomic(hak_slot_kind((uint32_t)granule), 1);
+        hak_hook_atomic(hak_map_entry_kind((uint32_t)granule), 1);
 }
 
 static bool window_open(void) {
@@ -86,11 +88,11 @@ static bool window_open(void) {
         if (heap == 0 || !hak_window_reserve(window_size(heap), &opening)) return false;
     }
     areas_set(heap, &opening);
-    kinds_begin(0, range->slots.committed / HAK_SLOT_SIZE);
+    kinds_begin(0, range->map.committed / HAK_MAP_ENTRY_SIZE);
     return true;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 #define FIRST_GRANULES 2u /* about what libc's malloc begins with */
 
@@ -116,19 +118,19 @@ static enum hak_placed table_grow(struct hak_area *table, size_t bytes) {
 }
 
 uint32_t hak_range_in_tables(void) {
-    size_t slots = range->slots.committed / HAK_SLOT_SIZE;
+    size_t map = range->map.committed / HAK_MAP_ENTRY_SIZE;
     size_t records = range->records.committed / HAK_SUPERSLAB_RECORD * 16;
-    size_t most = slots < records ? slots : records;
+    size_t most = map < records ? map : records;
     return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
 }
 
 /* Those of granules below `granules`; they go before memory, so that a failure in the middle leaves
  * only table memory that nobody reads. */
 enum hak_placed hak_range_tables_grow(uint32_t granules) {
-    const size_t before = range->slots.committed / HAK_SLOT_SIZE;
+    const size_t before = range->map.committed / HAK_MAP_ENTRY_SIZE;
     if (granules > hak_range.granules) return HAK_PLACE_REFUSED;
-    enum hak_placed placed = table_grow(&range->slots, (size_t)granules * HAK_SLOT_SIZE);
-    kinds_begin(before, range->slots.committed / HAK_SLOT_SIZE);
+    enum hak_placed placed = table_grow(&range->map, (size_t)granules * HAK_MAP_ENTRY_SIZE);
+    kinds_begin(before, range->map.committed / HAK_MAP_ENTRY_SIZE);
     if (placed != HAK_PLACED) return placed;
     return table_grow(&range->records, ((size_t)granules / 16 + 1) * HAK_SUPERSLAB_RECORD);
 }
@@ -187,8 +189,8 @@ enum hak_placed hak_range_grow(uint32_t granules) {
 }
 
 void hak_range_kept_add(uint32_t granules) {
-    size_t now =
-        atomic_load_explicit(&hak_held.kept, memory_order_relaxed) + ((size_t)granules << HAK_GRANULE_SHIFT);
+    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed) +
+                 ((size_t)granules << HAK_GRANULE_SHIFT);
     atomic_store_explicit(&hak_held.kept, now, memory_order_relaxed);
 }
 
@@ -242,8 +244,8 @@ void hak_range_shrink(void) {
 }
 
 bool hak_range_init(void) {
-    struct hak_area *const areas[] = {&range->process, &range->slots, &range->records, &range->metadata,
-                                      &range->heap};
+    struct hak_area *const areas[] = {&range->process, &range->map, &range->records,
+                                      &range->metadata, &range->heap};
     if (hak_range_is_there()) return true;
     if (!window_open()) return false;
     range->top = HAK_GRANULE_FIRST;
@@ -269,7 +271,7 @@ bool hak_range_init(void) {
     return true;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 uint32_t hak_range_top(void) {
     hak_lock_take(range_lock);
@@ -295,7 +297,7 @@ void *hak_metadata_alloc(size_t bytes) {
 
 size_t hak_range_committed(void) {
     hak_lock_take(range_lock);
-    size_t bytes = range->heap.committed + range->slots.committed + range->records.committed +
+    size_t bytes = range->heap.committed + range->map.committed + range->records.committed +
                    range->metadata.committed - range->hole_bytes;
     hak_lock_drop(range_lock);
     return bytes - atomic_load_explicit(&range->absent, memory_order_relaxed);
@@ -311,10 +313,11 @@ void hak_held_look(void) {
     size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
                     atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
     size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
-    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0,
+                          memory_order_relaxed);
 }
 
-/* ---- what the range may do ----------------------------------------------------------------------------- */
+/* ---- what the range may do ------------------------------------------------------------------- */
 
 size_t hak_range_lost(void) {
     return atomic_load_explicit(&range->lost, memory_order_relaxed);

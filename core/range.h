@@ -1,15 +1,15 @@
-/* The range: one window of addresses that holds every block, with the slot table before it.
+/* The range: one window of addresses that holds every block, with the page map before it.
  *
- *   window   [ slots | SuperSlab table | metadata | first granule ... top ... committed | ... ]
+ *   window   [ page map entries | SuperSlab table | metadata | first granule ... top ... committed | ... ]
  *
- * Granules below `top` are in use, in a free run or in a hole; those from `top` on belong to nobody.
+ * Granules below `top` are in use, in a free span or in a hole; those from `top` on belong to nobody.
  * Memory is committed in order, and given back from the end, so the kernel sees one mapping an area,
- * whatever the program does. Free runs hold no memory: they read as zero. Where address space or what
- * the kernel promises is scarce, free runs become holes, which are unmapped: see docs/decisions/0019.
+ * whatever the program does. Free spans hold no memory: they read as zero. Where address space or what
+ * the kernel promises is scarce, free spans become holes, which are unmapped: see docs/decisions/0019.
  * While the range keeps its memory (hak_range_keep) none of that happens: nothing is given back, and each
- * free run says whether it may hold memory. Only a hole from before stays one: see docs/decisions/0018.
+ * free span says whether it may hold memory. Only a hole from before stays one: see docs/decisions/0018.
  *
- * This is what all need of it: addresses, slots, figures. Who wants granules: runs.h. */
+ * This is what all need of it: addresses, page map entries, figures. Who wants granules: spans.h. */
 #ifndef HAK_RANGE_H
 #define HAK_RANGE_H
 
@@ -24,7 +24,7 @@ _Static_assert(HAK_GRANULE_FIRST % HAK_UNITS_MAX == 0, "a SuperSlab may begin th
 
 struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large.h */
 
-#define HAK_SLOT_SIZE 64
+#define HAK_MAP_ENTRY_SIZE 64
 
 /* No pointer, NULL included, is in a range that begins here, whatever its limit: a thread may see one of the two words
  * before the other. */
@@ -33,14 +33,17 @@ struct hak_slot; /* 64 bytes a granule; its members are in superslab.h and large
 /* The first two are read on every malloc and free, each as an operand of one instruction. In this cache line nothing else is
  * written once there is a range, but for `keeps` and `cached_most`, and those hardly ever. */
 struct hak_range {
-    _Alignas(64) _Atomic uintptr_t base; /* of the first granule; HAK_RANGE_NONE until there is a range */
-    _Atomic uint64_t limit;     /* committed bytes behind base, in units of 16; 0 until there is a range */
-    uintptr_t start;            /* address of granule 0 */
-    uintptr_t slots;            /* address of granule 0's slot */
-    uintptr_t records;          /* address of the SuperSlab table */
-    uint32_t granules;          /* reserved */
-    _Atomic uint32_t keeps;     /* 1: see hak_range_keep */
-    _Atomic size_t cached_most; /* bytes that a cache may keep; SIZE_MAX unless something is scarce */
+    _Alignas(64) _Atomic uintptr_t
+        base; /* of the first granule; HAK_RANGE_NONE until there is a range */
+    _Atomic uint64_t
+        limit;         /* committed bytes behind base, in units of 16; 0 until there is a range */
+    uintptr_t start;   /* address of granule 0 */
+    uintptr_t map;     /* address of granule 0's page map entry */
+    uintptr_t records; /* address of the SuperSlab table */
+    uint32_t granules; /* reserved */
+    _Atomic uint32_t keeps; /* 1: see hak_range_keep */
+    _Atomic size_t
+        cached_most; /* bytes that a cache may keep; SIZE_MAX unless something is scarce */
 };
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
 extern HAK_HIDDEN struct hak_range hak_range;
@@ -104,28 +107,28 @@ static inline uint32_t hak_granules_for(size_t bytes) {
     return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
 }
 
-/* Whether there is memory for it, and for its slot. */
+/* Whether there is memory for it, and for its page map entry. */
 static inline bool hak_granule_is_there(uint32_t granule) {
     return hak_range_has(hak_granule_address(granule));
 }
 
-static inline void *hak_slot_address(uint32_t granule) {
+static inline void *hak_map_entry(uint32_t granule) {
     HAK_ASSERT(granule < hak_range.granules);
-    return (void *)(hak_range.slots + (uintptr_t)granule * HAK_SLOT_SIZE);
+    return (void *)(hak_range.map + (uintptr_t)granule * HAK_MAP_ENTRY_SIZE);
 }
 
-/* The kind is every slot's last byte; readers need no lock, what it says is stable while a block of it lives.
+/* The kind is every page map entry's last byte; readers need no lock, what it says is stable while a block of it lives.
  */
-static inline _Atomic uint8_t *hak_slot_kind(uint32_t granule) {
-    return (_Atomic uint8_t *)hak_slot_address(granule) + (HAK_SLOT_SIZE - 1);
+static inline _Atomic uint8_t *hak_map_entry_kind(uint32_t granule) {
+    return (_Atomic uint8_t *)hak_map_entry(granule) + (HAK_MAP_ENTRY_SIZE - 1);
 }
 
 static inline enum hak_kind hak_kind_of(uint32_t granule) {
-    return (enum hak_kind)atomic_load_explicit(hak_slot_kind(granule), memory_order_acquire);
+    return (enum hak_kind)atomic_load_explicit(hak_map_entry_kind(granule), memory_order_acquire);
 }
 
 static inline void hak_kind_set(uint32_t granule, enum hak_kind kind) {
-    atomic_store_explicit(hak_slot_kind(granule), (uint8_t)kind, memory_order_release);
+    atomic_store_explicit(hak_map_entry_kind(granule), (uint8_t)kind, memory_order_release);
 }
 
 /* Reserves the range; halves until the system agrees. False if even the smallest is refused. Once. */
@@ -134,7 +137,7 @@ bool hak_range_init(void);
 /* The granules from here on belong to nobody. */
 uint32_t hak_range_top(void);
 
-/* All granules that ever had memory lie below: these have slots and records. */
+/* All granules that ever had memory lie below: these have page map entries and records. */
 uint32_t hak_range_in_tables(void);
 
 #define HAK_SUPERSLAB_RECORD 128
@@ -171,7 +174,7 @@ size_t hak_range_committed(void);
 bool hak_range_purge_part(void *start, size_t bytes);
 void hak_range_used(uint32_t first, uint32_t count);
 
-/* While a range keeps its memory, runs that are given back hold it for whoever needs a run next, and runs that hold memory are
+/* While a range keeps its memory, spans that are given back hold it for whoever needs a span next, and spans that hold memory are
  * taken first. The policy says when (policy.h); this is where it is asked. */
 void hak_range_keep(bool keeps);
 static inline bool hak_range_keeps(void) {
@@ -193,7 +196,7 @@ static inline bool hak_range_is_scarce(void) {
 struct hak_held {
     _Alignas(64) _Atomic size_t superslabs;
     _Atomic size_t bigcache; /* written under its lock */
-    _Atomic size_t kept;     /* free runs that may hold memory; written under the range's lock */
+    _Atomic size_t kept;     /* free spans that may hold memory; written under the range's lock */
     _Atomic size_t peak;     /* of the sum of these */
     _Atomic size_t look_at;  /* bytes of the BigCache above which it may be time to look */
 };
@@ -215,7 +218,7 @@ static inline void hak_held_look_at(size_t bigcache) {
         hak_held_look();
 }
 
-/* Bytes of free runs that may hold memory. */
+/* Bytes of free spans that may hold memory. */
 static inline size_t hak_range_kept(void) {
     return atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
 }

@@ -3,13 +3,15 @@
 
 #include "core/range_parts.h"
 
-/* The granules of the run in use that begins at `first`; 0 if none does. The kind is read again after the record: a SuperSlab
+/* The granules of the span in use that begins at `first`; 0 if none does. The kind is read again after the record: a SuperSlab
  * that is given up is taken first, and only then no longer in use. */
-static uint32_t run_in_use(uint32_t first) {
+static uint32_t span_in_use(uint32_t first) {
     for (int look = 0; look < 2; look++) {
         enum hak_kind kind = hak_kind_of(first);
-        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_BIGCACHE]);
-        if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached) return hak_run_at(first)->count;
+        bool is_cached =
+            kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_BIGCACHE]);
+        if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached)
+            return hak_span_at(first)->count;
         uint32_t units = first % 16 == 0 ? hak_superslab_units_used(first) : 0;
         if (units > 0) return units;
     }
@@ -33,8 +35,8 @@ static void gap_free(uint32_t first, uint32_t end) {
     size_t bytes = bytes_there(first, end - first);
     if (bytes > 0 && !hak_os.purge(start, bytes)) {
         if (!hak_os_is_mapped(start, bytes)) {
-            hak_run_describe(first, end - first, true);
-            hak_run_lose(first, end - first);
+            hak_span_describe(first, end - first, true);
+            hak_span_lose(first, end - first);
             return;
         }
         hak_os_zero(start, bytes);
@@ -42,33 +44,34 @@ static void gap_free(uint32_t first, uint32_t end) {
     if (end == range->top)
         range->top = first;
     else
-        hak_run_insert(first, end - first, HAK_KIND_FREE_RUN, false);
+        hak_span_insert(first, end - first, HAK_KIND_FREE_SPAN, false);
 }
 
 /* Granules of the hole that begins at `first`; 0 if none does. */
 static uint32_t hole_at(uint32_t first) {
-    return hak_kind_of(first) == HAK_KIND_HOLE && hak_run_at(first)->first == first ? hak_run_at(first)->count
-                                                                                    : 0;
+    return hak_kind_of(first) == HAK_KIND_HOLE && hak_span_at(first)->first == first
+               ? hak_span_at(first)->count
+               : 0;
 }
 
 /* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
-    hak_area_mend(&range->slots);
+    hak_area_mend(&range->map);
     hak_area_mend(&range->records);
     hak_area_mend(&range->metadata);
     hak_area_mend(&range->heap);
     const uint32_t end = hak_range_in_tables();
     hak_range_limit_set(hak_range_granules()); /* also where a gap is at the end */
-    hak_run_index_clear();
+    hak_span_index_clear();
     range->top = end;
     range->dirty_top = 0;
     atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
     uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         const uint32_t hole = hole_at(granule);
-        count = hole > 0 ? hole : run_in_use(granule);
+        count = hole > 0 ? hole : span_in_use(granule);
         HAK_CHECK(count <= end - granule);
         if (count > 0) {
             if (granule > gap) gap_free(gap, granule);
@@ -76,7 +79,7 @@ static void rebuild(void) {
         } else {
             count = 1;
         }
-        if (hole > 0) hak_run_insert(granule, hole, HAK_KIND_HOLE, false);
+        if (hole > 0) hak_span_insert(granule, hole, HAK_KIND_HOLE, false);
     }
     if (gap < end) gap_free(gap, end);
 }

@@ -14,50 +14,54 @@ static struct hak_slab *partial_take(struct hak_heap *heap, unsigned bin) {
     return slab;
 }
 
-#define RULED_NEAR 8u /* ruled heaps looked at for each slab, in turn: a thread may rule hundreds */
+#define RECLAIMED_TRIED                                                                            \
+    8u /* reclaimed heaps looked at for each slab, in turn: a thread may rule hundreds */
 
 /* A slab with free blocks, or else a new one, in the thread's own heap or in one of the next few that it rules. */
-static struct hak_slab *near_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
-    struct hak_heap *first = heap->ruled_near != NULL ? heap->ruled_near : heap->ruled;
+static struct hak_slab *near_slab(struct hak_heap *heap, unsigned bin,
+                                  const struct hak_policy *policy) {
+    struct hak_heap *first =
+        heap->reclaimed_cursor != NULL ? heap->reclaimed_cursor : heap->next_reclaimed;
     struct hak_heap *each = heap, *next = first;
-    for (unsigned tried = 0; each != NULL && tried <= RULED_NEAR; tried++) {
-        HAK_ASSERT(hak_home_ruled_by(&each->home, heap));
+    for (unsigned tried = 0; each != NULL && tried <= RECLAIMED_TRIED; tried++) {
+        HAK_ASSERT(hak_home_owned_by(&each->home, heap));
         if (!policy->p0_no_drain) hak_collect_home(each, policy);
         struct hak_slab *slab = partial_take(each, bin);
         if (slab != NULL) return slab;
         each = next;
-        if (next != NULL) next = next->ruled;
+        if (next != NULL) next = next->next_reclaimed;
     }
-    heap->ruled_near = each;
+    heap->reclaimed_cursor = each;
     struct hak_slab *slab = hak_heap_new_slab(heap, bin);
-    for (next = first; slab == NULL && next != each; next = next->ruled)
+    for (next = first; slab == NULL && next != each; next = next->next_reclaimed)
         slab = hak_heap_new_slab(next, bin);
     return slab;
 }
 
-static struct hak_slab *slab_of(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+static struct hak_slab *slab_of(struct hak_heap *heap, unsigned bin,
+                                const struct hak_policy *policy) {
     hak_collect_home(heap, policy);
     struct hak_slab *slab = partial_take(heap, bin);
     return slab != NULL ? slab : hak_heap_new_slab(heap, bin);
 }
 
 /* Of a heap that the thread comes to rule; a few at a time. */
-static struct hak_slab *adopted_slab(struct hak_heap *heap, unsigned bin, uint32_t most,
+static struct hak_slab *reclaim_slab(struct hak_heap *heap, unsigned bin, uint32_t most,
                                      const struct hak_policy *policy) {
     struct hak_slab *slab = NULL;
     for (uint32_t tried = 0; slab == NULL && tried < most; tried++) {
-        struct hak_heap *adopted = hak_heap_adopt(heap);
-        if (adopted == NULL) return NULL;
-        slab = slab_of(adopted, bin, policy);
+        struct hak_heap *reclaimed = hak_heap_reclaim(heap);
+        if (reclaimed == NULL) return NULL;
+        slab = slab_of(reclaimed, bin, policy);
     }
     return slab;
 }
 
 /* Of any heap that the thread rules. */
-HAK_COLD static struct hak_slab *ruled_slab(struct hak_heap *heap, unsigned bin,
-                                            const struct hak_policy *policy) {
+HAK_COLD static struct hak_slab *reclaimed_slab(struct hak_heap *heap, unsigned bin,
+                                                const struct hak_policy *policy) {
     struct hak_slab *slab = NULL;
-    for (struct hak_heap *each = heap; each != NULL && slab == NULL; each = each->ruled)
+    for (struct hak_heap *each = heap; each != NULL && slab == NULL; each = each->next_reclaimed)
         slab = slab_of(each, bin, policy);
     return slab;
 }
@@ -73,12 +77,13 @@ HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned b
 /* SuperSlabs, of which there may be no memory, or somebody else's mappings where it should be. */
 #define GROWN_TRIED 3
 
-static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
+                                  const struct hak_policy *policy) {
     struct hak_slab *slab = near_slab(heap, bin, policy);
-    if (slab == NULL && policy->p0_no_drain) slab = ruled_slab(heap, bin, policy);
+    if (slab == NULL && policy->p0_no_drain) slab = reclaimed_slab(heap, bin, policy);
     if (slab != NULL) return slab;
-    hak_heap_release_ruled(heap);
-    slab = adopted_slab(heap, bin, RULED_NEAR, policy);
+    hak_heap_release_reclaimed(heap);
+    slab = reclaim_slab(heap, bin, RECLAIMED_TRIED, policy);
     if (slab != NULL) return slab;
     if (hak_range_keeps()) slab = gathered_slab(heap, bin, policy);
     if (slab != NULL) return slab;
@@ -87,8 +92,8 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin, const str
         if (slab != NULL) return slab;
         hak_heap_release_empty(heap); /* the new one */
     }
-    slab = ruled_slab(heap, bin, policy); /* there is no more memory */
-    return slab != NULL ? slab : adopted_slab(heap, bin, UINT32_MAX, policy);
+    slab = reclaimed_slab(heap, bin, policy); /* there is no more memory */
+    return slab != NULL ? slab : reclaim_slab(heap, bin, UINT32_MAX, policy);
 }
 
 /* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it
@@ -112,10 +117,11 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
 static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
                      const struct hak_bin_policy *bounds) {
     struct hak_heap_class *class = &heap->classes[bin];
-    uint32_t cap = class->cap < 2 * count ? hak_min_u32(2 * count, bounds->cap_max) : class->cap;
-    hak_bin_set(heap, bin, head, count, cap);
+    uint32_t limit =
+        class->limit < 2 * count ? hak_min_u32(2 * count, bounds->limit_max) : class->limit;
+    hak_bin_set(heap, bin, head, count, limit);
     class->batch = hak_min_u32(class->batch * 2, bounds->batch_max);
-    class->busy++;
+    class->batches++;
     atomic_store_explicit(&class->count_shown, count, memory_order_relaxed);
 }
 
@@ -125,7 +131,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     uint32_t carve_max = policy->p0_enable ? hak_min_u32(class->batch, bounds->batch_max) : 1;
-    uint32_t take_max = policy->p0_enable ? bounds->cap_max / 2u : 1;
+    uint32_t take_max = policy->p0_enable ? bounds->limit_max / 2u : 1;
     for (;;) {
         struct hak_slab *slab = class->current; /* again after each switch */
         if (slab != NULL) {

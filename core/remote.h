@@ -17,15 +17,16 @@
 #include "core/slab.h"
 
 /* Any thread. Pushes the chain head..tail of `count` blocks of this slab; true if it began an epoch. */
-static inline bool hak_remote_push(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail,
-                                   uint32_t count) {
+static inline bool hak_remote_push(struct hak_slab *slab, struct hak_block *head,
+                                   struct hak_block *tail, uint32_t count) {
     HAK_ASSERT(count > 0 && (uintptr_t)head >> 48 == 0);
     uint64_t old = atomic_load_explicit(&slab->remote, memory_order_relaxed);
     uint64_t new;
     do {
         HAK_CHECK(hak_remote_word_count(old) + count <= slab->capacity);
         tail->next = hak_remote_word_head(old);
-        new = (uint64_t)(uintptr_t)head << HAK_REMOTE_COUNT_BITS | (hak_remote_word_count(old) + count);
+        new = (uint64_t)(uintptr_t)head << HAK_REMOTE_COUNT_BITS |
+              (hak_remote_word_count(old) + count);
         hak_hook_release(&slab->remote);
         /* release: the links written above are seen by whoever takes the list; acquire: the owner's look at the
          * slab's last notification is over before this epoch's pusher writes the next */
@@ -51,11 +52,11 @@ static inline void hak_home_notify(struct hak_home *home, struct hak_slab *slab)
         slab->notify_next = old;
         hak_hook_release(&home->notified);
         /* release: notify_next is seen by whoever takes the stack */
-    } while (!atomic_compare_exchange_weak_explicit(&home->notified, &old, slab, memory_order_release,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&home->notified, &old, slab,
+                                                    memory_order_release, memory_order_relaxed));
 }
 
-/* Ruler of the home. Takes the whole stack, most recently notified first. */
+/* Owner of the home. Takes the whole stack, most recently notified first. */
 static inline struct hak_slab *hak_home_take_notified(struct hak_home *home) {
     /* the plain load keeps the line shared while there is nothing; acquire: the links of the notifiers */
     if (atomic_load_explicit(&home->notified, memory_order_relaxed) == NULL) return NULL;

@@ -44,19 +44,20 @@ static void add_state(struct hak_text *line, const char *state) {
 
 static const char *slab_block_state(const struct hak_slab *slab, const void *block) {
     uint8_t header = hak_header_of(block);
-    if (header == HAK_BIN_HEADER(slab->bin) || header == HAK_HEADER_CONTAINER) return "live";
-    if (header == HAK_BIN_HEADER_FREE(slab->bin)) return "free";
+    if (header == HAK_CLASS_HEADER(slab->class) || header == HAK_HEADER_CONTAINER) return "live";
+    if (header == HAK_CLASS_HEADER_FREE(slab->class)) return "free";
     return "unknown";
 }
 
 static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, const void *block) {
-    unsigned bin = slab->bin;
-    add_block(line, block, hak_classes[bin].stride - 1, hak_tier_name(hak_tier_of_bin(bin)),
-              (int)(bin % HAK_TIER_BINS));
+    unsigned bin = slab->class;
+    add_block(line, block, hak_classes[bin].stride - 1, hak_tier_name(hak_tier_of_class(bin)),
+              (int)(bin % HAK_TIER_CLASSES));
     add_state(line, slab_block_state(slab, block));
     hak_text_add(line, ", owner thread ");
     const struct hak_heap *owner = hak_heap_of_home(slab->home);
-    hak_text_add_number(line, (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
+    hak_text_add_number(line,
+                        (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
 }
 
 /* The block is not live: a second free, or another use of it. */
@@ -79,14 +80,16 @@ static uint32_t index_in_slab(const struct hak_slab *slab, const void *ptr) {
     return capacity > 0 ? capacity - 1 : 0;
 }
 
-_Noreturn static void report_in_slab(const char *operation, const void *ptr, const struct hak_slab *slab) {
+_Noreturn static void report_in_slab(const char *operation, const void *ptr,
+                                     const struct hak_slab *slab) {
     struct hak_text line, what;
     uint32_t index = index_in_slab(slab, ptr);
     const void *block = hak_slab_block(slab, index);
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
-    if (ptr == block && header == HAK_BIN_HEADER_FREE(slab->bin))
-        problem = freed_problem(operation); /* also where the slab was reset and is uncarved there */
+    if (ptr == block && header == HAK_CLASS_HEADER_FREE(slab->class))
+        problem =
+            freed_problem(operation); /* also where the slab was reset and is uncarved there */
     else if (index >= slab->carved)
         problem = "pointer to memory that was never allocated";
     else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
@@ -105,7 +108,8 @@ static void add_large_block(struct hak_text *line, const struct hak_large *large
     add_state(line, live ? "live" : "free");
 }
 
-_Noreturn static void report_in_large(const char *operation, const void *ptr, const struct hak_large *large) {
+_Noreturn static void report_in_large(const char *operation, const void *ptr,
+                                      const struct hak_large *large) {
     struct hak_text line, what;
     bool live = atomic_load_explicit(&large->kind, memory_order_relaxed) == HAK_KIND_LARGE;
     const char *problem = "pointer inside a block";
@@ -131,35 +135,36 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
     end(&line, NULL);
 }
 
-static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t run) {
-    if (large->first < run || granule < large->first || granule - large->first >= large->granules)
+static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t span) {
+    if (large->first < span || granule < large->first || granule - large->first >= large->granules)
         return false;
     const void *user = *(const void *const volatile *)&large->user; /* once: it may change */
     return hak_range_has(user) && hak_header_of(user) == (HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
 }
 
-/* Of a cached run, which several freed blocks may have become: the one that was there. Its record and its header are mostly as
+/* Of a cached span, which several freed blocks may have become: the one that was there. Its record and its header are mostly as
  * they were; where another block had the place since and left both, that is not known. */
-static const struct hak_large *freed_around(uint32_t granule, uint32_t run) {
-    for (uint32_t at = granule; at > run; at--)
-        if (was_around(hak_large_at(at), granule, run)) return hak_large_at(at);
-    return hak_large_at(run);
+static const struct hak_large *freed_around(uint32_t granule, uint32_t span) {
+    for (uint32_t at = granule; at > span; at--)
+        if (was_around(hak_large_at(at), granule, span)) return hak_large_at(at);
+    return hak_large_at(span);
 }
 
-/* The large block, live or cached, whose run covers a granule; NULL if none does. Slow: looks at each before.
+/* The large block, live or cached, whose span covers a granule; NULL if none does. Slow: looks at each before.
  */
 static const struct hak_large *large_around(uint32_t granule) {
     bool behind = hak_granule_is_there(granule + 1);
     for (uint32_t at = granule + behind; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
         if (kind == HAK_KIND_NONE) continue;
-        if (at > granule && kind != HAK_KIND_LARGE) continue; /* an aligned block's record may lie behind */
+        if (at > granule && kind != HAK_KIND_LARGE)
+            continue; /* an aligned block's record may lie behind */
         if (kind != HAK_KIND_LARGE && kind != HAK_KIND_CACHED) return NULL;
         const struct hak_large *large = hak_large_at(at);
         if (kind == HAK_KIND_CACHED) {
-            uint32_t run = HAK_HINT_LOAD(&large->run); /* another thread may have it by now */
-            if (run == 0 || run > at) return NULL;
-            large = hak_large_at(run);
+            uint32_t span = HAK_HINT_LOAD(&large->span); /* another thread may have it by now */
+            if (span == 0 || span > at) return NULL;
+            large = hak_large_at(span);
         }
         if (granule >= large->first && granule - large->first < large->granules)
             return kind == HAK_KIND_CACHED ? freed_around(granule, large->first) : large;
@@ -168,7 +173,8 @@ static const struct hak_large *large_around(uint32_t granule) {
     return NULL;
 }
 
-_Noreturn static void report_misaligned(const char *operation, const void *ptr, const struct hak_slab *slab,
+_Noreturn static void report_misaligned(const char *operation, const void *ptr,
+                                        const struct hak_slab *slab,
                                         const struct hak_large *large) {
     struct hak_text line;
     const void *block = NULL;
@@ -189,19 +195,21 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
     /* Also where memory has been given back: what lay there is told by the tables. */
-    uint64_t bytes =
-        hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT : 0;
+    uint64_t bytes = hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST)
+                                                << HAK_GRANULE_SHIFT
+                                          : 0;
     if (hak_range_distance(ptr) >= bytes) report_outside(operation, ptr);
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     const struct hak_slab *slab = hak_slab_find(ptr);
     const struct hak_large *large = NULL;
-    if (slab == NULL && hak_kind_of(granule) != HAK_KIND_FREE_RUN) large = large_around(granule);
+    if (slab == NULL && hak_kind_of(granule) != HAK_KIND_FREE_SPAN) large = large_around(granule);
     if (address % HAK_ALIGNMENT != 0) report_misaligned(operation, ptr, slab, large);
     if (slab != NULL) report_in_slab(operation, ptr, slab);
     if (large != NULL) report_in_large(operation, ptr, large);
     /* The memory went back to the system; a large block's pointer shows by its place what it was. */
     begin(&line, operation,
-          address % HAK_GRANULE == HAK_ALIGNMENT ? freed_problem(operation) : "pointer to unused memory");
+          address % HAK_GRANULE == HAK_ALIGNMENT ? freed_problem(operation)
+                                                 : "pointer to unused memory");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", in no block");
     end(&line, ptr);
@@ -221,12 +229,13 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
         hak_text_add(&line, ", header ");
         hak_text_add_hex(&line, hak_header_of(block));
         const struct hak_slab *slab = hak_slab_find(block);
-        if (slab != NULL) add_slab_block(&line, slab, hak_slab_block(slab, hak_slab_index(slab, block)));
+        if (slab != NULL)
+            add_slab_block(&line, slab, hak_slab_block(slab, hak_slab_index(slab, block)));
     }
     hak_text_add(&line, ", list of ");
-    hak_text_add(&line, hak_tier_name(hak_tier_of_bin(bin)));
+    hak_text_add(&line, hak_tier_name(hak_tier_of_class(bin)));
     hak_text_add(&line, " class ");
-    hak_text_add_number(&line, bin % HAK_TIER_BINS);
+    hak_text_add_number(&line, bin % HAK_TIER_CLASSES);
     end(&line, block);
 }
 

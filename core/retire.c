@@ -12,9 +12,9 @@
 void hak_heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
-    while (heap->ruled != NULL) {
-        hak_heap_release_empty(heap->ruled);
-        hak_abandoned_put_ruled(heap, &heap->ruled);
+    while (heap->next_reclaimed != NULL) {
+        hak_heap_release_empty(heap->next_reclaimed);
+        hak_abandoned_put_reclaimed(heap, &heap->next_reclaimed);
     }
     hak_heap_release_empty(heap);
     hak_abandoned_put(heap);
@@ -22,7 +22,7 @@ void hak_heap_retire(struct hak_heap *heap) {
 
 /* What the end of its thread would have done. */
 static void retire_for_thread(struct hak_heap *heap) {
-    HAK_CHECK(hak_home_ruled_by(&heap->home, heap));
+    HAK_CHECK(hak_home_owned_by(&heap->home, heap));
     hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
     hak_heap_retire(heap);
     hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
@@ -37,45 +37,46 @@ static void orphan_retire(void) {
 
 /* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child
  * of vfork shares the list. 0: its thread has found an error. */
-static bool late_is_over(const struct hak_heap *heap) {
-    const int process = heap->late_process;
+static bool untracked_is_over(const struct hak_heap *heap) {
+    const int process = heap->untracked_process;
     if (process == 0 || process != hak_os_process_id()) return false;
-    return !hak_os_thread_exists(process, atomic_load_explicit(&heap->thread_id, memory_order_relaxed));
+    return !hak_os_thread_exists(process,
+                                 atomic_load_explicit(&heap->thread_id, memory_order_relaxed));
 }
 
-static void late_retire(void) {
-    if (HAK_LIKELY(hak_lates() == 0)) return;
-    struct hak_heap *heap = hak_late_take();
+static void untracked_retire(void) {
+    if (HAK_LIKELY(hak_untracked_count() == 0)) return;
+    struct hak_heap *heap = hak_untracked_take();
     if (heap == NULL) return;
-    if (!late_is_over(heap)) {
-        hak_late_put(heap);
+    if (!untracked_is_over(heap)) {
+        hak_untracked_put(heap);
         return;
     }
     atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
-    (void)atomic_load_explicit(&heap->moved, memory_order_acquire); /* hak_heap_left */
-    hak_hook_acquire(&heap->moved);
-    heap->late_process = 0;
-    hak_heap_goes_on(heap, HAK_HEAP_HELD);
+    (void)atomic_load_explicit(&heap->batched, memory_order_acquire); /* hak_heap_left */
+    hak_hook_acquire(&heap->batched);
+    heap->untracked_process = 0;
+    hak_heap_set_state(heap, HAK_HEAP_HELD);
     retire_for_thread(heap);
 }
 
 /* One of each kind: each is a flush of all bins. */
 void hak_heap_retire_some(void) {
     orphan_retire();
-    late_retire();
+    untracked_retire();
 }
 
-void hak_heap_retire_forsaken(void) {
+void hak_heap_retire_all_ended(void) {
     do
         orphan_retire();
     while (hak_orphans_are_there());
-    for (uint32_t n = hak_lates(); n > 0; n--)
-        late_retire();
+    for (uint32_t n = hak_untracked_count(); n > 0; n--)
+        untracked_retire();
 }
 
-struct hak_heap *hak_heap_adopt(struct hak_heap *heap) {
+struct hak_heap *hak_heap_reclaim(struct hak_heap *heap) {
     hak_heap_retire_some();
-    return hak_abandoned_adopt(heap);
+    return hak_abandoned_reclaim(heap);
 }
 
 struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
@@ -88,7 +89,7 @@ void hak_heap_put_idle(struct hak_heap *heap) {
 }
 
 void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
-    hak_heap_retire_forsaken();
+    hak_heap_retire_all_ended();
     const uint32_t round = hak_abandoned_round();
     for (struct hak_heap *heap; (heap = hak_abandoned_take_unseen(round)) != NULL;) {
         visit(heap, context);

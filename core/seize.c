@@ -48,10 +48,11 @@ static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
     hak_hook_release(&thread->heap);
-    atomic_compare_exchange_strong_explicit(&thread->heap, &seized, (struct hak_heap *)(uintptr_t)shown,
+    atomic_compare_exchange_strong_explicit(&thread->heap, &seized,
+                                            (struct hak_heap *)(uintptr_t)shown,
                                             memory_order_seq_cst, memory_order_seq_cst);
-    if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH, memory_order_seq_cst,
-                                                memory_order_seq_cst))
+    if (atomic_compare_exchange_strong_explicit(&thread->slow, &waits, HAK_SLOW_PATH,
+                                                memory_order_seq_cst, memory_order_seq_cst))
         hak_os_wake(&thread->slow, INT_MAX);
 }
 
@@ -60,7 +61,7 @@ static void give_back(struct hak_heap *heap) {
         hak_heap_orphan(heap);
         return;
     }
-    hak_heap_goes_on(heap, HAK_HEAP_OWN);
+    hak_heap_set_state(heap, HAK_HEAP_OWN);
     give_back_as(heap, heap);
 }
 
@@ -80,7 +81,7 @@ static bool seize(struct hak_heap *heap) {
         give_back_as(heap, heap);
         return false;
     }
-    hak_heap_goes_on(heap, HAK_HEAP_SEIZED);
+    hak_heap_set_state(heap, HAK_HEAP_SEIZED);
     return true;
 }
 
@@ -124,7 +125,8 @@ static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
 }
 
 /* One heap at a time, and not under the lock: its thread waits for one visit at most, and those of the others not at all. */
-void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
+void hak_seize_each(uint32_t now, uint32_t still_ms,
+                    bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context) {
     const bool only_wanted = still_ms > 0;
     if (!__atomic_load_n(&seizing.possible, __ATOMIC_RELAXED) || !hak_policy()->remote_trim) return;
@@ -142,7 +144,8 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
         bool whole = visit(heap, context);
         hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
         hak_lock_take(seizing_lock);
-        heap->is_trimmed = whole && heap->ruled == NULL; /* others may free to heaps that it rules */
+        heap->is_trimmed =
+            whole && heap->next_reclaimed == NULL; /* others may free to heaps that it rules */
         give_back(heap);
         HAK_THREAD.visited = NULL;
         hak_lock_drop(seizing_lock);
@@ -158,11 +161,12 @@ void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_he
 void hak_seize_abandon(void) {
     struct hak_heap *own = atomic_exchange_explicit(
         &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
-    if (own != &hak_heap_none && own != &hak_heap_gone) hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
+    if (own != &hak_heap_none && own != &hak_heap_gone)
+        hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     if (hak_heap_is_real(own)) {
         /* A late one is still listed, and leaves that list as one of another process. */
-        if (own->state == HAK_HEAP_LATE)
-            own->late_process = 0;
+        if (own->state == HAK_HEAP_UNTRACKED)
+            own->untracked_process = 0;
         else
             own->state = HAK_HEAP_LOST; /* whatever it was before */
     }
@@ -177,7 +181,7 @@ void hak_seize_abandon(void) {
     hak_lock_drop(seizing_lock);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 /* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
 static bool is_amidst(void) {

@@ -23,7 +23,8 @@ void hak_seize_forbid(void);
  * calls, and not again those that a visit left with nothing to give: it returns true then.
  * `after`, if it is not NULL, is called when the thread has its heap again. Does nothing where
  * the system has no membarrier(2), or an option forbids it. */
-void hak_seize_each(uint32_t now, uint32_t still_ms, bool (*visit)(struct hak_heap *heap, void *context),
+void hak_seize_each(uint32_t now, uint32_t still_ms,
+                    bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context);
 
 /* The calling thread has found an error: it shows no heap any more, nor does the thread whose heap it visits, which may be in

@@ -9,57 +9,57 @@
 
 /* X(tier, index in its tier, previous stride of the size order, stride, units of a slab).
  * Mid slabs of two units keep what is left over at their end below 3 %, pool slabs of four below 20 %. */
-#define HAK_CLASS_TABLE(X)                                                                                   \
-    X(TINY, 0, 0, 16, 1)                                                                                     \
-    X(TINY, 1, 16, 32, 1)                                                                                    \
-    X(TINY, 2, 32, 48, 1)                                                                                    \
-    X(TINY, 3, 48, 64, 1)                                                                                    \
-    X(TINY, 4, 64, 80, 1)                                                                                    \
-    X(TINY, 5, 80, 112, 1)                                                                                   \
-    X(TINY, 6, 112, 144, 1)                                                                                  \
-    X(TINY, 7, 144, 176, 1)                                                                                  \
-    X(TINY, 8, 176, 208, 1)                                                                                  \
-    X(TINY, 9, 208, 272, 1)                                                                                  \
-    X(TINY, 10, 272, 336, 1)                                                                                 \
-    X(TINY, 11, 336, 400, 1)                                                                                 \
-    X(TINY, 12, 400, 528, 1)                                                                                 \
-    X(TINY, 13, 528, 656, 1)                                                                                 \
-    X(TINY, 14, 656, 784, 1)                                                                                 \
-    X(TINY, 15, 784, 1040, 1)                                                                                \
-    X(MID, 0, 1040, 1168, 1)                                                                                 \
-    X(MID, 1, 1168, 1296, 1)                                                                                 \
-    X(MID, 2, 1296, 1424, 1)                                                                                 \
-    X(MID, 3, 1424, 1552, 1)                                                                                 \
-    X(MID, 4, 1552, 1808, 1)                                                                                 \
-    X(MID, 5, 1808, 2064, 1)                                                                                 \
-    X(MID, 6, 2064, 2320, 1)                                                                                 \
-    X(MID, 7, 2320, 2576, 1)                                                                                 \
-    X(MID, 8, 2576, 3088, 1)                                                                                 \
-    X(MID, 9, 3088, 3600, 1)                                                                                 \
-    X(MID, 10, 3600, 4112, 2)                                                                                \
-    X(MID, 11, 4112, 4624, 1)                                                                                \
-    X(MID, 12, 4624, 5136, 2)                                                                                \
-    X(MID, 13, 5136, 5648, 2)                                                                                \
-    X(MID, 14, 5648, 6160, 2)                                                                                \
-    X(MID, 15, 6160, 7184, 1)                                                                                \
-    X(POOL, 0, 7184, 8208, 4)                                                                                \
-    X(POOL, 1, 8208, 10256, 4)                                                                               \
-    X(POOL, 2, 10256, 12304, 4)                                                                              \
-    X(POOL, 3, 12304, 14352, 4)                                                                              \
-    X(POOL, 4, 14352, 16400, 4)                                                                              \
-    X(POOL, 5, 16400, 18448, 4)                                                                              \
-    X(POOL, 6, 18448, 20496, 4)                                                                              \
-    X(POOL, 7, 20496, 22544, 4)                                                                              \
-    X(POOL, 8, 22544, 24592, 4)                                                                              \
-    X(POOL, 9, 24592, 28688, 4)                                                                              \
-    X(POOL, 10, 28688, 32784, 4)                                                                             \
-    X(POOL, 11, 32784, 36880, 4)                                                                             \
-    X(POOL, 12, 36880, 40976, 4)                                                                             \
-    X(POOL, 13, 40976, 45072, 4)                                                                             \
-    X(POOL, 14, 45072, 49168, 4)                                                                             \
+#define HAK_CLASS_TABLE(X)                                                                         \
+    X(TINY, 0, 0, 16, 1)                                                                           \
+    X(TINY, 1, 16, 32, 1)                                                                          \
+    X(TINY, 2, 32, 48, 1)                                                                          \
+    X(TINY, 3, 48, 64, 1)                                                                          \
+    X(TINY, 4, 64, 80, 1)                                                                          \
+    X(TINY, 5, 80, 112, 1)                                                                         \
+    X(TINY, 6, 112, 144, 1)                                                                        \
+    X(TINY, 7, 144, 176, 1)                                                                        \
+    X(TINY, 8, 176, 208, 1)                                                                        \
+    X(TINY, 9, 208, 272, 1)                                                                        \
+    X(TINY, 10, 272, 336, 1)                                                                       \
+    X(TINY, 11, 336, 400, 1)                                                                       \
+    X(TINY, 12, 400, 528, 1)                                                                       \
+    X(TINY, 13, 528, 656, 1)                                                                       \
+    X(TINY, 14, 656, 784, 1)                                                                       \
+    X(TINY, 15, 784, 1040, 1)                                                                      \
+    X(MID, 0, 1040, 1168, 1)                                                                       \
+    X(MID, 1, 1168, 1296, 1)                                                                       \
+    X(MID, 2, 1296, 1424, 1)                                                                       \
+    X(MID, 3, 1424, 1552, 1)                                                                       \
+    X(MID, 4, 1552, 1808, 1)                                                                       \
+    X(MID, 5, 1808, 2064, 1)                                                                       \
+    X(MID, 6, 2064, 2320, 1)                                                                       \
+    X(MID, 7, 2320, 2576, 1)                                                                       \
+    X(MID, 8, 2576, 3088, 1)                                                                       \
+    X(MID, 9, 3088, 3600, 1)                                                                       \
+    X(MID, 10, 3600, 4112, 2)                                                                      \
+    X(MID, 11, 4112, 4624, 1)                                                                      \
+    X(MID, 12, 4624, 5136, 2)                                                                      \
+    X(MID, 13, 5136, 5648, 2)                                                                      \
+    X(MID, 14, 5648, 6160, 2)                                                                      \
+    X(MID, 15, 6160, 7184, 1)                                                                      \
+    X(POOL, 0, 7184, 8208, 4)                                                                      \
+    X(POOL, 1, 8208, 10256, 4)                                                                     \
+    X(POOL, 2, 10256, 12304, 4)                                                                    \
+    X(POOL, 3, 12304, 14352, 4)                                                                    \
+    X(POOL, 4, 14352, 16400, 4)                                                                    \
+    X(POOL, 5, 16400, 18448, 4)                                                                    \
+    X(POOL, 6, 18448, 20496, 4)                                                                    \
+    X(POOL, 7, 20496, 22544, 4)                                                                    \
+    X(POOL, 8, 22544, 24592, 4)                                                                    \
+    X(POOL, 9, 24592, 28688, 4)                                                                    \
+    X(POOL, 10, 28688, 32784, 4)                                                                   \
+    X(POOL, 11, 32784, 36880, 4)                                                                   \
+    X(POOL, 12, 36880, 40976, 4)                                                                   \
+    X(POOL, 13, 40976, 45072, 4)                                                                   \
+    X(POOL, 14, 45072, 49168, 4)                                                                   \
     X(POOL, 15, 49168, 53264, 4)
 
-#define HAK_BIN_OF(tier, index) (HAK_TIER_##tier * HAK_TIER_BINS + (index))
+#define HAK_CLASS_OF(tier, index) (HAK_TIER_##tier * HAK_TIER_CLASSES + (index))
 
 /* Largest request of the tables below. Mid strides are multiples of 16, pool strides of 1024 plus 16. */
 #define HAK_MID_MAX  ((size_t)7184 - 1)
@@ -71,7 +71,7 @@ struct hak_class {
     uint64_t reciprocal; /* ceil(2^40 / stride): offset / stride without a division */
 };
 
-extern HAK_HIDDEN const struct hak_class hak_classes[HAK_BINS];
+extern HAK_HIDDEN const struct hak_class hak_classes[HAK_CLASSES];
 /* Header bytes of live blocks, by size. */
 extern HAK_HIDDEN const uint8_t hak_headers_by_16[HAK_MID_MAX / 16 + 2];
 extern HAK_HIDDEN const uint8_t hak_headers_by_1k[53];
@@ -84,12 +84,12 @@ HAK_INLINE size_t hak_header_of_size(size_t size) {
     return hak_headers_by_1k[(size + 1 + 1023 - 16) >> 10];
 }
 
-HAK_INLINE unsigned hak_bin_of_size(size_t size) {
-    return (unsigned)hak_header_of_size(size) - HAK_BIN_FIRST;
+HAK_INLINE unsigned hak_class_of_size(size_t size) {
+    return (unsigned)hak_header_of_size(size) - HAK_CLASS_HEADER_FIRST;
 }
 
-static inline enum hak_tier hak_tier_of_bin(unsigned bin) {
-    return (enum hak_tier)(bin / HAK_TIER_BINS);
+static inline enum hak_tier hak_tier_of_class(unsigned bin) {
+    return (enum hak_tier)(bin / HAK_TIER_CLASSES);
 }
 
 /* "tiny", "pool", "mid" */

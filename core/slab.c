@@ -4,7 +4,7 @@
 
 struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_t units) {
     uint32_t granules = hak_classes[bin].units;
-    HAK_CHECK(ss->pool == (hak_tier_of_bin(bin) == HAK_TIER_POOL));
+    HAK_CHECK(ss->pool == (hak_tier_of_class(bin) == HAK_TIER_POOL));
     int unit = hak_superslab_find_units(ss, units, granules);
     if (unit < 0) return NULL;
     uint32_t mask = ((1u << granules) - 1) << unit;
@@ -15,7 +15,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     ss->waits_mask &= ~mask;
     HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
     if (ss->free_mask == 0) hak_range_used(ss->first, ss->units);
-    struct hak_slab *slab = hak_slot_address(first);
+    struct hak_slab *slab = hak_map_entry(first);
     HAK_ASSERT(hak_kind_of(first) == HAK_KIND_NONE);
     slab->home = ss->home;
     slab->freelist = NULL;
@@ -23,14 +23,14 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     slab->superslab_first = ss->first;
     slab->used = slab->carved = 0;
     slab->capacity = (uint16_t)hak_slab_capacity(bin, (size_t)granules << HAK_GRANULE_SHIFT);
-    slab->bin = (uint8_t)bin;
+    slab->class = (uint8_t)bin;
     slab->state = HAK_SLAB_FULL;
     slab->back = 0;
     slab->unit = (uint8_t)unit;
     slab->granules = (uint8_t)granules;
     atomic_store_explicit(&slab->remote, 0, memory_order_relaxed);
     for (uint32_t i = 1; i < granules; i++) {
-        ((struct hak_slab *)hak_slot_address(first + i))->back = (uint8_t)i;
+        ((struct hak_slab *)hak_map_entry(first + i))->back = (uint8_t)i;
         hak_kind_set(first + i, HAK_KIND_SLAB_TAIL);
     }
     hak_hook_release(&slab->kind);
@@ -80,8 +80,8 @@ uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **
     uint32_t count = (uint32_t)(slab->capacity - slab->carved);
     if (count > max) count = max;
     if (count == 0) return 0;
-    size_t stride = hak_classes[slab->bin].stride;
-    uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
+    size_t stride = hak_classes[slab->class].stride;
+    uint8_t header = HAK_CLASS_HEADER_FREE(slab->class);
     char *user = (char *)hak_slab_block(slab, slab->carved);
     *head = (struct hak_block *)user;
     for (uint32_t i = 1; i < count; i++) {
@@ -100,7 +100,8 @@ uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **
     return count;
 }
 
-void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail, uint32_t count) {
+void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail,
+                  uint32_t count) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     HAK_CHECK(count > 0 && count <= slab->used && count <= ss->active);
     HAK_ASSERT(tail != NULL || slab->freelist == NULL);

@@ -1,4 +1,4 @@
-/* Slabs: one or more units of a SuperSlab, cut into blocks of one class. What is known of them lies in the slot table, out of
+/* Slabs: one or more units of a SuperSlab, cut into blocks of one class. What is known of them lies in the page map, out of
  * reach of their blocks.
  *
  * A slab belongs to the thread that rules its home, and only that thread calls the functions that change it; other threads
@@ -26,22 +26,23 @@ struct hak_slab {
     uint16_t used;                /* see the equations in types.h */
     uint16_t carved;
     uint16_t capacity;
-    uint8_t bin;
+    uint8_t class;
     uint8_t state;        /* enum hak_slab_state */
     uint8_t back;         /* granules back to the slab's first one; 0 in the first */
     uint8_t unit;         /* its first unit in the SuperSlab */
     uint8_t granules;     /* of the whole slab: its units */
     _Atomic uint8_t kind; /* enum hak_kind */
 };
-_Static_assert(sizeof(struct hak_slab) == HAK_SLOT_SIZE, "a slab fills its slot");
-_Static_assert(offsetof(struct hak_slab, kind) == HAK_SLOT_SIZE - 1, "every slot ends with its kind");
+_Static_assert(sizeof(struct hak_slab) == HAK_MAP_ENTRY_SIZE, "a slab fills its page map entry");
+_Static_assert(offsetof(struct hak_slab, kind) == HAK_MAP_ENTRY_SIZE - 1,
+               "every entry ends with its kind");
 
 static inline struct hak_superslab *hak_superslab_of(const struct hak_slab *slab) {
     return hak_superslab_record(slab->superslab_first);
 }
 
 static inline uint32_t hak_slab_first_granule(const struct hak_slab *slab) {
-    return (uint32_t)(((uintptr_t)slab - hak_range.slots) / HAK_SLOT_SIZE);
+    return (uint32_t)(((uintptr_t)slab - hak_range.map) / HAK_MAP_ENTRY_SIZE);
 }
 
 static inline uintptr_t hak_slab_start(const struct hak_slab *slab) {
@@ -50,27 +51,29 @@ static inline uintptr_t hak_slab_start(const struct hak_slab *slab) {
 
 /* The slab of a granule that is known to be in one: its block is not free, so the slab cannot go away. */
 static inline struct hak_slab *hak_slab_of_granule(uint32_t granule) {
-    struct hak_slab *slot = hak_slot_address(granule);
-    return slot - slot->back;
+    struct hak_slab *entry = hak_map_entry(granule);
+    return entry - entry->back;
 }
 
 /* The slab that holds ptr, or NULL if ptr (in the range) is in none. */
 static inline struct hak_slab *hak_slab_find(const void *ptr) {
     uint32_t granule = hak_granule_of((const char *)ptr - 1);
     enum hak_kind kind = hak_kind_of(granule);
-    return kind == HAK_KIND_SLAB || kind == HAK_KIND_SLAB_TAIL ? hak_slab_of_granule(granule) : NULL;
+    return kind == HAK_KIND_SLAB || kind == HAK_KIND_SLAB_TAIL ? hak_slab_of_granule(granule)
+                                                               : NULL;
 }
 
 /* Block i's user pointer. */
 static inline struct hak_block *hak_slab_block(const struct hak_slab *slab, uint32_t index) {
-    return (struct hak_block *)(hak_slab_start(slab) + 16 + (uintptr_t)index * hak_classes[slab->bin].stride);
+    return (struct hak_block *)(hak_slab_start(slab) + 16 +
+                                (uintptr_t)index * hak_classes[slab->class].stride);
 }
 
 /* The block that ptr points into: the one whose header, contents or successor's header byte it is. Pointers
  * before the first block give block 0. */
 static inline uint32_t hak_slab_index(const struct hak_slab *slab, const void *ptr) {
     uintptr_t offset = (uintptr_t)ptr - hak_slab_start(slab);
-    return offset < 16 ? 0 : hak_class_divide(slab->bin, offset - 16);
+    return offset < 16 ? 0 : hak_class_divide(slab->class, offset - 16);
 }
 
 /* Where the blocks of a slab are: at first + i * stride, i below capacity. */
@@ -81,7 +84,7 @@ struct hak_places {
 };
 
 static inline struct hak_places hak_slab_places(const struct hak_slab *slab) {
-    const struct hak_class *class = &hak_classes[slab->bin];
+    const struct hak_class *class = &hak_classes[slab->class];
     return (struct hak_places){.first = hak_slab_start(slab) + 16,
                                .reciprocal = class->reciprocal,
                                .stride = class->stride,
@@ -135,7 +138,8 @@ uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **
 
 /* Puts `count` linked blocks of this slab, head..tail, onto its freelist. `tail` may be NULL where the
  * freelist is empty and the chain ends with NULL. */
-void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail, uint32_t count);
+void hak_slab_put(struct hak_slab *slab, struct hak_block *head, struct hak_block *tail,
+                  uint32_t count);
 
 /* Makes the slab uncarved again when none of its `used` blocks is anywhere but in the owner's hands. */
 void hak_slab_reset(struct hak_slab *slab);

@@ -21,19 +21,20 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
         if (hak_bin_first(heap, bin) == NULL && !hak_refill(heap, bin)) return NULL;
     }
     struct hak_block *block = hak_bin_first(heap, bin);
-    if (!hak_range_has(block) || hak_header_of(block) != HAK_BIN_HEADER_FREE(bin))
+    if (!hak_range_has(block) || hak_header_of(block) != HAK_CLASS_HEADER_FREE(bin))
         hak_report_bad_list("malloc", block, bin);
     HAK_CHECK(hak_bin_count(heap, bin) > 0);
     hak_announce(+1);
-    hak_bin_pop(heap, HAK_BIN_HEADER(bin), block);
+    hak_bin_pop(heap, HAK_CLASS_HEADER(bin), block);
     hak_hook_malloc(block, size);
-    hak_bin_popped(heap, HAK_BIN_HEADER(bin));
+    hak_bin_popped(heap, HAK_CLASS_HEADER(bin));
     return block;
 }
 
 /* *is_zero: it reads as zero, which is not asked of what bins serve. */
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
-    if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT) return bin_pop(heap, hak_bin_of_size(size), size);
+    if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT)
+        return bin_pop(heap, hak_class_of_size(size), size);
     hak_tick(heap);
     if (hak_range_keeps()) hak_keep_gather(heap, hak_granules_for(size) + 1, 1);
     hak_slow_large(true);
@@ -44,10 +45,11 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *i
 }
 
 /* Allocation of any kind by a thread in any state. */
-static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
+static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align,
+                                     bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     bool borrowed = false;
-    if (heap == &hak_heap_gone) heap = hak_heap_begin_late(&borrowed);
+    if (heap == &hak_heap_gone) heap = hak_heap_begin_untracked(&borrowed);
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, is_zero);
@@ -70,8 +72,8 @@ void *hak_malloc_slow(size_t size) {
     return user;
 }
 
-#define PURGED_MIN                                                                                           \
-    ((size_t)32                                                                                              \
+#define PURGED_MIN                                                                                 \
+    ((size_t)32                                                                                    \
      << 20) /* bytes: a program that asks for as many zeroes writes to few of them, or waits for the faults */
 
 /* Zeroes a block that held something else. The whole pages of a long one are given back instead, for nobody knows how many of
@@ -80,7 +82,8 @@ static void *block_zero(char *user, size_t size) {
     const uintptr_t page = hak_os_page_size();
     char *first = (char *)hak_round_up((uintptr_t)user, page),
          *end = (char *)((uintptr_t)(user + size) & ~(page - 1));
-    if (size < PURGED_MIN || hak_range_keeps() || !hak_range_purge_part(first, (size_t)(end - first)))
+    if (size < PURGED_MIN || hak_range_keeps() ||
+        !hak_range_purge_part(first, (size_t)(end - first)))
         return memset(user, 0, size);
     memset(user, 0, (size_t)(first - user));
     memset(end, 0, (size_t)(user + size - end));
@@ -140,13 +143,13 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
         hak_free_without_heap(user, bin);
         return;
     }
-    if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) {
+    if (hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0) {
         hak_tick(heap);
-        if (hak_bin_room(heap, HAK_BIN_HEADER(bin)) == 0) hak_flush_full(heap, bin);
+        if (hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0) hak_flush_full(heap, bin);
     }
     hak_hook_free(user);
     hak_announce(-1u);
-    hak_bin_push(heap, HAK_BIN_HEADER(bin), user);
+    hak_bin_push(heap, HAK_CLASS_HEADER(bin), user);
 }
 
 /* By what mallopt has set. The block may be none, and another thread may free it just now. */
@@ -177,9 +180,9 @@ static void free_large(struct hak_heap *heap, void *user) {
 static void free_slow(struct hak_heap *heap, void *user) {
     if (user == NULL) return;
     if (!hak_range_has(user)) hak_report_bad_pointer("free", user);
-    unsigned bin = hak_bin_of_block(user);
+    unsigned bin = hak_class_of_block(user);
     uint8_t header = hak_header_of(user);
-    if (bin < HAK_BINS) {
+    if (bin < HAK_CLASSES) {
         free_binned(heap, user, bin);
     } else if (header == HAK_HEADER_LARGE) {
         free_large(heap, user);
@@ -195,7 +198,8 @@ static struct hak_block *unwrap(void *user) {
     struct hak_block *block = container_of(user, &slab);
     if (block == NULL) hak_report_bad_pointer("free", user);
     hak_header_set(user, HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT);
-    hak_header_set(block, hak_header_of(block) ^ HAK_HEADER_CONTAINER ^ HAK_BIN_HEADER(slab->bin));
+    hak_header_set(block,
+                   hak_header_of(block) ^ HAK_HEADER_CONTAINER ^ HAK_CLASS_HEADER(slab->class));
     hak_hook_unaligned(block, user);
     return block;
 }
@@ -211,15 +215,15 @@ void hak_free_slow(void *user) {
     hak_hook_leave();
 }
 
-/* The bin of a live block, proved by its slab; not below HAK_BINS if `user` is none. */
+/* The bin of a live block, proved by its slab; not below HAK_CLASSES if `user` is none. */
 static inline unsigned bin_of_live(const void *user) {
-    if (!hak_range_has(user)) return HAK_BINS;
-    unsigned bin = (uint8_t)(hak_header_of(user) - HAK_BIN_FIRST);
+    if (!hak_range_has(user)) return HAK_CLASSES;
+    unsigned bin = (uint8_t)(hak_header_of(user) - HAK_CLASS_HEADER_FIRST);
     const struct hak_slab *slab = hak_slab_find(user);
-    return slab != NULL && slab->bin == bin && hak_slab_owns(slab, user) ? bin : HAK_BINS;
+    return slab != NULL && slab->class == bin && hak_slab_owns(slab, user) ? bin : HAK_CLASSES;
 }
 
-/* By the header alone: who copies so many bytes need not wait for the slab's slot. */
+/* By the header alone: who copies so many bytes need not wait for the slab's page map entry. */
 static inline size_t usable_in_bin(unsigned bin, const struct hak_block *block, const void *user) {
     size_t room = hak_classes[bin].stride - 1 - (size_t)((const char *)user - (const char *)block);
     return hak_hook_usable(block, user, room);
@@ -234,7 +238,7 @@ static size_t usable_beyond_bins(const char *operation, const void *user) {
     } else if (header == HAK_HEADER_ALIGNED) {
         const struct hak_slab *slab;
         const struct hak_block *block = container_of(user, &slab);
-        if (block != NULL) return usable_in_bin(slab->bin, block, user);
+        if (block != NULL) return usable_in_bin(slab->class, block, user);
     }
     hak_report_bad_pointer(operation, user);
 }
@@ -242,7 +246,8 @@ static size_t usable_beyond_bins(const char *operation, const void *user) {
 size_t hak_usable_size(const char *operation, const void *user) {
     hak_hook_enter();
     unsigned bin = bin_of_live(user);
-    size_t usable = bin < HAK_BINS ? usable_in_bin(bin, user, user) : usable_beyond_bins(operation, user);
+    size_t usable =
+        bin < HAK_CLASSES ? usable_in_bin(bin, user, user) : usable_beyond_bins(operation, user);
     hak_hook_leave();
     return usable;
 }
@@ -257,13 +262,13 @@ static HAK_NOINLINE void *alloc_and_move(void *user, size_t size, size_t usable)
         hak_fast_free(user);
     } else if (shrinks) {
         errno = saved;
-        if (hak_bin_of_block(user) < HAK_BINS) hak_hook_resize(user, size);
+        if (hak_class_of_block(user) < HAK_CLASSES) hak_hook_resize(user, size);
         new = user;
     }
     return new;
 }
 
-static HAK_NOINLINE void *alloc_again_beyond_bins(void *user, size_t size) {
+static HAK_NOINLINE void *realloc_beyond_bins(void *user, size_t size) {
     size_t usable = usable_beyond_bins("realloc", user);
     if (hak_header_of(user) == HAK_HEADER_ALIGNED) {
         if (size <= usable && size >= usable / 2) return user;
@@ -278,20 +283,20 @@ static HAK_NOINLINE void *alloc_again_beyond_bins(void *user, size_t size) {
     return alloc_and_move(user, size, usable);
 }
 
-static inline void *alloc_again(void *user, size_t size) {
+static inline void *realloc_block(void *user, size_t size) {
     unsigned bin = bin_of_live(user);
-    if (bin >= HAK_BINS) return alloc_again_beyond_bins(user, size);
+    if (bin >= HAK_CLASSES) return realloc_beyond_bins(user, size);
     size_t usable = usable_in_bin(bin, user, user);
     /* What stays has exactly the class that malloc(size) would give. */
-    bool stays = size <= HAK_BINNED_MAX && bin == hak_bin_of_size(size);
+    bool stays = size <= HAK_BINNED_MAX && bin == hak_class_of_size(size);
     if (!stays) return alloc_and_move(user, size, usable);
     hak_hook_resize(user, size);
     return user;
 }
 
-void *hak_alloc_again(void *user, size_t size) {
+void *hak_realloc_block(void *user, size_t size) {
     hak_hook_enter();
-    void *again = alloc_again(user, size);
+    void *again = realloc_block(user, size);
     hak_hook_leave();
     return again;
 }

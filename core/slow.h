@@ -11,7 +11,7 @@ void *hak_alloc_zeroed(size_t size);
 void *hak_alloc_aligned(size_t align, size_t size);
 
 /* realloc of a live block to size > 0. */
-void *hak_alloc_again(void *user, size_t size);
+void *hak_realloc_block(void *user, size_t size);
 
 /* Bytes that may be used at a live block; a message that names `operation` if it is none. */
 size_t hak_usable_size(const char *operation, const void *user);

@@ -13,11 +13,11 @@ static void add_heap(struct hak_heap *heap, void *context) {
     struct hak_stats *stats = context;
     bool own = heap == hak_thread_heap();
     stats->heaps++;
-    stats->threads += hak_home_ruled_by(&heap->home, heap);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    stats->threads += hak_home_owned_by(&heap->home, heap);
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         const struct hak_heap_class *class = &heap->classes[bin];
-        size_t cached =
-            own ? hak_bin_count(heap, bin) : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
+        size_t cached = own ? hak_bin_count(heap, bin)
+                            : atomic_load_explicit(&class->count_shown, memory_order_relaxed);
         stats->blocks[bin] += atomic_load_explicit(&class->used_shown, memory_order_relaxed);
         stats->blocks[bin] -= cached;
         stats->waiting[bin] += cached;
@@ -28,11 +28,11 @@ static void add_heap(struct hak_heap *heap, void *context) {
 static void add_slabs(struct hak_stats *stats, uint32_t top) {
     for (uint32_t granule = HAK_GRANULE_FIRST; granule < top; granule++) {
         if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
-        const struct hak_slab *slab = hak_slot_address(granule);
+        const struct hak_slab *slab = hak_map_entry(granule);
         hak_hook_acquire(&slab->kind);
         uint32_t waiting = hak_remote_count(slab);
-        stats->blocks[slab->bin] -= waiting;
-        stats->waiting[slab->bin] += waiting;
+        stats->blocks[slab->class] -= waiting;
+        stats->waiting[slab->class] += waiting;
     }
 }
 
@@ -46,7 +46,7 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
 }
 
 static void add_bytes(struct hak_stats *stats) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         /* Threads that run meanwhile can make the sums of different moments disagree: never below zero. */
         if ((ptrdiff_t)stats->blocks[bin] < 0) stats->blocks[bin] = 0;
         stats->live_blocks += stats->blocks[bin];
@@ -69,7 +69,7 @@ void hak_stats_read(struct hak_stats *stats) {
     hak_hook_enter();
     struct hak_heap *heap = hak_slow_enter(0);
     if (hak_heap_is_real(heap)) hak_collect(heap);
-    hak_heap_retire_forsaken();
+    hak_heap_retire_all_ended();
     hak_heap_each(add_heap, stats);
     hak_slow_leave();
     hak_hook_leave();
@@ -147,10 +147,10 @@ void hak_stats_print(bool with_arena) {
         hak_text_add_number(&line, figure_value(&stats, &figures[i]));
         hak_text_print(&line);
     }
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         if (stats.blocks[bin] == 0) continue;
         hak_text_add(&line, "hakmem: ");
-        hak_text_add(&line, hak_tier_name(hak_tier_of_bin(bin)));
+        hak_text_add(&line, hak_tier_name(hak_tier_of_class(bin)));
         hak_text_add(&line, " blocks of ");
         hak_text_add_number(&line, hak_classes[bin].stride);
         hak_text_add(&line, ": ");
@@ -163,7 +163,7 @@ void hak_stats_print(bool with_arena) {
 /* The free blocks of each class. */
 static void write_free_sizes(FILE *stream, const struct hak_stats *stats) {
     fputs("<sizes>\n", stream);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (stats->waiting[bin] != 0)
             fprintf(stream, "<size from=\"%u\" to=\"%u\" total=\"%zu\" count=\"%zu\"/>\n",
                     hak_classes[bin].stride, hak_classes[bin].stride,
@@ -174,8 +174,8 @@ static void write_free_sizes(FILE *stream, const struct hak_stats *stats) {
 static void write_free(FILE *stream, const struct hak_stats *stats) {
     fprintf(stream, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", stats->free_blocks,
             stats->free_bytes);
-    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", hak_stats_rest_count(stats),
-            stats->rest_bytes);
+    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+            hak_stats_rest_count(stats), stats->rest_bytes);
 }
 
 static void write_system(FILE *stream, const struct hak_stats *stats) {
@@ -205,10 +205,11 @@ void hak_stats_write_xml(FILE *stream) {
     fputs("<malloc version=\"1\" allocator=\"hakmem\">\n", stream);
     write_heap(stream, &stats);
     fputs("<sizes>\n", stream);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (stats.blocks[bin] != 0)
             fprintf(stream, "<size tier=\"%s\" stride=\"%u\" count=\"%zu\"/>\n",
-                    hak_tier_name(hak_tier_of_bin(bin)), hak_classes[bin].stride, stats.blocks[bin]);
+                    hak_tier_name(hak_tier_of_class(bin)), hak_classes[bin].stride,
+                    stats.blocks[bin]);
     fputs("</sizes>\n", stream);
     for (size_t i = 0; i < FIGURES; i++)
         fprintf(stream, "<total type=\"%s\" value=\"%zu\"/>\n", figures[i].name,

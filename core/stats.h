@@ -8,20 +8,20 @@
 #include "core/large.h"
 
 struct hak_stats {
-    size_t blocks[HAK_BINS];  /* live, by class */
-    size_t live_blocks;       /* of all bins */
-    size_t live_bytes;        /* their strides */
-    size_t free_blocks;       /* in bins and on remote lists: out of their slabs, but not live */
-    size_t free_bytes;        /* their strides */
-    size_t waiting[HAK_BINS]; /* these blocks, by class */
-    size_t slab_bytes;        /* of all SuperSlabs */
-    size_t cached_bytes;      /* SuperSlabs without an owner and large blocks in the BigCache */
+    size_t blocks[HAK_CLASSES];  /* live, by class */
+    size_t live_blocks;          /* of all bins */
+    size_t live_bytes;           /* their strides */
+    size_t free_blocks;          /* in bins and on remote lists: out of their slabs, but not live */
+    size_t free_bytes;           /* their strides */
+    size_t waiting[HAK_CLASSES]; /* these blocks, by class */
+    size_t slab_bytes;           /* of all SuperSlabs */
+    size_t cached_bytes;         /* SuperSlabs without an owner and large blocks in the BigCache */
     size_t superslabs;
     size_t cached_blocks; /* large ones in the BigCache */
-    /* What is not in live large blocks: slab_bytes, the BigCache, and free runs that hold memory. */
+    /* What is not in live large blocks: slab_bytes, the BigCache, and free spans that hold memory. */
     size_t heap_bytes;
     size_t heap_peak;       /* the most of it so far */
-    size_t kept_bytes;      /* of these free runs */
+    size_t kept_bytes;      /* of these free spans */
     size_t rest_bytes;      /* heap_bytes - live_bytes - free_bytes */
     size_t heaps;           /* that were ever made */
     size_t threads;         /* heaps that a thread uses now */

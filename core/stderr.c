@@ -25,7 +25,8 @@ static struct {
 static bool takes_more(int file) {
     struct pollfd wait = {.fd = file, .events = POLLOUT};
     struct timespec limit = {.tv_sec = PATIENCE};
-    return hak_syscall6(SYS_ppoll, hak_syscall_pointer(&wait), 1, hak_syscall_pointer(&limit), 0, 0, 0) > 0;
+    return hak_syscall6(SYS_ppoll, hak_syscall_pointer(&wait), 1, hak_syscall_pointer(&limit), 0, 0,
+                        0) > 0;
 }
 
 void hak_os_write_error(const char *text, size_t length) {
@@ -50,8 +51,8 @@ static bool is_as_kept(int file) {
 }
 
 void hak_stderr_keep(void) {
-    static const int least[] = {500, 100,
-                                10}; /* programs count on low numbers; a limit may forbid high ones */
+    static const int least[] = {
+        500, 100, 10}; /* programs count on low numbers; a limit may forbid high ones */
     struct stat status;
     if (output.is_asked) return;
     output.is_asked = true;

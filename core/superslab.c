@@ -5,7 +5,7 @@
 /* For `home`, of 1 << shift bytes of the range. */
 struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t there = 0, first = hak_run_alloc_part(granules, granules, &there);
+    uint32_t there = 0, first = hak_span_alloc_part(granules, granules, &there);
     if (first == 0) return NULL;
     struct hak_superslab *ss = hak_superslab_record(first);
     HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);
@@ -15,7 +15,7 @@ struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift)
     ss->reached = (uint8_t)there;
     ss->all_mask = hak_units_of(granules);
     ss->free_mask = ss->all_mask;
-    ss->dirty_mask = hak_run_is_dirty(first) ? hak_units_of(there) : 0;
+    ss->dirty_mask = hak_span_is_dirty(first) ? hak_units_of(there) : 0;
     ss->waits_mask = 0;
     ss->former = NULL;
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
@@ -31,7 +31,7 @@ struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift)
 /* Commits units from those on that are; no unit is any more that somebody else has a mapping in. */
 static bool units_reach(struct hak_superslab *ss, uint32_t until) {
     HAK_ASSERT(until > ss->reached && until <= ss->units);
-    enum hak_placed placed = hak_run_reach(ss->first, ss->units, ss->reached, until - ss->reached);
+    enum hak_placed placed = hak_span_reach(ss->first, ss->units, ss->reached, until - ss->reached);
     if (placed == HAK_PLACED) ss->reached = (uint8_t)until;
     if (placed == HAK_PLACE_TAKEN && until == ss->reached + 1u) {
         ss->all_mask &= hak_units_of(ss->reached);
@@ -43,7 +43,7 @@ static bool units_reach(struct hak_superslab *ss, uint32_t until) {
 /* Those that are not committed, too, if they are to be had. */
 void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     const uint32_t more = ss->units - ss->reached;
-    if (more > 0 && hak_run_reach(ss->first, ss->units, ss->reached, more) == HAK_PLACED)
+    if (more > 0 && hak_span_reach(ss->first, ss->units, ss->reached, more) == HAK_PLACED)
         ss->reached = (uint8_t)ss->units;
     units &= ss->free_mask & hak_units_of(ss->reached);
     for (uint32_t left = units; left != 0; left &= left - 1)
@@ -60,16 +60,16 @@ void hak_superslab_release(struct hak_superslab *ss) {
     const bool whole = hak_superslab_is_whole(ss);
     if (!whole && there > 0)
         hak_range_purge_part(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
-    hak_run_set_taken(first, units);
+    hak_span_set_taken(first, units);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
     atomic_fetch_sub_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
     if (!whole)
-        hak_run_lose(first, units);
+        hak_span_lose(first, units);
     else if (there < units)
-        hak_run_free_part(first, units, there);
+        hak_span_free_part(first, units, there);
     else
-        hak_run_free(first, units, false);
+        hak_span_free(first, units, false);
 }
 
 #define PURGE_STEP 4u /* units at once, while somebody may wait for the heap: 256 KiB */
@@ -114,11 +114,13 @@ size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t olde
 static int units_find(uint32_t free_mask, uint32_t count) {
     for (uint32_t step = 1; step < count; step *= 2)
         free_mask &= free_mask >> step;
-    if (count > 1) free_mask &= UINT32_MAX / ((1u << count) - 1); /* a bit at each multiple of count */
+    if (count > 1)
+        free_mask &= UINT32_MAX / ((1u << count) - 1); /* a bit at each multiple of count */
     return free_mask == 0 ? -1 : __builtin_ctz(free_mask);
 }
 
-#define REACH_MIN 2u /* units at once, if there is so much; an eighth of what is there, if that is more */
+#define REACH_MIN                                                                                  \
+    2u /* units at once, if there is so much; an eighth of what is there, if that is more */
 
 /* Commits up to the end of these units, and some more; less may be had, to the last unit before somebody else's mapping. */
 static bool units_reach_some(struct hak_superslab *ss, uint32_t until) {

@@ -7,30 +7,35 @@
 #define HAK_SUPERSLAB_H
 
 #include "core/home.h"
-#include "core/runs.h"
+#include "core/spans.h"
 
 struct hak_superslab {
     struct hak_home
         *home; /* whose it is; NULL in the cache, and only there; changes under the cache's lock */
-    const struct hak_heap *former;     /* in the cache: whose thread gave it up */
-    struct hak_superslab *next, *prev; /* its heap's list of SuperSlabs of this kind, or the cache's */
-    uint32_t first;                    /* granule */
+    const struct hak_heap *former; /* in the cache: whose thread gave it up */
+    struct hak_superslab *next,
+        *prev;      /* its heap's list of SuperSlabs of this kind, or the cache's */
+    uint32_t first; /* granule */
     uint32_t units;
     uint32_t all_mask;   /* a bit a unit, but for those that somebody else has a mapping in */
     uint32_t free_mask;  /* units in no slab */
     uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
     uint32_t active;     /* sum of used over its slabs */
     uint32_t since;      /* time at which it last got a dirty unit, milliseconds */
-    uint32_t waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
-    uint32_t looked;     /* time of that, milliseconds */
-    uint8_t pool;        /* 1: of its heap's pool arena */
-    uint8_t reached;     /* so many of its units, from the first on, are committed */
+    uint32_t
+        waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
+    uint32_t looked; /* time of that, milliseconds */
+    uint8_t pool;    /* 1: of its heap's pool arena */
+    uint8_t reached; /* so many of its units, from the first on, are committed */
     uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 4];
     _Atomic uint8_t small_pages; /* the range's: hak_region_is_small */
-    _Atomic uint8_t in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
+    _Atomic uint8_t
+        in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
 };
-_Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD, "a SuperSlab fills its record");
-_Static_assert(offsetof(struct hak_superslab, in_use) == HAK_SUPERSLAB_RECORD - 1, "hak_superslab_in_use");
+_Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD,
+               "a SuperSlab fills its record");
+_Static_assert(offsetof(struct hak_superslab, in_use) == HAK_SUPERSLAB_RECORD - 1,
+               "hak_superslab_in_use");
 
 static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
     return (size_t)ss->units << HAK_GRANULE_SHIFT;

@@ -9,7 +9,7 @@
 #define CACHE_MAX_BYTES ((size_t)256 << 20)
 
 /* What is stocked leaves room for what is given up. */
-#define STOCK_MAX_BYTES ((size_t)16 << 20)
+#define PREFILL_MAX_BYTES ((size_t)16 << 20)
 
 /* SuperSlabs without an owner, by size; most recently retired first. What does not fit goes back to the range at once, and
  * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room, for as
@@ -46,10 +46,10 @@ static void cache_unlink(struct hak_superslab *ss) {
 
 /* One that the thread with this heap gave up, for lines of its blocks may still be in that thread's caches; or else the most
  * recent. */
-static struct hak_superslab *cache_take(const struct hak_heap *ruler, unsigned shift) {
+static struct hak_superslab *cache_take(const struct hak_heap *owner, unsigned shift) {
     struct hak_superslab *found = cache.lists[shift], *ss = found;
     for (int tried = 0; tried < FORMER_TRIED && ss != NULL; tried++, ss = ss->next) {
-        if (ss->former != ruler) continue;
+        if (ss->former != owner) continue;
         found = ss;
         break;
     }
@@ -85,17 +85,17 @@ static void superslab_init(struct hak_superslab *ss, bool pool) {
 }
 
 /* Where there is none of this size, a smaller one that holds memory. One that does not is what each thread's pool begins with. */
-static struct hak_superslab *cache_get(const struct hak_heap *ruler, unsigned shift) {
+static struct hak_superslab *cache_get(const struct hak_heap *owner, unsigned shift) {
     const struct hak_superslab *smaller = cache.lists[HAK_SUPERSLAB_SHIFT_MIN];
-    struct hak_superslab *ss = cache_take(ruler, shift);
+    struct hak_superslab *ss = cache_take(owner, shift);
     if (ss != NULL || smaller == NULL || smaller->dirty_mask == 0) return ss;
-    return cache_take(ruler, HAK_SUPERSLAB_SHIFT_MIN);
+    return cache_take(owner, HAK_SUPERSLAB_SHIFT_MIN);
 }
 
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool) {
     HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
     hak_lock_take(cache_lock);
-    struct hak_superslab *ss = cache_get(hak_home_ruler(home), shift);
+    struct hak_superslab *ss = cache_get(hak_home_owner(home), shift);
     if (ss != NULL) ss->home = home;
     hak_lock_drop(cache_lock);
     if (ss == NULL) ss = begin(home, shift);
@@ -118,8 +118,8 @@ static void cache_put(struct hak_superslab *ss) {
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
     /* The range keeps it for any use, if it keeps anything. One with somebody else's mapping in it is no use. */
-    bool keep = hak_superslab_is_whole(ss) && cache.bytes + bytes <= hak_range_cached_most(cache.most) &&
-                !hak_range_keeps();
+    bool keep = hak_superslab_is_whole(ss) &&
+                cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
     if (keep) {
         ss->home = NULL;
         cache_link(ss);
@@ -132,17 +132,17 @@ static void cache_put(struct hak_superslab *ss) {
 }
 
 /* Not where there are some that hold memory: they come first. */
-static bool stock_is_wanted(void) {
+static bool prefill_is_wanted(void) {
     hak_lock_take(cache_lock);
     const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
-    bool wanted = cache.bytes < STOCK_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
+    bool wanted = cache.bytes < PREFILL_MAX_BYTES && (first == NULL || first->dirty_mask == 0);
     hak_lock_drop(cache_lock);
     return wanted;
 }
 
-void hak_superslab_stock(uint32_t count) {
+void hak_superslab_prefill(uint32_t count) {
     uint32_t now = hak_os_now_ms();
-    for (; count > 0 && stock_is_wanted(); count--) {
+    for (; count > 0 && prefill_is_wanted(); count--) {
         struct hak_superslab *ss = begin(&on_its_way, HAK_SUPERSLAB_SHIFT);
         if (ss == NULL) return;
         superslab_init(ss, true);
@@ -153,7 +153,7 @@ void hak_superslab_stock(uint32_t count) {
 
 void hak_superslab_retire(struct hak_superslab *ss) {
     HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
-    ss->former = hak_home_ruler(ss->home);
+    ss->former = hak_home_owner(ss->home);
     if (HAK_THREAD.visited == NULL) {
         cache_put(ss);
         return;

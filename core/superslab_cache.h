@@ -13,7 +13,7 @@ struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shif
 
 /* Puts up to `count` SuperSlabs without memory from the range into the cache, for whoever needs one; not many, and not where
  * there are some that hold memory. */
-void hak_superslab_stock(uint32_t count);
+void hak_superslab_prefill(uint32_t count);
 
 /* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. That is 64 MiB at
  * first; what went to the range and is soon asked for again is added to it, up to 256 MiB. */

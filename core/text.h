@@ -50,13 +50,15 @@ static inline void hak_text_add_hex(struct hak_text *text, uint64_t number) {
 
 /* An address, with the words before it. In a process with raised rights neither: who started it shall not learn where its memory
  * lies. */
-static inline void hak_text_add_address(struct hak_text *text, const char *before, uintptr_t address) {
+static inline void hak_text_add_address(struct hak_text *text, const char *before,
+                                        uintptr_t address) {
     if (hak_os_is_secure()) return;
     hak_text_add(text, before);
     hak_text_add_hex(text, address);
 }
 
-static inline void hak_text_add_pointer(struct hak_text *text, const char *before, const void *pointer) {
+static inline void hak_text_add_pointer(struct hak_text *text, const char *before,
+                                        const void *pointer) {
     hak_text_add_address(text, before, (uintptr_t)pointer);
 }
 

@@ -68,7 +68,8 @@ void hak_heap_end_thread(void *value) {
     hak_hook_enter();
     struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
     HAK_CHECK(own == heap ||
-              own == &hak_heap_none); /* none: lost with a fork, while another thread had seized it */
+              own ==
+                  &hak_heap_none); /* none: lost with a fork, while another thread had seized it */
     if (own == heap) hak_seize_unregister(heap);
     hak_thread_heap_set(&hak_heap_gone);
     if (own == heap) hak_heap_retire(heap);
@@ -91,17 +92,18 @@ struct hak_heap *hak_heap_begin_thread(void) {
     if (hak_thread_key_set(heap, hak_heap_end_thread))
         hak_seize_register(heap);
     else
-        hak_late_begin(heap);
+        hak_untracked_begin(heap);
     if (HAK_PREWARM_TLS)
         for (unsigned bin = TLS_PREWARM_FIRST; bin <= TLS_PREWARM_LAST; bin++)
             if (hak_bin_first(heap, bin) == NULL) hak_refill(heap, bin);
-    if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL && heap->arena.mib == 0)
-        hak_heap_grow(heap, HAK_BIN_OF(POOL, 0));
+    if (HAK_POOL_TLS_PHASE1 && HAK_POOL_TLS_PREWARM && heap->open[1] == NULL &&
+        heap->arena.mib == 0)
+        hak_heap_grow(heap, HAK_CLASS_OF(POOL, 0));
     return heap;
 }
 
 /* The first thread of a process exists for the kernel until the process ends. */
-struct hak_heap *hak_heap_begin_late(bool *borrowed) {
+struct hak_heap *hak_heap_begin_untracked(bool *borrowed) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
     if (HAK_THREAD.failed > 0) hak_abort_recheck();
     const int thread = hak_os_thread_id();
@@ -109,7 +111,7 @@ struct hak_heap *hak_heap_begin_late(bool *borrowed) {
     *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || thread == hak_os_process_id());
     if (heap == NULL || *borrowed) return heap;
     hak_thread_heap_set(heap);
-    hak_late_begin(heap);
+    hak_untracked_begin(heap);
     return heap;
 }
 

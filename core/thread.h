@@ -16,7 +16,7 @@ void hak_heap_end_thread(void *heap);
 
 /* A heap for a thread that has none any more and allocates: its own from here on, or, where
  * *borrowed, for this operation, after which it is returned. NULL: no memory. */
-struct hak_heap *hak_heap_begin_late(bool *borrowed);
+struct hak_heap *hak_heap_begin_untracked(bool *borrowed);
 void hak_heap_return(struct hak_heap *heap);
 
 #endif

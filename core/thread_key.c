@@ -19,8 +19,8 @@ bool hak_thread_key_set(void *value, void (*ends)(void *value)) {
     if (known == 0) {
         pthread_key_t made;
         if (pthread_key_create(&made, ends) != 0) return false;
-        bool is_first = atomic_compare_exchange_strong_explicit(&key, &known, (uint64_t)made + 1,
-                                                                memory_order_acq_rel, memory_order_acquire);
+        bool is_first = atomic_compare_exchange_strong_explicit(
+            &key, &known, (uint64_t)made + 1, memory_order_acq_rel, memory_order_acquire);
         if (is_first)
             known = (uint64_t)made + 1;
         else

@@ -3,7 +3,7 @@
  *   granule   64 KiB of address space; granule g begins at hak_range.start + g * 64 KiB
  *   block     what one malloc returns ("user"), with its header byte at user - 1
  *   stride    distance of two blocks of one class; it serves requests up to stride - 1 bytes
- *   slab      a run of granules cut into blocks of one class
+ *   slab      a span of granules cut into blocks of one class
  *   SuperSlab 32 units of 64 KiB, or 16, each free or in a slab; owned by one heap
  *   home      the part of a heap that other threads touch
  *   bin       a heap's TLS SLL of one class: the fast path
@@ -18,9 +18,9 @@
  *
  * and every block is in exactly one place: uncarved, freelist, remote list, one TLS SLL, or live.
  *
- * A slab's slot, 64 bytes, out of line and so out of reach of an overflowing block:
+ * A slab's page map entry, 64 bytes, out of line and so out of reach of an overflowing block:
  *
- *   slot table      [g0][g1][g2]...        one slot a granule
+ *   page map      [g0][g1][g2]...        one page map entry a granule
  *                        |
  *   range           [ g1: 15 unused bytes | h | user ... | h | user ... ]
  *                                           ^ header byte, user is 16-byte aligned
@@ -40,18 +40,19 @@ enum hak_header {
     HAK_HEADER_TINY = 0xa0,      /* | class index 0..15 */
     HAK_HEADER_POOL = 0xb0,      /* | class index 0..15 */
     HAK_HEADER_MID = 0xc0,       /* | class index 0..15 */
-    HAK_HEADER_LARGE = 0xd0,     /* own mapping, described by its slot */
+    HAK_HEADER_LARGE = 0xd0,     /* own mapping, described by its page map entry */
     HAK_HEADER_ALIGNED = 0xd1,   /* aligned pointer inside a block of a bin */
     HAK_HEADER_CONTAINER = 0xd2, /* the block around a HAK_HEADER_ALIGNED pointer */
     HAK_HEADER_LIVE_BIT = 0x80
 };
 
 /* Number of a class over all tiers: header byte - 0xa0. Tiny 0..15, pool 16..31, mid 32..47. */
-#define HAK_BINS                 48u
-#define HAK_TIER_BINS            16u
-#define HAK_BIN_FIRST            HAK_HEADER_TINY
-#define HAK_BIN_HEADER(bin)      ((uint8_t)(HAK_BIN_FIRST + (bin)))
-#define HAK_BIN_HEADER_FREE(bin) ((uint8_t)((HAK_BIN_FIRST & ~HAK_HEADER_LIVE_BIT) + (bin)))
+#define HAK_CLASSES            48u
+#define HAK_TIER_CLASSES       16u
+#define HAK_CLASS_HEADER_FIRST HAK_HEADER_TINY
+#define HAK_CLASS_HEADER(bin)  ((uint8_t)(HAK_CLASS_HEADER_FIRST + (bin)))
+#define HAK_CLASS_HEADER_FREE(bin)                                                                 \
+    ((uint8_t)((HAK_CLASS_HEADER_FIRST & ~HAK_HEADER_LIVE_BIT) + (bin)))
 
 enum hak_tier { HAK_TIER_TINY = 0, HAK_TIER_POOL = 1, HAK_TIER_MID = 2 };
 
@@ -71,16 +72,16 @@ static inline void hak_header_flip(void *user) {
     ((uint8_t *)user)[-1] ^= HAK_HEADER_LIVE_BIT;
 }
 
-/* What a granule is, in its slot. Of a large block, a free or a cached run only the granules that describe it have a kind. */
+/* What a granule is, in its page map entry. Of a large block, a free or a cached span only the granules that describe it have a kind. */
 enum hak_kind {
     HAK_KIND_NONE = 0,
     HAK_KIND_SLAB,      /* first granule of a slab */
     HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
     HAK_KIND_CACHED,    /* first or last granule of freed large blocks in the BigCache */
-    HAK_KIND_FREE_RUN,  /* first or last granule of a run that nobody uses */
+    HAK_KIND_FREE_SPAN, /* first or last granule of a span that nobody uses */
     HAK_KIND_HOLE,      /* the same, unmapped */
-    HAK_KIND_TAKEN      /* first granule of a run that somebody uses and nothing else describes */
+    HAK_KIND_TAKEN      /* first granule of a span that somebody uses and nothing else describes */
 };
 
 enum hak_slow {
@@ -104,7 +105,8 @@ struct hak_thread {
         *leaving;   /* what that gave up, to be released when the other thread has its heap again */
     uint32_t forks; /* nobody may seize the heap until so many forks are over */
 };
-extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_model("initial-exec")));
+extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread
+    __attribute__((tls_model("initial-exec")));
 #ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */
 #define HAK_THREAD hak_thread
 #endif
@@ -112,7 +114,8 @@ extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread __attribute__((tls_
 /* A word that no other thread writes meanwhile: what is read there is no news, and no step. */
 #define HAK_OWN_LOAD(word) (*(const uint32_t *)(uintptr_t)(word))
 /* Nor is what is written there while other threads keep away from it. */
-#define HAK_OWN_STORE(word, value) __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
+#define HAK_OWN_STORE(word, value)                                                                 \
+    __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
 
 /* A word that another thread may write just now: no more than a hint, and no step. */
 #define HAK_HINT_LOAD(word) __atomic_load_n((const uint32_t *)(uintptr_t)(word), __ATOMIC_RELAXED)
@@ -134,8 +137,9 @@ _Noreturn void hak_fail(const char *what, const char *file, int line);
 /* Kept in every variant: the condition is cheap and what it guards is not. */
 #define HAK_CHECK(cond) ((void)(HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
 /* Debug and audit variants only. */
-#define HAK_ASSERT(cond)                                                                                     \
-    ((void)((!HAK_DEBUG && !HAK_AUDIT) || HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
+#define HAK_ASSERT(cond)                                                                           \
+    ((void)((!HAK_DEBUG && !HAK_AUDIT) || HAK_LIKELY(cond) ||                                      \
+            (hak_fail(#cond, __FILE__, __LINE__), 0)))
 
 static inline size_t hak_round_up(size_t n, size_t power_of_two) {
     return (n + power_of_two - 1) & ~(power_of_two - 1);

@@ -47,7 +47,8 @@ void *hak_vdso_find(uintptr_t image, const char *name) {
     const ElfW(Phdr) *segment = (const ElfW(Phdr) *)(image + header->e_phoff), *dynamic = NULL;
     uintptr_t bias = image;
     for (int i = 0; i < header->e_phnum; i++, segment++) {
-        if (segment->p_type == PT_LOAD && bias == image) bias = image + segment->p_offset - segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && bias == image)
+            bias = image + segment->p_offset - segment->p_vaddr;
         if (segment->p_type == PT_DYNAMIC) dynamic = segment;
     }
     if (dynamic == NULL) return NULL;

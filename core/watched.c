@@ -105,7 +105,8 @@ static void *realloc_watched(void *ptr, size_t size) {
 
 void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_malloc(size);
-    if (size != 0) return hak_os_is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
+    if (size != 0)
+        return hak_os_is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
     hak_free(ptr);
     return NULL;
 }

@@ -7,7 +7,7 @@ static struct {
     size_t bytes;
 } window;
 
-/* ---- where it lies ------------------------------------------------------------------------------------- */
+/* ---- where it lies --------------------------------------------------------------------------- */
 
 #define TRIES 4u
 
@@ -86,7 +86,7 @@ void hak_window_close(struct hak_area *const *areas, size_t count) {
     window.reserved = NULL;
 }
 
-/* ---- areas --------------------------------------------------------------------------------------------- */
+/* ---- areas ----------------------------------------------------------------------------------- */
 
 enum hak_placed hak_window_commit(uintptr_t start, size_t bytes) {
     enum hak_placed placed = HAK_PLACED;
@@ -104,7 +104,8 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
     if (bytes <= area->committed) return HAK_PLACED;
     if (bytes > area->most) return HAK_PLACE_REFUSED;
     area->changing = bytes;
-    enum hak_placed placed = hak_window_commit(area->start + area->committed, bytes - area->committed);
+    enum hak_placed placed =
+        hak_window_commit(area->start + area->committed, bytes - area->committed);
     if (placed == HAK_PLACED) area->committed = bytes;
     area->changing = 0;
     return placed;
@@ -113,7 +114,8 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
 void hak_area_mend(struct hak_area *area) {
     if (window.reserved == NULL && area->changing > area->committed) {
         void *start = (void *)(area->start + area->committed);
-        if (hak_os_is_mapped(start, area->changing - area->committed)) area->committed = area->changing;
+        if (hak_os_is_mapped(start, area->changing - area->committed))
+            area->committed = area->changing;
     }
     area->changing = 0;
 }

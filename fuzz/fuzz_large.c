@@ -1,4 +1,4 @@
-/* Blocks above 52 KiB, the BigCache and the runs of granules below them. */
+/* Blocks above 52 KiB, the BigCache and the spans of granules below them. */
 #include "fuzz/run.h"
 
 static const uint8_t kinds[] = {

@@ -22,14 +22,15 @@ static bool look(const struct oplog_op *op, size_t offset, void *context) {
     FUZZ_CHECK(offset > *last, "a record at %zu behind one at %zu", offset, *last);
     *last = offset;
     FUZZ_CHECK(op->kind > OPLOG_NONE && op->kind < OPLOG_KIND_COUNT, "a kind of %d", (int)op->kind);
-    FUZZ_CHECK(op->thread < OPLOG_THREADS && op->slot < OPLOG_SLOTS, "thread %u, slot %u", op->thread,
-               op->slot);
+    FUZZ_CHECK(op->thread < OPLOG_THREADS && op->slot < OPLOG_SLOTS, "thread %u, slot %u",
+               op->thread, op->slot);
     FUZZ_CHECK(oplog_returns_block(op->kind) || !op->failed, "%s has failed", oplog_name(op->kind));
     return true;
 }
 
 static bool append(struct log *log, const struct oplog_op *op) {
-    FUZZ_CHECK(log->length + 2 * (size_t)OPLOG_RECORD_MAX <= sizeof log->bytes, "the log has grown");
+    FUZZ_CHECK(log->length + 2 * (size_t)OPLOG_RECORD_MAX <= sizeof log->bytes,
+               "the log has grown");
     if (op->kind != OPLOG_SWITCH && op->thread != log->thread)
         log->length += oplog_encode(&(struct oplog_op){.kind = OPLOG_SWITCH, .thread = op->thread},
                                     log->bytes + log->length);
@@ -70,7 +71,8 @@ static void read_again(const struct log *first) {
     FUZZ_CHECK(before.operations == after.operations && before.slots == after.slots &&
                    before.threads == after.threads,
                "%zu operations became %zu", (size_t)before.operations, (size_t)after.operations);
-    FUZZ_CHECK(second.length == third.length && memcmp(second.bytes, third.bytes, third.length) == 0,
+    FUZZ_CHECK(second.length == third.length &&
+                   memcmp(second.bytes, third.bytes, third.length) == 0,
                "what was written twice differs");
 }
 
@@ -83,8 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(result.error == NULL && result.offset <= size, "a log that ends at %zu of %zu",
                    result.offset, size);
     else
-        FUZZ_CHECK(result.error != NULL && result.offset <= size, "an error at %zu of %zu", result.offset,
-                   size);
+        FUZZ_CHECK(result.error != NULL && result.offset <= size, "an error at %zu of %zu",
+                   result.offset, size);
     memcpy(log.bytes + OPLOG_HEADER, data, size);
     log.length = OPLOG_HEADER + size;
     if (seal(&log)) read_again(&log);

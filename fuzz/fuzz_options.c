@@ -16,11 +16,11 @@ struct known {
     uint32_t standard, least, most;
 };
 
-#define KNOWN(field, name_, type, standard_, least_, most_, text)                                            \
-    {.name = (name_),                                                                                        \
-     .offset = offsetof(struct hak_policy, field),                                                           \
-     .standard = (standard_),                                                                                \
-     .least = (least_),                                                                                      \
+#define KNOWN(field, name_, type, standard_, least_, most_, text)                                  \
+    {.name = (name_),                                                                              \
+     .offset = offsetof(struct hak_policy, field),                                                 \
+     .standard = (standard_),                                                                      \
+     .least = (least_),                                                                            \
      .most = (most_)},
 
 static const struct known options[] = {HAK_OPTION_TABLE(KNOWN)};
@@ -53,8 +53,8 @@ static bool is_one_line(const char *text, size_t length) {
 }
 
 /* What the parser must do with a setting of the allocator's own. */
-static void expect(const struct hak_policy *before, const struct hak_policy *after, const char *setting,
-                   bool taken) {
+static void expect(const struct hak_policy *before, const struct hak_policy *after,
+                   const char *setting, bool taken) {
     const char *name = setting + strlen(PREFIX), *equals = strchr(name, '=');
     struct hak_policy wanted = *before;
     bool valid = equals == NULL;
@@ -65,7 +65,8 @@ static void expect(const struct hak_policy *before, const struct hak_policy *aft
         *(uint32_t *)(void *)((char *)&wanted + option->offset) = valid ? number : option->standard;
     }
     FUZZ_CHECK(taken == valid, "the setting \"%s\" is %s", setting, taken ? "taken" : "not taken");
-    FUZZ_CHECK(memcmp(&wanted, after, sizeof wanted) == 0, "the setting \"%s\" did something else", setting);
+    FUZZ_CHECK(memcmp(&wanted, after, sizeof wanted) == 0, "the setting \"%s\" did something else",
+               setting);
 }
 
 /* The audit's options: only in their bounds, whatever is asked for; back as they were afterwards, for LOG is a file. */
@@ -73,8 +74,8 @@ static void expect_audit(const struct hak_audit_options *before, const char *set
     const struct hak_audit_options *now = &hak_audit_options;
     FUZZ_CHECK(now->level <= 3 && now->summary <= 1 && now->leaks <= 1 && now->signal <= 64,
                "the setting \"%s\" leads out of bounds", setting);
-    FUZZ_CHECK(taken || memcmp(before, now, sizeof *now) == 0, "\"%s\" is not taken, and did something",
-               setting);
+    FUZZ_CHECK(taken || memcmp(before, now, sizeof *now) == 0,
+               "\"%s\" is not taken, and did something", setting);
     hak_audit_options = *before;
 }
 
@@ -99,9 +100,10 @@ static void try_environment(char *const *settings) {
     hak_policy_init(settings);
     fuzz_lines_end();
     for (size_t i = 0; i < OPTIONS; i++) {
-        uint32_t value = *(const uint32_t *)(const void *)((const char *)hak_policy() + options[i].offset);
-        FUZZ_CHECK(value >= options[i].least && value <= options[i].most, "%s became %u", options[i].name,
-                   value);
+        uint32_t value =
+            *(const uint32_t *)(const void *)((const char *)hak_policy() + options[i].offset);
+        FUZZ_CHECK(value >= options[i].least && value <= options[i].most, "%s became %u",
+                   options[i].name, value);
     }
 }
 
@@ -119,7 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memcpy(lines[n] + strlen(PREFIX), data, used);
         lines[n][strlen(PREFIX) + used] = '\0';
         try_setting(&policy, lines[n]);
-        if (strncmp(lines[n], "HAKMEM_AUDIT_", strlen("HAKMEM_AUDIT_")) != 0) environment[count++] = lines[n];
+        if (strncmp(lines[n], "HAKMEM_AUDIT_", strlen("HAKMEM_AUDIT_")) != 0)
+            environment[count++] = lines[n];
         length += end != NULL;
         data += length;
         size -= length;

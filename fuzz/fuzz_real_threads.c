@@ -131,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct hak_heap_check check;
     FUZZ_CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
     FUZZ_CHECK(check.live + check.large + check.slabs == 0,
-               "%zu blocks, %zu large ones and %zu slabs are left", check.live, check.large, check.slabs);
+               "%zu blocks, %zu large ones and %zu slabs are left", check.live, check.large,
+               check.slabs);
     return 0;
 }

@@ -10,9 +10,10 @@ static const uint8_t kinds[] = {
 
 /* 1 to 4 blocks a slab of the pool, 8 to 18 a slab of the mid tier; now and then one of the tiny tier. */
 static size_t size_few_a_slab(uint16_t code) {
-    static const uint8_t bins[] = {HAK_BIN_OF(POOL, 15), HAK_BIN_OF(POOL, 14), HAK_BIN_OF(POOL, 11),
-                                   HAK_BIN_OF(POOL, 8),  HAK_BIN_OF(MID, 15),  HAK_BIN_OF(MID, 14),
-                                   HAK_BIN_OF(MID, 9),   HAK_BIN_OF(TINY, 15)};
+    static const uint8_t bins[] = {HAK_CLASS_OF(POOL, 15), HAK_CLASS_OF(POOL, 14),
+                                   HAK_CLASS_OF(POOL, 11), HAK_CLASS_OF(POOL, 8),
+                                   HAK_CLASS_OF(MID, 15),  HAK_CLASS_OF(MID, 14),
+                                   HAK_CLASS_OF(MID, 9),   HAK_CLASS_OF(TINY, 15)};
     return hak_classes[bins[code % sizeof bins]].stride - 1 - (code >> 8) % 16;
 }
 

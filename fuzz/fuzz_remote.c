@@ -1,5 +1,5 @@
 /* The remote protocol alone (core/remote.h): a home with a few slabs of few blocks, threads that send blocks home in runs,
- * and the home's ruler, who collects. A block is at each moment in one place, which is written in it: who has the right to
+ * and the home's owner, who collects. A block is at each moment in one place, which is written in it: who has the right to
  * the block has the right to that, so the protocol orders these writes, too.
  *
  * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, and a missing order
@@ -21,7 +21,11 @@ static enum kind kind_of(const struct fuzz_op *op) {
     return (enum kind)kinds[op->kind % sizeof kinds];
 }
 
-enum place { FREE, OUT, SENT }; /* in its slab's freelist; in a slot or a thread's hand; in a remote list */
+enum place {
+    FREE,
+    OUT,
+    SENT
+}; /* in its slab's freelist; in a slot or a thread's hand; in a remote list */
 
 struct node {
     struct hak_block block;
@@ -35,7 +39,7 @@ static struct node nodes[SLABS][BLOCKS];
 static _Atomic(struct node *) slots[SLOTS];
 static struct {
     unsigned begun;    /* written by who begins one, */
-    unsigned notified; /* and by the ruler */
+    unsigned notified; /* and by the owner */
 } epochs[SLABS];
 
 static struct node *node_of(struct hak_block *block) {
@@ -43,11 +47,11 @@ static struct node *node_of(struct hak_block *block) {
 }
 
 static void expect_place(const struct node *node, enum place place) {
-    FUZZ_CHECK(node->place == place, "block %td of slab %u is in place %d, not %d", node - nodes[node->slab],
-               node->slab, (int)node->place, (int)place);
+    FUZZ_CHECK(node->place == place, "block %td of slab %u is in place %d, not %d",
+               node - nodes[node->slab], node->slab, (int)node->place, (int)place);
 }
 
-/* ---- any thread -------------------------------------------------------------------------------------------- */
+/* ---- any thread ------------------------------------------------------------------------------ */
 
 struct run {
     struct hak_block *head, *tail;
@@ -67,8 +71,9 @@ static void run_send(struct run *run, unsigned slab) {
     if (run->count == 0) return;
     if (!hak_remote_push(&slabs[slab], run->head, run->tail, run->count)) return;
     epochs[slab].begun++;
-    FUZZ_CHECK(epochs[slab].begun == epochs[slab].notified + 1, "slab %u: epoch %u begins, and %u have ended",
-               slab, epochs[slab].begun, epochs[slab].notified);
+    FUZZ_CHECK(epochs[slab].begun == epochs[slab].notified + 1,
+               "slab %u: epoch %u begins, and %u have ended", slab, epochs[slab].begun,
+               epochs[slab].notified);
     hak_home_notify(&home, &slabs[slab]);
 }
 
@@ -83,7 +88,7 @@ static void send(const struct fuzz_op *op) {
         run_send(&runs[(op->slot + i) % SLABS], (op->slot + i) % SLABS);
 }
 
-/* ---- the ruler --------------------------------------------------------------------------------------------- */
+/* ---- the owner ------------------------------------------------------------------------------- */
 
 static void put_back(struct node *node) {
     struct hak_slab *slab = &slabs[node->slab];
@@ -115,23 +120,26 @@ static void collect_slab(struct hak_slab *slab) {
     FUZZ_CHECK(number < SLABS, "a slab that is none is notified");
     /* Before the list is taken: a new epoch may begin behind that. */
     epochs[number].notified++;
-    FUZZ_CHECK(epochs[number].begun == epochs[number].notified, "slab %u: %u notifications in %u epochs",
-               number, epochs[number].notified, epochs[number].begun);
+    FUZZ_CHECK(epochs[number].begun == epochs[number].notified,
+               "slab %u: %u notifications in %u epochs", number, epochs[number].notified,
+               epochs[number].begun);
     uint64_t word = hak_remote_take(slab);
     uint32_t count = hak_remote_word_count(word), found = 0;
-    FUZZ_CHECK(count > 0 && count <= slab->used, "slab %u: %u blocks come home, and %u are out", number,
-               count, slab->used);
-    for (struct hak_block *block = hak_remote_word_head(word), *next; block != NULL; block = next, found++) {
+    FUZZ_CHECK(count > 0 && count <= slab->used, "slab %u: %u blocks come home, and %u are out",
+               number, count, slab->used);
+    for (struct hak_block *block = hak_remote_word_head(word), *next; block != NULL;
+         block = next, found++) {
         next = block->next;
         expect_place(node_of(block), SENT);
         FUZZ_CHECK(node_of(block)->slab == number, "a block of slab %u comes home to %u",
                    node_of(block)->slab, number);
         put_back(node_of(block));
     }
-    FUZZ_CHECK(found == count, "slab %u: %u blocks come home, and the list has %u", number, count, found);
+    FUZZ_CHECK(found == count, "slab %u: %u blocks come home, and the list has %u", number, count,
+               found);
 }
 
-/* `most`: of the notified slabs; the others wait in the ruler's hand until its next collect. */
+/* `most`: of the notified slabs; the others wait in the owner's hand until its next collect. */
 static void collect(unsigned most) {
     static struct hak_slab *rest;
     if (rest == NULL) rest = hak_home_take_notified(&home);
@@ -152,7 +160,7 @@ static void run_op(const struct fuzz_op *op) {
         collect(kind == COLLECT ? SLABS : 1);
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void begin(void) {
     memset(nodes, 0, sizeof nodes);
@@ -170,11 +178,13 @@ static void begin(void) {
 /* All blocks are in their slabs: none was lost, none is there twice. */
 static void expect_home(unsigned s) {
     unsigned count = 0;
-    FUZZ_CHECK(hak_remote_count(&slabs[s]) == 0 && slabs[s].used == 0, "slab %u: %u blocks wait, %u are out",
-               s, hak_remote_count(&slabs[s]), slabs[s].used);
+    FUZZ_CHECK(hak_remote_count(&slabs[s]) == 0 && slabs[s].used == 0,
+               "slab %u: %u blocks wait, %u are out", s, hak_remote_count(&slabs[s]),
+               slabs[s].used);
     FUZZ_CHECK(epochs[s].begun == epochs[s].notified, "slab %u: %u epochs, %u notifications", s,
                epochs[s].begun, epochs[s].notified);
-    for (struct hak_block *block = slabs[s].freelist; block != NULL && count <= BLOCKS; block = block->next) {
+    for (struct hak_block *block = slabs[s].freelist; block != NULL && count <= BLOCKS;
+         block = block->next) {
         expect_place(node_of(block), FREE);
         count++;
     }
@@ -190,7 +200,8 @@ static void end(void) {
     }
     for (unsigned s = 0; s < SLABS; s++)
         expect_home(s);
-    FUZZ_CHECK(hak_home_take_notified(&home) == NULL, "a slab is notified, and nothing waits in it");
+    FUZZ_CHECK(hak_home_take_notified(&home) == NULL,
+               "a slab is notified, and nothing waits in it");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -34,18 +34,20 @@ enum kind {
 
 static enum kind kind_of(const struct fuzz_op *op) {
     static const uint8_t kinds[] = {
-        MALLOC,    MALLOC,   MALLOC,      MALLOC,      FREE,       FREE,      FREE,    FREE,    REALLOC,
-        CALLOC,    MEMALIGN, USABLE_SIZE, MALLOC_MANY, FREE_MANY,  FREE_MANY, COLLECT, COLLECT, FLUSH_ALL,
-        FLUSH_ALL, TRIM,     TIME_PASSES, THREAD_END,  THREAD_END, POLICY,    FORK,
+        MALLOC,     MALLOC,     MALLOC,  MALLOC,    FREE,        FREE,        FREE,
+        FREE,       REALLOC,    CALLOC,  MEMALIGN,  USABLE_SIZE, MALLOC_MANY, FREE_MANY,
+        FREE_MANY,  COLLECT,    COLLECT, FLUSH_ALL, FLUSH_ALL,   TRIM,        TIME_PASSES,
+        THREAD_END, THREAD_END, POLICY,  FORK,
     };
     return (enum kind)kinds[op->kind % sizeof kinds];
 }
 
 /* Blocks of which a slab has few, so that each edge is near; now and then a tiny or a large one. */
 static size_t size_of(const struct fuzz_op *op) {
-    static const uint8_t bins[] = {HAK_BIN_OF(POOL, 15), HAK_BIN_OF(POOL, 15), HAK_BIN_OF(POOL, 11),
-                                   HAK_BIN_OF(POOL, 8),  HAK_BIN_OF(MID, 15),  HAK_BIN_OF(MID, 9),
-                                   HAK_BIN_OF(TINY, 15)};
+    static const uint8_t bins[] = {HAK_CLASS_OF(POOL, 15), HAK_CLASS_OF(POOL, 15),
+                                   HAK_CLASS_OF(POOL, 11), HAK_CLASS_OF(POOL, 8),
+                                   HAK_CLASS_OF(MID, 15),  HAK_CLASS_OF(MID, 9),
+                                   HAK_CLASS_OF(TINY, 15)};
     unsigned choice = op->size % 8u;
     size_t less = (op->size >> 8) % 16u;
     return choice == 7 ? 100000 + less : hak_classes[bins[choice]].stride - 1 - less;
@@ -69,7 +71,7 @@ static void level_set(unsigned busy) {
     hak_audit_options.level = busy > 1 ? 2 : 3;
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static bool busy[FUZZ_SLOTS]; /* some thread is about to fill or to empty the slot */
 
@@ -87,8 +89,8 @@ static void *request(const struct fuzz_op *op, size_t size, size_t align) {
 }
 
 static void expect_zero(const unsigned char *start, size_t size) {
-    FUZZ_CHECK(start[0] == 0 && memcmp(start, start + 1, size - 1) == 0, "calloc of %zu bytes is not zero",
-               size);
+    FUZZ_CHECK(start[0] == 0 && memcmp(start, start + 1, size - 1) == 0,
+               "calloc of %zu bytes is not zero", size);
 }
 
 /* The slot's block ends, and a new one begins. */
@@ -208,7 +210,7 @@ static void run_op(const struct fuzz_op *op) {
     }
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void policies_begin(const struct fuzz_header *header) {
     static struct hak_policy policy;

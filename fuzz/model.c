@@ -8,7 +8,7 @@ static unsigned live;
 static size_t live_bytes;
 static uint32_t seeds;
 
-/* ---- contents ---------------------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 #define PERIOD 4096u /* contents are a function of seed and offset with this period */
 #define CHUNK  64u   /* bytes written and compared at once */
@@ -67,7 +67,7 @@ void fuzz_block_kept(const struct fuzz_block *block, const unsigned char *start,
     }
 }
 
-/* ---- the interval map -------------------------------------------------------------------------------------- */
+/* ---- the interval map ------------------------------------------------------------------------ */
 
 static uintptr_t begin_of(unsigned slot) {
     return (uintptr_t)blocks[slot].start;

@@ -67,7 +67,8 @@ static void field_change(uint8_t *op, const uint8_t *other) {
                   {offsetof(struct fuzz_op, size), 2}};
     unsigned field = random_below(sizeof fields / sizeof fields[0]);
     bool anew = random_below(2) == 0;
-    for (unsigned i = fields[field].offset; i < fields[field].offset + (unsigned)fields[field].bytes; i++)
+    for (unsigned i = fields[field].offset;
+         i < fields[field].offset + (unsigned)fields[field].bytes; i++)
         op[i] = anew ? (uint8_t)random_below(256) : other[i];
 }
 
@@ -114,7 +115,7 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     return size;
 }
 
-/* ---- switches ---------------------------------------------------------------------------------------------- */
+/* ---- switches -------------------------------------------------------------------------------- */
 
 /* The first switch at or behind `from`, which goes round; `count` if there is none. */
 static size_t switch_find(uint8_t *data, size_t count, size_t from) {

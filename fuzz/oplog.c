@@ -30,7 +30,8 @@ struct kind {
 };
 
 #define KIND(kind, name, numbers, block) [kind] = {name, numbers, block},
-static const struct kind kinds[OPLOG_KIND_COUNT] = {[OPLOG_NONE] = {"none", "", false}, OPLOG_KINDS(KIND)};
+static const struct kind kinds[OPLOG_KIND_COUNT] = {[OPLOG_NONE] = {"none", "", false},
+                                                    OPLOG_KINDS(KIND)};
 
 const char *oplog_name(enum oplog_kind kind) {
     return kinds[kind].name;
@@ -44,7 +45,7 @@ bool oplog_returns_block(enum oplog_kind kind) {
     return kinds[kind].block;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* FNV-1a: each step is a bijection, so one changed byte always changes the sum. */
 #define SUM_BEGIN 0x811c9dc5u
@@ -90,7 +91,7 @@ size_t oplog_encode(const struct oplog_op *op, uint8_t record[OPLOG_RECORD_MAX])
     return length;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct input {
     const uint8_t *bytes;
@@ -113,7 +114,8 @@ static bool get_varint(struct input *in, uint64_t *number) {
         if (shift == 63 && byte > 1) return fails(in, in->at - 1, "a number of more than 64 bits");
         *number |= (uint64_t)(byte & 0x7f) << shift;
         if (byte >= 0x80) continue;
-        if (byte == 0 && shift > 0) return fails(in, in->at - 1, "a number that is not in its shortest form");
+        if (byte == 0 && shift > 0)
+            return fails(in, in->at - 1, "a number that is not in its shortest form");
         return true;
     }
 }
@@ -125,7 +127,8 @@ static bool get_number(struct input *in, char letter, struct oplog_op *op) {
     if (!get_varint(in, number)) return false;
     if (number != &narrow) return true;
     if (narrow >= (letter == 's' ? OPLOG_SLOTS : OPLOG_THREADS))
-        return fails(in, at, letter == 's' ? "a slot that is too high" : "a thread that is too high");
+        return fails(in, at,
+                     letter == 's' ? "a slot that is too high" : "a thread that is too high");
     *(letter == 's' ? &op->slot : &op->thread) = (uint32_t)narrow;
     return true;
 }
@@ -133,8 +136,10 @@ static bool get_number(struct input *in, char letter, struct oplog_op *op) {
 static bool get_record(struct input *in, struct oplog_op *op) {
     uint8_t first = in->bytes[in->at];
     unsigned kind = first & ~RECORD_FAILED;
-    if (kind == OPLOG_NONE || kind >= OPLOG_KIND_COUNT) return fails(in, in->at, "no known operation");
-    *op = (struct oplog_op){.kind = (enum oplog_kind)kind, .failed = first != kind, .thread = op->thread};
+    if (kind == OPLOG_NONE || kind >= OPLOG_KIND_COUNT)
+        return fails(in, in->at, "no known operation");
+    *op = (struct oplog_op){
+        .kind = (enum oplog_kind)kind, .failed = first != kind, .thread = op->thread};
     if (op->failed && !kinds[kind].block)
         return fails(in, in->at, "an operation that cannot fail has failed");
     in->at++;
@@ -168,13 +173,15 @@ static bool header_is_sound(struct input *in, size_t length) {
         if (bytes[i] != (uint8_t)OPLOG_MAGIC[i]) return fails(in, i, "this is no operation log");
     }
     if (length < OPLOG_HEADER) return fails(in, length, "the log ends within its header");
-    if (bytes[AT_VERSION] != OPLOG_VERSION) return fails(in, AT_VERSION, "a version that is not known");
+    if (bytes[AT_VERSION] != OPLOG_VERSION)
+        return fails(in, AT_VERSION, "a version that is not known");
     if (get_fixed(bytes + AT_HEADER_SUM, 4) != sum_of(SUM_BEGIN, bytes, AT_HEADER_SUM))
         return fails(in, AT_HEADER_SUM, "the header's checksum is wrong");
     if (get_fixed(bytes + AT_HEADER_SUM + 4, 4) != 0)
         return fails(in, AT_HEADER_SUM + 4, "a byte of the header that must be 0");
     if (bytes[AT_FLAGS] > FLAG_CLOSED) return fails(in, AT_FLAGS, "a flag that is not known");
-    if (get_fixed(bytes + AT_ZERO, 2) != 0) return fails(in, AT_ZERO, "a byte of the header that must be 0");
+    if (get_fixed(bytes + AT_ZERO, 2) != 0)
+        return fails(in, AT_ZERO, "a byte of the header that must be 0");
     return true;
 }
 
@@ -183,7 +190,8 @@ static bool records_are_whole(struct input *in, size_t length) {
     if (bytes > length - OPLOG_HEADER) return fails(in, length, "the log was cut off");
     in->end = OPLOG_HEADER + (size_t)bytes;
     if (in->end < length) return fails(in, in->end, "bytes behind the end of the log");
-    if (get_fixed(in->bytes + AT_SUM, 4) != sum_of(SUM_BEGIN, in->bytes + OPLOG_HEADER, (size_t)bytes))
+    if (get_fixed(in->bytes + AT_SUM, 4) !=
+        sum_of(SUM_BEGIN, in->bytes + OPLOG_HEADER, (size_t)bytes))
         return fails(in, AT_SUM, "the checksum of the records is wrong");
     return true;
 }
@@ -202,9 +210,10 @@ bool oplog_read(const uint8_t *bytes, size_t length, oplog_visit *visit, void *c
     return true;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
-static void put_header(uint8_t *header, unsigned flags, uint32_t sum, uint64_t operations, uint64_t bytes) {
+static void put_header(uint8_t *header, unsigned flags, uint32_t sum, uint64_t operations,
+                       uint64_t bytes) {
     memset(header, 0, OPLOG_HEADER);
     memcpy(header, OPLOG_MAGIC, strlen(OPLOG_MAGIC));
     header[AT_VERSION] = OPLOG_VERSION;
@@ -301,8 +310,10 @@ bool oplog_end(struct oplog_writer *writer) {
     window_close(writer);
     if (!file_is_there(writer)) return false;
     put_header(header, FLAG_CLOSED, writer->checksum, writer->operations, writer->bytes);
-    if (ftruncate(writer->fd, (off_t)(OPLOG_HEADER + writer->bytes)) != 0) return stops(writer, errno);
-    if (pwrite(writer->fd, header, sizeof header, 0) != (ssize_t)sizeof header) return stops(writer, EIO);
+    if (ftruncate(writer->fd, (off_t)(OPLOG_HEADER + writer->bytes)) != 0)
+        return stops(writer, errno);
+    if (pwrite(writer->fd, header, sizeof header, 0) != (ssize_t)sizeof header)
+        return stops(writer, EIO);
     return true;
 }
 

@@ -27,20 +27,23 @@
 #include <sys/types.h>
 
 /* X(kind, name, numbers in a record: s slot, n size, a alignment or count, t thread; 1: it may return a block) */
-#define OPLOG_KINDS(X)                                                                                       \
-    X(OPLOG_MALLOC, "malloc", "sn", 1)                                                                       \
-    X(OPLOG_CALLOC, "calloc", "sna", 1)  /* `align` elements of `size` bytes */                              \
-    X(OPLOG_REALLOC, "realloc", "sn", 1) /* of NULL if the slot is empty; size 0 ends the block */           \
-    X(OPLOG_FREE, "free", "s", 0)                                                                            \
-    X(OPLOG_ALIGNED_ALLOC, "aligned_alloc", "sna", 1)                                                        \
-    X(OPLOG_POSIX_MEMALIGN, "posix_memalign", "sna", 1)                                                      \
-    X(OPLOG_MEMALIGN, "memalign", "sna", 1)                                                                  \
-    X(OPLOG_USABLE_SIZE, "malloc_usable_size", "s", 0)                                                       \
-    X(OPLOG_TRIM, "malloc_trim", "n", 0)                                                                     \
-    X(OPLOG_FREE_AGAIN, "free again", "s", 0)    /* an error of the program: what the slot held last */      \
-    X(OPLOG_THREAD_BEGIN, "thread begin", "", 0) /* optional: a thread also begins with its first record */  \
-    X(OPLOG_THREAD_EXIT, "thread exit", "", 0)   /* its number may begin again */                            \
-    X(OPLOG_SWITCH, "switch", "tn", 0) /* after `size` yield points of the operation before; 0: at its end */
+#define OPLOG_KINDS(X)                                                                             \
+    X(OPLOG_MALLOC, "malloc", "sn", 1)                                                             \
+    X(OPLOG_CALLOC, "calloc", "sna", 1)  /* `align` elements of `size` bytes */                    \
+    X(OPLOG_REALLOC, "realloc", "sn", 1) /* of NULL if the slot is empty; size 0 ends the block */ \
+    X(OPLOG_FREE, "free", "s", 0)                                                                  \
+    X(OPLOG_ALIGNED_ALLOC, "aligned_alloc", "sna", 1)                                              \
+    X(OPLOG_POSIX_MEMALIGN, "posix_memalign", "sna", 1)                                            \
+    X(OPLOG_MEMALIGN, "memalign", "sna", 1)                                                        \
+    X(OPLOG_USABLE_SIZE, "malloc_usable_size", "s", 0)                                             \
+    X(OPLOG_TRIM, "malloc_trim", "n", 0)                                                           \
+    X(OPLOG_FREE_AGAIN, "free again", "s",                                                         \
+      0) /* an error of the program: what the slot held last */                                    \
+    X(OPLOG_THREAD_BEGIN, "thread begin", "",                                                      \
+      0) /* optional: a thread also begins with its first record */                                \
+    X(OPLOG_THREAD_EXIT, "thread exit", "", 0) /* its number may begin again */                    \
+    X(OPLOG_SWITCH, "switch", "tn",                                                                \
+      0) /* after `size` yield points of the operation before; 0: at its end */
 
 #define OPLOG_KIND(kind, name, numbers, block) kind,
 enum oplog_kind { OPLOG_NONE, OPLOG_KINDS(OPLOG_KIND) OPLOG_KIND_COUNT };
@@ -67,7 +70,7 @@ const char *oplog_name(enum oplog_kind kind);
 bool oplog_has(enum oplog_kind kind, char number);
 bool oplog_returns_block(enum oplog_kind kind);
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct oplog_result {
     const char *error;   /* NULL: the whole log was read */
@@ -87,7 +90,7 @@ typedef bool oplog_visit(const struct oplog_op *op, size_t offset, void *context
 bool oplog_read(const uint8_t *bytes, size_t length, oplog_visit *visit, void *context,
                 struct oplog_result *result);
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* One record without its thread; returns its length. */
 size_t oplog_encode(const struct oplog_op *op, uint8_t record[OPLOG_RECORD_MAX]);
@@ -98,7 +101,8 @@ void oplog_seal(uint8_t *bytes, size_t length, uint64_t operations);
 /* Writes a file through a mapping: what was added is in the file even if the process is killed at the next instruction. */
 struct oplog_writer {
     int fd;
-    dev_t device; /* of the file that `fd` showed: a program may close descriptors that are not its own */
+    dev_t
+        device; /* of the file that `fd` showed: a program may close descriptors that are not its own */
     ino_t inode;
     uint8_t *window;     /* NULL: nothing can be written */
     size_t window_start; /* its place in the file */

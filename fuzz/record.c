@@ -18,8 +18,12 @@ void fuzz_record_begin(void) {
 void fuzz_record(enum oplog_kind kind, unsigned thread, unsigned slot, size_t size, size_t align,
                  bool fails) {
     if (writer.window == NULL) return;
-    struct oplog_op op = {
-        .kind = kind, .thread = thread, .slot = slot, .size = size, .align = align, .failed = fails};
+    struct oplog_op op = {.kind = kind,
+                          .thread = thread,
+                          .slot = slot,
+                          .size = size,
+                          .align = align,
+                          .failed = fails};
     FUZZ_CHECK(oplog_add(&writer, &op), "cannot write the log");
 }
 

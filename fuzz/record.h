@@ -7,7 +7,8 @@
 
 /* The log begins anew: it holds the last input only. Nothing happens here and below if no file is named. */
 void fuzz_record_begin(void);
-void fuzz_record(enum oplog_kind kind, unsigned thread, unsigned slot, size_t size, size_t align, bool fails);
+void fuzz_record(enum oplog_kind kind, unsigned thread, unsigned slot, size_t size, size_t align,
+                 bool fails);
 void fuzz_record_end(void);
 
 #endif

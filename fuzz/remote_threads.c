@@ -9,7 +9,8 @@
 
 #ifdef FUZZ_REAL_THREADS
 
-#define ROUNDS 100u /* of the same operations: a few of them are over before all threads have begun */
+#define ROUNDS                                                                                     \
+    100u /* of the same operations: a few of them are over before all threads have begun */
 
 static struct {
     const uint8_t *ops;

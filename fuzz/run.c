@@ -16,14 +16,14 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-#define SIZE_POSSIBLE                                                                                        \
+#define SIZE_POSSIBLE                                                                              \
     ((size_t)16 << 20) /* requests up to here must succeed, if no call to the system fails */
 #define LIVE_BYTES_MAX ((size_t)64 << 20) /* an operation that would need more is left out */
 
 static const struct fuzz_profile *profile;
 static unsigned thread; /* that runs */
 
-/* ---- sizes and alignments ---------------------------------------------------------------------------------- */
+/* ---- sizes and alignments -------------------------------------------------------------------- */
 
 size_t fuzz_size_any(uint16_t code) {
     static const size_t impossible[] = {SIZE_MAX, SIZE_MAX / 2, PTRDIFF_MAX, (size_t)1 << 47,
@@ -35,7 +35,7 @@ size_t fuzz_size_any(uint16_t code) {
     case 1:
         return n % 2048;
     case 2: /* around the end of a class */
-        return hak_classes[n % HAK_BINS].stride - 2 + n / HAK_BINS % 4;
+        return hak_classes[n % HAK_CLASSES].stride - 2 + n / HAK_CLASSES % 4;
     case 3:
         return n;
     case 4:
@@ -66,7 +66,7 @@ static size_t power_at_least(size_t n) {
     return power;
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 #define ERRNO_BEFORE 77 /* no call may change errno but to say why it failed */
 
@@ -82,8 +82,8 @@ static void record(enum oplog_kind kind, unsigned slot, size_t size, size_t alig
 static void *request_done(unsigned slot, void *start, size_t size, size_t align) {
     if (start == NULL) {
         FUZZ_CHECK(errno == ENOMEM, "errno is %d after a request of %zu bytes", errno, size);
-        FUZZ_CHECK(profile->faults || !is_possible(size), "a request of %zu bytes, aligned to %zu, failed",
-                   size, align);
+        FUZZ_CHECK(profile->faults || !is_possible(size),
+                   "a request of %zu bytes, aligned to %zu, failed", size, align);
         return NULL;
     }
     FUZZ_CHECK(errno == ERRNO_BEFORE, "errno became %d by a request of %zu bytes", errno, size);
@@ -124,8 +124,8 @@ static bool is_zero(const unsigned char *bytes, size_t size) {
 /* Whole short blocks, and both ends of others: what was written there before is not looked for page by page. */
 static void expect_zero(const unsigned char *bytes, size_t size) {
     size_t part = size < HAK_GRANULE ? size : HAK_GRANULE;
-    FUZZ_CHECK(is_zero(bytes, part) && is_zero(bytes + size - part, part), "calloc of %zu bytes is not zero",
-               size);
+    FUZZ_CHECK(is_zero(bytes, part) && is_zero(bytes + size - part, part),
+               "calloc of %zu bytes is not zero", size);
 }
 
 static void op_calloc(const struct fuzz_op *op) {
@@ -134,7 +134,8 @@ static void op_calloc(const struct fuzz_op *op) {
     size_t count = op->align == 255 ? SIZE_MAX / 2 : 1u + op->align % 3u;
     size_t part = count == SIZE_MAX / 2 ? size : size / count;
     bool overflows = part > SIZE_MAX / count;
-    fuzz_record(OPLOG_CALLOC, thread, op->slot, part, count, overflows || !is_possible(count * part));
+    fuzz_record(OPLOG_CALLOC, thread, op->slot, part, count,
+                overflows || !is_possible(count * part));
     unsigned char *start = hak_calloc(count, part);
     if (start != NULL && !overflows) expect_zero(start, count * part);
     request_done(op->slot, start, overflows ? SIZE_MAX : count * part, HAK_ALIGNMENT);
@@ -161,8 +162,8 @@ static void op_realloc(const struct fuzz_op *op) {
     errno = ERRNO_BEFORE;
     void *start = hak_realloc(old.start, size);
     if (size == 0 && old.start != NULL) {
-        FUZZ_CHECK(start == NULL && errno == ERRNO_BEFORE, "realloc to 0 bytes gave %p, errno %d", start,
-                   errno);
+        FUZZ_CHECK(start == NULL && errno == ERRNO_BEFORE, "realloc to 0 bytes gave %p, errno %d",
+                   start, errno);
         fuzz_block_forget(op->slot);
         return;
     }
@@ -198,9 +199,11 @@ static void op_free_sized(const struct fuzz_op *op) {
 }
 
 /* Alignment that is asked for, and that is given. */
-static void aligned_done(const struct fuzz_op *op, void *start, size_t size, size_t align, bool valid) {
+static void aligned_done(const struct fuzz_op *op, void *start, size_t size, size_t align,
+                         bool valid) {
     if (!valid) {
-        FUZZ_CHECK(start == NULL && errno == EINVAL, "alignment %zu gave %p, errno %d", align, start, errno);
+        FUZZ_CHECK(start == NULL && errno == EINVAL, "alignment %zu gave %p, errno %d", align,
+                   start, errno);
         return;
     }
     request_done(op->slot, start, size, align > HAK_ALIGNMENT ? align : HAK_ALIGNMENT);
@@ -223,7 +226,8 @@ static void op_posix_memalign(const struct fuzz_op *op) {
     fuzz_record(OPLOG_POSIX_MEMALIGN, thread, op->slot, size, align, !valid || !is_possible(size));
     int error = hak_posix_memalign(&start, align, size);
     FUZZ_CHECK(errno == ERRNO_BEFORE, "posix_memalign changed errno to %d", errno);
-    FUZZ_CHECK((error == 0) == (start != before), "posix_memalign: %d and a pointer %p", error, start);
+    FUZZ_CHECK((error == 0) == (start != before), "posix_memalign: %d and a pointer %p", error,
+               start);
     if (error != 0) errno = error; /* as the others say it */
     aligned_done(op, error == 0 ? start : NULL, size, align, valid);
 }
@@ -232,7 +236,8 @@ static void op_memalign(const struct fuzz_op *op) {
     size_t size = profile->size(op->size), align = alignment_of(op);
     if (!begin(op, size)) return;
     if (op->align == 255) align = SIZE_MAX - 5;
-    fuzz_record(OPLOG_MEMALIGN, thread, op->slot, size, align, align > HAK_REQUEST_MAX || !is_possible(size));
+    fuzz_record(OPLOG_MEMALIGN, thread, op->slot, size, align,
+                align > HAK_REQUEST_MAX || !is_possible(size));
     void *start = hak_memalign(align, size);
     aligned_done(op, start, size, align > HAK_REQUEST_MAX ? align : power_at_least(align),
                  align <= HAK_REQUEST_MAX);
@@ -256,10 +261,11 @@ static void op_pvalloc(const struct fuzz_op *op) {
 /* The program may use all of what it is told. */
 /* As if the program protected, locked or advised some pages of a block. */
 static void mark_part(const struct fuzz_block *block, const struct fuzz_op *op) {
-    const size_t from = op->size % block->size, most = block->size - from, wanted = (size_t)op->size << 2;
+    const size_t from = op->size % block->size, most = block->size - from,
+                 wanted = (size_t)op->size << 2;
     hak_large_mark(block->start + from, wanted < most ? wanted + 1 : most);
     if (hak_header_of(block->start) != HAK_HEADER_LARGE) return;
-    FUZZ_CHECK((hak_large_find(block->start)->moved & HAK_PAGES_MARKED) != 0,
+    FUZZ_CHECK((hak_large_find(block->start)->renew & HAK_PAGES_MARKED) != 0,
                "nobody knows that a block of %zu bytes is marked", block->size);
 }
 
@@ -324,12 +330,13 @@ static void op_figures(const struct fuzz_op *op) {
 
 static void op_mallopt(const struct fuzz_op *op) {
     static const int parameters[] = {M_TRIM_THRESHOLD, M_MMAP_MAX, M_MMAP_THRESHOLD, M_MXFAST};
-    int parameter = parameters[op->align % 4], value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
+    int parameter = parameters[op->align % 4],
+        value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
     if (op->size % 4 == 0) value = parameter == M_MMAP_MAX ? 0 : -1; /* the two that keep memory */
     int taken = hak_mallopt(parameter, value);
     bool valid = parameter != M_MXFAST || (value >= 0 && value <= 160);
-    FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter, value,
-               taken);
+    FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter,
+               value, taken);
 }
 
 static void op_time_passes(const struct fuzz_op *op) {
@@ -380,7 +387,8 @@ static void op_fork(const struct fuzz_op *op) {
     do { /* libFuzzer's alarm interrupts it */
         ended = waitpid(child, &status, 0);
     } while (ended < 0 && errno == EINTR);
-    FUZZ_CHECK(ended == child, "waitpid gave %d for child %d: errno %d", (int)ended, (int)child, errno);
+    FUZZ_CHECK(ended == child, "waitpid gave %d for child %d: errno %d", (int)ended, (int)child,
+               errno);
     FUZZ_CHECK(status == 0, "the child of a fork ended with %#x", (unsigned)status);
 }
 
@@ -409,7 +417,7 @@ static void (*const operations[FUZZ_KINDS])(const struct fuzz_op *) = {
     [FUZZ_FORK] = op_fork,
 };
 
-/* ---- inputs ------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 #define LARGER(a, b)  ((a) > (b) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
@@ -426,14 +434,15 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     if (header->options & 16) policy.arena_levels = 0;
     policy.p0_log = (header->options & 0x60) == 0x60;
     if (header->bins == 0) return &policy;
-    unsigned cap_max = LARGER(2, (1u + header->bins % 4) << (header->bins / 16 % 3));
-    unsigned batch = SMALLER(cap_max, 1u + header->bins / 4 % 4);
-    struct hak_bin_policy tiny = {.cap_min = (uint16_t)(1 + header->bins % 4),
-                                  .cap_own = (uint16_t)(cap_max / 2),
-                                  .cap_max = (uint16_t)cap_max,
+    unsigned limit_max = LARGER(2, (1u + header->bins % 4) << (header->bins / 16 % 3));
+    unsigned batch = SMALLER(limit_max, 1u + header->bins / 4 % 4);
+    struct hak_bin_policy tiny = {.limit_min = (uint16_t)(1 + header->bins % 4),
+                                  .limit_own = (uint16_t)(limit_max / 2),
+                                  .limit_max = (uint16_t)limit_max,
                                   .batch_min = (uint16_t)batch,
-                                  .batch_max = (uint16_t)SMALLER(cap_max, batch << (header->bins / 64))};
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+                                  .batch_max =
+                                      (uint16_t)SMALLER(limit_max, batch << (header->bins / 64))};
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         policy.bins[bin] = tiny;
     return &policy;
 }
@@ -475,7 +484,8 @@ static void thread_run(unsigned next) {
 }
 
 static void run_operations(const uint8_t *data, size_t size) {
-    for (; size >= sizeof(struct fuzz_op); data += sizeof(struct fuzz_op), size -= sizeof(struct fuzz_op)) {
+    for (; size >= sizeof(struct fuzz_op);
+         data += sizeof(struct fuzz_op), size -= sizeof(struct fuzz_op)) {
         struct fuzz_op op;
         memcpy(&op, data, sizeof op);
         thread_run(thread_of(&op));

@@ -22,11 +22,13 @@ struct fuzz_op {
     uint8_t align;
     uint16_t size;
 };
-_Static_assert(sizeof(struct fuzz_header) == 4 && sizeof(struct fuzz_op) == 6, "inputs have no padding");
+_Static_assert(sizeof(struct fuzz_header) == 4 && sizeof(struct fuzz_op) == 6,
+               "inputs have no padding");
 
 struct fuzz_profile {
     size_t (*size)(uint16_t code); /* SIZE_MAX and its like: no block is so large */
-    const uint8_t *kinds; /* enum fuzz_kind; those that are meant to be frequent stand there more than once */
+    const uint8_t
+        *kinds; /* enum fuzz_kind; those that are meant to be frequent stand there more than once */
     unsigned kind_count;
     bool faults; /* calls to the system fail */
 };

@@ -10,7 +10,7 @@
 #include "fuzz/run.h"
 
 #define FUZZ_OPS_MAX 128u /* of an input */
-#define FUZZ_SWITCH                                                                                          \
+#define FUZZ_SWITCH                                                                                \
     0xc0 /* kinds from here on are switches, after size % FUZZ_STEPS_MAX steps; others are the target's */
 #define FUZZ_STEPS_MAX 64u
 

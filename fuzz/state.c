@@ -31,7 +31,7 @@ static struct hak_heap *first_heap;
 static uint32_t first_announced;
 static uint32_t first_top, first_committed; /* granules */
 
-/* ---- mappings --------------------------------------------------------------------------------------------- */
+/* ---- mappings -------------------------------------------------------------------------------- */
 
 /* What the system was asked to change, since the first state or the one before it: each is undone. */
 #define CHANGES_MAX 20000u
@@ -100,7 +100,8 @@ static void undo(const struct change *change) {
     bool done = change->kind == PLACED || change->kind == RESERVED
                     ? munmap(change->start, change->bytes) == 0
                     : mmap(change->start, change->bytes, protection, flags, -1, 0) == change->start;
-    FUZZ_CHECK(done, "cannot undo change %d of %zu bytes at %p", change->kind, change->bytes, change->start);
+    FUZZ_CHECK(done, "cannot undo change %d of %zu bytes at %p", change->kind, change->bytes,
+               change->start);
 }
 
 static void mappings_go_back(size_t count) {
@@ -108,7 +109,7 @@ static void mappings_go_back(size_t count) {
         undo(&changes[--change_count]);
 }
 
-/* ---- virtual threads --------------------------------------------------------------------------------------- */
+/* ---- virtual threads ------------------------------------------------------------------------- */
 
 static struct {
     struct hak_thread thread;
@@ -183,7 +184,7 @@ void fuzz_collect(void) {
 
 /* From a late heap it vanishes. */
 static void teardown(struct hak_heap *heap) {
-    if (heap->late_process == 0) {
+    if (heap->untracked_process == 0) {
         hak_heap_end_thread(heap);
     } else {
         hak_thread_heap_set(&hak_heap_gone);
@@ -225,11 +226,11 @@ static void threads_begin(void) {
     hak_audit_options.level = 3;
 }
 
-/* ---- the first state --------------------------------------------------------------------------------------- */
+/* ---- the first state ------------------------------------------------------------------------- */
 
 /* memcpy for memory with red zones of the sanitizer in it. */
-__attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void copy(char *to, const char *from,
-                                                                               size_t bytes) {
+__attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void
+copy(char *to, const char *from, size_t bytes) {
     size_t words = (uintptr_t)from % 8 == 0 && (uintptr_t)to % 8 == 0 ? bytes / 8 : 0;
     for (size_t i = 0; i < words; i++)
         ((uint64_t *)(void *)to)[i] = ((const uint64_t *)(const void *)from)[i];
@@ -256,10 +257,11 @@ void fuzz_state_init(void) {
     hak_audit_options.level = 3; /* no block is older */
     first_heap = hak_thread_heap();
     first_announced = HAK_THREAD.announced;
-    if (atomic_load(&first_heap->thread) != NULL) atomic_store(&first_heap->thread, &threads[0].thread);
+    if (atomic_load(&first_heap->thread) != NULL)
+        atomic_store(&first_heap->thread, &threads[0].thread);
     first_top = hak_range_top();
     first_committed = hak_range_state().committed;
-    save(&slots, (void *)hak_range.slots, hak_range_state().slot_bytes);
+    save(&slots, (void *)hak_range.map, hak_range_state().map_bytes);
     save(&records, hak_superslab_record(0), hak_range_state().record_bytes);
     /* Metadata grows upwards from the first heap. */
     save(&metadata, first_heap, (size_t)((char *)hak_metadata_alloc(0) - (char *)first_heap));
@@ -272,8 +274,8 @@ void fuzz_state_init(void) {
 static void expect_empty(void) {
     struct hak_heap_check check;
     FUZZ_CHECK(hak_check_heap(&check), "%zu equations do not hold at the end", check.faults);
-    FUZZ_CHECK(check.live == 0 && check.large == 0, "%zu blocks and %zu large ones are live at the end",
-               check.live, check.large);
+    FUZZ_CHECK(check.live == 0 && check.large == 0,
+               "%zu blocks and %zu large ones are live at the end", check.live, check.large);
     FUZZ_CHECK(check.slabs == 0, "%zu slabs at the end", check.slabs);
 }
 
@@ -302,7 +304,8 @@ static void threads_end(void) {
 
 static void go_back(bool torn) {
     char *metadata_end = hak_metadata_alloc(0);
-    memset(metadata.start + metadata.bytes, 0, (size_t)(metadata_end - metadata.start) - metadata.bytes);
+    memset(metadata.start + metadata.bytes, 0,
+           (size_t)(metadata_end - metadata.start) - metadata.bytes);
     memory_go_back(torn);
     restore(&slots);
     restore(&records);
@@ -314,8 +317,8 @@ static void go_back(bool torn) {
 
 void fuzz_state_end(bool torn) {
     threads_end();
-    FUZZ_CHECK(torn || hak_range_top() <= first_top, "the range ends at granule %u, not %u", hak_range_top(),
-               first_top);
+    FUZZ_CHECK(torn || hak_range_top() <= first_top, "the range ends at granule %u, not %u",
+               hak_range_top(), first_top);
     go_back(torn);
 }
 
@@ -323,7 +326,7 @@ void fuzz_state_drop(void) {
     go_back(true);
 }
 
-/* ---- the state before that ---------------------------------------------------------------------------------- */
+/* ---- the state before that ------------------------------------------------------------------- */
 
 static struct saved untouched;
 
@@ -337,8 +340,9 @@ void fuzz_state_untouched(void) {
     memset(bss.start, 0, bss.bytes);
     for (unsigned i = 0; i < FUZZ_THREADS; i++)
         if (i != FUZZ_THREAD_GONE)
-            threads[i].thread = (struct hak_thread){.heap = (struct hak_heap *)(uintptr_t)&hak_heap_none,
-                                                    .books = threads[i].thread.books};
+            threads[i].thread =
+                (struct hak_thread){.heap = (struct hak_heap *)(uintptr_t)&hak_heap_none,
+                                    .books = threads[i].thread.books};
 }
 
 void fuzz_state_untouched_end(void) {

@@ -27,7 +27,8 @@ static bool is_report(const char *text, size_t length) {
     static const char *const beginnings[] = {
         "hakmem: audit: broken", "hakmem: audit:   ", "hakmem: check: ", "hakmem: internal check"};
     for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
-        if (length > strlen(beginnings[i]) && memcmp(text, beginnings[i], strlen(beginnings[i])) == 0)
+        if (length > strlen(beginnings[i]) &&
+            memcmp(text, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
     return false;
 }
@@ -38,8 +39,8 @@ void __wrap_hak_os_write_error(const char *text, size_t length) {
         return;
     }
     lines.count++;
-    FUZZ_CHECK(lines.sound == NULL || lines.sound(text, length), "not one sound line: \"%.*s\"", (int)length,
-               text);
+    FUZZ_CHECK(lines.sound == NULL || lines.sound(text, length), "not one sound line: \"%.*s\"",
+               (int)length, text);
 }
 
 void fuzz_lines_begin(bool (*sound)(const char *text, size_t length)) {

@@ -46,7 +46,8 @@ static void books_open(void) {
     books.active = hak_audit_map(granules / 16 * sizeof *books.active);
     struct hak_audit_slab *slabs = hak_audit_map(granules * sizeof *slabs);
     if (books.active == NULL || slabs == NULL || !hak_audit_blocks_open()) {
-        static const char text[] = "hakmem: audit: no address space for the books; nothing is audited\n";
+        static const char text[] =
+            "hakmem: audit: no address space for the books; nothing is audited\n";
         hak_os_write_error(text, sizeof text - 1);
         atomic_store(&books.off, true);
         return;
@@ -90,7 +91,7 @@ static struct hak_audit_thread *books_of_thread(void) {
 static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
     struct hak_audit_thread *orphan = books_of_thread()->orphan;
     HAK_CHECK(orphan != NULL);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         orphan->lengths[bin] = hak_bin_count(heap, bin);
     return orphan;
 }
@@ -107,23 +108,26 @@ static void books_return(void) {
     HAK_THREAD.books = books_of_thread()->own;
 }
 
-/* ---- level 1 ----------------------------------------------------------------------------------------- */
+/* ---- level 1 --------------------------------------------------------------------------------- */
 
 static void equal(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab,
                   const void *block) {
     if (HAK_UNLIKELY(left != right)) hak_audit_report(equation, left, right, slab, block);
 }
 
-static void at_most(const char *equation, uint64_t left, uint64_t right, const struct hak_slab *slab) {
+static void at_most(const char *equation, uint64_t left, uint64_t right,
+                    const struct hak_slab *slab) {
     if (HAK_UNLIKELY(left > right)) hak_audit_report(equation, left, right, slab, NULL);
 }
 
 /* A block that moves: where it lies is found from its address alone. */
 static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
     equal("moved block is in the range", hak_range_has(block), true, slab, block);
-    equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab, block);
+    equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab,
+          block);
     equal("moved block is a block of its slab", hak_slab_owns(slab, block), true, slab, block);
-    equal("header of a moved block", hak_header_of(block), HAK_BIN_HEADER_FREE(slab->bin), slab, block);
+    equal("header of a moved block", hak_header_of(block), HAK_CLASS_HEADER_FREE(slab->class), slab,
+          block);
 }
 
 /* The list that the calling thread's last batch took off a slab, whole and proved: a refill makes it its bin's. */
@@ -134,10 +138,10 @@ static _Thread_local struct {
 
 /* Counts the blocks of a batch itself; `ends`: the list must be no longer. The slab that an address leads to is the same
  * for a whole granule: it is looked up once for each, the place and the header of each block. */
-static void count_moved(enum hak_batch batch, const struct hak_slab *slab, const struct hak_block *head,
-                        uint32_t count) {
+static void count_moved(enum hak_batch batch, const struct hak_slab *slab,
+                        const struct hak_block *head, uint32_t count) {
     const struct hak_places places = hak_slab_places(slab);
-    const uint8_t header = HAK_BIN_HEADER_FREE(slab->bin);
+    const uint8_t header = HAK_CLASS_HEADER_FREE(slab->class);
     struct hak_audit_block *const records = hak_audit_records_of(slab);
     const struct hak_block *const first = head;
     uint32_t found = 0, granule = 0; /* no block is in granule 0 */
@@ -187,13 +191,17 @@ static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t coun
     }
 }
 
-static void check_counters(const struct hak_audit_slab *own, const struct hak_slab *slab, uint32_t active) {
-    equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab, NULL);
+static void check_counters(const struct hak_audit_slab *own, const struct hak_slab *slab,
+                           uint32_t active) {
+    equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab,
+          NULL);
     equal("carved = blocks cut so far", slab->carved, own->carved, slab, NULL);
-    equal("used = carved - length(freelist)", slab->used, slab->carved - own->free_length, slab, NULL);
+    equal("used = carved - length(freelist)", slab->used, slab->carved - own->free_length, slab,
+          NULL);
     at_most("carved <= capacity", slab->carved, slab->capacity, slab);
     at_most("count(remote) <= used", hak_remote_count(slab), slab->used, slab);
-    equal("an empty freelist and a length of 0", slab->freelist == NULL, own->free_length == 0, slab, NULL);
+    equal("an empty freelist and a length of 0", slab->freelist == NULL, own->free_length == 0,
+          slab, NULL);
     equal("active = sum of used", hak_superslab_of(slab)->active, active, slab, NULL);
     atomic_fetch_add_explicit(&hak_audit_figures.equations, 7, memory_order_relaxed);
 }
@@ -216,8 +224,10 @@ static void check_everything(void) {
 }
 
 static void book_bin(enum hak_batch batch, const struct hak_slab *slab, uint32_t count) {
-    if (batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE) hak_audit_bin_length_add(slab->bin, count);
-    if (batch == HAK_BATCH_PUT || batch == HAK_BATCH_SEND) hak_audit_bin_length_add(slab->bin, -count);
+    if (batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE)
+        hak_audit_bin_length_add(slab->class, count);
+    if (batch == HAK_BATCH_PUT || batch == HAK_BATCH_SEND)
+        hak_audit_bin_length_add(slab->class, -count);
 }
 
 void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count) {
@@ -225,7 +235,8 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
     if (hak_audit_options.level == 0) return;
     struct hak_audit_slab *own = hak_audit_slab_of(slab);
     if (own == NULL) return;
-    uint64_t number = atomic_fetch_add_explicit(&hak_audit_figures.batches, 1, memory_order_relaxed);
+    uint64_t number =
+        atomic_fetch_add_explicit(&hak_audit_figures.batches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&hak_audit_figures.blocks, count, memory_order_relaxed);
     if (batch == HAK_BATCH_SEND) { /* the sender has no right to the counters */
         at_most("blocks sent <= capacity", count, slab->capacity, slab);
@@ -235,7 +246,8 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
     uint32_t *active = &books.active[slab->superslab_first / 16];
     if (batch ==
         HAK_BATCH_RESET) { /* before the counters change: what they are then, the next batch proves */
-        equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab, NULL);
+        equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab,
+              NULL);
         remember(own, batch, slab, count, number);
         count_moved(batch, slab, head, count);
         *active -= own->used;
@@ -252,9 +264,11 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
 }
 
 /* The slab of a block in a bin's list. */
-static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *block, unsigned bin) {
+static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *block,
+                                                       unsigned bin) {
     const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
-    equal("listed block lies in a slab of its class", slab != NULL && slab->bin == bin, true, slab, block);
+    equal("listed block lies in a slab of its class", slab != NULL && slab->class == bin, true,
+          slab, block);
     return slab;
 }
 
@@ -264,16 +278,19 @@ static uint32_t list_length(const struct hak_heap *heap, unsigned bin, uint32_t 
     struct hak_places places = {.capacity = 0};
     struct hak_audit_block *records = NULL;
     uint32_t length = 0;
-    for (const struct hak_block *block = hak_bin_first(heap, bin); block != NULL; block = block->next) {
+    for (const struct hak_block *block = hak_bin_first(heap, bin); block != NULL;
+         block = block->next) {
         uint64_t index = hak_places_index(&places, block);
         if (HAK_UNLIKELY(index >= places.capacity)) {
             slab = listed_slab(block, bin);
             places = hak_slab_places(slab);
             records = hak_audit_records_of(slab);
             index = hak_places_index(&places, block);
-            equal("listed block is a block of its slab", index < places.capacity, true, slab, block);
+            equal("listed block is a block of its slab", index < places.capacity, true, slab,
+                  block);
         }
-        equal("header of a listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), slab, block);
+        equal("header of a listed block", hak_header_of(block), HAK_CLASS_HEADER_FREE(bin), slab,
+              block);
         if (records != NULL) hak_audit_block_listed(&records[index], slab, block);
         if (HAK_UNLIKELY(++length > count)) break;
     }
@@ -298,7 +315,7 @@ static void slab_created(const struct hak_slab *slab) {
     if (own == NULL) return;
     equal("a new slab has no blocks", slab->used + slab->carved, 0, slab, NULL);
     equal("capacity of a new slab", slab->capacity,
-          hak_slab_capacity(slab->bin, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab, NULL);
+          hak_slab_capacity(slab->class, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab, NULL);
     equal("nothing is left of the slab before", own->used, 0, slab, NULL);
     own->carved = own->used = own->free_length = 0;
     hak_audit_blocks_reset(slab);
@@ -314,9 +331,10 @@ static void slab_destroyed(const struct hak_slab *slab) {
 
 /* A heap without a thread holds nothing in its bins. */
 static void heap_is_idle(const struct hak_heap *heap) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         equal("bins of an ended heap", hak_bin_count(heap, bin), 0, NULL, heap);
-        equal("current slabs of an ended heap", heap->classes[bin].current == NULL, true, NULL, heap);
+        equal("current slabs of an ended heap", heap->classes[bin].current == NULL, true, NULL,
+              heap);
     }
 }
 
@@ -348,11 +366,11 @@ void hak_audit_event(enum hak_event event, void *subject) {
     }
     case HAK_EVENT_HEAP_ENDED:
         heap_is_idle(subject);
-        for (unsigned bin = 0; bin < HAK_BINS; bin++)
-            equal("blocks that an ended thread did not give back", books_of_thread()->lengths[bin], 0, NULL,
-                  subject);
+        for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
+            equal("blocks that an ended thread did not give back", books_of_thread()->lengths[bin],
+                  0, NULL, subject);
         break;
-    case HAK_EVENT_HEAP_ADOPTED:
+    case HAK_EVENT_HEAP_RECLAIMED:
         heap_is_idle(subject);
         break;
     case HAK_EVENT_HEAP_LOST:

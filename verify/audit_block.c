@@ -13,7 +13,8 @@
 #define ENDS_BYTES ((size_t)64)
 #define LINK_BYTES ((size_t)8) /* at the beginning of a free block */
 
-static _Atomic(struct hak_audit_block *) records; /* of each granule as many as it can have blocks */
+static _Atomic(struct hak_audit_block *)
+    records; /* of each granule as many as it can have blocks */
 
 #define GRANULE_RECORDS (HAK_GRANULE / 16)
 
@@ -66,8 +67,8 @@ static void unpoison(void *block, size_t bytes) {
 }
 
 const char *hak_audit_state_name(unsigned state) {
-    static const char *const names[] = {"uncarved", "in its slab", "on a remote list", "in a thread's list",
-                                        "live"};
+    static const char *const names[] = {"uncarved", "in its slab", "on a remote list",
+                                        "in a thread's list", "live"};
     return state < sizeof names / sizeof names[0] ? names[state] : "broken";
 }
 
@@ -76,13 +77,14 @@ static uint16_t thread_mark(void) {
     return (uint16_t)((uint64_t)(uintptr_t)HAK_THREAD.books * 0x9e3779b97f4a7c15u >> 48);
 }
 
-static void expect(const struct hak_audit_block *record, enum hak_audit_state state, const char *what,
-                   const struct hak_slab *slab, const void *block) {
-    if (HAK_UNLIKELY(record->state != state)) hak_audit_report(what, record->state, state, slab, block);
+static void expect(const struct hak_audit_block *record, enum hak_audit_state state,
+                   const char *what, const struct hak_slab *slab, const void *block) {
+    if (HAK_UNLIKELY(record->state != state))
+        hak_audit_report(what, record->state, state, slab, block);
 }
 
-void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record, const struct hak_slab *slab,
-                           const struct hak_block *block) {
+void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record,
+                           const struct hak_slab *slab, const struct hak_block *block) {
     switch (batch) {
     case HAK_BATCH_TAKE:
         expect(record, HAK_AUDIT_IN_SLAB, "state of a block taken from the freelist", slab, block);
@@ -130,19 +132,19 @@ void hak_audit_blocks_reset(const struct hak_slab *slab) {
     }
 }
 
-/* ---- contents ---------------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 static size_t room_of(const struct hak_slab *slab) {
-    return hak_classes[slab->bin].stride - 1;
+    return hak_classes[slab->class].stride - 1;
 }
 
 /* memset(3) may be wrapped. */
 #if defined(__x86_64__)
-#define BYTES_SET(at, value, count)                                                                          \
+#define BYTES_SET(at, value, count)                                                                \
     __asm__ volatile("rep stosb" : "+D"(at), "+c"(count) : "a"(value) : "memory")
 #else
-#define BYTES_SET(at, value, count)                                                                          \
-    while (count-- > 0)                                                                                      \
+#define BYTES_SET(at, value, count)                                                                \
+    while (count-- > 0)                                                                            \
     *(volatile char *)at++ = (char)value
 #endif
 
@@ -154,7 +156,8 @@ HAK_NOINLINE static void bytes_set(void *block, size_t from, size_t until, uint8
 }
 
 /* The first byte that is not the value; `until` if there is none. */
-HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t until, uint8_t value) {
+HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t until,
+                                        uint8_t value) {
     const uint8_t *bytes = block;
     while (from < until && bytes[from] == value)
         from++;
@@ -167,13 +170,14 @@ HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t u
  * together from two stores what it loads. */
 #define VECTOR_BYTES ((size_t)16)
 #define FIRST_VECTOR (VECTOR_BYTES - 1) /* the end is a byte before a multiple of 16 */
-#define SMALL_ROOM                                                                                           \
+#define SMALL_ROOM                                                                                 \
     (FIRST_VECTOR + 4 * VECTOR_BYTES) /* up to here four vectors have all but the first bytes */
 typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t vector_words __attribute__((vector_size(16)));
 typedef uint64_t word __attribute__((aligned(1), may_alias));
 _Static_assert(ENDS_BYTES == 4 * sizeof(vector), "a window is four vectors");
-_Static_assert(LINK_BYTES + sizeof(word) > FIRST_VECTOR, "a word has what is before the first vector");
+_Static_assert(LINK_BYTES + sizeof(word) > FIRST_VECTOR,
+               "a word has what is before the first vector");
 
 #define WORD_OF(value) ((value)*0x0101010101010101u)
 
@@ -202,7 +206,8 @@ HAK_INLINE bool all_zero(vector bits) {
 
 HAK_INLINE bool window_is(const void *block, size_t at, uint8_t value) {
     const vector *bytes = (const vector *)((const char *)block + at);
-    return all_zero((bytes[0] ^ value) | (bytes[1] ^ value) | (bytes[2] ^ value) | (bytes[3] ^ value));
+    return all_zero((bytes[0] ^ value) | (bytes[1] ^ value) | (bytes[2] ^ value) |
+                    (bytes[3] ^ value));
 }
 
 /* True if all bytes from `from` on, which is in the window, are of that value. */
@@ -222,7 +227,8 @@ static word *word_behind_link(const void *block) {
 /* The vector that has `i` others behind it, or the first one. */
 static vector *small_vector(const void *block, size_t room, size_t i) {
     size_t behind = (i + 1) * VECTOR_BYTES;
-    return (vector *)((uintptr_t)block + (room > FIRST_VECTOR + behind ? room - behind : FIRST_VECTOR));
+    return (vector *)((uintptr_t)block +
+                      (room > FIRST_VECTOR + behind ? room - behind : FIRST_VECTOR));
 }
 
 HAK_INLINE void small_fill(void *block, size_t room) {
@@ -257,14 +263,17 @@ static void free_fill(void *block, size_t room) {
 HAK_COLD static void free_fill_broken(const struct hak_slab *slab, const void *block, size_t room) {
     size_t at = bytes_differ(block, LINK_BYTES, room < SMALL_ROOM ? room : SMALL_ROOM, FREE_FILL);
     if (at == SMALL_ROOM) at = bytes_differ(block, room - ENDS_BYTES, room, FREE_FILL);
-    hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab, block);
+    hak_audit_report("a freed block is not written to (offset of the byte, length)", at, room, slab,
+                     block);
 }
 
 HAK_INLINE bool is_filled(const void *block, size_t room) {
-    if (HAK_UNLIKELY(room == FIRST_VECTOR)) return bytes_differ(block, LINK_BYTES, room, FREE_FILL) == room;
+    if (HAK_UNLIKELY(room == FIRST_VECTOR))
+        return bytes_differ(block, LINK_BYTES, room, FREE_FILL) == room;
     if (HAK_UNLIKELY(*word_behind_link(block) != WORD_OF(FREE_FILL))) return false;
     if (room <= SMALL_ROOM) return small_is_filled(block, room);
-    return window_is(block, FIRST_VECTOR, FREE_FILL) && window_is(block, room - ENDS_BYTES, FREE_FILL);
+    return window_is(block, FIRST_VECTOR, FREE_FILL) &&
+           window_is(block, room - ENDS_BYTES, FREE_FILL);
 }
 
 static void free_fill_check(const struct hak_slab *slab, const void *block, size_t room) {
@@ -306,12 +315,14 @@ HAK_INLINE void canary_set(void *block, size_t size, size_t room) {
     }
 }
 
-HAK_COLD static void canary_broken(const struct hak_slab *slab, const void *block, size_t size, size_t at) {
-    hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at, size,
-                     slab, block);
+HAK_COLD static void canary_broken(const struct hak_slab *slab, const void *block, size_t size,
+                                   size_t at) {
+    hak_audit_report("nothing is written behind the requested size (offset of the byte, size)", at,
+                     size, slab, block);
 }
 
-HAK_INLINE void canary_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
+HAK_INLINE void canary_check(const struct hak_slab *slab, const void *block, size_t size,
+                             size_t room) {
     if (HAK_ASAN) return; /* the write itself was reported */
     size_t behind = room - size;
     if (room > SMALL_ROOM) {
@@ -335,8 +346,8 @@ HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     expect(record, HAK_AUDIT_IN_BIN, "state of an allocated block", slab, user);
     fits_check(slab, user, size, room);
     if (HAK_UNLIKELY(record->thread != thread_mark()))
-        hak_audit_report("an allocated block was in this thread's list", record->thread, thread_mark(), slab,
-                         user);
+        hak_audit_report("an allocated block was in this thread's list", record->thread,
+                         thread_mark(), slab, user);
     if (record->filled && !HAK_ASAN) free_fill_check(slab, user, room);
     unpoison(user, room);
     record->filled = 0;
@@ -402,19 +413,21 @@ void hak_audit_resize(void *user, size_t size) {
 size_t hak_audit_usable(const void *block, const void *user, size_t room) {
     const struct hak_slab *slab = hak_slab_find(block);
     const struct hak_large *large = slab == NULL ? hak_large_find(block) : NULL;
-    const struct hak_audit_block *record = slab != NULL ? record_of(slab, block) : hak_audit_large_of(block);
+    const struct hak_audit_block *record =
+        slab != NULL ? record_of(slab, block) : hak_audit_large_of(block);
     if (record != NULL && record->state == HAK_AUDIT_LIVE)
-        room =
-            (large != NULL ? large->size : record->size) - (size_t)((const char *)user - (const char *)block);
+        room = (large != NULL ? large->size : record->size) -
+               (size_t)((const char *)user - (const char *)block);
     return HAK_VALGRIND ? hak_valgrind_usable(user, room) : room;
 }
 
-/* ---- large blocks, and aligned ones inside of others ---------------------------------------------------- */
+/* ---- large blocks, and aligned ones inside of others ----------------------------------------- */
 
 static void large_guard(void *user, size_t size, const void *frame) {
     struct hak_audit_block *record = hak_audit_large_of(user);
     if (record == NULL) return;
-    *record = (struct hak_audit_block){.state = HAK_AUDIT_LIVE, .alloc_site = hak_audit_site_of(frame)};
+    *record =
+        (struct hak_audit_block){.state = HAK_AUDIT_LIVE, .alloc_site = hak_audit_site_of(frame)};
     canary_set(user, size, hak_large_usable(hak_large_find(user)));
 }
 
@@ -422,7 +435,8 @@ static void large_guard(void *user, size_t size, const void *frame) {
 static bool large_check(void *user) {
     struct hak_audit_block *record = hak_audit_large_of(user);
     const struct hak_large *large = hak_large_find(user);
-    if (record == NULL || (record->state != HAK_AUDIT_LIVE && record->alloc_site == 0)) return false;
+    if (record == NULL || (record->state != HAK_AUDIT_LIVE && record->alloc_site == 0))
+        return false;
     expect(record, HAK_AUDIT_LIVE, "state of a large block", NULL, user);
     canary_check(NULL, user, large->size, hak_large_usable(large));
     unpoison(user, hak_large_usable(large));
@@ -454,7 +468,8 @@ void hak_audit_large_resizing(void *user, size_t size) {
 void hak_audit_large_left(void *user) {
     if (HAK_VALGRIND) hak_valgrind_ended(user);
     struct hak_audit_block *record = hak_audit_large_of(user);
-    if (record != NULL && record->state == HAK_AUDIT_LIVE) large_unguard(user, __builtin_frame_address(0));
+    if (record != NULL && record->state == HAK_AUDIT_LIVE)
+        large_unguard(user, __builtin_frame_address(0));
 }
 
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size) {

@@ -37,8 +37,8 @@ struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const vo
 struct hak_audit_block *hak_audit_large_of(const void *user);
 
 /* A batch moves a block: its state must be the one that this batch starts from. */
-void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record, const struct hak_slab *slab,
-                           const struct hak_block *block);
+void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record,
+                           const struct hak_slab *slab, const struct hak_block *block);
 
 /* A block that is in a bin's list must be known to be there. */
 void hak_audit_block_listed(const struct hak_audit_block *record, const struct hak_slab *slab,

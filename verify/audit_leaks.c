@@ -54,12 +54,13 @@ static void print_largest(struct leak *leaks) {
 
 void hak_audit_leaks(void) {
     size_t bytes = (HAK_AUDIT_SITES + 1) * sizeof(struct leak);
-    struct leak *leaks = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct leak *leaks =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (leaks == MAP_FAILED || !hak_range_is_there()) return;
     uint32_t top = hak_range_top();
     for (uint32_t granule = HAK_GRANULE_FIRST; granule < top; granule++) {
         enum hak_kind kind = hak_kind_of(granule);
-        if (kind == HAK_KIND_SLAB) add_slab(leaks, hak_slot_address(granule));
+        if (kind == HAK_KIND_SLAB) add_slab(leaks, hak_map_entry(granule));
         if (kind == HAK_KIND_LARGE) add_large(leaks, hak_large_at(granule));
     }
     print_largest(leaks);

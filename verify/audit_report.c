@@ -23,13 +23,15 @@
 struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND ? 2 : 1};
 
 /* X(field, name after HAKMEM_AUDIT_, least, most, text) */
-#define AUDIT_OPTION_TABLE(X)                                                                                \
-    X(level, "LEVEL", 0, 3,                                                                                  \
-      "0 nothing, 1 counters and lists, 2 also every block, 3 the whole heap each time")                     \
-    X(summary, "SUMMARY", 0, 1, "1: say at exit what was checked")                                           \
-    X(leaks, "LEAKS", 0, 1, "1: list at exit what is still live, by the place that allocated it; level 2")   \
-    X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")                             \
-    X(unwind, "UNWIND", 0, 1, "1: stacks by unwind tables, for code without frame pointers; level 2")
+#define AUDIT_OPTION_TABLE(X)                                                                      \
+    X(level, "LEVEL", 0, 3,                                                                        \
+      "0 nothing, 1 counters and lists, 2 also every block, 3 the whole heap each time")           \
+    X(summary, "SUMMARY", 0, 1, "1: say at exit what was checked")                                 \
+    X(leaks, "LEAKS", 0, 1,                                                                        \
+      "1: list at exit what is still live, by the place that allocated it; level 2")               \
+    X(signal, "SIGNAL", 0, 64, "the signal that proves the whole heap; 0: none")                   \
+    X(unwind, "UNWIND", 0, 1,                                                                      \
+      "1: stacks by unwind tables, for code without frame pointers; level 2")
 
 #define PREFIX "HAKMEM_AUDIT_"
 
@@ -113,13 +115,14 @@ static bool option_path(char (*field)[256], const char *value) {
 bool hak_audit_option(const char *setting) {
     const char *value, *name = hak_text_after(setting, PREFIX);
     if (name == NULL) return false;
-#define OPTION(field, name_, least, most, text)                                                              \
-    if ((value = hak_text_after(name, name_ "=")) != NULL) {                                                 \
-        option_number(&hak_audit_options.field, setting, value, least, most);                                \
-        return true;                                                                                         \
+#define OPTION(field, name_, least, most, text)                                                    \
+    if ((value = hak_text_after(name, name_ "=")) != NULL) {                                       \
+        option_number(&hak_audit_options.field, setting, value, least, most);                      \
+        return true;                                                                               \
     }
     AUDIT_OPTION_TABLE(OPTION)
-    if ((value = hak_text_after(name, "LOG=")) != NULL) return option_path(&hak_audit_options.log, value);
+    if ((value = hak_text_after(name, "LOG=")) != NULL)
+        return option_path(&hak_audit_options.log, value);
     value = hak_text_after(name, "SYMBOLIZER=");
     return value != NULL && option_path(&hak_audit_options.symbolizer, value);
 }
@@ -225,14 +228,15 @@ static void print_slab(const struct hak_slab *slab) {
     hak_text_add(&line, "hakmem: audit:   slab");
     hak_text_add_address(&line, " ", hak_slab_start(slab));
     hak_text_add(&line, ", ");
-    hak_text_add(&line, hak_tier_name(hak_tier_of_bin(slab->bin)));
+    hak_text_add(&line, hak_tier_name(hak_tier_of_class(slab->class)));
     hak_text_add(&line, " class ");
-    hak_text_add_number(&line, slab->bin % HAK_TIER_BINS);
+    hak_text_add_number(&line, slab->class % HAK_TIER_CLASSES);
     hak_text_add(&line, ", stride ");
-    hak_text_add_number(&line, hak_classes[slab->bin].stride);
+    hak_text_add_number(&line, hak_classes[slab->class].stride);
     hak_text_add(&line, ", owner thread ");
     const struct hak_heap *owner = hak_heap_of_home(slab->home);
-    hak_text_add_number(&line, (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
+    hak_text_add_number(&line,
+                        (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
     hak_text_add(&line, ", used ");
     hak_text_add_number(&line, slab->used);
     hak_text_add(&line, ", carved ");
@@ -248,7 +252,8 @@ static void print_ring(const struct hak_slab *slab) {
     static const char *const names[] = {"take", "carve", "put", "send", "collect", "reset"};
     const struct hak_audit_slab *own = hak_audit_slab_of(slab);
     if (own == NULL) return;
-    for (uint32_t back = own->next < HAK_AUDIT_RING ? own->next : HAK_AUDIT_RING; back > 0; back--) {
+    for (uint32_t back = own->next < HAK_AUDIT_RING ? own->next : HAK_AUDIT_RING; back > 0;
+         back--) {
         const struct hak_audit_entry *entry = &own->ring[(own->next - back) % HAK_AUDIT_RING];
         struct hak_text line = {.length = 0};
         hak_text_add(&line, back == 1 ? "hakmem: audit:   last batch " : "hakmem: audit:   batch ");
@@ -283,7 +288,7 @@ _Noreturn void hak_audit_report(const char *equation, uint64_t left, uint64_t ri
     hak_abort();
 }
 
-/* ---- on demand ---------------------------------------------------------------------------------------- */
+/* ---- on demand ------------------------------------------------------------------------------- */
 
 static void print_summary(void) {
     struct hak_text line = {.length = 0};
@@ -316,8 +321,8 @@ static void on_signal(int number) {
     struct hak_heap_check check;
     bool sound = hak_check_heap(&check);
     struct hak_text line = {.length = 0};
-    hak_text_add(&line,
-                 sound ? "hakmem: audit: the whole heap is sound: " : "hakmem: audit: the heap is broken: ");
+    hak_text_add(&line, sound ? "hakmem: audit: the whole heap is sound: "
+                              : "hakmem: audit: the heap is broken: ");
     hak_text_add_number(&line, check.equations);
     hak_text_add(&line, " equations, ");
     hak_text_add_number(&line, check.live);

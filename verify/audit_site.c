@@ -32,7 +32,7 @@ static uint32_t site_keep(uint64_t hash, const void *const *frames) {
     return 0; /* the table is full there: no site is better than a wrong one */
 }
 
-/* ---- walks -------------------------------------------------------------------------------------------- */
+/* ---- walks ----------------------------------------------------------------------------------- */
 
 /* While a static libc begins, it allocates, and _dl_find_object crashes; soon after it sets this name. */
 static bool objects_are_known(void) {
@@ -59,16 +59,18 @@ void hak_audit_walk_elsewhere(struct hak_audit_walk *walk, uintptr_t frame) {
 
 /* The allocator's frames below the one that is given are left out. */
 HAK_NOINLINE void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk, uintptr_t frame) {
-    struct hak_unwind unwind = {.proof = hak_audit_proof_begin((uintptr_t)__builtin_frame_address(0))};
+    struct hak_unwind unwind = {.proof =
+                                    hak_audit_proof_begin((uintptr_t)__builtin_frame_address(0))};
     HAK_UNWIND_HERE(&unwind);
     walk->count = 0;
     walk->hash = 0;
     if (!objects_are_known()) return;
     while (walk->count < HAK_AUDIT_WALK && hak_unwind_step(&unwind))
-        if (unwind.registers[HAK_UNWIND_SP] > frame) add_word(walk, unwind.registers[HAK_UNWIND_PC]);
+        if (unwind.registers[HAK_UNWIND_SP] > frame)
+            add_word(walk, unwind.registers[HAK_UNWIND_PC]);
 }
 
-/* ---- what is code ------------------------------------------------------------------------------------- */
+/* ---- what is code ---------------------------------------------------------------------------- */
 
 /* Whether an address lies in an executable segment of the object, by the program headers at the object's beginning. Of a
  * static program glibc takes its code alone for the object: nothing else is found. */
@@ -106,7 +108,7 @@ static uint32_t site_of(const struct hak_audit_walk *walk) {
     return count == 0 ? 0 : site_keep(hash, frames);
 }
 
-/* ---- both --------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 _Atomic uint64_t hak_audit_shortcuts[1u << HAK_AUDIT_SHORTCUTS_LOG];
 
@@ -115,7 +117,8 @@ uint32_t hak_audit_site_new(const struct hak_audit_walk *walk) {
     if (site == 0) return 0;
     _Atomic uint64_t *shortcut = &hak_audit_shortcuts[walk->hash >> (64 - HAK_AUDIT_SHORTCUTS_LOG)];
     hak_hook_atomic(shortcut, sizeof *shortcut);
-    atomic_store_explicit(shortcut, (walk->hash & ~(uint64_t)0xffff) | (site - 1), memory_order_relaxed);
+    atomic_store_explicit(shortcut, (walk->hash & ~(uint64_t)0xffff) | (site - 1),
+                          memory_order_relaxed);
     return site;
 }
 

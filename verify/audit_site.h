@@ -10,9 +10,10 @@
 /* The addresses of a site, innermost first; their number, 0 for an unknown one. */
 size_t hak_audit_site_frames(uint32_t site, const void *const **frames);
 
-/* ---- of the hooks alone: the site of every malloc and free -------------------------------------------------- */
+/* ---- of the hooks alone: the site of every malloc and free ----------------------------------- */
 
-#define HAK_AUDIT_WALK 11u /* return addresses: the program's, and those of the allocator's library */
+#define HAK_AUDIT_WALK                                                                             \
+    11u /* return addresses: the program's, and those of the allocator's library */
 
 struct hak_audit_walk {
     uintptr_t words[HAK_AUDIT_WALK];
@@ -27,7 +28,7 @@ _Static_assert(HAK_AUDIT_SITES == 1u << 16, "a site fits a shortcut");
 extern _Atomic uint64_t hak_audit_shortcuts[1u << HAK_AUDIT_SHORTCUTS_LOG];
 
 #define HAK_AUDIT_HASH(hash, word) (((hash) ^ (word)) * 0x9e3779b97f4a7c15u)
-#define HAK_AUDIT_STEP                                                                                       \
+#define HAK_AUDIT_STEP                                                                             \
     ((uintptr_t)1 << 20) /* no frame is larger; also keeps a wild frame pointer near the stack */
 
 /* Both go up from a live frame of a function of the allocator: by frame pointers on a stack that is not the thread's own, and by
@@ -44,7 +45,8 @@ HAK_INLINE bool hak_audit_is_step(uintptr_t up) {
 /* Follows frame pointers as far as they make sense and stay on the thread's own stack. */
 __attribute__((no_sanitize("address"))) static inline void
 hak_audit_walk_frame_pointers(struct hak_audit_walk *walk, uintptr_t frame) {
-    if (HAK_UNLIKELY(frame - hak_audit_stack.low > hak_audit_stack.size) && !hak_audit_stack_has(frame)) {
+    if (HAK_UNLIKELY(frame - hak_audit_stack.low > hak_audit_stack.size) &&
+        !hak_audit_stack_has(frame)) {
         hak_audit_walk_elsewhere(walk, frame);
         return;
     }
@@ -70,8 +72,8 @@ HAK_INLINE uint32_t hak_audit_site_of(const void *frame) {
         hak_audit_walk_unwind_tables(&walk, (uintptr_t)frame);
     else
         hak_audit_walk_frame_pointers(&walk, (uintptr_t)frame);
-    uint64_t known = atomic_load_explicit(&hak_audit_shortcuts[walk.hash >> (64 - HAK_AUDIT_SHORTCUTS_LOG)],
-                                          memory_order_relaxed);
+    uint64_t known = atomic_load_explicit(
+        &hak_audit_shortcuts[walk.hash >> (64 - HAK_AUDIT_SHORTCUTS_LOG)], memory_order_relaxed);
     if (HAK_LIKELY(((known ^ walk.hash) >> 16) == 0) && HAK_LIKELY(known != 0))
         return (uint32_t)(known & 0xffff) + 1;
     return hak_audit_site_new(&walk);

@@ -19,8 +19,8 @@ static _Thread_local uintptr_t foreign_to __attribute__((tls_model("initial-exec
 /* Asks for a change that is none: whoever waits at the address goes on waiting, and nobody is moved. */
 static bool is_readable(uintptr_t page) {
     static const uint32_t nobody;
-    long answer =
-        hak_syscall6(SYS_futex, (long)page, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, hak_syscall_pointer(&nobody), 0);
+    long answer = hak_syscall6(SYS_futex, (long)page, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0,
+                               hak_syscall_pointer(&nobody), 0);
     return answer >= 0 || answer == -EAGAIN; /* the word at the address was compared */
 }
 
@@ -58,13 +58,14 @@ bool hak_audit_stack_has(uintptr_t frame) {
 struct hak_audit_proof hak_audit_proof_begin(uintptr_t frame) {
     if (hak_audit_stack_has(frame))
         return (struct hak_audit_proof){.low = hak_audit_stack.low,
-                                        .high = hak_audit_stack.low + hak_audit_stack.size + FRAME_SIZE};
+                                        .high = hak_audit_stack.low + hak_audit_stack.size +
+                                                FRAME_SIZE};
     uintptr_t page = frame / PAGE * PAGE;
     return (struct hak_audit_proof){.low = page, .high = page + PAGE};
 }
 
-__attribute__((no_sanitize("address"))) bool hak_audit_read(struct hak_audit_proof *proof, uintptr_t address,
-                                                            uintptr_t *word) {
+__attribute__((no_sanitize("address"))) bool hak_audit_read(struct hak_audit_proof *proof,
+                                                            uintptr_t address, uintptr_t *word) {
     if (address % sizeof *word != 0) return false;
     if (address - proof->low >= proof->high - proof->low) {
         uintptr_t page = address / PAGE * PAGE;

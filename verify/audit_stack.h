@@ -12,7 +12,8 @@
 struct hak_audit_stack {
     uintptr_t low, size;
 };
-extern _Thread_local struct hak_audit_stack hak_audit_stack __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct hak_audit_stack hak_audit_stack
+    __attribute__((tls_model("initial-exec")));
 
 /* True if a live frame of the calling thread lies on its own stack; hak_audit_stack has it then. */
 bool hak_audit_stack_has(uintptr_t frame);

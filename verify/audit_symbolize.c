@@ -106,7 +106,8 @@ static bool ask(const void *const *frames, size_t count) {
         hak_text_add_base(&line, (uintptr_t)frames[i], 16);
     }
     hak_text_add(&line, "\n");
-    return send(helper.socket, line.bytes, line.length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)line.length;
+    return send(helper.socket, line.bytes, line.length, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           (ssize_t)line.length;
 }
 
 /* Adds what comes next to the answer; false if it is too late, too long or over. */

@@ -7,10 +7,11 @@
 #if defined(__x86_64__)
 static const uint64_t numbers[] = {[HAK_UNWIND_SP] = 7, [HAK_UNWIND_FP] = 6, [HAK_UNWIND_PC] = 16};
 #elif defined(__aarch64__)
-static const uint64_t numbers[] = {[HAK_UNWIND_SP] = 31, [HAK_UNWIND_FP] = 29, [HAK_UNWIND_PC] = 30};
+static const uint64_t numbers[] = {
+    [HAK_UNWIND_SP] = 31, [HAK_UNWIND_FP] = 29, [HAK_UNWIND_PC] = 30};
 #endif
 
-/* ---- bytes of the tables --------------------------------------------------------------------------------- */
+/* ---- bytes of the tables --------------------------------------------------------------------- */
 
 struct bytes {
     const uint8_t *at, *end;
@@ -61,7 +62,7 @@ static size_t encoded_size(uint8_t encoding) {
     return sizes[encoding & 7];
 }
 
-/* ---- the function's entry in the tables -------------------------------------------------------------------- */
+/* ---- the function's entry in the tables ------------------------------------------------------ */
 
 struct entry {
     uintptr_t start, range;
@@ -149,7 +150,7 @@ static bool entry_find(struct entry *entry, uintptr_t pc) {
     return entry_parse(entry, header + pair[1]) && pc - entry->start < entry->range;
 }
 
-/* ---- the codes of DWARF 5, section 7, that compilers use for this; and GNU's -------------------------------- */
+/* ---- the codes of DWARF 5, section 7, that compilers use for this; and GNU's ----------------- */
 
 enum {
     OP_DEREF = 0x06,
@@ -204,7 +205,7 @@ enum {
     CFA_WITH_OPERAND = 0xc0
 };
 
-/* ---- expressions ----------------------------------------------------------------------------------------- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 enum { DEPTH = 16 };
 
@@ -274,7 +275,8 @@ static bool dereference(struct values *values, struct hak_unwind *unwind) {
 
 static bool operate(struct values *values, struct hak_unwind *unwind, struct bytes *bytes) {
     uint8_t operation = *bytes->at++;
-    if (operation >= OP_LIT0 && operation <= OP_LIT31) return push(values, (uint64_t)(operation - OP_LIT0));
+    if (operation >= OP_LIT0 && operation <= OP_LIT31)
+        return push(values, (uint64_t)(operation - OP_LIT0));
     if (operation >= OP_BREG0 && operation <= OP_BREG31)
         return push_register(values, unwind, (uint64_t)(operation - OP_BREG0), bytes);
     switch (operation) {
@@ -303,7 +305,8 @@ static bool operate(struct values *values, struct hak_unwind *unwind, struct byt
     }
 }
 
-static bool evaluate(struct hak_unwind *unwind, struct bytes bytes, struct values values, uintptr_t *result) {
+static bool evaluate(struct hak_unwind *unwind, struct bytes bytes, struct values values,
+                     uintptr_t *result) {
     while (bytes.at < bytes.end)
         if (!operate(&values, unwind, &bytes)) return false;
     if (values.count == 0) return false;
@@ -311,7 +314,7 @@ static bool evaluate(struct hak_unwind *unwind, struct bytes bytes, struct value
     return true;
 }
 
-/* ---- instructions ------------------------------------------------------------------------------------------ */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 enum how { SAME, UNDEFINED, AT_OFFSET, AT_EXPRESSION, UNKNOWN };
 
@@ -333,7 +336,8 @@ enum { REMEMBERED = 8 };
 struct machine {
     const struct entry *entry;
     uintptr_t location;
-    struct rules now, first, remembered[REMEMBERED]; /* first: when the CIE's instructions are over */
+    struct rules now, first,
+        remembered[REMEMBERED]; /* first: when the CIE's instructions are over */
     unsigned depth;
 };
 
@@ -349,7 +353,8 @@ static void set_offset(struct machine *machine, uint64_t number, int64_t factore
 
 static void restore(struct machine *machine, uint64_t number) {
     enum hak_unwind_register known;
-    if (register_of(number, &known)) machine->now.registers[known] = machine->first.registers[known];
+    if (register_of(number, &known))
+        machine->now.registers[known] = machine->first.registers[known];
 }
 
 static void set_base(struct machine *machine, uint64_t number) {
@@ -424,7 +429,8 @@ static bool execute_rule(struct machine *machine, uint8_t code, struct bytes *by
         set_offset(machine, number, take_signed(bytes));
         return true;
     case CFA_EXPRESSION:
-        set_rule(machine, number, (struct rule){.how = AT_EXPRESSION, .expression = take_block(bytes)});
+        set_rule(machine, number,
+                 (struct rule){.how = AT_EXPRESSION, .expression = take_block(bytes)});
         return true;
     case CFA_REGISTER:
     case CFA_VAL_OFFSET:
@@ -497,7 +503,7 @@ static bool rules_at(const struct entry *entry, uintptr_t pc, struct rules *rule
     return true;
 }
 
-/* ---- one step ---------------------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
 static bool cfa_of(struct hak_unwind *unwind, const struct rules *rules, uintptr_t *cfa) {
     if (rules->cfa.how == AT_EXPRESSION)
@@ -532,7 +538,8 @@ bool hak_unwind_step(struct hak_unwind *unwind) {
         return false;
     if (cfa <= unwind->registers[HAK_UNWIND_SP] && !entry.is_signal) return false;
     uintptr_t fp = unwind->registers[HAK_UNWIND_FP], next = unwind->registers[HAK_UNWIND_PC];
-    if (!caller_value(unwind, &rules.registers[HAK_UNWIND_PC], cfa, &next) || next == 0) return false;
+    if (!caller_value(unwind, &rules.registers[HAK_UNWIND_PC], cfa, &next) || next == 0)
+        return false;
     if (!caller_value(unwind, &rules.registers[HAK_UNWIND_FP], cfa, &fp)) fp = 0;
     unwind->registers[HAK_UNWIND_SP] = cfa;
     unwind->registers[HAK_UNWIND_FP] = fp;

@@ -16,14 +16,16 @@ struct hak_unwind {
 };
 
 /* The calling function's own frame. */
-#define HAK_UNWIND_HERE(unwind)                                                                              \
-    HAK_UNWIND_OWN_REGISTERS((unwind)->registers[HAK_UNWIND_PC], (unwind)->registers[HAK_UNWIND_SP],         \
+#define HAK_UNWIND_HERE(unwind)                                                                    \
+    HAK_UNWIND_OWN_REGISTERS((unwind)->registers[HAK_UNWIND_PC],                                   \
+                             (unwind)->registers[HAK_UNWIND_SP],                                   \
                              (unwind)->registers[HAK_UNWIND_FP])
 #if defined(__x86_64__)
-#define HAK_UNWIND_OWN_REGISTERS(pc, sp, fp)                                                                 \
-    __asm__ volatile("lea 0(%%rip), %0\n\tmov %%rsp, %1\n\tmov %%rbp, %2" : "=&r"(pc), "=&r"(sp), "=&r"(fp))
+#define HAK_UNWIND_OWN_REGISTERS(pc, sp, fp)                                                       \
+    __asm__ volatile("lea 0(%%rip), %0\n\tmov %%rsp, %1\n\tmov %%rbp, %2"                          \
+                     : "=&r"(pc), "=&r"(sp), "=&r"(fp))
 #elif defined(__aarch64__)
-#define HAK_UNWIND_OWN_REGISTERS(pc, sp, fp)                                                                 \
+#define HAK_UNWIND_OWN_REGISTERS(pc, sp, fp)                                                       \
     __asm__ volatile("adr %0, .\n\tmov %1, sp\n\tmov %2, x29" : "=&r"(pc), "=&r"(sp), "=&r"(fp))
 #endif
 

@@ -10,7 +10,8 @@
 bool hak_valgrind_is_memcheck(void) {
     static signed char known = -1; /* from the first call, before there is a second thread */
     static char byte;
-    if (known < 0) known = VALGRIND_MAKE_MEM_DEFINED(&byte, sizeof byte) != 0; /* only Memcheck answers */
+    if (known < 0)
+        known = VALGRIND_MAKE_MEM_DEFINED(&byte, sizeof byte) != 0; /* only Memcheck answers */
     return known;
 }
 

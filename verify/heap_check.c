@@ -63,11 +63,16 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
         if (!equal(check, "list stays in the range", hak_range_has(block), true, block)) break;
         const struct hak_slab *found = hak_slab_find(block);
         if (!equal(check, "listed block lies in a slab", found != NULL, true, block)) break;
-        if (slab != NULL && !equal(check, "listed block lies in its slab", found == slab, true, block)) break;
-        if (!equal(check, "bin of list = bin of slab", bin, found->bin, block)) break;
-        if (!equal(check, "listed block is a block", hak_slab_owns(found, block), true, block)) break;
-        at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved, block);
-        equal(check, "header of listed block", hak_header_of(block), HAK_BIN_HEADER_FREE(bin), block);
+        if (slab != NULL &&
+            !equal(check, "listed block lies in its slab", found == slab, true, block))
+            break;
+        if (!equal(check, "bin of list = bin of slab", bin, found->class, block)) break;
+        if (!equal(check, "listed block is a block", hak_slab_owns(found, block), true, block))
+            break;
+        at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved,
+                block);
+        equal(check, "header of listed block", hak_header_of(block), HAK_CLASS_HEADER_FREE(bin),
+              block);
         uint8_t *mark = places_of(check, found) + hak_slab_index(found, block);
         if (!equal(check, "block is in one list only", *mark, PLACE_NONE, block)) break;
         *mark = (uint8_t)place;
@@ -77,9 +82,10 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
 
 static void check_partial(struct check *check, struct hak_heap *heap, unsigned bin) {
     const struct hak_slab *last = NULL;
-    for (const struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next) {
+    for (const struct hak_slab *slab = heap->classes[bin].partial; slab != NULL;
+         slab = slab->next) {
         equal(check, "partial slab's state", slab->state, HAK_SLAB_PARTIAL, slab);
-        equal(check, "partial slab's bin", slab->bin, bin, slab);
+        equal(check, "partial slab's bin", slab->class, bin, slab);
         equal(check, "partial slab's home", slab->home == &heap->home, true, slab);
         equal(check, "partial slab has free blocks", slab->used < slab->capacity, true, slab);
         if (!equal(check, "partial list's back link", slab->prev == last, true, slab)) break;
@@ -93,13 +99,14 @@ static void check_current(struct check *check, struct hak_heap *heap, unsigned b
     if (slab == NULL) return;
     check->listed_current++;
     equal(check, "current slab's state", slab->state, HAK_SLAB_CURRENT, slab);
-    equal(check, "current slab's bin", slab->bin, bin, slab);
-    equal(check, "current slab's home is ruled by its heap", hak_home_ruled_by(slab->home, heap), true, slab);
+    equal(check, "current slab's bin", slab->class, bin, slab);
+    equal(check, "current slab's home is reclaimed by its heap",
+          hak_home_owned_by(slab->home, heap), true, slab);
 }
 
 static bool is_slab(const struct check *check, const struct hak_slab *slab) {
-    uintptr_t offset = (uintptr_t)slab - hak_range.slots;
-    return offset / HAK_SLOT_SIZE < check->top && offset % HAK_SLOT_SIZE == 0 &&
+    uintptr_t offset = (uintptr_t)slab - hak_range.map;
+    return offset / HAK_MAP_ENTRY_SIZE < check->top && offset % HAK_MAP_ENTRY_SIZE == 0 &&
            hak_kind_of(hak_slab_first_granule(slab)) == HAK_KIND_SLAB;
 }
 
@@ -118,10 +125,10 @@ static void check_notified(struct check *check, struct hak_heap *heap) {
 static void check_heap(struct hak_heap *heap, void *context) {
     struct check *check = context;
     check->result->heaps++;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         size_t length = walk(check, hak_bin_first(heap, bin), bin, NULL, PLACE_BIN);
         equal(check, "count(bin) = length(bin)", hak_bin_count(heap, bin), length,
-              &heap->heads[HAK_BIN_HEADER(bin)]);
+              &heap->heads[HAK_CLASS_HEADER(bin)]);
         check->result->in_bins += length;
         check_partial(check, heap, bin);
         check_current(check, heap, bin);
@@ -186,7 +193,7 @@ static void check_live(struct check *check, const struct hak_slab *slab) {
         uint8_t header = hak_header_of(hak_slab_block(slab, i));
         check->result->live++;
         equal(check, "block in no list is live",
-              header == HAK_BIN_HEADER(slab->bin) || header == HAK_HEADER_CONTAINER, true,
+              header == HAK_CLASS_HEADER(slab->class) || header == HAK_HEADER_CONTAINER, true,
               hak_slab_block(slab, i));
     }
     equal(check, "used = carved - length(freelist)", slab->used, slab->carved - listed, slab);
@@ -199,12 +206,12 @@ static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
     at_most(check, "carved <= capacity", slab->carved, slab->capacity, slab);
     at_most(check, "used <= carved", slab->used, slab->carved, slab);
     equal(check, "capacity", slab->capacity,
-          hak_slab_capacity(slab->bin, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab);
-    size_t length = walk(check, slab->freelist, slab->bin, slab, PLACE_FREELIST);
+          hak_slab_capacity(slab->class, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab);
+    size_t length = walk(check, slab->freelist, slab->class, slab, PLACE_FREELIST);
     check->result->in_freelists += length;
     check->result->uncarved += (size_t)(slab->capacity - slab->carved);
     uint64_t word = atomic_load_explicit(&slab->remote, memory_order_acquire);
-    length = walk(check, hak_remote_word_head(word), slab->bin, slab, PLACE_REMOTE);
+    length = walk(check, hak_remote_word_head(word), slab->class, slab, PLACE_REMOTE);
     equal(check, "count(remote) = length(remote)", hak_remote_word_count(word), length, slab);
     at_most(check, "count(remote) <= used", length, slab->used, slab);
     check->result->in_remote_lists += length;
@@ -217,18 +224,21 @@ static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
 
 static void check_superslab(const struct hak_superslab *ss, void *context) {
     struct check *check = context;
-    size_t record = (size_t)((const char *)ss - (const char *)hak_superslab_record(0)) / HAK_SUPERSLAB_RECORD;
-    if (!equal(check, "SuperSlab's record is that of its first granule", ss->first, record * 16, ss)) return;
+    size_t record =
+        (size_t)((const char *)ss - (const char *)hak_superslab_record(0)) / HAK_SUPERSLAB_RECORD;
+    if (!equal(check, "SuperSlab's record is that of its first granule", ss->first, record * 16,
+               ss))
+        return;
     uint32_t taken = 0;
     uint64_t used = 0;
     check->result->superslabs++;
     for (uint32_t unit = 0; unit < ss->units; unit++) {
         uint32_t granule = ss->first + unit;
-        const struct hak_slab *slab = hak_slot_address(granule);
+        const struct hak_slab *slab = hak_map_entry(granule);
         if ((taken >> unit & 1) == 0 && hak_kind_of(granule) != HAK_KIND_SLAB)
             equal(check, "kind of a unit in no slab", hak_kind_of(granule), HAK_KIND_NONE, slab);
         if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
-        uint32_t units = hak_classes[slab->bin].units;
+        uint32_t units = hak_classes[slab->class].units;
         equal(check, "slab's SuperSlab", slab->superslab_first, ss->first, slab);
         equal(check, "slab's unit", slab->unit, unit, slab);
         equal(check, "slab's granules", slab->granules, units, slab);
@@ -241,13 +251,14 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
     equal(check, "free_mask = units in no slab", ss->free_mask, ss->all_mask & ~taken, ss);
     equal(check, "dirty units are free", ss->dirty_mask & ~ss->free_mask, 0, ss);
     uint32_t there = ss->reached == 32 ? UINT32_MAX : (1u << ss->reached) - 1;
-    equal(check, "units of slabs, and dirty ones, are committed", (taken | ss->dirty_mask) & ~there, 0, ss);
+    equal(check, "units of slabs, and dirty ones, are committed", (taken | ss->dirty_mask) & ~there,
+          0, ss);
     equal(check, "units that wait are dirty", ss->waits_mask & ~ss->dirty_mask, 0, ss);
 }
 
 static void each_slab(struct check *check, void (*visit)(struct check *, const struct hak_slab *)) {
     for (uint32_t granule = HAK_GRANULE_FIRST; granule < check->top; granule++)
-        if (hak_kind_of(granule) == HAK_KIND_SLAB) visit(check, hak_slot_address(granule));
+        if (hak_kind_of(granule) == HAK_KIND_SLAB) visit(check, hak_map_entry(granule));
 }
 
 static void check_state(struct check *check, const struct hak_slab *slab) {
@@ -259,20 +270,20 @@ static void check_state(struct check *check, const struct hak_slab *slab) {
 
 static void add_used(struct check *check, const struct hak_slab *slab) {
     (void)check;
-    struct hak_heap_class *class = &hak_heap_of_home(slab->home)->classes[slab->bin];
+    struct hak_heap_class *class = &hak_heap_of_home(slab->home)->classes[slab->class];
     uint32_t sum = atomic_load_explicit(&class->used_shown, memory_order_relaxed) - slab->used;
     atomic_store_explicit(&class->used_shown, sum, memory_order_relaxed);
 }
 
 static void take_back_used(struct check *check, const struct hak_slab *slab) {
     (void)check;
-    struct hak_heap_class *class = &hak_heap_of_home(slab->home)->classes[slab->bin];
+    struct hak_heap_class *class = &hak_heap_of_home(slab->home)->classes[slab->class];
     uint32_t sum = atomic_load_explicit(&class->used_shown, memory_order_relaxed) + slab->used;
     atomic_store_explicit(&class->used_shown, sum, memory_order_relaxed);
 }
 
 static void check_used_shown(struct hak_heap *heap, void *context) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         equal(context, "used_shown = sum of used",
               atomic_load_explicit(&heap->classes[bin].used_shown, memory_order_relaxed), 0, heap);
 }
@@ -285,7 +296,8 @@ static uint8_t *places_take(size_t bytes) {
     if (bytes < KEPT_BYTES) bytes = KEPT_BYTES;
     uint8_t *places = bytes > KEPT_BYTES ? NULL : atomic_exchange(&kept_places, NULL);
     if (places != NULL) return places;
-    places = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    places = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                  -1, 0);
     return places == MAP_FAILED ? NULL : places;
 }
 
@@ -320,10 +332,13 @@ bool hak_check_heap(struct hak_heap_check *result) {
     hak_heap_each(check_owned, &check);
     each_slab(&check, check_live);
     each_slab(&check, check_state);
-    equal(&check, "listed partial slabs = partial slabs", check.listed_partial, check.partial, NULL);
-    equal(&check, "current slabs of heaps = current slabs", check.listed_current, check.current, NULL);
+    equal(&check, "listed partial slabs = partial slabs", check.listed_partial, check.partial,
+          NULL);
+    equal(&check, "current slabs of heaps = current slabs", check.listed_current, check.current,
+          NULL);
     each_superslab(&check, check_superslab, &check);
-    each_slab(&check, add_used); /* subtracts, compares with zero, restores: no memory for sums is needed */
+    each_slab(&check,
+              add_used); /* subtracts, compares with zero, restores: no memory for sums is needed */
     hak_heap_each(check_used_shown, &check);
     each_slab(&check, take_back_used);
     hak_check_range(&check);

@@ -1,5 +1,5 @@
 /* What the files of the heap check share: heap_check.c has bins, slabs and blocks,
- * heap_check_states.c who may touch which heap, heap_check_range.c the granules, free runs,
+ * heap_check_states.c who may touch which heap, heap_check_range.c the granules, free spans,
  * large blocks and caches. */
 #ifndef HAK_VERIFY_HEAP_CHECK_PARTS_H
 #define HAK_VERIFY_HEAP_CHECK_PARTS_H
@@ -27,7 +27,7 @@ bool hak_check_bounds(struct check *check);
 /* The hand-over states of all heaps. */
 void hak_check_hand_over(struct check *check);
 
-/* The granules, free runs, large blocks, the BigCache and the cache of SuperSlabs. */
+/* The granules, free spans, large blocks, the BigCache and the cache of SuperSlabs. */
 void hak_check_range(struct check *check);
 
 #endif

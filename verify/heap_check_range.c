@@ -7,13 +7,13 @@
 #define equal   hak_check_equal
 #define at_most hak_check_at_most
 
-/* ---- granules ---------------------------------------------------------------------------------------- */
+/* ---- granules -------------------------------------------------------------------------------- */
 
 /* A walk over the granules below the top, from one thing that lies there to the next. */
 struct tiling {
     uint32_t ahead; /* no granule between the walk and here has a kind */
-    uint32_t free_runs, holes, superslabs, cached, lost;
-    size_t kept; /* granules of free runs that may hold memory */
+    uint32_t free_spans, holes, superslabs, cached, lost;
+    size_t kept; /* granules of free spans that may hold memory */
     size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
 };
 
@@ -25,7 +25,8 @@ bool hak_check_bounds(struct check *check) {
     at_most(check, "the range's limit <= granules committed", state.there, state.committed, NULL);
     size_t faults = check->result->faults;
     at_most(check, "top <= granules in the tables", check->top, state.in_tables, NULL);
-    at_most(check, "granules committed <= granules in the tables", state.committed, state.in_tables, NULL);
+    at_most(check, "granules committed <= granules in the tables", state.committed, state.in_tables,
+            NULL);
     return check->result->faults == faults;
 }
 
@@ -34,49 +35,54 @@ static void check_inside(struct check *check, uint32_t first, uint32_t count, ui
     uint32_t kinds = 0;
     for (uint32_t i = 0; i < count && first + i < check->top; i++)
         if (hak_kind_of(first + i) != HAK_KIND_NONE) kinds++;
-    equal(check, "granules of a run that have a kind", kinds, described, hak_slot_address(first));
+    equal(check, "granules of a span that have a kind", kinds, described, hak_map_entry(first));
 }
 
-/* Of a free run, or of a hole, which may end at the top: it stays while memory is kept behind it. */
-static uint32_t free_run_at(struct check *check, struct tiling *tiling, uint32_t granule,
-                            enum hak_kind kind) {
-    const struct hak_free_run *run = hak_slot_address(granule);
-    if (kind == HAK_KIND_FREE_RUN)
-        tiling->free_runs++;
+/* Of a free span, or of a hole, which may end at the top: it stays while memory is kept behind it. */
+static uint32_t free_span_at(struct check *check, struct tiling *tiling, uint32_t granule,
+                             enum hak_kind kind) {
+    const struct hak_free_span *span = hak_map_entry(granule);
+    if (kind == HAK_KIND_FREE_SPAN)
+        tiling->free_spans++;
     else
         tiling->holes++;
-    if (!equal(check, "free run begins where its slot says", run->first, granule, run)) return 1;
-    const uint64_t end = (uint64_t)granule + run->count;
-    if (!at_most(check, "free run ends below the top", end + (kind == HAK_KIND_FREE_RUN), check->top, run))
+    if (!equal(check, "free span begins where its page map entry says", span->first, granule, span))
         return 1;
-    if (run->dirty) tiling->kept += run->count;
-    const struct hak_free_run *last = hak_slot_address((uint32_t)end - 1);
-    equal(check, "free run's last slot leads to its first", last->first, granule, run);
-    equal(check, "free run's length at both ends", last->count, run->count, run);
-    check_inside(check, granule, run->count, run->count > 1 ? 2 : 1);
-    equal(check, "free run's neighbour is not free", end == check->top || hak_kind_of((uint32_t)end) != kind,
-          true, run);
-    if (kind == HAK_KIND_HOLE) tiling->hole_bytes += (size_t)run->count << HAK_GRANULE_SHIFT;
-    return run->count;
+    const uint64_t end = (uint64_t)granule + span->count;
+    if (!at_most(check, "free span ends below the top", end + (kind == HAK_KIND_FREE_SPAN),
+                 check->top, span))
+        return 1;
+    if (span->dirty) tiling->kept += span->count;
+    const struct hak_free_span *last = hak_map_entry((uint32_t)end - 1);
+    equal(check, "free span's last entry leads to its first", last->first, granule, span);
+    equal(check, "free span's length at both ends", last->count, span->count, span);
+    check_inside(check, granule, span->count, span->count > 1 ? 2 : 1);
+    equal(check, "free span's neighbour is not free",
+          end == check->top || hak_kind_of((uint32_t)end) != kind, true, span);
+    if (kind == HAK_KIND_HOLE) tiling->hole_bytes += (size_t)span->count << HAK_GRANULE_SHIFT;
+    return span->count;
 }
 
 static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t granule) {
     const struct hak_large *large = hak_large_at(granule);
     tiling->cached++;
     tiling->cached_bytes += (size_t)large->granules << HAK_GRANULE_SHIFT;
-    if (!equal(check, "cached run begins where its slot says", large->run, granule, large)) return 1;
-    if (!at_most(check, "cached run ends below the top", (uint64_t)granule + large->granules, check->top,
-                 large))
+    if (!equal(check, "cached span begins where its page map entry says", large->span, granule,
+               large))
+        return 1;
+    if (!at_most(check, "cached span ends below the top", (uint64_t)granule + large->granules,
+                 check->top, large))
         return 1;
     uint32_t last = granule + large->granules - 1;
-    equal(check, "cached run's last slot leads to its first", hak_large_at(last)->run, granule, large);
+    equal(check, "cached span's last entry leads to its first", hak_large_at(last)->span, granule,
+          large);
     check_inside(check, granule, large->granules, large->granules > 1 ? 2 : 1);
-    equal(check, "cached run's neighbour is not cached",
+    equal(check, "cached span's neighbour is not cached",
           last + 1 < check->top && hak_kind_of(last + 1) == HAK_KIND_CACHED, false, large);
     return large->granules;
 }
 
-/* A run that is taken, and is no block's: the kernel has it. */
+/* A span that is taken, and is no block's: the kernel has it. */
 static uint32_t taken_at(struct tiling *tiling, uint32_t granule) {
     if (hak_kind_of(granule) != HAK_KIND_TAKEN) return 0;
     uint32_t count = hak_large_at(granule)->granules;
@@ -84,7 +90,7 @@ static uint32_t taken_at(struct tiling *tiling, uint32_t granule) {
     return count;
 }
 
-/* The block's record lies in the granule of its header, behind the run's first if it is aligned: that says that it is taken. */
+/* The block's record lies in the granule of its header, behind the span's first if it is aligned: that says that it is taken. */
 static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t granule) {
     while (tiling->ahead < check->top &&
            (hak_kind_of(tiling->ahead) == HAK_KIND_NONE ||
@@ -96,11 +102,12 @@ static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t gr
     tiling->large_blocks++;
     tiling->large_bytes += large->size;
     tiling->large_mapped += (size_t)large->granules << HAK_GRANULE_SHIFT;
-    equal(check, "large block's record", hak_granule_of((char *)large->user - 1), tiling->ahead, large);
+    equal(check, "large block's record", hak_granule_of((char *)large->user - 1), tiling->ahead,
+          large);
     equal(check, "large block's header", hak_header_of(large->user), HAK_HEADER_LARGE, large->user);
-    equal(check, "granules in the first slot of a large block", hak_large_at(granule)->granules,
+    equal(check, "granules in the first page map entry of a large block", hak_large_at(granule)->granules,
           large->granules, large);
-    at_most(check, "large block ends in its run", large->size, hak_large_usable(large), large);
+    at_most(check, "large block ends in its span", large->size, hak_large_usable(large), large);
     check_inside(check, granule, large->granules, tiling->ahead == granule ? 1 : 2);
     return large->granules;
 }
@@ -120,13 +127,14 @@ static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t gr
         return (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT);
     }
     enum hak_kind kind = hak_kind_of(granule);
-    if (kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE) return free_run_at(check, tiling, granule, kind);
+    if (kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE)
+        return free_span_at(check, tiling, granule, kind);
     if (kind == HAK_KIND_CACHED) return cached_at(check, tiling, granule);
     uint32_t count = large_at(check, tiling, granule);
     return count > 0 ? count : taken_at(tiling, granule);
 }
 
-/* Free runs, SuperSlabs, large and cached blocks fill the range without a gap; a gap's granules were lost to the
+/* Free spans, SuperSlabs, large and cached blocks fill the range without a gap; a gap's granules were lost to the
  * kernel, and counted. */
 static void check_tiles(struct check *check, struct tiling *tiling) {
     uint32_t granule = HAK_GRANULE_FIRST;
@@ -140,20 +148,23 @@ static void check_tiles(struct check *check, struct tiling *tiling) {
           hak_large_stats().lost_bytes >> HAK_GRANULE_SHIFT, NULL);
 }
 
-static uint32_t count_listed(struct check *check, const struct hak_run_index *index, enum hak_kind kind) {
+static uint32_t count_listed(struct check *check, const struct hak_span_index *index,
+                             enum hak_kind kind) {
     uint32_t listed = 0;
-    for (unsigned list = 0; list < HAK_RUN_LISTS; list++) {
+    for (unsigned list = 0; list < HAK_SPAN_LISTS; list++) {
         uint32_t last = 0;
         for (uint32_t granule = index->lists[list]; granule != 0; listed++) {
-            if (!at_most(check, "listed free run is below the top", granule + 1, check->top, NULL)) break;
-            const struct hak_free_run *run = hak_slot_address(granule);
-            if (!equal(check, "listed free run's kind", hak_kind_of(granule), kind, run)) break;
-            if (!equal(check, "listed free run's back link", run->prev, last, run)) break;
-            equal(check, "free run is in the list of its length", hak_run_list_of(run->count), list, run);
+            if (!at_most(check, "listed free span is below the top", granule + 1, check->top, NULL))
+                break;
+            const struct hak_free_span *span = hak_map_entry(granule);
+            if (!equal(check, "listed free span's kind", hak_kind_of(granule), kind, span)) break;
+            if (!equal(check, "listed free span's back link", span->prev, last, span)) break;
+            equal(check, "free span is in the list of its length", hak_span_list_of(span->count),
+                  list, span);
             last = granule;
-            granule = run->next;
+            granule = span->next;
         }
-        equal(check, "bit of a list with free runs", index->nonempty[list / 64] >> (list % 64) & 1,
+        equal(check, "bit of a list with free spans", index->nonempty[list / 64] >> (list % 64) & 1,
               index->lists[list] != 0, NULL);
     }
     return listed;
@@ -161,9 +172,9 @@ static uint32_t count_listed(struct check *check, const struct hak_run_index *in
 
 static void check_free_lists(struct check *check, const struct tiling *tiling) {
     struct hak_range_state state = hak_range_state();
-    uint32_t free_runs = count_listed(check, state.free, HAK_KIND_FREE_RUN);
+    uint32_t free_spans = count_listed(check, state.free, HAK_KIND_FREE_SPAN);
     uint32_t holes = count_listed(check, state.holes, HAK_KIND_HOLE);
-    equal(check, "listed free runs = free runs", free_runs, tiling->free_runs, NULL);
+    equal(check, "listed free spans = free spans", free_spans, tiling->free_spans, NULL);
     equal(check, "listed holes = holes", holes, tiling->holes, NULL);
     equal(check, "bytes of holes", state.hole_bytes, tiling->hole_bytes, NULL);
 }
@@ -171,8 +182,8 @@ static void check_free_lists(struct check *check, const struct tiling *tiling) {
 static void check_kept(struct check *check, size_t granules) {
     const uint32_t dirty_top = hak_range_state().dirty_top;
     if (dirty_top > check->top) granules += dirty_top - check->top;
-    equal(check, "bytes of free runs that may hold memory", hak_range_kept(), granules << HAK_GRANULE_SHIFT,
-          NULL);
+    equal(check, "bytes of free spans that may hold memory", hak_range_kept(),
+          granules << HAK_GRANULE_SHIFT, NULL);
     equal(check, "the policy and the range agree whether memory is kept", hak_range_keeps(),
           hak_policy_keeps(hak_policy()), NULL);
 }
@@ -182,23 +193,26 @@ static void check_large_figures(struct check *check, const struct tiling *tiling
     check->result->large = tiling->large_blocks;
     equal(check, "live large blocks", stats.live_blocks, tiling->large_blocks, NULL);
     equal(check, "bytes of live large blocks", stats.live_bytes, tiling->large_bytes, NULL);
-    equal(check, "bytes of their runs", stats.mapped_bytes, tiling->large_mapped, NULL);
+    equal(check, "bytes of their spans", stats.mapped_bytes, tiling->large_mapped, NULL);
 }
 
-/* ---- the BigCache ------------------------------------------------------------------------------------- */
+/* ---- the BigCache ---------------------------------------------------------------------------- */
 
 static const struct hak_large *cached_entry(struct check *check, uint32_t granule) {
-    if (!at_most(check, "BigCache's entry is below the top", granule + 1, check->top, NULL)) return NULL;
+    if (!at_most(check, "BigCache's entry is below the top", granule + 1, check->top, NULL))
+        return NULL;
     const struct hak_large *large = hak_large_at(granule);
-    return equal(check, "BigCache's entry is cached", hak_kind_of(granule), HAK_KIND_CACHED, large) ? large
-                                                                                                    : NULL;
+    return equal(check, "BigCache's entry is cached", hak_kind_of(granule), HAK_KIND_CACHED, large)
+               ? large
+               : NULL;
 }
 
 static uint32_t check_bucket(struct check *check, const uint32_t *bucket) {
     uint32_t entries = 0, last = 0;
     for (uint32_t granule = *bucket; granule != 0; entries++) {
         const struct hak_large *large = cached_entry(check, granule);
-        if (large == NULL || !equal(check, "BigCache's back link", large->previous, last, large)) break;
+        if (large == NULL || !equal(check, "BigCache's back link", large->previous, last, large))
+            break;
         equal(check, "BigCache's entry is in the bucket of its length",
               hak_bigcache_bucket(large->granules) == bucket, true, large);
         last = granule;
@@ -214,7 +228,9 @@ static void check_bigcache(struct check *check, const struct tiling *tiling) {
         chained += check_bucket(check, &state.buckets[bucket]);
     for (uint32_t granule = state.newest; granule != 0; aged++) {
         const struct hak_large *large = cached_entry(check, granule);
-        if (large == NULL || !equal(check, "BigCache's link to the newer", large->newer, last, large)) break;
+        if (large == NULL ||
+            !equal(check, "BigCache's link to the newer", large->newer, last, large))
+            break;
         last = granule;
         granule = large->older;
     }
@@ -225,16 +241,18 @@ static void check_bigcache(struct check *check, const struct tiling *tiling) {
     equal(check, "bytes of the BigCache", hak_bigcache_bytes(), tiling->cached_bytes, NULL);
 }
 
-/* ---- the cache of SuperSlabs -------------------------------------------------------------------------- */
+/* ---- the cache of SuperSlabs ----------------------------------------------------------------- */
 
 static void check_superslab_cache(struct check *check, uint32_t superslabs) {
     uint32_t cached = 0;
     size_t bytes = 0;
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
         const struct hak_superslab *last = NULL;
-        for (const struct hak_superslab *ss = hak_superslab_cache_first(shift); ss != NULL; ss = ss->next) {
+        for (const struct hak_superslab *ss = hak_superslab_cache_first(shift); ss != NULL;
+             ss = ss->next) {
             if (!equal(check, "cached SuperSlab's back link", ss->prev == last, true, ss)) break;
-            equal(check, "cached SuperSlab's size", hak_superslab_bytes(ss), (size_t)1 << shift, ss);
+            equal(check, "cached SuperSlab's size", hak_superslab_bytes(ss), (size_t)1 << shift,
+                  ss);
             equal(check, "cached SuperSlab has no home", ss->home == NULL, true, ss);
             bytes += hak_superslab_bytes(ss);
             last = ss;
@@ -243,11 +261,13 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
     }
     for (const struct hak_superslab *ss = HAK_THREAD.leaving; ss != NULL; ss = ss->next)
         cached++; /* on their way out of a heap that this thread has seized */
-    equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs, NULL);
-    equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
-    equal(check, "the SuperSlab cache's fill is above that", hak_superslab_cache_most() >= bytes, true, NULL);
-    equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs, check->result->superslabs,
+    equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs,
           NULL);
+    equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
+    equal(check, "the SuperSlab cache's fill is above that", hak_superslab_cache_most() >= bytes,
+          true, NULL);
+    equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs,
+          check->result->superslabs, NULL);
 }
 
 void hak_check_range(struct check *check) {

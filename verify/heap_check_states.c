@@ -12,8 +12,8 @@ struct states {
     enum hak_heap_state list; /* that is walked */
 };
 
-static bool has_itself_as_ruler(enum hak_heap_state state) {
-    return state != HAK_HEAP_POOL && state != HAK_HEAP_RULED;
+static bool has_itself_as_owner(enum hak_heap_state state) {
+    return state != HAK_HEAP_ABANDONED && state != HAK_HEAP_RECLAIMED;
 }
 
 static void check_listed(struct hak_heap *heap, void *context) {
@@ -27,11 +27,12 @@ static void check_list(struct states *states, enum hak_heap_state list) {
     hak_heap_each_listed(list, check_listed, states);
 }
 
-static void check_ruled(struct states *states, const struct hak_heap *ruler) {
-    states->list = HAK_HEAP_RULED;
-    for (struct hak_heap *heap = ruler->ruled; heap != NULL; heap = heap->ruled) {
+static void check_reclaimed(struct states *states, const struct hak_heap *owner) {
+    states->list = HAK_HEAP_RECLAIMED;
+    for (struct hak_heap *heap = owner->next_reclaimed; heap != NULL; heap = heap->next_reclaimed) {
         check_listed(heap, states);
-        if (!equal(states->check, "ruler of a ruled heap", hak_home_ruled_by(&heap->home, ruler), true, heap))
+        if (!equal(states->check, "owner of a reclaimed heap",
+                   hak_home_owned_by(&heap->home, owner), true, heap))
             return;
     }
 }
@@ -47,15 +48,15 @@ static void check_thread(struct check *check, struct hak_heap *heap) {
                                     : heap->state == HAK_HEAP_SEIZED ? &hak_heap_seized
                                                                      : NULL;
     equal(check, "what the heap's thread shows", (uintptr_t)shown(heap), (uintptr_t)wanted, heap);
-    equal(check, "a heap is late if it has a late thread's process", heap->late_process != 0,
-          heap->state == HAK_HEAP_LATE, heap);
+    equal(check, "a heap is late if it has a late thread's process", heap->untracked_process != 0,
+          heap->state == HAK_HEAP_UNTRACKED, heap);
 }
 
 /* So is what a lost heap rules, and stays as it was. */
 static bool is_lost(const struct hak_heap *heap) {
-    if (heap->state != HAK_HEAP_RULED) return heap->state == HAK_HEAP_LOST;
-    const struct hak_heap *ruler = hak_home_ruler(&heap->home);
-    return ruler != NULL && ruler->state == HAK_HEAP_LOST;
+    if (heap->state != HAK_HEAP_RECLAIMED) return heap->state == HAK_HEAP_LOST;
+    const struct hak_heap *owner = hak_home_owner(&heap->home);
+    return owner != NULL && owner->state == HAK_HEAP_LOST;
 }
 
 static void check_state(struct hak_heap *heap, void *context) {
@@ -63,24 +64,25 @@ static void check_state(struct hak_heap *heap, void *context) {
     if (!equal(states->check, "state of a heap", heap->state < HAK_HEAP_STATES, true, heap)) return;
     if (is_lost(heap)) return;
     states->counted[heap->state]++;
-    equal(states->check, "a heap rules itself", hak_home_ruled_by(&heap->home, heap),
-          has_itself_as_ruler(heap->state), heap);
-    equal(states->check, "a heap of the pool has no ruler", hak_home_ruled_by(&heap->home, NULL),
-          heap->state == HAK_HEAP_POOL, heap);
+    equal(states->check, "a heap rules itself", hak_home_owned_by(&heap->home, heap),
+          has_itself_as_owner(heap->state), heap);
+    equal(states->check, "a heap of the pool has no owner", hak_home_owned_by(&heap->home, NULL),
+          heap->state == HAK_HEAP_ABANDONED, heap);
     check_thread(states->check, heap);
-    if (has_itself_as_ruler(heap->state))
-        check_ruled(states, heap);
-    else if (heap->state == HAK_HEAP_POOL)
-        equal(states->check, "a heap of the pool rules none", heap->ruled == NULL, true, heap);
+    if (has_itself_as_owner(heap->state))
+        check_reclaimed(states, heap);
+    else if (heap->state == HAK_HEAP_ABANDONED)
+        equal(states->check, "a heap of the pool rules none", heap->next_reclaimed == NULL, true,
+              heap);
 }
 
 void hak_check_hand_over(struct check *check) {
-    static const enum hak_heap_state lists[] = {HAK_HEAP_POOL, HAK_HEAP_LATE, HAK_HEAP_ORPHAN,
-                                                HAK_HEAP_RULED};
+    static const enum hak_heap_state lists[] = {HAK_HEAP_ABANDONED, HAK_HEAP_UNTRACKED,
+                                                HAK_HEAP_ORPHAN, HAK_HEAP_RECLAIMED};
     struct states states = {.check = check};
     hak_heap_each(check_state, &states);
     for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        if (lists[i] != HAK_HEAP_RULED) check_list(&states, lists[i]);
+        if (lists[i] != HAK_HEAP_RECLAIMED) check_list(&states, lists[i]);
         equal(check, "heaps of a state = heaps in its list", states.counted[lists[i]],
               states.listed[lists[i]], NULL);
     }

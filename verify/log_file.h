@@ -17,11 +17,13 @@
 static inline int hak_log_open(const char *path, int flags) {
     struct stat status;
     int safely = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
-    int file = (int)hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path), flags | safely, 0600);
+    int file =
+        (int)hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path), flags | safely, 0600);
     if (file == -EISDIR || file == -ENXIO)
         return HAK_LOG_IRREGULAR; /* also a FIFO that nobody reads, a socket */
     if (file < 0) return file;
-    if (hak_syscall3(SYS_fstat, file, hak_syscall_pointer(&status), 0) == 0 && S_ISREG(status.st_mode))
+    if (hak_syscall3(SYS_fstat, file, hak_syscall_pointer(&status), 0) == 0 &&
+        S_ISREG(status.st_mode))
         return file;
     hak_syscall3(SYS_close, file, 0, 0);
     return HAK_LOG_IRREGULAR;

@@ -37,8 +37,8 @@ static bool faulty_purge(void *start, size_t bytes) {
 /* As the kernel may, which unmaps before it maps: nobody may touch the range any more, and
  * nothing else can come to lie there, so that a test may go on. */
 static void lose(void *start, size_t bytes) {
-    void *lost =
-        mmap(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    void *lost = mmap(start, bytes, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     HAK_CHECK(lost == start);
 }
 

@@ -40,7 +40,7 @@ static struct {
 /* The thread's number in the log and 1; 0: not yet. */
 static __thread uint32_t thread_number;
 
-/* ---- the log ------------------------------------------------------------------------------------------------ */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 /* With or without the lock. */
 static void complain(const char *path, const char *reason) {
@@ -117,7 +117,7 @@ static void end_thread(void *round) {
     leave();
 }
 
-/* ---- what is recorded --------------------------------------------------------------------------------------- */
+/* ---- what is recorded ------------------------------------------------------------------------ */
 
 /* The operation gave `block`, which its slot holds from here on. */
 static void add_block(const struct oplog_op *op, const void *block) {
@@ -201,7 +201,7 @@ static void resize_ends(uint32_t slot, const void *block, const void *again, siz
     errno = saved;
 }
 
-/* ---- the libc names ----------------------------------------------------------------------------------------- */
+/* ---- the libc names -------------------------------------------------------------------------- */
 
 HAK_EXPORT void *malloc(size_t size) {
     return answered(OPLOG_MALLOC, hak_malloc(size), size, 0);
@@ -303,7 +303,7 @@ HAK_EXPORT struct mallinfo mallinfo(void) {
     return hak_mallinfo();
 }
 
-/* ---- the process -------------------------------------------------------------------------------------------- */
+/* ---- the process ----------------------------------------------------------------------------- */
 
 static void fork_prepare(void) {
     pthread_mutex_lock(&record.lock);
@@ -378,8 +378,9 @@ __attribute__((constructor(101))) static void record_begin(void) {
     if (pthread_key_create(&record.key, end_thread) != 0) {
         complain(record.path, "no thread-specific key is left");
     } else if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) {
-        complain(record.path,
-                 "no memory for the handlers of fork"); /* a child would write into the parent's file */
+        complain(
+            record.path,
+            "no memory for the handlers of fork"); /* a child would write into the parent's file */
     } else if (file_begin(record.path)) {
         record.active = true;
     }

@@ -40,7 +40,8 @@ static size_t place_of(uintptr_t address) {
 
 static bool places_grow(void) {
     size_t old_room = place_room;
-    uint32_t *old = places, *wider = from_system((old_room == 0 ? 1 << 16 : old_room * 2) * sizeof *places);
+    uint32_t *old = places,
+             *wider = from_system((old_room == 0 ? 1 << 16 : old_room * 2) * sizeof *places);
     if (wider == NULL) return false;
     places = wider;
     place_room = old_room == 0 ? 1 << 16 : old_room * 2;
@@ -65,7 +66,8 @@ uint32_t record_slot_take(void) {
         free_top = slots[slot].next;
         return slot;
     }
-    if (slot_count == OPLOG_SLOTS || (slot_count == slot_room && !slots_grow())) return RECORD_NO_SLOT;
+    if (slot_count == OPLOG_SLOTS || (slot_count == slot_room && !slots_grow()))
+        return RECORD_NO_SLOT;
     return slot_count++;
 }
 

@@ -47,7 +47,8 @@ static struct player *player_of(const struct oplog_op *op) {
 static void begin(struct player *player) {
     sem_init(&player->turn, 0, 0);
     int error = pthread_create(&player->thread, NULL, play, player);
-    if (error != 0) log_die(LOG_EXIT_USAGE, "thread %zd cannot begin: %s", player - players, strerror(error));
+    if (error != 0)
+        log_die(LOG_EXIT_USAGE, "thread %zd cannot begin: %s", player - players, strerror(error));
     player->lives = true;
     figures.threads++;
 }

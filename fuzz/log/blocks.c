@@ -39,7 +39,7 @@ const struct blocks_proved *blocks_figures(void) {
     return &proved;
 }
 
-/* ---- contents ----------------------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 /* Of a longer block only so many bytes at both ends are written: a program may ask for more than the machine has. */
 #define END_BYTES ((size_t)512 << 10)
@@ -57,10 +57,12 @@ static void piece_make(uint8_t piece[PIECE], uint64_t seed, uint64_t index) {
 
 /* Calls `each` for the pieces of a block of `size` bytes that are written, as far as they lie below `limit`. */
 static void each_piece(const struct block *block, uint8_t *start, size_t limit,
-                       void (*each)(uint8_t *at, const uint8_t *piece, size_t length, size_t offset)) {
+                       void (*each)(uint8_t *at, const uint8_t *piece, size_t length,
+                                    size_t offset)) {
     uint8_t piece[PIECE];
     for (size_t at = 0; at < limit; at += PIECE) {
-        if (at == END_BYTES && block->size > 2 * END_BYTES) at = (block->size - END_BYTES) & ~(PIECE - 1);
+        if (at == END_BYTES && block->size > 2 * END_BYTES)
+            at = (block->size - END_BYTES) & ~(PIECE - 1);
         if (at >= limit) return;
         piece_make(piece, block->seed, at / PIECE);
         each(start + at, piece, limit - at < PIECE ? limit - at : PIECE, at);
@@ -84,14 +86,15 @@ static void piece_prove(uint8_t *at, const uint8_t *piece, size_t length, size_t
 
 void blocks_prove_kept(uint32_t slot, const void *start, size_t size) {
     const struct block *block = &blocks[slot];
-    each_piece(block, (uint8_t *)(uintptr_t)start, size < block->size ? size : block->size, piece_prove);
+    each_piece(block, (uint8_t *)(uintptr_t)start, size < block->size ? size : block->size,
+               piece_prove);
 }
 
 static void prove_zero(const uint8_t *start, size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++)
         if (start[i] != 0)
-            replay_fail("byte %zu of the block at %p is 0x%02x, and calloc's are 0", i, (const void *)start,
-                        start[i]);
+            replay_fail("byte %zu of the block at %p is 0x%02x, and calloc's are 0", i,
+                        (const void *)start, start[i]);
     proved.bytes += end - begin;
 }
 
@@ -101,7 +104,7 @@ void blocks_prove_zero(const void *start, size_t size) {
     if (!whole) prove_zero(start, size - END_BYTES, size);
 }
 
-/* ---- places ------------------------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 static uint32_t rank_of(uint32_t link) {
     return link * 0x9e3779b1u ^ (link * 0x9e3779b1u) >> 15;
@@ -163,7 +166,8 @@ static const uint8_t *end_of(const struct block *block) {
 
 static void place_begin(uint32_t slot) {
     struct block *block = &blocks[slot];
-    const struct block *before = neighbour(block->start, false), *behind = neighbour(block->start, true);
+    const struct block *before = neighbour(block->start, false),
+                       *behind = neighbour(block->start, true);
     if (before != NULL && end_of(before) > block->start)
         replay_fail("%zu bytes at %p overlap the live block of %zu bytes at %p", block->size,
                     (void *)block->start, before->size, (void *)before->start);
@@ -183,12 +187,13 @@ static void place_end(uint32_t slot) {
     root = join(left, right);
 }
 
-/* ---- a block's life ----------------------------------------------------------------------------------------- */
+/* ---- a block's life -------------------------------------------------------------------------- */
 
 void blocks_begin(uint32_t slot, void *start, size_t size, size_t align) {
     struct block *block = &blocks[slot];
     *block = (struct block){.start = start, .size = size, .seed = ++proved.blocks};
-    if ((uintptr_t)start % align != 0) replay_fail("the block at %p is not aligned to %zu", start, align);
+    if ((uintptr_t)start % align != 0)
+        replay_fail("the block at %p is not aligned to %zu", start, align);
     place_begin(slot);
     block->live = true;
     each_piece(block, block->start, size, piece_write);
@@ -203,5 +208,6 @@ void blocks_end(uint32_t slot) {
 
 void blocks_prove_all(void) {
     for (size_t slot = 0; slot < block_count; slot++)
-        if (blocks[slot].live) each_piece(&blocks[slot], blocks[slot].start, blocks[slot].size, piece_prove);
+        if (blocks[slot].live)
+            each_piece(&blocks[slot], blocks[slot].start, blocks[slot].size, piece_prove);
 }

@@ -43,7 +43,8 @@ void log_open(struct log_file *log, const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0) log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
     if (!S_ISREG(status.st_mode)) log_die(LOG_EXIT_USAGE, "%s: is no file", path);
-    *log = (struct log_file){.path = path, .length = (size_t)status.st_size, .bytes = (const uint8_t *)""};
+    *log = (struct log_file){
+        .path = path, .length = (size_t)status.st_size, .bytes = (const uint8_t *)""};
     if (log->length > 0) log->bytes = mmap(NULL, log->length, PROT_READ, MAP_PRIVATE, fd, 0);
     if (log->bytes == MAP_FAILED) log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
     close(fd);

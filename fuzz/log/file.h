@@ -7,7 +7,7 @@
 enum log_exit {
     LOG_EXIT_SOUND,
     LOG_EXIT_FAILED, /* the allocator did something wrong; it may also have ended the program itself */
-    LOG_EXIT_USAGE   /* the log or the command is wrong */
+    LOG_EXIT_USAGE /* the log or the command is wrong */
 };
 
 struct log_file {
@@ -18,7 +18,8 @@ struct log_file {
 };
 
 /* "PROGRAM: message" on stderr, and the end. */
-_Noreturn void log_die(enum log_exit status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void log_die(enum log_exit status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Zero bytes that are in no allocator; without memory until they are written. */
 void *log_memory(size_t bytes);

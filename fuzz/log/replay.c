@@ -23,18 +23,20 @@
 static struct oplog_op current;
 static uint64_t current_index; /* 0: before the first */
 
-/* ---- what is said ------------------------------------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------------------- */
 
 static int describe(char *text, size_t room) {
-    int length =
-        snprintf(text, room, "operation %ju, %s", (uintmax_t)current_index, oplog_name(current.kind));
+    int length = snprintf(text, room, "operation %ju, %s", (uintmax_t)current_index,
+                          oplog_name(current.kind));
     if (oplog_has(current.kind, 's'))
         length += snprintf(text + length, room - (size_t)length, ", slot %u", current.slot);
     if (oplog_has(current.kind, 'n'))
-        length += snprintf(text + length, room - (size_t)length, ", size %ju", (uintmax_t)current.size);
+        length +=
+            snprintf(text + length, room - (size_t)length, ", size %ju", (uintmax_t)current.size);
     if (oplog_has(current.kind, 'a'))
         length += snprintf(text + length, room - (size_t)length, ", %s %ju",
-                           current.kind == OPLOG_CALLOC ? "count" : "alignment", (uintmax_t)current.align);
+                           current.kind == OPLOG_CALLOC ? "count" : "alignment",
+                           (uintmax_t)current.align);
     return length + snprintf(text + length, room - (size_t)length, ", thread %u", current.thread);
 }
 
@@ -59,7 +61,7 @@ static void on_death(int number) {
     raise(number);
 }
 
-/* ---- operations --------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 /* C asks for an alignment that fits any object of the size; HAKMEM promises 16 for all. */
 static size_t least_align(size_t size) {
@@ -153,7 +155,7 @@ void replay_do(const struct oplog_op *op) {
         hak_malloc_trim(op->size);
 }
 
-/* ---- the log ------------------------------------------------------------------------------------------------ */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 struct reading {
     const char *path;
@@ -166,8 +168,9 @@ static bool prove_order(const struct oplog_op *op, size_t offset, void *context)
     const char *refused = rules_refuse(&reading->rules, op);
     reading->index++;
     if (refused != NULL)
-        log_die(LOG_EXIT_USAGE, "%s: byte %zu: operation %ju, %s, slot %u, thread %u: %s", reading->path,
-                offset, (uintmax_t)reading->index, oplog_name(op->kind), op->slot, op->thread, refused);
+        log_die(LOG_EXIT_USAGE, "%s: byte %zu: operation %ju, %s, slot %u, thread %u: %s",
+                reading->path, offset, (uintmax_t)reading->index, oplog_name(op->kind), op->slot,
+                op->thread, refused);
     return true;
 }
 
@@ -186,24 +189,27 @@ static void heap_prove(void) {
 static void say_what_was_proved(const struct log_file *log, bool real) {
     const struct blocks_proved *proved = blocks_figures();
     const struct baton_figures *baton = baton_figures();
-    printf(
-        "replay: %s%s: %ju operations, %ju blocks, %ju bytes proved, %ju %s, %ju switches%s: nothing found\n",
-        log->path, log->result.closed ? "" : " (its writer did not close it)",
-        (uintmax_t)log->result.operations, (uintmax_t)proved->blocks, (uintmax_t)proved->bytes,
-        (uintmax_t)(real ? baton->threads : log->result.threads), real ? "threads" : "virtual threads",
-        (uintmax_t)baton->switches, HAK_AUDIT ? ", the whole heap at the end" : "");
+    printf("replay: %s%s: %ju operations, %ju blocks, %ju bytes proved, %ju %s, %ju switches%s: "
+           "nothing found\n",
+           log->path, log->result.closed ? "" : " (its writer did not close it)",
+           (uintmax_t)log->result.operations, (uintmax_t)proved->blocks, (uintmax_t)proved->bytes,
+           (uintmax_t)(real ? baton->threads : log->result.threads),
+           real ? "threads" : "virtual threads", (uintmax_t)baton->switches,
+           HAK_AUDIT ? ", the whole heap at the end" : "");
 }
 
 int main(int argc, char **argv) {
     static const int deaths[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     struct log_file log;
-    bool virtual = argc == 4 && strcmp(argv[1], "--threads") == 0 && strcmp(argv[2], "virtual") == 0;
-    bool real = argc == 2 || (argc == 4 && strcmp(argv[1], "--threads") == 0 && strcmp(argv[2], "real") == 0);
+    bool virtual = argc == 4 && strcmp(argv[1], "--threads") == 0 &&
+                   strcmp(argv[2], "virtual") == 0;
+    bool real = argc == 2 ||
+                (argc == 4 && strcmp(argv[1], "--threads") == 0 && strcmp(argv[2], "real") == 0);
     if (!virtual && !real) log_die(LOG_EXIT_USAGE, "usage: replay [--threads real|virtual] FILE");
     log_open(&log, argv[argc - 1]);
-    struct reading reading = {
-        .path = log.path,
-        .rules = {.slots = log_memory(log.result.slots), .threads = log_memory(log.result.threads)}};
+    struct reading reading = {.path = log.path,
+                              .rules = {.slots = log_memory(log.result.slots),
+                                        .threads = log_memory(log.result.threads)}};
     log_each(&log, prove_order, &reading);
     for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++)
         if (!HAK_ASAN || deaths[i] == SIGABRT) signal(deaths[i], on_death);

@@ -10,7 +10,7 @@ _Noreturn void replay_fail(const char *format, ...) __attribute__((format(printf
 /* Does one operation, proves its outcome; on the thread whose it is. */
 void replay_do(const struct oplog_op *op);
 
-/* ---- the baton: which thread runs --------------------------------------------------------------------------- */
+/* ---- the baton: which thread runs ------------------------------------------------------------ */
 
 /* `real`: each virtual thread is a thread of the system, for as long as it lives, and one runs at a time. Else one thread
  * of the system does everything. */

@@ -26,8 +26,9 @@ struct options {
 };
 
 static _Noreturn void usage(void) {
-    log_die(LOG_EXIT_USAGE, "usage: shrink [-o OUT] --replay PROGRAM [--threads real|virtual] FILE, or "
-                            "[-o OUT] --target PROGRAM [--header N] [--unit N] FILE");
+    log_die(LOG_EXIT_USAGE,
+            "usage: shrink [-o OUT] --replay PROGRAM [--threads real|virtual] FILE, or "
+            "[-o OUT] --target PROGRAM [--header N] [--unit N] FILE");
 }
 
 static size_t number_of(const char *text) {
@@ -59,7 +60,8 @@ static void read_options(struct options *options, int argc, char **argv) {
         else
             usage();
     }
-    if (optind + 1 != argc || (options->replay == NULL) == (options->target == NULL) || options->unit == 0)
+    if (optind + 1 != argc || (options->replay == NULL) == (options->target == NULL) ||
+        options->unit == 0)
         usage();
     options->file = argv[optind];
 }
@@ -70,7 +72,8 @@ static double wanted_way(const struct options *options, const struct shrink_comm
     double begin = seconds_now();
     way_of(command, options->file, SECONDS_FIRST, wanted);
     double taken = seconds_now() - begin;
-    if (WIFEXITED(wanted->status) && options->replay != NULL && WEXITSTATUS(wanted->status) == LOG_EXIT_USAGE)
+    if (WIFEXITED(wanted->status) && options->replay != NULL &&
+        WEXITSTATUS(wanted->status) == LOG_EXIT_USAGE)
         log_die(LOG_EXIT_USAGE, "%s: %s", options->file, wanted->text);
     if (!way_is_failure(wanted))
         log_die(LOG_EXIT_USAGE, "%s: does not fail: nothing to shrink", options->file);
@@ -80,8 +83,9 @@ static double wanted_way(const struct options *options, const struct shrink_comm
     return taken < SECONDS_FIRST ? 5 * taken + 1 : SECONDS_FIRST;
 }
 
-static void tell_result(const struct shrink_form *form, const struct shrink_units *units, size_t count_before,
-                        const struct shrink_command *command, const struct way *wanted, const char *out) {
+static void tell_result(const struct shrink_form *form, const struct shrink_units *units,
+                        size_t count_before, const struct shrink_command *command,
+                        const struct way *wanted, const char *out) {
     int same = 0;
     for (int i = 0; i < REPLAYS; i++) {
         struct way way;
@@ -100,8 +104,8 @@ int main(int argc, char **argv) {
     const struct shrink_form *form = options.replay != NULL ? &shrink_log_form : &shrink_input_form;
     struct shrink_command command = {.arguments = {options.target}, .count = 1};
     if (options.replay != NULL) {
-        command =
-            (struct shrink_command){.arguments = {options.replay, "--threads", options.threads}, .count = 3};
+        command = (struct shrink_command){
+            .arguments = {options.replay, "--threads", options.threads}, .count = 3};
         shrink_log_read(options.file, &units);
     } else {
         shrink_input_read(options.file, options.header, options.unit, &units);

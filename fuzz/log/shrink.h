@@ -4,7 +4,7 @@
 
 #include "fuzz/log/file.h"
 
-/* ---- how a program ends (shrink_run.c) ---------------------------------------------------------------------- */
+/* ---- how a program ends (shrink_run.c) ------------------------------------------------------- */
 
 #define WAY_TEXT 160u
 
@@ -22,12 +22,13 @@ struct shrink_command {
 };
 
 /* Runs the command on a file, for so many seconds at most. */
-void way_of(const struct shrink_command *command, const char *file, double seconds, struct way *way);
+void way_of(const struct shrink_command *command, const char *file, double seconds,
+            struct way *way);
 double seconds_now(void);
 bool way_is_failure(const struct way *way);
 bool way_is_same(const struct way *a, const struct way *b);
 
-/* ---- what is shrunk ----------------------------------------------------------------------------------------- */
+/* ---- what is shrunk -------------------------------------------------------------------------- */
 
 struct shrink_units {
     uint8_t *bytes; /* count units */
@@ -58,7 +59,7 @@ void shrink_log_write_program(const struct shrink_units *units, const char *path
 extern struct shrink_form shrink_input_form;
 void shrink_input_read(const char *path, size_t header, size_t unit, struct shrink_units *units);
 
-/* ---- the search (shrink_search.c) --------------------------------------------------------------------------- */
+/* ---- the search (shrink_search.c) ------------------------------------------------------------ */
 
 /* Makes the row smaller for as long as the command fails on it as `wanted`. The smallest row so far is always in the file
  * `out`. False: it does not fail so to begin with. */

@@ -22,7 +22,8 @@ void shrink_input_read(const char *path, size_t header, size_t unit, struct shri
         log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
     size_t length = (size_t)ftell(file), read = 0;
     rewind(file);
-    if (length < header) log_die(LOG_EXIT_USAGE, "%s: %zu bytes, and a header has %zu", path, length, header);
+    if (length < header)
+        log_die(LOG_EXIT_USAGE, "%s: %zu bytes, and a header has %zu", path, length, header);
     header_bytes = header;
     unit_bytes = unit;
     shrink_input_form.unit = larger(header, unit);
@@ -30,7 +31,8 @@ void shrink_input_read(const char *path, size_t header, size_t unit, struct shri
     units->bytes = log_memory(units->count * shrink_input_form.unit);
     for (size_t i = 0; i < units->count; i++)
         read += fread(units->bytes + i * shrink_input_form.unit, 1, length_of(i), file);
-    if (read != header + (units->count - 1) * unit) log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
+    if (read != header + (units->count - 1) * unit)
+        log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
     fclose(file);
 }
 

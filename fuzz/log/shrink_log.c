@@ -11,7 +11,7 @@ static struct oplog_op *ops_of(const struct shrink_units *units) {
     return (struct oplog_op *)(void *)units->bytes;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Each block gets a slot of its own, so that a free may be dropped and the next block of its slot stays. */
 struct reading {
@@ -59,7 +59,7 @@ void shrink_log_read(const char *path, struct shrink_units *units) {
     log_each(&log, keep, &reading);
 }
 
-/* ---- candidates --------------------------------------------------------------------------------------------- */
+/* ---- candidates ------------------------------------------------------------------------------ */
 
 /* Numbers in the order in which they first appear. */
 struct numbers {
@@ -98,7 +98,8 @@ static void merge(struct shrink_units *units, uint32_t from, uint32_t to) {
     size_t kept = 0;
     for (size_t i = 0; i < units->count; i++) {
         bool other = ops[i].thread != from;
-        if (!other && (ops[i].kind == OPLOG_THREAD_BEGIN || ops[i].kind == OPLOG_THREAD_EXIT)) continue;
+        if (!other && (ops[i].kind == OPLOG_THREAD_BEGIN || ops[i].kind == OPLOG_THREAD_EXIT))
+            continue;
         memmove(&ops[kept], &ops[i], sizeof ops[i]);
         if (!other) ops[kept].thread = to;
         kept++;
@@ -183,7 +184,7 @@ static bool simplify(uint8_t *unit, unsigned step) {
     }
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_log(const struct shrink_units *units, const char *path) {
     const struct oplog_op *ops = ops_of(units);
@@ -192,8 +193,8 @@ static void write_log(const struct shrink_units *units, const char *path) {
     uint32_t thread = 0;
     for (size_t i = 0; i < units->count; i++) {
         if (ops[i].thread != thread)
-            length += oplog_encode(&(struct oplog_op){.kind = OPLOG_SWITCH, .thread = ops[i].thread},
-                                   bytes + length);
+            length += oplog_encode(
+                &(struct oplog_op){.kind = OPLOG_SWITCH, .thread = ops[i].thread}, bytes + length);
         thread = ops[i].thread;
         length += oplog_encode(&ops[i], bytes + length);
     }
@@ -234,7 +235,8 @@ static void write_step(FILE *file, const struct oplog_op *op) {
 }
 
 void shrink_log_write_program(const struct shrink_units *units, const char *path, const char *why) {
-    const char *at_why = strstr(standalone_text, MARK_WHY), *at_steps = strstr(at_why, "    " MARK_STEPS);
+    const char *at_why = strstr(standalone_text, MARK_WHY),
+               *at_steps = strstr(at_why, "    " MARK_STEPS);
     FILE *file = fopen(path, "w");
     if (file == NULL) log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
     fprintf(file, "%.*s%s", (int)(at_why - standalone_text), standalone_text, why);

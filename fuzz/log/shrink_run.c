@@ -17,11 +17,11 @@
 static bool is_report(const char *line) {
     static regex_t pattern;
     static bool compiled;
-    if (!compiled &&
-        regcomp(&pattern,
-                "^(hakmem|fuzz|explore|replay): |: runtime error: |ERROR: (Address|Thread|Leak)Sanitizer|"
-                "WARNING: ThreadSanitizer|ERROR: libFuzzer",
-                REG_EXTENDED | REG_NOSUB) != 0)
+    if (!compiled && regcomp(&pattern,
+                             "^(hakmem|fuzz|explore|replay): |: runtime error: |ERROR: "
+                             "(Address|Thread|Leak)Sanitizer|"
+                             "WARNING: ThreadSanitizer|ERROR: libFuzzer",
+                             REG_EXTENDED | REG_NOSUB) != 0)
         log_die(LOG_EXIT_USAGE, "the pattern of reports is wrong");
     compiled = true;
     return strncmp(line, "hakmem: option ", 15) != 0 && regexec(&pattern, line, 0, NULL, 0) == 0;
@@ -59,7 +59,8 @@ static void be_brief(void) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char value[500];
         const char *old = getenv(names[i]);
-        snprintf(value, sizeof value, "%s%ssymbolize=0", old != NULL ? old : "", old != NULL ? ":" : "");
+        snprintf(value, sizeof value, "%s%ssymbolize=0", old != NULL ? old : "",
+                 old != NULL ? ":" : "");
         setenv(names[i], value, 1);
     }
 }
@@ -102,7 +103,8 @@ static bool ends_within(pid_t child, double seconds, const sigset_t *sigchld, in
     return true;
 }
 
-void way_of(const struct shrink_command *command, const char *file, double seconds, struct way *way) {
+void way_of(const struct shrink_command *command, const char *file, double seconds,
+            struct way *way) {
     FILE *said = tmpfile();
     if (said == NULL) log_die(LOG_EXIT_USAGE, "no temporary file: %s", strerror(errno));
     sigset_t sigchld;

@@ -32,7 +32,8 @@ void shrink_write_file(const char *path, const void *bytes, size_t length) {
         log_die(LOG_EXIT_USAGE, "%s: %s", path, strerror(errno));
 }
 
-static uint8_t *unit_at(const struct search *search, const struct shrink_units *units, size_t index) {
+static uint8_t *unit_at(const struct search *search, const struct shrink_units *units,
+                        size_t index) {
     return units->bytes + index * search->form->unit;
 }
 
@@ -55,8 +56,9 @@ static bool candidate_runs(struct search *search) {
 static bool candidate_fails(struct search *search) {
     struct shrink_units *candidate = &search->candidate;
     if (search->form->repair != NULL) search->form->repair(candidate);
-    bool same = candidate->count == search->best->count &&
-                memcmp(candidate->bytes, search->best->bytes, candidate->count * search->form->unit) == 0;
+    bool same =
+        candidate->count == search->best->count &&
+        memcmp(candidate->bytes, search->best->bytes, candidate->count * search->form->unit) == 0;
     return !same && candidate_runs(search);
 }
 
@@ -81,7 +83,8 @@ static bool try_without(struct search *search, size_t from, size_t count) {
 static void tell(struct search *search) {
     if (search->told == search->best->count) return;
     search->told = search->best->count;
-    fprintf(stderr, "shrink: %zu left after %zu runs\n", search->told - search->form->fixed, search->runs);
+    fprintf(stderr, "shrink: %zu left after %zu runs\n", search->told - search->form->fixed,
+            search->runs);
 }
 
 /* Stretches of one length, the last first: behind the failure there is nothing that matters. */
@@ -117,8 +120,8 @@ static bool drop(struct search *search) {
 static bool drop_pairs(struct search *search) {
     bool dropped = false;
     size_t fixed = search->form->fixed;
-    for (size_t b = fixed + 1; b < search->best->count && search->best->count < fixed + PAIRS_TRIED_BELOW;
-         b++)
+    for (size_t b = fixed + 1;
+         b < search->best->count && search->best->count < fixed + PAIRS_TRIED_BELOW; b++)
         for (size_t a = fixed; a < b && b < search->best->count; a++) {
             candidate_begin(search);
             candidate_drop(search, b, 1);
@@ -142,7 +145,8 @@ static bool simplify_one(struct search *search, size_t index) {
     bool simpler = false;
     for (unsigned step = 0; index < search->best->count;) {
         candidate_begin(search);
-        if (!search->form->simplify(unit_at(search, &search->candidate, index), step)) return simpler;
+        if (!search->form->simplify(unit_at(search, &search->candidate, index), step))
+            return simpler;
         bool now = candidate_fails(search);
         simpler |= now;
         if (!now) step++;

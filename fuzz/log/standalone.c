@@ -158,7 +158,8 @@ static void do_step(const struct step *step) {
         CALL(free)(block->start);
         break;
     case USABLE_SIZE:
-        if (CALL(malloc_usable_size)(block->start) < block->size) fail("less is usable than was asked for");
+        if (CALL(malloc_usable_size)(block->start) < block->size)
+            fail("less is usable than was asked for");
         break;
     case TRIM:
         CALL(malloc_trim)(step->size);
@@ -177,7 +178,7 @@ static void do_step(const struct step *step) {
     }
 }
 
-/* ---- threads that take turns -------------------------------------------------------------------------------- */
+/* ---- threads that take turns ----------------------------------------------------------------- */
 
 static struct thread {
     pthread_t thread;

@@ -7,12 +7,13 @@
 #include "verify/counts/patterns.h"
 #include "verify/counts/tally.h"
 
-static const char usage[] = "counts [PATTERN...] [OPTIONS]   default: all patterns\n"
-                            "  --list        the patterns\n"
-                            "  --places      also which words and parts it is\n"
-                            "  --markdown    the table in Markdown\n"
-                            "  --no-yields   threads give up the processor only when their time is up\n"
-                            "Status 1: a pattern is over its budget.\n";
+static const char usage[] =
+    "counts [PATTERN...] [OPTIONS]   default: all patterns\n"
+    "  --list        the patterns\n"
+    "  --places      also which words and parts it is\n"
+    "  --markdown    the table in Markdown\n"
+    "  --no-yields   threads give up the processor only when their time is up\n"
+    "Status 1: a pattern is over its budget.\n";
 
 static struct { bool list, places, markdown, no_yields; } wanted;
 
@@ -44,13 +45,14 @@ static const struct pattern *pattern_find(const char *name) {
 
 static void table_begin(void) {
     if (wanted.markdown)
-        printf(
-            "| pattern | threads | blocks | atomic changes | locks | with lock prefix | shared-line writes | "
-            "read transfers | of blocks' lines | calls for memory "
-            "|\n|---|---|---|---|---|---|---|---|---|---|\n");
+        printf("| pattern | threads | blocks | atomic changes | locks | with lock prefix | "
+               "shared-line writes | "
+               "read transfers | of blocks' lines | calls for memory "
+               "|\n|---|---|---|---|---|---|---|---|---|---|\n");
     else
-        printf("per thousand blocks:\n%-20s %7s %9s %9s %9s %9s %9s %9s %9s %9s\n", "pattern", "threads",
-               "blocks", "changes", "locks", "locked", "writes", "reads", "in blocks", "system");
+        printf("per thousand blocks:\n%-20s %7s %9s %9s %9s %9s %9s %9s %9s %9s\n", "pattern",
+               "threads", "blocks", "changes", "locks", "locked", "writes", "reads", "in blocks",
+               "system");
 }
 
 /* What a pattern is counted by: blocks, or looks at sleeping heaps. */
@@ -69,8 +71,9 @@ static struct budget used_of(const struct tally *sum, uint64_t units) {
 static void row(const struct pattern *pattern, const struct tally *sum, const struct budget *used,
                 uint64_t units) {
     double thousands = (double)units / 1000;
-    printf(wanted.markdown ? "| `%s`: %s | %u | %llu | %.3f | %.3f | %.3f | %.3f | %.3f | %.0f | %.3f |\n"
-                           : "%-20s %.0s%7u %9llu %9.3f %9.3f %9.3f %9.3f %9.3f %9.0f %9.3f\n",
+    printf(wanted.markdown
+               ? "| `%s`: %s | %u | %llu | %.3f | %.3f | %.3f | %.3f | %.3f | %.0f | %.3f |\n"
+               : "%-20s %.0s%7u %9llu %9.3f %9.3f %9.3f %9.3f %9.3f %9.0f %9.3f\n",
            pattern->name, pattern->text, pattern->threads, (unsigned long long)units,
            (double)sum->changes / thousands, used->takes, used->locked, used->writes, used->reads,
            (double)(sum->writes[TALLY_BLOCK] + sum->reads[TALLY_BLOCK]) / thousands,

@@ -24,8 +24,9 @@ void lines_begin(void) {
 
 static bool is_or_becomes(struct line *line, uintptr_t number) {
     uintptr_t there = atomic_load_explicit(&line->number, memory_order_relaxed);
-    if (there == 0 && atomic_compare_exchange_strong_explicit(&line->number, &there, number,
-                                                              memory_order_relaxed, memory_order_relaxed))
+    if (there == 0 &&
+        atomic_compare_exchange_strong_explicit(&line->number, &there, number, memory_order_relaxed,
+                                                memory_order_relaxed))
         return true;
     return there == number;
 }

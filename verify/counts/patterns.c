@@ -13,13 +13,14 @@ static struct {
     struct worker *workers;
     struct ring *rings; /* from each worker to each */
     pthread_barrier_t barrier;
-    _Atomic uint32_t full;    /* threads that have as many bytes as they need before anything is counted */
+    _Atomic uint32_t
+        full; /* threads that have as many bytes as they need before anything is counted */
     _Atomic uint32_t warm;    /* threads that have done all that is not counted */
     _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
     _Atomic uint32_t turns;   /* idle: that are over */
 } run;
 
-/* ---- calls -------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void *block_new(size_t size) {
     tally_call();
@@ -43,7 +44,7 @@ static void *block_resize(void *block, size_t size) {
     return block;
 }
 
-/* ---- sizes -------------------------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 static size_t mixed_size(struct worker *worker) {
     return 16 + bench_rng_below(&worker->rng, 1024);
@@ -58,7 +59,7 @@ static size_t size_1000(struct worker *unused) {
     return 1000;
 }
 
-/* ---- warming up --------------------------------------------------------------------------------------------- */
+/* ---- warming up ------------------------------------------------------------------------------ */
 
 /* Returns when all threads have counted up. */
 static void wait_for_all(_Atomic uint32_t *count) {
@@ -95,7 +96,7 @@ static void reach_peak(struct worker *worker, uint32_t blocks, size_t (*size)(st
     }
 }
 
-/* ---- threads that keep to themselves ------------------------------------------------------------------------ */
+/* ---- threads that keep to themselves --------------------------------------------------------- */
 
 /* One after the other: between slow paths. */
 static void pairs(struct worker *worker, uint32_t rounds) {
@@ -122,7 +123,8 @@ static void mixed(struct worker *worker, uint32_t rounds) {
 }
 
 /* As many blocks as there are slots, then none, of one of these sizes after the other. */
-static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes, uint32_t size_count) {
+static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes,
+                     uint32_t size_count) {
     for (uint32_t i = 0; i < rounds; i += PATTERN_SLOTS) {
         for (uint32_t slot = 0; slot < PATTERN_SLOTS; slot++)
             worker->slots[slot] = block_new(sizes[i / PATTERN_SLOTS % size_count]);
@@ -162,7 +164,8 @@ static void idle(struct worker *worker, uint32_t rounds) {
         return;
     }
     for (uint32_t i = 0; i < rounds; i += IDLE_TURN * PATTERN_SLOTS) {
-        while (atomic_load_explicit(&run.turns, memory_order_acquire) % IDLE_WORKERS != worker->number)
+        while (atomic_load_explicit(&run.turns, memory_order_acquire) % IDLE_WORKERS !=
+               worker->number)
             sched_yield();
         for (int wave = 0; wave < IDLE_TURN; wave++) {
             hak_clock_passes(IDLE_WAVE_MS);
@@ -191,7 +194,7 @@ static void large(struct worker *worker, uint32_t rounds) {
     mixed_of(worker, rounds, 8, large_size);
 }
 
-/* ---- threads that end --------------------------------------------------------------------------------------- */
+/* ---- threads that end ------------------------------------------------------------------------ */
 
 static void *short_life(void *argument) {
     struct worker *worker = argument;
@@ -212,7 +215,7 @@ static void lives(struct worker *worker, uint32_t rounds) {
     }
 }
 
-/* ---- threads that free each other's blocks ------------------------------------------------------------------ */
+/* ---- threads that free each other's blocks --------------------------------------------------- */
 
 static struct ring *ring_between(uint32_t from, uint32_t to) {
     return &run.rings[from * run.pattern->threads + to];
@@ -235,7 +238,8 @@ static void lot_free(struct ring *ring, uint64_t begin, uint64_t end) {
 static void one_way(struct worker *worker, uint32_t rounds, size_t (*size)(struct worker *)) {
     bool sends = worker->number % 2 == 0;
     struct ring *ring = ring_between(worker->number & ~1u, worker->number | 1);
-    uint64_t begin = atomic_load_explicit(sends ? &ring->produced : &ring->consumed, memory_order_relaxed);
+    uint64_t begin =
+        atomic_load_explicit(sends ? &ring->produced : &ring->consumed, memory_order_relaxed);
     for (uint64_t until = begin + rounds; begin < until;) {
         uint64_t end = ring_lot_end(begin, until);
         if (sends) {
@@ -305,25 +309,27 @@ static void all_to_all_mixed(struct worker *worker, uint32_t rounds) {
     all_to_all(worker, rounds, mixed_size);
 }
 
-/* ---- patterns ----------------------------------------------------------------------------------------------- */
+/* ---- patterns -------------------------------------------------------------------------------- */
 
 /* In thousandths: what a block may cost that another thread frees. */
 #define SIXTEENTH 62.5
 
 #define NEVER 3600000u
 
-#define ROW(name_, text_, threads_, rounds_, work_, ...)                                                     \
-    {                                                                                                        \
-        .name = (name_), .text = (text_), .threads = (threads_), .rounds = (rounds_),                        \
-        .purge_delay_ms = NEVER, .work = (work_), .budget = {                                                \
-            __VA_ARGS__                                                                                      \
-        }                                                                                                    \
+#define ROW(name_, text_, threads_, rounds_, work_, ...)                                           \
+    {                                                                                              \
+        .name = (name_), .text = (text_), .threads = (threads_), .rounds = (rounds_),              \
+        .purge_delay_ms = NEVER, .work = (work_), .budget = {                                      \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
 
 const struct pattern patterns[] = {
     ROW("local-pairs", "malloc and free in turns, 16-1039 bytes", 4, 100000, pairs, 0, 0, 0, 0),
-    ROW("local-mixed", "8192 random slots, 16-1039 bytes", 4, 200000, mixed, 0.01, 0.01, 0.01, 0.01),
-    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 1.5, 0.5),
+    ROW("local-mixed", "8192 random slots, 16-1039 bytes", 4, 200000, mixed, 0.01, 0.01, 0.01,
+        0.01),
+    ROW("local-slabs", "8192 blocks of one size, then of another", 4, 262144, waves, 0.5, 0.25, 1.5,
+        0.5),
     ROW("local-growth", "blocks of 1000 bytes that are kept", 4, 32768, growth, 5, 2, 8, 4),
     {.name = "idle",
      .text = "8192 blocks of one size on 2 threads, 14 sleep; by looks at their heaps",
@@ -335,21 +341,23 @@ const struct pattern patterns[] = {
      .budget = {1150, 490, 4300, 3800}},
     ROW("one-way-64", "one thread allocates, another frees", 2, 500000, one_way_64, 8, 0.1, 8, 8),
     ROW("one-way-1000", "the same", 2, 200000, one_way_1000, SIXTEENTH, 0.1, SIXTEENTH, SIXTEENTH),
-    ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000, all_to_all_64,
-        12, 0.1, 12, 12),
+    ROW("all-to-all-4", "lots of 64 blocks of 64 bytes, to threads drawn at random", 4, 200000,
+        all_to_all_64, 12, 0.1, 12, 12),
     ROW("all-to-all-16", "the same", 16, 50000, all_to_all_64, 40, 0.1, 40, 50),
     ROW("all-to-all-62", "the same", 62, 16384, all_to_all_64, 200, 0.5, 200, 250),
-    ROW("all-to-all-4-mixed", "the same, 16-1039 bytes", 4, 200000, all_to_all_mixed, 80, 0.1, 80, 80),
+    ROW("all-to-all-4-mixed", "the same, 16-1039 bytes", 4, 200000, all_to_all_mixed, 80, 0.1, 80,
+        80),
     ROW("all-to-all-16-mixed", "the same", 16, 50000, all_to_all_mixed, 250, 0.2, 300, 400),
     ROW("all-to-all-62-mixed", "the same", 62, 16384, all_to_all_mixed, 1000, 0.5, 1000, 1200),
-    ROW("realloc", "blocks that grow by halves from 16 bytes to a MiB", 4, 20000, grow, 4000, 1000, 4500,
-        3000),
+    ROW("realloc", "blocks that grow by halves from 16 bytes to a MiB", 4, 20000, grow, 4000, 1000,
+        4500, 3000),
     ROW("large", "8 random slots, 64 KiB to a MiB", 4, 10000, large, 11100, 2100, 40000, 30000),
-    ROW("short-threads", "threads that live for about 100 blocks", 4, 20000, lives, 250, 125, 600, 400),
+    ROW("short-threads", "threads that live for about 100 blocks", 4, 20000, lives, 250, 125, 600,
+        400),
 };
 const size_t pattern_count = sizeof patterns / sizeof patterns[0];
 
-/* ---- a run -------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static void *work(void *argument) {
     struct worker *worker = argument;

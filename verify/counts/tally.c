@@ -12,11 +12,11 @@
 #include "verify/explore/yields.h"
 
 static const char *const part_names[] = {
-    [TALLY_THREAD] = "thread",       [TALLY_HEAP] = "heap", [TALLY_SLOT] = "slot",
+    [TALLY_THREAD] = "thread",       [TALLY_HEAP] = "heap", [TALLY_MAP] = "page map",
     [TALLY_SUPERSLAB] = "SuperSlab", [TALLY_LOCK] = "lock", [TALLY_STATIC] = "static",
     [TALLY_BLOCK] = "block"};
 
-/* ---- places ------------------------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /* What one word, or the plain accesses to a part, came to. */
 struct place {
@@ -48,7 +48,7 @@ static struct place *place_of(struct place *places, const char *word, enum tally
     bench_die("too many places");
 }
 
-/* ---- parts -------------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 extern char __data_start[], _end[]; /* of the program's variables; the linker's */
 
@@ -62,13 +62,15 @@ static bool part_of(uintptr_t address, enum tally_part *part) {
         *part = TALLY_THREAD;
     } else if (is_within(address, __data_start, (size_t)(_end - __data_start))) {
         *part = TALLY_STATIC;
-    } else if (address < hak_range.slots || hak_range.granules == 0) {
+    } else if (address < hak_range.map || hak_range.granules == 0) {
         return false;
     } else if (address >= hak_range.start) {
         *part = TALLY_BLOCK;
-        return is_within(address, (void *)hak_range.start, (size_t)hak_range.granules << HAK_GRANULE_SHIFT);
-    } else if (is_within(address, (void *)hak_range.slots, (size_t)hak_range.granules * HAK_SLOT_SIZE)) {
-        *part = TALLY_SLOT;
+        return is_within(address, (void *)hak_range.start,
+                         (size_t)hak_range.granules << HAK_GRANULE_SHIFT);
+    } else if (is_within(address, (void *)hak_range.map,
+                         (size_t)hak_range.granules * HAK_MAP_ENTRY_SIZE)) {
+        *part = TALLY_MAP;
     } else if (is_within(address, hak_superslab_record(0),
                          (size_t)(hak_range.granules / 16 + 1) * HAK_SUPERSLAB_RECORD)) {
         *part = TALLY_SUPERSLAB;
@@ -78,7 +80,7 @@ static bool part_of(uintptr_t address, enum tally_part *part) {
     return true;
 }
 
-/* ---- what core/ tells --------------------------------------------------------------------------------------- */
+/* ---- what core/ tells ------------------------------------------------------------------------ */
 
 static bool is_counted(void) {
     return __atomic_load_n(&counting, __ATOMIC_RELAXED);
@@ -106,7 +108,8 @@ static void access_told(void *address, size_t size, bool is_write) {
 /* One word in four of those that others may see. */
 static void others_first(enum tally_part part) {
     static _Thread_local uint32_t turn;
-    if (interleaving && (part == TALLY_SLOT || part == TALLY_STATIC || part == TALLY_LOCK) && ++turn % 4 == 0)
+    if (interleaving && (part == TALLY_MAP || part == TALLY_STATIC || part == TALLY_LOCK) &&
+        ++turn % 4 == 0)
         sched_yield();
 }
 
@@ -122,7 +125,8 @@ static void count_step(const struct explore_step *step, enum tally_part part) {
     } else if (step->kind == EXPLORE_STORE) {
         tally->stores++;
         /* the way in; the way out is a release */
-        tally->slow_paths += step->address == &hak_thread.slow && step->order == memory_order_relaxed;
+        tally->slow_paths +=
+            step->address == &hak_thread.slow && step->order == memory_order_relaxed;
     } else if (step->kind == EXPLORE_TAKE) {
         tally->takes++;
         place_of(own->places, step->word, part)->takes++;
@@ -147,7 +151,7 @@ static void step_told(struct explore_step *step) {
     access_part(step->word, part, (uintptr_t)step->address, step->kind != EXPLORE_LOAD);
 }
 
-/* ---- locks and looks, on their way to core/os.c (--wrap) ------------------------------------------------- */
+/* ---- locks and looks, on their way to core/os.c (--wrap) ------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
@@ -193,7 +197,7 @@ void __wrap_hak_seize_each(uint32_t now, uint32_t still_ms,
     __real_hak_seize_each(now, still_ms, visit, after, context);
 }
 
-/* ---- what a pattern tells ----------------------------------------------------------------------------------- */
+/* ---- what a pattern tells -------------------------------------------------------------------- */
 
 void tally_begin(bool interleave) {
     interleaving = interleave;
@@ -228,7 +232,7 @@ void tally_touch(const void *block, size_t bytes) {
     lines_write((uintptr_t)block + bytes - 1, (unsigned)(own - counters));
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 uint64_t tally_shared(const uint64_t counts[TALLY_PARTS]) {
     uint64_t sum = 0;

@@ -11,7 +11,7 @@
 enum tally_part {
     TALLY_THREAD,    /* struct hak_thread: what malloc and free write first */
     TALLY_HEAP,      /* heaps with their homes, and the BigCache's table */
-    TALLY_SLOT,      /* of a granule: slabs, large blocks, free runs */
+    TALLY_MAP,      /* of a granule: slabs, large blocks, free spans */
     TALLY_SUPERSLAB, /* records */
     TALLY_LOCK,
     TALLY_STATIC, /* variables of core/ */
@@ -20,14 +20,14 @@ enum tally_part {
 };
 
 struct tally {
-    uint64_t blocks;                                  /* freed or resized, as the pattern says */
-    uint64_t changes;                                 /* atomic read-modify-writes, failed ones too */
-    uint64_t exchanges;                               /* sequentially consistent stores: x86's xchg */
-    uint64_t stores;                                  /* other atomic stores */
-    uint64_t slow_paths;                              /* entered */
-    uint64_t takes;                                   /* locks taken; tried, too */
-    uint64_t system_calls;                            /* for memory */
-    uint64_t looks;                                   /* ticks that looked whether threads sleep */
+    uint64_t blocks;       /* freed or resized, as the pattern says */
+    uint64_t changes;      /* atomic read-modify-writes, failed ones too */
+    uint64_t exchanges;    /* sequentially consistent stores: x86's xchg */
+    uint64_t stores;       /* other atomic stores */
+    uint64_t slow_paths;   /* entered */
+    uint64_t takes;        /* locks taken; tried, too */
+    uint64_t system_calls; /* for memory */
+    uint64_t looks;        /* ticks that looked whether threads sleep */
     uint64_t writes[TALLY_PARTS], reads[TALLY_PARTS]; /* that a line had to come for (lines.h) */
 };
 

@@ -2,22 +2,22 @@
  * runtime. */
 #include "verify/explore/yields.h"
 
-#define ACCESSES(name, bytes)                                                                                \
-    void __tsan_read##name(void *address);                                                                   \
-    void __tsan_read##name(void *address) {                                                                  \
-        if (explore_access_hook != NULL) explore_access_hook(address, (bytes), false);                       \
-    }                                                                                                        \
-    void __tsan_write##name(void *address);                                                                  \
-    void __tsan_write##name(void *address) {                                                                 \
-        if (explore_access_hook != NULL) explore_access_hook(address, (bytes), true);                        \
-    }                                                                                                        \
-    void __tsan_unaligned_read##name(void *address);                                                         \
-    void __tsan_unaligned_read##name(void *address) {                                                        \
-        __tsan_read##name(address);                                                                          \
-    }                                                                                                        \
-    void __tsan_unaligned_write##name(void *address);                                                        \
-    void __tsan_unaligned_write##name(void *address) {                                                       \
-        __tsan_write##name(address);                                                                         \
+#define ACCESSES(name, bytes)                                                                      \
+    void __tsan_read##name(void *address);                                                         \
+    void __tsan_read##name(void *address) {                                                        \
+        if (explore_access_hook != NULL) explore_access_hook(address, (bytes), false);             \
+    }                                                                                              \
+    void __tsan_write##name(void *address);                                                        \
+    void __tsan_write##name(void *address) {                                                       \
+        if (explore_access_hook != NULL) explore_access_hook(address, (bytes), true);              \
+    }                                                                                              \
+    void __tsan_unaligned_read##name(void *address);                                               \
+    void __tsan_unaligned_read##name(void *address) {                                              \
+        __tsan_read##name(address);                                                                \
+    }                                                                                              \
+    void __tsan_unaligned_write##name(void *address);                                              \
+    void __tsan_unaligned_write##name(void *address) {                                             \
+        __tsan_write##name(address);                                                               \
     }
 
 ACCESSES(1, 1)

@@ -29,7 +29,8 @@ static void prove(unsigned number) {
     const struct block *block = block_at(number);
     for (size_t i = 0; i < ends_of(block->size); i++) {
         unsigned char first = block->start[i], last = block->start[block->size - 1 - i];
-        EXPLORE_CHECK(first == number + 1 && last == number + 1, "block %u was overwritten", number);
+        EXPLORE_CHECK(first == number + 1 && last == number + 1, "block %u was overwritten",
+                      number);
     }
 }
 

@@ -15,10 +15,12 @@
 static const char usage[] =
     "explore [SCENARIO...] [OPTIONS]   default: all scenarios, exhaustively up to 2 preemptions\n"
     "  --list                 the scenarios\n"
-    "  --preemptions N        exhaustively up to N preemptions, 0 to 9; from none on, so that the first "
+    "  --preemptions N        exhaustively up to N preemptions, 0 to 9; from none on, so that the "
+    "first "
     "finding has the\n"
     "                         fewest\n"
-    "  --memory sc|tso|weak   what others see of a thread's stores; with tso and weak one of them is held "
+    "  --memory sc|tso|weak   what others see of a thread's stores; with tso and weak one of them "
+    "is held "
     "back, once\n"
     "  --random SECONDS       random walks instead\n"
     "  --pct SECONDS          random priorities instead, --depth N (default 3) of them change\n"
@@ -46,19 +48,22 @@ _Noreturn static void die(const char *what, const char *which) {
     exit(2);
 }
 
-static unsigned long number(const char *name, const char *text, unsigned long least, unsigned long most) {
+static unsigned long number(const char *name, const char *text, unsigned long least,
+                            unsigned long most) {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
     if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value < least || value > most) {
-        fprintf(stderr, "explore: --%s: '%s' is not a number from %lu to %lu\n", name, text, least, most);
+        fprintf(stderr, "explore: --%s: '%s' is not a number from %lu to %lu\n", name, text, least,
+                most);
         exit(2);
     }
     return value;
 }
 
 static enum explore_memory memory_of(const char *name) {
-    static const char *const names[] = {[EXPLORE_SC] = "sc", [EXPLORE_TSO] = "tso", [EXPLORE_WEAK] = "weak"};
+    static const char *const names[] = {
+        [EXPLORE_SC] = "sc", [EXPLORE_TSO] = "tso", [EXPLORE_WEAK] = "weak"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return (enum explore_memory)i;
     die("no memory", name);
@@ -125,7 +130,7 @@ static void options_parse(int argc, char **argv) {
     }
 }
 
-/* ---- in a child -------------------------------------------------------------------------------------------- */
+/* ---- in a child ------------------------------------------------------------------------------ */
 
 /* What a child said first, and how it ended. */
 struct outcome {
@@ -168,7 +173,8 @@ static void first_words(int file, struct outcome *outcome, int status) {
         return;
     }
     if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM))
-        snprintf(outcome->words, sizeof outcome->words, "explore: a thread runs for ever between two steps");
+        snprintf(outcome->words, sizeof outcome->words,
+                 "explore: a thread runs for ever between two steps");
     else
         snprintf(outcome->words, sizeof outcome->words, "explore: ended with %s %d",
                  WIFSIGNALED(status) ? "signal" : "status",
@@ -195,7 +201,7 @@ static struct outcome job_in_child(const struct job *job) {
     return outcome;
 }
 
-/* ---- findings ---------------------------------------------------------------------------------------------- */
+/* ---- findings -------------------------------------------------------------------------------- */
 
 static unsigned preemptions_of(const struct explore_schedule *schedule) {
     unsigned sum = 0;
@@ -205,7 +211,8 @@ static unsigned preemptions_of(const struct explore_schedule *schedule) {
 }
 
 /* True if the schedule fails; it is then what was really run. */
-static bool still_fails(const struct job *job, struct explore_schedule *schedule, struct outcome *outcome) {
+static bool still_fails(const struct job *job, struct explore_schedule *schedule,
+                        struct outcome *outcome) {
     struct job again = *job;
     again.schedule = schedule;
     struct outcome seen = job_in_child(&again);
@@ -217,7 +224,8 @@ static bool still_fails(const struct job *job, struct explore_schedule *schedule
 
 /* Leaves out runs of deviations, ever shorter ones, as long as the rest still fails. Those that come later keep their step,
  * so that this works best from the end. */
-static void leave_out(const struct job *job, struct explore_schedule *schedule, struct outcome *outcome) {
+static void leave_out(const struct job *job, struct explore_schedule *schedule,
+                      struct outcome *outcome) {
     for (unsigned length = schedule->count; length > 0; length /= 2) {
         for (unsigned from = schedule->count; from-- > 0;) {
             struct explore_schedule fewer = {.count = 0};
@@ -232,7 +240,8 @@ static void leave_out(const struct job *job, struct explore_schedule *schedule, 
 
 #define SHRINK_SECONDS 20.0 /* for the exhaustive search for a finding with fewer preemptions */
 
-static void shrink(const struct job *job, struct explore_schedule *schedule, struct outcome *outcome) {
+static void shrink(const struct job *job, struct explore_schedule *schedule,
+                   struct outcome *outcome) {
     struct explore_options fewer = *job->options;
     struct job search = {.scenario = job->scenario, .options = &fewer, .seconds = SHRINK_SECONDS};
     leave_out(job, schedule, outcome);
@@ -255,14 +264,15 @@ static void tell(const struct job *job, struct outcome *outcome) {
     schedule = progress->schedule;
     shrink(job, &schedule, outcome);
     explore_schedule_print(&schedule, text, sizeof text);
-    printf("%s: %s\n%s: schedule %s, %u preemptions, found after %llu schedules\n", job->scenario->name,
-           outcome->words, job->scenario->name, text, preemptions_of(&schedule), (unsigned long long)runs);
+    printf("%s: %s\n%s: schedule %s, %u preemptions, found after %llu schedules\n",
+           job->scenario->name, outcome->words, job->scenario->name, text,
+           preemptions_of(&schedule), (unsigned long long)runs);
     printf("%s: replay with ./build.sh explore %s%s%s --schedule %s\n", job->scenario->name,
-           job->scenario->name, memories[job->options->memory], job->options->no_races ? " --no-races" : "",
-           text);
+           job->scenario->name, memories[job->options->memory],
+           job->options->no_races ? " --no-races" : "", text);
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const char *text_of_number(uint64_t value) {
     static char texts[4][24];
@@ -277,16 +287,17 @@ static const char *text_of_number(uint64_t value) {
 
 static void row_begin(void) {
     if (wanted.markdown)
-        printf(
-            "| scenario | schedules | states | ended in a known state | seconds |\n|---|---|---|---|---|\n");
+        printf("| scenario | schedules | states | ended in a known state | seconds "
+               "|\n|---|---|---|---|---|\n");
     else
         printf("%-26s %10s %10s %10s %8s\n", "scenario", "schedules", "states", "known", "seconds");
 }
 
 static void row(const struct explore_scenario *scenario, double seconds) {
-    printf(wanted.markdown ? "| `%s`: %s | %s | %s | %s | %.1f |\n" : "%-26s %.0s%10s %10s %10s %8.1f",
-           scenario->name, scenario->text, text_of_number(progress->runs), text_of_number(progress->states),
-           text_of_number(progress->pruned), seconds);
+    printf(wanted.markdown ? "| `%s`: %s | %s | %s | %s | %.1f |\n"
+                           : "%-26s %.0s%10s %10s %10s %8.1f",
+           scenario->name, scenario->text, text_of_number(progress->runs),
+           text_of_number(progress->states), text_of_number(progress->pruned), seconds);
     if (!wanted.markdown) printf("\n");
 }
 
@@ -300,8 +311,10 @@ static double worked(void) {
 
 /* True if nothing was found, and nothing is left. */
 static bool explore(const struct explore_scenario *scenario) {
-    struct job job = {
-        .scenario = scenario, .method = wanted.method, .options = &wanted.options, .seconds = wanted.seconds};
+    struct job job = {.scenario = scenario,
+                      .method = wanted.method,
+                      .options = &wanted.options,
+                      .seconds = wanted.seconds};
     double begin = worked();
     progress->runs = progress->states = progress->pruned = 0;
     struct outcome outcome = job_in_child(&job);
@@ -361,7 +374,8 @@ int main(int argc, char **argv) {
         list();
         return 0;
     }
-    progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    progress =
+        mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (progress == MAP_FAILED) die("no memory", strerror(errno));
     explore_system_begin();
     if (wanted.schedule != NULL) {

@@ -5,13 +5,14 @@
 #include "verify/explore/system.h"
 #include "verify/heap_check.h"
 
-/* ---- policies ---------------------------------------------------------------------------------------------- */
+/* ---- policies -------------------------------------------------------------------------------- */
 
-static const struct hak_policy *policy_with(struct hak_policy *policy, struct hak_bin_policy bounds) {
+static const struct hak_policy *policy_with(struct hak_policy *policy,
+                                            struct hak_bin_policy bounds) {
     static struct hak_policy standard;
-    if (standard.bins[0].cap_max == 0) standard = *hak_policy();
+    if (standard.bins[0].limit_max == 0) standard = *hak_policy();
     *policy = standard;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         policy->bins[bin] = bounds;
     return policy;
 }
@@ -22,27 +23,34 @@ static const struct hak_policy *tiny_policy(bool untouched) {
     static struct hak_policy outside; /* for those who use it before there is a range */
     struct hak_policy *policy = untouched ? &outside : hak_metadata_alloc(sizeof *policy);
     EXPLORE_CHECK(policy != NULL, "no memory for a policy");
-    return policy_with(policy, (struct hak_bin_policy){
-                                   .cap_min = 2, .cap_own = 4, .cap_max = 4, .batch_min = 1, .batch_max = 1});
+    return policy_with(
+        policy,
+        (struct hak_bin_policy){
+            .limit_min = 2, .limit_own = 4, .limit_max = 4, .batch_min = 1, .batch_max = 1});
 }
 
 const struct hak_policy *explore_policy_roomy(void) {
     static struct hak_policy policy;
-    return policy_with(
-        &policy, (struct hak_bin_policy){
-                     .cap_min = 2048, .cap_own = 2048, .cap_max = 2048, .batch_min = 64, .batch_max = 64});
+    return policy_with(&policy, (struct hak_bin_policy){.limit_min = 2048,
+                                                        .limit_own = 2048,
+                                                        .limit_max = 2048,
+                                                        .batch_min = 64,
+                                                        .batch_max = 64});
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 #define HEAPS_MAX (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
-#define GRANULES_MAX                                                                                         \
-    (HAK_GRANULE_FIRST + 256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+#define GRANULES_MAX                                                                               \
+    (HAK_GRANULE_FIRST +                                                                           \
+     256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
 
-void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy) {
+void explore_scenario_run(const struct explore_scenario *scenario,
+                          const struct explore_strategy *strategy) {
     struct hak_heap_check check;
     fuzz_state_init();
-    hak_audit_options.level = scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
+    hak_audit_options.level =
+        scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
     const struct hak_policy *policy = tiny_policy(scenario->untouched);
     if (scenario->untouched) fuzz_state_untouched();
     hak_policy_replace(policy);

@@ -17,14 +17,14 @@
 #include "verify/explore/system.h"
 
 /* A slab of the largest class of the pool has four blocks, one of the largest of the mid tier nine. */
-#define POOL_BIN   HAK_BIN_OF(POOL, 15)
+#define POOL_BIN   HAK_CLASS_OF(POOL, 15)
 #define POOL_SIZE  ((size_t)53000)
-#define MID_BIN    HAK_BIN_OF(MID, 15)
+#define MID_BIN    HAK_CLASS_OF(MID, 15)
 #define MID_SIZE   ((size_t)7000)
 #define LARGE_SIZE ((size_t)100000)
 #define LONG_SIZE  ((size_t)200000) /* realloc moves its pages */
 
-/* ---- threads ----------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 /* The first `count` threads have heaps of their own from here on. */
 static void threads_have_heaps(unsigned count) {
@@ -35,7 +35,7 @@ static void threads_have_heaps(unsigned count) {
     fuzz_thread_switch(0);
 }
 
-/* ---- a slab and its remote list ---------------------------------------------------------------------------- */
+/* ---- a slab and its remote list -------------------------------------------------------------- */
 
 /* Thread 0 owns a full slab of four blocks. */
 static void full_slab(void) {
@@ -110,11 +110,11 @@ static void free_second(void) {
     fuzz_flush(POOL_BIN);
 }
 
-/* ---- long lists -------------------------------------------------------------------------------------------- */
+/* ---- long lists ------------------------------------------------------------------------------ */
 
 #define MANY      1100u /* more than ten bits count */
 #define MANY_SIZE 24u
-#define MANY_BIN  HAK_BIN_OF(TINY, 1)
+#define MANY_BIN  HAK_CLASS_OF(TINY, 1)
 
 static void *many[MANY];
 
@@ -141,7 +141,7 @@ static void collect_many(void) {
     block_take(0, MANY_SIZE);
 }
 
-/* ---- ends and adoptions ------------------------------------------------------------------------------------ */
+/* ---- ends and reclaims ----------------------------------------------------------------------- */
 
 /* Thread 1 owns a full slab, and has three blocks of another class in a bin. */
 static void thread_1_owns(void) {
@@ -211,18 +211,18 @@ static void thread_begins(void) {
     block_take(8 + explore_fiber(), POOL_SIZE);
 }
 
-static void adopt(void) {
+static void reclaim(void) {
     struct hak_heap *heap = hak_slow_enter(0);
-    bool any = hak_heap_adopt(heap) != NULL;
+    bool any = hak_heap_reclaim(heap) != NULL;
     if (any) hak_collect(heap);
     hak_slow_leave();
     if (!any) return;
     block_take(8 + explore_fiber(), POOL_SIZE);
-    hak_heap_release_ruled(hak_slow_enter(0));
+    hak_heap_release_reclaimed(hak_slow_enter(0));
     hak_slow_leave();
 }
 
-/* Thread 2 has left a heap with a full slab, which thread 1 has adopted. */
+/* Thread 2 has left a heap with a full slab, which thread 1 has reclaimed. */
 static void thread_1_rules(void) {
     threads_have_heaps(3);
     fuzz_thread_switch(2);
@@ -230,7 +230,7 @@ static void thread_1_rules(void) {
         block_take(slot, POOL_SIZE);
     fuzz_thread_end();
     fuzz_thread_switch(1);
-    EXPLORE_CHECK(hak_heap_adopt(hak_slow_enter(0)) != NULL, "no heap to adopt");
+    EXPLORE_CHECK(hak_heap_reclaim(hak_slow_enter(0)) != NULL, "no heap to reclaim");
     hak_slow_leave();
     fuzz_thread_switch(0);
 }
@@ -246,9 +246,9 @@ static void begin_free_and_end(void) {
     fuzz_thread_teardown();
 }
 
-static void adopt_and_free(void) {
+static void reclaim_and_free(void) {
     struct hak_heap *heap = hak_slow_enter(0);
-    hak_heap_adopt(heap);
+    hak_heap_reclaim(heap);
     hak_slow_leave();
     free_second();
 }
@@ -299,7 +299,7 @@ static void free_both_and_end(void) {
     fuzz_thread_teardown();
 }
 
-/* ---- SuperSlabs, large blocks, trims ----------------------------------------------------------------------- */
+/* ---- SuperSlabs, large blocks, trims --------------------------------------------------------- */
 
 /* Thread 0 has a SuperSlab with one slab in it, of which one block lives. */
 static void one_block(void) {
@@ -434,7 +434,7 @@ static void keep_memory_for_a_while(void) {
 static void mark_end(unsigned number) {
     const struct block *block = block_at(number);
     hak_large_mark(block->start + block->size - 1, 1);
-    EXPLORE_CHECK((hak_large_find(block->start)->moved & HAK_PAGES_MARKED) != 0,
+    EXPLORE_CHECK((hak_large_find(block->start)->renew & HAK_PAGES_MARKED) != 0,
                   "nobody knows that block %u is marked", number);
 }
 
@@ -512,7 +512,7 @@ static void move_block(void) {
     fuzz_flush(POOL_BIN);
 }
 
-/* ---- the first use, and forks ------------------------------------------------------------------------------ */
+/* ---- the first use, and forks ---------------------------------------------------------------- */
 
 static void first_use(void) {
     block_take(explore_fiber(), 100);
@@ -620,22 +620,23 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "two new threads take heaps from the pool at once",
      .begin = two_threads_left,
      .bodies = {free_one, thread_begins, thread_begins}},
-    {.name = "adopt",
-     .text = "a thread adopts a heap while another frees its blocks",
+    {.name = "reclaim",
+     .text = "a thread reclaims a heap while another frees its blocks",
      .begin = thread_1_left,
-     .bodies = {adopt, NULL, free_first_two}},
-    {.name = "adopt-adopt",
-     .text = "two threads would adopt one heap",
+     .bodies = {reclaim, NULL, free_first_two}},
+    {.name = "reclaim-reclaim",
+     .text = "two threads would reclaim one heap",
      .begin = thread_1_left,
-     .bodies = {adopt, thread_begins, adopt}},
-    {.name = "adopter-ends",
-     .text = "a thread that has adopted a heap ends while another begins and frees, and a third adopts",
+     .bodies = {reclaim, thread_begins, reclaim}},
+    {.name = "reclaimer-ends",
+     .text = "a thread that has reclaimed a heap ends while another begins and frees, and a third "
+             "reclaims",
      .begin = thread_1_rules,
-     .bodies = {adopt_and_free, thread_ends, begin_and_free}},
-    {.name = "adopter-ends-late",
+     .bodies = {reclaim_and_free, thread_ends, begin_and_free}},
+    {.name = "reclaimer-ends-late",
      .text = "the same while a thread begins a late heap, and vanishes",
      .begin = thread_1_rules,
-     .bodies = {adopt_and_free, thread_ends, NULL, late_take_and_vanish}},
+     .bodies = {reclaim_and_free, thread_ends, NULL, late_take_and_vanish}},
     {.name = "late-vanished",
      .text = "a new thread and a trim look after a late heap whose thread is gone",
      .begin = late_thread_vanished,
@@ -644,12 +645,14 @@ const struct explore_scenario explore_scenarios[] = {
      .text = "a thread with a late heap vanishes while another looks after it",
      .begin = thread_1_left,
      .bodies = {trim_idle, NULL, NULL, late_take_and_vanish}},
-    {.name = "adopter-ends-trim",
-     .text = "a thread that has adopted a heap ends while a trim walks the pool and a new thread begins",
+    {.name = "reclaimer-ends-trim",
+     .text = "a thread that has reclaimed a heap ends while a trim walks the pool and a new thread "
+             "begins",
      .begin = thread_1_rules,
      .bodies = {trim_idle, thread_ends, begin_free_and_end}},
     {.name = "fork-hand-over",
-     .text = "a fork while a thread that has adopted a heap ends and another begins: the child goes on",
+     .text = "a fork while a thread that has reclaimed a heap ends and another begins: the child "
+             "goes on",
      .begin = thread_1_rules,
      .child = true,
      .bodies = {fork_amidst, thread_ends, begin_free_and_end}},
@@ -663,7 +666,8 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = both_own,
      .bodies = {free_other_and_own, free_other_and_own}},
     {.name = "superslab-returned",
-     .text = "a SuperSlab becomes empty by another's free and goes to the cache, from which a third takes it",
+     .text = "a SuperSlab becomes empty by another's free and goes to the cache, from which a "
+             "third takes it",
      .begin = one_block,
      .bodies = {collect_and_end_heap, free_mid, grow_and_take}},
     {.name = "bigcache",
@@ -703,11 +707,13 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = large_blocks,
      .bodies = {refill, replace_policy, put_large}},
     {.name = "trim",
-     .text = "a thread trims, and seizes the heaps of the others, while one allocates and one frees",
+     .text =
+         "a thread trims, and seizes the heaps of the others, while one allocates and one frees",
      .begin = slabs_to_trim,
      .bodies = {give_and_take, trim, free_rest_of_second}},
     {.name = "trim-idle",
-     .text = "a thread trims the heaps of ended threads while a new one wants a heap and another frees",
+     .text =
+         "a thread trims the heaps of ended threads while a new one wants a heap and another frees",
      .begin = thread_1_left,
      .bodies = {trim_idle, thread_begins, free_first_two}},
     {.name = "ends-unseen",

@@ -23,6 +23,7 @@ const struct explore_scenario *explore_scenario_find(const char *name);
 const struct hak_policy *explore_policy_roomy(void);
 
 /* One run of a scenario, from the first state back to it. Whatever does not hold ends the program. */
-void explore_scenario_run(const struct explore_scenario *scenario, const struct explore_strategy *strategy);
+void explore_scenario_run(const struct explore_scenario *scenario,
+                          const struct explore_strategy *strategy);
 
 #endif

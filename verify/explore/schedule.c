@@ -7,8 +7,8 @@ void explore_schedule_print(const struct explore_schedule *schedule, char *text,
     size_t at = (size_t)snprintf(text, bytes, "%s", schedule->count == 0 ? "-" : "");
     for (unsigned i = 0; i < schedule->count && at < bytes; i++) {
         const struct explore_deviation *deviation = &schedule->list[i];
-        at += (size_t)snprintf(text + at, bytes - at, "%s%u:%u", i == 0 ? "" : ",", deviation->number,
-                               deviation->fiber);
+        at += (size_t)snprintf(text + at, bytes - at, "%s%u:%u", i == 0 ? "" : ",",
+                               deviation->number, deviation->fiber);
         if (deviation->held != 0 && at < bytes)
             at += (size_t)snprintf(text + at, bytes - at, "^%u", deviation->held);
     }
@@ -35,8 +35,8 @@ static bool deviation_parse(const char **text, struct explore_deviation *deviati
         ++*text;
         if (!number_parse(text, UINT16_MAX, &held) || held == 0) return false;
     }
-    *deviation =
-        (struct explore_deviation){.number = number, .fiber = (uint8_t)fiber, .held = (uint16_t)held};
+    *deviation = (struct explore_deviation){
+        .number = number, .fiber = (uint8_t)fiber, .held = (uint16_t)held};
     return true;
 }
 
@@ -49,7 +49,8 @@ bool explore_schedule_parse(const char *text, struct explore_schedule *schedule,
         struct explore_deviation next;
         bool ok = schedule->count < EXPLORE_DEVIATIONS_MAX && deviation_parse(&at, &next);
         *bad = (size_t)(at - text);
-        if (!ok || (schedule->count > 0 && next.number <= schedule->list[schedule->count - 1].number))
+        if (!ok ||
+            (schedule->count > 0 && next.number <= schedule->list[schedule->count - 1].number))
             return false;
         schedule->list[schedule->count++] = next;
         if (*at == '\0') return true;

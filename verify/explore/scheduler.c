@@ -61,7 +61,7 @@ unsigned explore_fiber(void) {
     return run.running;
 }
 
-/* ---- fibers ------------------------------------------------------------------------------------------------ */
+/* ---- fibers ---------------------------------------------------------------------------------- */
 
 static struct fiber *fiber_at(unsigned number) {
     return number == EXPLORE_NOBODY ? &run.outside : &run.fibers[number];
@@ -130,18 +130,22 @@ _Noreturn static void deadlock(void) {
     for (unsigned i = 0; i < EXPLORE_FIBERS; i++) {
         const struct fiber *fiber = &run.fibers[i];
         if (!fiber->there) continue;
-        if (fiber->sleeps_on != NULL) explore_fail("deadlock: thread %u sleeps, and nobody wakes it", i);
+        if (fiber->sleeps_on != NULL)
+            explore_fail("deadlock: thread %u sleeps, and nobody wakes it", i);
         unsigned holder = *holder_of(fiber->waits_for);
-        explore_fail("deadlock: thread %u waits for the lock of rank %d, which %s thread %u holds", i,
-                     (int)fiber->waits_for->rank, run.fibers[holder].there ? "the" : "the ended", holder);
+        explore_fail("deadlock: thread %u waits for the lock of rank %d, which %s thread %u holds",
+                     i, (int)fiber->waits_for->rank, run.fibers[holder].there ? "the" : "the ended",
+                     holder);
     }
     explore_fail("deadlock, and nobody waits");
 }
 
 /* Lets the strategy choose who runs from here on. */
 static void choose(const struct explore_step *step) {
-    struct explore_point point = {
-        .number = run.steps, .running = EXPLORE_NOBODY, .last_running = (uint8_t)run.running, .step = step};
+    struct explore_point point = {.number = run.steps,
+                                  .running = EXPLORE_NOBODY,
+                                  .last_running = (uint8_t)run.running,
+                                  .step = step};
     unsigned next = EXPLORE_NOBODY;
     for (unsigned i = 0; i < EXPLORE_FIBERS; i++) {
         if (!could_run(i)) continue;
@@ -149,15 +153,18 @@ static void choose(const struct explore_step *step) {
         next = i;
     }
     if (next == EXPLORE_NOBODY) deadlock();
-    if (run.running != EXPLORE_NOBODY && could_run(run.running)) point.running = (uint8_t)run.running;
-    if (!hak_is_power_of_two(point.could_run)) next = run.strategy->choose(&point, run.strategy->context);
-    EXPLORE_CHECK(next < EXPLORE_FIBERS && could_run(next), "the strategy chose thread %u, which cannot run",
-                  next);
+    if (run.running != EXPLORE_NOBODY && could_run(run.running))
+        point.running = (uint8_t)run.running;
+    if (!hak_is_power_of_two(point.could_run))
+        next = run.strategy->choose(&point, run.strategy->context);
+    EXPLORE_CHECK(next < EXPLORE_FIBERS && could_run(next),
+                  "the strategy chose thread %u, which cannot run", next);
     switch_to(next);
 }
 
 static void count_step(void) {
-    EXPLORE_CHECK(++run.steps <= EXPLORE_STEPS_MAX, "livelock: %u steps, and no end", EXPLORE_STEPS_MAX);
+    EXPLORE_CHECK(++run.steps <= EXPLORE_STEPS_MAX, "livelock: %u steps, and no end",
+                  EXPLORE_STEPS_MAX);
 }
 
 static void does(struct explore_step *step) {
@@ -182,7 +189,8 @@ static void fiber_main(void) {
     stack_is_there(fiber);
     fiber->body();
     const struct hak_lock *held = holds(run.running);
-    EXPLORE_CHECK(held == NULL, "thread %u ends with the lock of rank %d", run.running, (int)held->rank);
+    EXPLORE_CHECK(held == NULL, "thread %u ends with the lock of rank %d", run.running,
+                  (int)held->rank);
     fiber->there = false;
     count_step();
     bool any = false;
@@ -198,20 +206,25 @@ static void fiber_main(void) {
 static void fiber_begin(struct fiber *fiber, void (*body)(void)) {
     char *stack = fiber->stack;
     if (stack == NULL)
-        stack = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
-    EXPLORE_CHECK(stack != MAP_FAILED && (fiber->stack != NULL || mprotect(stack + GUARD_BYTES, STACK_BYTES,
-                                                                           PROT_READ | PROT_WRITE) == 0),
+        stack = mmap(NULL, GUARD_BYTES + STACK_BYTES, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPLORE_CHECK(stack != MAP_FAILED &&
+                      (fiber->stack != NULL ||
+                       mprotect(stack + GUARD_BYTES, STACK_BYTES, PROT_READ | PROT_WRITE) == 0),
                   "no memory for a stack");
-    *fiber = (struct fiber){
-        .stack = stack, .bottom = stack + GUARD_BYTES, .bytes = STACK_BYTES, .body = body, .there = true};
+    *fiber = (struct fiber){.stack = stack,
+                            .bottom = stack + GUARD_BYTES,
+                            .bytes = STACK_BYTES,
+                            .body = body,
+                            .there = true};
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = stack + GUARD_BYTES;
     fiber->context.uc_stack.ss_size = STACK_BYTES;
     makecontext(&fiber->context, fiber_main, 0);
 }
 
-void explore_run(void (*const bodies[EXPLORE_FIBERS])(void), const struct explore_strategy *strategy) {
+void explore_run(void (*const bodies[EXPLORE_FIBERS])(void),
+                 const struct explore_strategy *strategy) {
     memset(run.locks, 0, sizeof run.locks);
     run.strategy = strategy;
     run.steps = 0;
@@ -233,7 +246,7 @@ void explore_only_me(void) {
     }
 }
 
-/* ---- locks, in the place of those of core/os.c (--wrap) ---------------------------------------------------- */
+/* ---- locks, in the place of those of core/os.c (--wrap) -------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
@@ -247,8 +260,8 @@ bool __real_hak_lock_is_mine(const struct hak_lock *lock);
 static bool take(struct hak_lock *lock, bool wait) {
     struct fiber *fiber = &run.fibers[run.running];
     EXPLORE_CHECK((fiber->ranks >> lock->rank) == 0,
-                  "thread %u takes the lock of rank %d, and holds one of that or above", run.running,
-                  (int)lock->rank);
+                  "thread %u takes the lock of rank %d, and holds one of that or above",
+                  run.running, (int)lock->rank);
     struct explore_step step = {
         .kind = EXPLORE_TAKE, .address = lock, .size = 1, .order = memory_order_acquire};
     count_step();
@@ -328,8 +341,10 @@ void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value) {
         __real_hak_os_wait(word, value);
         return;
     }
-    struct explore_step step = {
-        .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
+    struct explore_step step = {.kind = EXPLORE_CHANGE,
+                                .address = word,
+                                .size = sizeof *word,
+                                .order = memory_order_relaxed};
     step_begins(&step);
     struct fiber *fiber = &run.fibers[run.running];
     if (atomic_load_explicit(word, memory_order_relaxed) != value || !fiber->interrupted) {
@@ -347,8 +362,10 @@ void __wrap_hak_os_wake(_Atomic uint32_t *word, int most) {
         __real_hak_os_wake(word, most);
         return;
     }
-    struct explore_step step = {
-        .kind = EXPLORE_CHANGE, .address = word, .size = sizeof *word, .order = memory_order_relaxed};
+    struct explore_step step = {.kind = EXPLORE_CHANGE,
+                                .address = word,
+                                .size = sizeof *word,
+                                .order = memory_order_relaxed};
     step_begins(&step);
     for (unsigned i = 0; i < EXPLORE_FIBERS && most > 0; i++)
         if (run.fibers[i].sleeps_on == word) {
@@ -369,9 +386,12 @@ bool __wrap_hak_os_barrier_begin(void) {
 
 bool __wrap_hak_os_barrier(void) {
     static int barrier;
-    if (run.running == EXPLORE_NOBODY) return __real_hak_os_barrier() || fuzz_virtual_thread != NULL;
-    struct explore_step step = {
-        .kind = EXPLORE_BARRIER, .address = &barrier, .size = sizeof barrier, .order = memory_order_seq_cst};
+    if (run.running == EXPLORE_NOBODY)
+        return __real_hak_os_barrier() || fuzz_virtual_thread != NULL;
+    struct explore_step step = {.kind = EXPLORE_BARRIER,
+                                .address = &barrier,
+                                .size = sizeof barrier,
+                                .order = memory_order_seq_cst};
     step_begins(&step);
     return true;
 }

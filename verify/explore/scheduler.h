@@ -9,16 +9,18 @@
 #include "fuzz/state.h"
 #include "verify/explore/yields.h"
 
-#define EXPLORE_FIBERS    FUZZ_THREADS /* fiber i is thread i; the last one is the thread that has ended */
+#define EXPLORE_FIBERS                                                                             \
+    FUZZ_THREADS /* fiber i is thread i; the last one is the thread that has ended */
 #define EXPLORE_NOBODY    UINT8_MAX
 #define EXPLORE_STEPS_MAX 100000u /* of one run; more is a livelock */
 
 /* A step is about to begin, and more than one fiber could run. */
 struct explore_point {
-    uint32_t number;      /* of the step, over all fibers, from 1 */
-    uint8_t running;      /* whose step it is; EXPLORE_NOBODY: it has ended, or waits for a lock */
-    uint8_t could_run;    /* a bit a fiber: neither ended nor waiting; that of `running` is among them */
-    uint8_t last_running; /* `running`, also if it cannot go on */
+    uint32_t number; /* of the step, over all fibers, from 1 */
+    uint8_t running; /* whose step it is; EXPLORE_NOBODY: it has ended, or waits for a lock */
+    uint8_t
+        could_run; /* a bit a fiber: neither ended nor waiting; that of `running` is among them */
+    uint8_t last_running;            /* `running`, also if it cannot go on */
     const struct explore_step *step; /* NULL: the run begins, or a fiber has ended */
 };
 
@@ -33,7 +35,8 @@ struct explore_strategy {
 };
 
 /* Runs the bodies, those that are not NULL, until all of them have ended. A deadlock and a livelock end the program. */
-void explore_run(void (*const bodies[EXPLORE_FIBERS])(void), const struct explore_strategy *strategy);
+void explore_run(void (*const bodies[EXPLORE_FIBERS])(void),
+                 const struct explore_strategy *strategy);
 
 /* The fiber that runs; EXPLORE_NOBODY: none. */
 unsigned explore_fiber(void);

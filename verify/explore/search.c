@@ -10,7 +10,7 @@
 #include "verify/explore/trace.h"
 
 #define BRANCH_MAX 32u /* deviations of one schedule of the exhaustive search */
-#define HANG                                                                                                 \
+#define HANG                                                                                       \
     20 /* seconds of the processor after which a run that does not end, between two steps, is killed */
 
 /* A schedule that is to be run. */
@@ -48,7 +48,7 @@ static struct {
     size_t state_room; /* power of two */
 } search;
 
-/* ---- the states that were seen ----------------------------------------------------------------------------- */
+/* ---- the states that were seen --------------------------------------------------------------- */
 
 static size_t state_slot(uint64_t state) {
     size_t at = state & (search.state_room - 1);
@@ -81,7 +81,7 @@ static bool seen_before(uint64_t state, unsigned budget) {
     return false;
 }
 
-/* ---- branches ---------------------------------------------------------------------------------------------- */
+/* ---- branches -------------------------------------------------------------------------------- */
 
 static void branch_push(const struct explore_point *point, unsigned fiber, unsigned held) {
     if (search.branch_count == search.branch_room) {
@@ -93,10 +93,11 @@ static void branch_push(const struct explore_point *point, unsigned fiber, unsig
     struct branch *branch = &search.branches[search.branch_count++];
     branch->count = search.planned + 1;
     if (search.planned > 0) memcpy(branch->list, search.plan, search.planned * sizeof *search.plan);
-    branch->list[search.planned] = (struct explore_deviation){.number = point->number,
-                                                              .held = (uint16_t)held,
-                                                              .fiber = (uint8_t)fiber,
-                                                              .costs = point->running != EXPLORE_NOBODY};
+    branch->list[search.planned] =
+        (struct explore_deviation){.number = point->number,
+                                   .held = (uint16_t)held,
+                                   .fiber = (uint8_t)fiber,
+                                   .costs = point->running != EXPLORE_NOBODY};
 }
 
 /* Stores that nobody else ever looks at may be seen late without anybody knowing. */
@@ -110,8 +111,8 @@ static void branch_holds(const struct explore_point *point, unsigned fiber) {
 static bool is_private(const struct explore_point *point) {
     const struct explore_step *step = point->step;
     if (point->running == EXPLORE_NOBODY || step == NULL) return false;
-    bool drains =
-        step->order == memory_order_seq_cst || (step->kind != EXPLORE_LOAD && step->kind != EXPLORE_STORE);
+    bool drains = step->order == memory_order_seq_cst ||
+                  (step->kind != EXPLORE_LOAD && step->kind != EXPLORE_STORE);
     return !drains && !explore_trace_others(point->running, (uintptr_t)step->address);
 }
 
@@ -132,7 +133,7 @@ static void branch(const struct explore_point *point, unsigned chosen) {
     }
 }
 
-/* ---- chance ------------------------------------------------------------------------------------------------ */
+/* ---- chance ---------------------------------------------------------------------------------- */
 
 static uint64_t chance(uint64_t below) {
     search.random ^= search.random << 13;
@@ -150,7 +151,8 @@ static unsigned any_of(unsigned fibers) {
 static unsigned first_in_priority(unsigned fibers) {
     unsigned best = (unsigned)__builtin_ctz(fibers);
     for (unsigned fiber = best + 1; fiber < EXPLORE_FIBERS; fiber++)
-        if ((fibers >> fiber & 1) != 0 && search.priorities[fiber] > search.priorities[best]) best = fiber;
+        if ((fibers >> fiber & 1) != 0 && search.priorities[fiber] > search.priorities[best])
+            best = fiber;
     return best;
 }
 
@@ -172,10 +174,11 @@ static unsigned hold_by_chance(const struct explore_point *point, unsigned fiber
     return explore_trace_others(point->last_running, explore_stores_address(held)) ? held : 0;
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static unsigned by_itself(const struct explore_point *point) {
-    return point->running != EXPLORE_NOBODY ? point->running : (unsigned)__builtin_ctz(point->could_run);
+    return point->running != EXPLORE_NOBODY ? point->running
+                                            : (unsigned)__builtin_ctz(point->could_run);
 }
 
 static void misfit(const struct explore_deviation *wanted, const char *why) {
@@ -197,10 +200,11 @@ static void record(const struct explore_point *point, unsigned fiber) {
     if (fiber == by_itself(point) && search.held == 0) return;
     EXPLORE_CHECK(schedule->count < EXPLORE_DEVIATIONS_MAX, "a schedule of more than %u deviations",
                   EXPLORE_DEVIATIONS_MAX);
-    schedule->list[schedule->count] = (struct explore_deviation){.number = point->number,
-                                                                 .held = (uint16_t)search.held,
-                                                                 .fiber = (uint8_t)fiber,
-                                                                 .costs = point->running != EXPLORE_NOBODY};
+    schedule->list[schedule->count] =
+        (struct explore_deviation){.number = point->number,
+                                   .held = (uint16_t)search.held,
+                                   .fiber = (uint8_t)fiber,
+                                   .costs = point->running != EXPLORE_NOBODY};
     schedule->count++;
 }
 
@@ -251,7 +255,8 @@ static void plain_access(void *address, size_t size, bool is_write) {
 
 static void run_one(const struct explore_scenario *scenario, const struct explore_deviation *plan,
                     unsigned planned) {
-    static const struct explore_strategy strategy = {.choose = choose, .does = does, .switches = switches};
+    static const struct explore_strategy strategy = {
+        .choose = choose, .does = does, .switches = switches};
     search.plan = plan;
     search.planned = planned;
     search.next = 0;
@@ -268,7 +273,7 @@ static void run_one(const struct explore_scenario *scenario, const struct explor
     search.progress->runs++;
 }
 
-/* ---- searches ---------------------------------------------------------------------------------------------- */
+/* ---- searches -------------------------------------------------------------------------------- */
 
 static double now(void) {
     struct timespec time;
@@ -276,7 +281,8 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void begin(enum mode mode, const struct explore_options *options, struct explore_progress *progress) {
+static void begin(enum mode mode, const struct explore_options *options,
+                  struct explore_progress *progress) {
     search.mode = mode;
     search.options = options;
     search.progress = progress;
@@ -321,8 +327,9 @@ static bool exhaust_by_preemptions(const struct explore_scenario *scenario, doub
     return whole;
 }
 
-bool explore_exhaustive(const struct explore_scenario *scenario, const struct explore_options *options,
-                        double seconds, struct explore_progress *progress) {
+bool explore_exhaustive(const struct explore_scenario *scenario,
+                        const struct explore_options *options, double seconds,
+                        struct explore_progress *progress) {
     double end = seconds == 0 ? 0 : now() + seconds;
     struct explore_options strict = *options;
     strict.memory = EXPLORE_SC;

@@ -27,8 +27,9 @@ struct explore_progress {
 
 /* Every schedule with that many preemptions; where memory is not SC, all of them again with one store that is held back.
  * False: the time was up. */
-bool explore_exhaustive(const struct explore_scenario *scenario, const struct explore_options *options,
-                        double seconds, struct explore_progress *progress);
+bool explore_exhaustive(const struct explore_scenario *scenario,
+                        const struct explore_options *options, double seconds,
+                        struct explore_progress *progress);
 
 /* Random walks: at each step a fiber is left with a probability that is random for each run. */
 void explore_random(const struct explore_scenario *scenario, const struct explore_options *options,

@@ -60,7 +60,8 @@ static void done(unsigned fiber) {
 void explore_stores_step(const struct explore_step *step) {
     unsigned char *address = (unsigned char *)(uintptr_t)step->address;
     bool sequential = step->order == memory_order_seq_cst;
-    bool releases = sequential || step->order == memory_order_release || step->order == memory_order_acq_rel;
+    bool releases =
+        sequential || step->order == memory_order_release || step->order == memory_order_acq_rel;
     switch (step->kind) {
     case EXPLORE_LOAD:
         return;
@@ -105,7 +106,8 @@ static void mark(unsigned first) {
     for (unsigned i = first; i < count; i++) {
         stores[i].held = i == first || memory == EXPLORE_TSO || stores[i].releases;
         for (unsigned j = first; j < i && !stores[i].held; j++)
-            stores[i].held = stores[j].held && overlap(&stores[j], stores[i].address, stores[i].size);
+            stores[i].held =
+                stores[j].held && overlap(&stores[j], stores[i].address, stores[i].size);
     }
 }
 
@@ -114,7 +116,8 @@ void explore_stores_leave(unsigned fiber, unsigned held) {
     if (held == 0) return;
     EXPLORE_CHECK(held <= count, "the schedule holds back store %u, of %u", held, count);
     mark(held - 1);
-    for (unsigned i = count; i-- > held - 1;) { /* the last first: several may go to the same bytes */
+    for (unsigned i = count;
+         i-- > held - 1;) { /* the last first: several may go to the same bytes */
         struct store *store = &stores[i];
         if (!store->held) continue;
         unsigned char after[sizeof store->bytes];

@@ -65,12 +65,13 @@ void explore_trace_begin(void) {
     }
 }
 
-/* ---- who was where ----------------------------------------------------------------------------------------- */
+/* ---- who was where --------------------------------------------------------------------------- */
 
 bool explore_is_shared(uintptr_t address) {
     uintptr_t end = hak_range.start + ((uintptr_t)hak_range.granules << HAK_GRANULE_SHIFT);
-    return fuzz_is_of_thread(address) || address - hak_range.slots < end - hak_range.slots ||
-           address - (uintptr_t)__start_hak_data < (uintptr_t)(__stop_hak_data - __start_hak_data) ||
+    return fuzz_is_of_thread(address) || address - hak_range.map < end - hak_range.map ||
+           address - (uintptr_t)__start_hak_data <
+               (uintptr_t)(__stop_hak_data - __start_hak_data) ||
            address - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
 }
 
@@ -101,7 +102,7 @@ void explore_trace_access(unsigned fiber, uintptr_t address, size_t size) {
         touch(word, (uint8_t)(1u << fiber));
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static struct place *place_at(uintptr_t address) {
     uint32_t at = slot_of(address), tried = 0;
@@ -125,17 +126,21 @@ void explore_trace_fork(unsigned fiber) {
 }
 
 static bool acquires(int order) {
-    return order == memory_order_acquire || order == memory_order_acq_rel || order == memory_order_seq_cst;
+    return order == memory_order_acquire || order == memory_order_acq_rel ||
+           order == memory_order_seq_cst;
 }
 
 static bool releases(int order) {
-    return order == memory_order_release || order == memory_order_acq_rel || order == memory_order_seq_cst;
+    return order == memory_order_release || order == memory_order_acq_rel ||
+           order == memory_order_seq_cst;
 }
 
 /* A store begins a new release sequence, or ends the old one; a change goes on with it. */
 static void order_step(unsigned fiber, struct place *place, const struct explore_step *step) {
-    bool reads = step->kind == EXPLORE_LOAD || step->kind == EXPLORE_CHANGE || step->kind == EXPLORE_TAKE;
-    bool writes = step->kind == EXPLORE_STORE || step->kind == EXPLORE_CHANGE || step->kind == EXPLORE_DROP;
+    bool reads =
+        step->kind == EXPLORE_LOAD || step->kind == EXPLORE_CHANGE || step->kind == EXPLORE_TAKE;
+    bool writes =
+        step->kind == EXPLORE_STORE || step->kind == EXPLORE_CHANGE || step->kind == EXPLORE_DROP;
     if (reads && acquires(step->order)) join(trace.fibers[fiber], place->released);
     if (step->kind == EXPLORE_STORE) memset(place->released, 0, sizeof place->released);
     if (!writes || !releases(step->order)) return;
@@ -170,24 +175,27 @@ uint64_t explore_trace_state(unsigned running) {
     return state;
 }
 
-/* ---- plain accesses ---------------------------------------------------------------------------------------- */
+/* ---- plain accesses -------------------------------------------------------------------------- */
 
 _Noreturn static void race(unsigned fiber, const struct cell *other, uintptr_t address, size_t size,
                            bool is_write) {
-    const char *what = is_write ? "writes" : "reads", *other_what = other->is_write ? "wrote" : "read";
-    uintptr_t slot = address - hak_range.slots, block = address - hak_range.start;
+    const char *what = is_write ? "writes" : "reads",
+               *other_what = other->is_write ? "wrote" : "read";
+    uintptr_t entry = address - hak_range.map, block = address - hak_range.start;
     if (hak_range_has((void *)(address & ~(uintptr_t)15)))
+        explore_fail("race: thread %u %s %zu bytes of a block, which thread %u %s before; %zu "
+                     "bytes into granule %zu",
+                     fiber, what, size, other->fiber, other_what, (size_t)block % HAK_GRANULE,
+                     (size_t)block / HAK_GRANULE);
+    if (entry / HAK_MAP_ENTRY_SIZE < hak_range.granules)
         explore_fail(
-            "race: thread %u %s %zu bytes of a block, which thread %u %s before; %zu bytes into granule %zu",
-            fiber, what, size, other->fiber, other_what, (size_t)block % HAK_GRANULE,
-            (size_t)block / HAK_GRANULE);
-    if (slot / HAK_SLOT_SIZE < hak_range.granules)
-        explore_fail(
-            "race: thread %u %s %zu bytes of a slot, which thread %u %s before; byte %zu of granule %zu's",
-            fiber, what, size, other->fiber, other_what, (size_t)slot % HAK_SLOT_SIZE,
-            (size_t)slot / HAK_SLOT_SIZE);
-    explore_fail("race: thread %u %s %zu bytes of a variable or table, which thread %u %s before; at %#zx",
-                 fiber, what, size, other->fiber, other_what, (size_t)address);
+            "race: thread %u %s %zu bytes of a page map entry, which thread %u %s before; byte %zu "
+            "of granule %zu's",
+            fiber, what, size, other->fiber, other_what, (size_t)entry % HAK_MAP_ENTRY_SIZE,
+            (size_t)entry / HAK_MAP_ENTRY_SIZE);
+    explore_fail(
+        "race: thread %u %s %zu bytes of a variable or table, which thread %u %s before; at %#zx",
+        fiber, what, size, other->fiber, other_what, (size_t)address);
 }
 
 static struct word *word_at(uintptr_t number) {
@@ -221,12 +229,15 @@ static void access_word(unsigned fiber, uintptr_t address, size_t size, bool is_
     uint8_t bytes = (uint8_t)(((1u << size) - 1) << address % 8);
     for (unsigned i = 0; i < word->count; i++) {
         const struct cell *cell = &word->cells[i];
-        bool conflict = cell->fiber != fiber && (cell->bytes & bytes) != 0 && (is_write || cell->is_write);
+        bool conflict =
+            cell->fiber != fiber && (cell->bytes & bytes) != 0 && (is_write || cell->is_write);
         if (conflict && cell->clock > trace.fibers[fiber][cell->fiber])
             race(fiber, cell, address, size, is_write);
     }
-    *cell_for(word, fiber, bytes, is_write) = (struct cell){
-        .clock = trace.fibers[fiber][fiber], .fiber = (uint8_t)fiber, .bytes = bytes, .is_write = is_write};
+    *cell_for(word, fiber, bytes, is_write) = (struct cell){.clock = trace.fibers[fiber][fiber],
+                                                            .fiber = (uint8_t)fiber,
+                                                            .bytes = bytes,
+                                                            .is_write = is_write};
 }
 
 void explore_trace_race(unsigned fiber, uintptr_t address, size_t size, bool is_write) {

@@ -33,36 +33,37 @@ struct explore_step {
 extern void (*explore_step_hook)(struct explore_step *step);
 extern void (*explore_access_hook)(void *address, size_t size, bool is_write);
 
-void explore_yield(enum explore_kind kind, const char *word, const volatile void *address, size_t size,
-                   int order);
-void explore_yield_compare(const char *word, const volatile void *address, size_t size, const void *expected,
-                           int order, int failure);
+void explore_yield(enum explore_kind kind, const char *word, const volatile void *address,
+                   size_t size, int order);
+void explore_yield_compare(const char *word, const volatile void *address, size_t size,
+                           const void *expected, int order, int failure);
 
-#define EXPLORE_YIELD(kind, object, order) explore_yield((kind), #object, (object), sizeof *(object), (order))
+#define EXPLORE_YIELD(kind, object, order)                                                         \
+    explore_yield((kind), #object, (object), sizeof *(object), (order))
 
 #undef atomic_load_explicit
-#define atomic_load_explicit(object, order)                                                                  \
+#define atomic_load_explicit(object, order)                                                        \
     (EXPLORE_YIELD(EXPLORE_LOAD, object, order), __c11_atomic_load(object, order))
 
 #undef atomic_store_explicit
-#define atomic_store_explicit(object, value, order)                                                          \
+#define atomic_store_explicit(object, value, order)                                                \
     (EXPLORE_YIELD(EXPLORE_STORE, object, order), __c11_atomic_store(object, value, order))
 
 #undef atomic_exchange_explicit
-#define atomic_exchange_explicit(object, value, order)                                                       \
+#define atomic_exchange_explicit(object, value, order)                                             \
     (EXPLORE_YIELD(EXPLORE_CHANGE, object, order), __c11_atomic_exchange(object, value, order))
 
 #undef atomic_fetch_add_explicit
-#define atomic_fetch_add_explicit(object, value, order)                                                      \
+#define atomic_fetch_add_explicit(object, value, order)                                            \
     (EXPLORE_YIELD(EXPLORE_CHANGE, object, order), __c11_atomic_fetch_add(object, value, order))
 
 #undef atomic_fetch_sub_explicit
-#define atomic_fetch_sub_explicit(object, value, order)                                                      \
+#define atomic_fetch_sub_explicit(object, value, order)                                            \
     (EXPLORE_YIELD(EXPLORE_CHANGE, object, order), __c11_atomic_fetch_sub(object, value, order))
 
 #undef atomic_compare_exchange_strong_explicit
-#define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure)                   \
-    (explore_yield_compare(#object, (object), sizeof *(object), (expected), (success), (failure)),           \
+#define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure)         \
+    (explore_yield_compare(#object, (object), sizeof *(object), (expected), (success), (failure)), \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
 /* Strong: whether a weak one fails must not be left to chance. */

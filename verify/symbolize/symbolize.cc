@@ -71,7 +71,8 @@ bool is_entry_point(const char *name) {
 /* A file of the directory that the compiler ran in is named as the compiler was told it. */
 std::string file_name(const char *file, const char *folder) {
     size_t length = folder == nullptr ? 0 : strlen(folder);
-    if (length > 0 && strncmp(file, folder, length) == 0 && file[length] == '/') return file + length + 1;
+    if (length > 0 && strncmp(file, folder, length) == 0 && file[length] == '/')
+        return file + length + 1;
     return file;
 }
 
@@ -126,7 +127,8 @@ frames from_debug_information(Dwfl_Module *module, Dwarf_Addr pc) {
         found.push_back(with_place(function_name(&scopes[i]), at));
         if (tag == DW_TAG_subprogram) break;
         Dwarf_Word number = number_of(&scopes[i], DW_AT_call_file);
-        const char *caller = number < file_count ? dwarf_filesrc(files, number, nullptr, nullptr) : nullptr;
+        const char *caller =
+            number < file_count ? dwarf_filesrc(files, number, nullptr, nullptr) : nullptr;
         at = {caller == nullptr ? "??" : file_name(caller, folder),
               static_cast<int>(number_of(&scopes[i], DW_AT_call_line))};
     }
@@ -135,7 +137,8 @@ frames from_debug_information(Dwfl_Module *module, Dwarf_Addr pc) {
 }
 
 /* "function+0x12 (library.so+0x1234)", or less if less is known. */
-std::string from_symbols(Dwfl_Module *module, Dwarf_Addr address, const char *name, GElf_Off offset) {
+std::string from_symbols(Dwfl_Module *module, Dwarf_Addr address, const char *name,
+                         GElf_Off offset) {
     const char *path = nullptr;
     const char *module_name =
         dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &path, nullptr);
@@ -147,7 +150,8 @@ std::string from_symbols(Dwfl_Module *module, Dwarf_Addr address, const char *na
 
 /* Adds the frames of one return address; drops all so far if it is in one of the allocator's entry points. */
 void add_frames(Dwfl *dwfl, Dwarf_Addr address, frames &stack) {
-    Dwarf_Addr pc = address - 1; /* in the call, which may be the last instruction of its line or function */
+    Dwarf_Addr pc =
+        address - 1; /* in the call, which may be the last instruction of its line or function */
     Dwfl_Module *module = dwfl_addrmodule(dwfl, pc);
     if (module == nullptr) {
         stack.push_back(hex(address));
@@ -155,7 +159,8 @@ void add_frames(Dwfl *dwfl, Dwarf_Addr address, frames &stack) {
     }
     GElf_Off offset = 0;
     GElf_Sym symbol;
-    const char *name = dwfl_module_addrinfo(module, pc, &offset, &symbol, nullptr, nullptr, nullptr);
+    const char *name =
+        dwfl_module_addrinfo(module, pc, &offset, &symbol, nullptr, nullptr, nullptr);
     if (name != nullptr && is_entry_point(name)) {
         stack.clear();
         return;
@@ -224,8 +229,8 @@ int keep_only(int socket) {
 
 Dwfl *process_open(pid_t pid) {
     static char *no_path = nullptr;
-    static const Dwfl_Callbacks callbacks = {dwfl_linux_proc_find_elf, dwfl_standard_find_debuginfo, nullptr,
-                                             &no_path};
+    static const Dwfl_Callbacks callbacks = {dwfl_linux_proc_find_elf, dwfl_standard_find_debuginfo,
+                                             nullptr, &no_path};
     Dwfl *dwfl = dwfl_begin(&callbacks);
     if (dwfl == nullptr || dwfl_linux_proc_report(dwfl, pid) != 0) return nullptr;
     return dwfl_report_end(dwfl, nullptr, nullptr) == 0 ? dwfl : nullptr;

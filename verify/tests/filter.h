@@ -28,15 +28,17 @@ TEST_UNUSED static void filter_install(const struct filter_rule *rules, size_t c
     for (size_t i = 0; i < count; i++) {
         const struct filter_rule *rule = &rules[i];
         const bool asks = rule->argument != FILTER_ANY;
-        code[length++] =
-            (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-        code[length++] =
-            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->call, 0, asks ? 4 : 1);
+        code[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                      offsetof(struct seccomp_data, nr));
+        code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+                                                      (uint32_t)rule->call, 0, asks ? 4 : 1);
         if (asks) {
-            uint32_t low = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)rule->argument);
+            uint32_t low =
+                (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)rule->argument);
             code[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low);
             code[length++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, rule->mask);
-            code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->value, 0, 1);
+            code[length++] =
+                (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->value, 0, 1);
         }
         code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, rule->action);
     }

@@ -33,11 +33,11 @@ TEST_UNUSED static size_t pattern_match(const void *block, size_t bytes, uint64_
     return bytes;
 }
 
-#define PATTERN_CHECK(block, bytes, seed)                                                                    \
-    do {                                                                                                     \
-        size_t matched_ = pattern_match(block, bytes, seed);                                                 \
-        CHECK(matched_ == (bytes), "block %p of %zu bytes is damaged at offset %zu", (const void *)(block),  \
-              (size_t)(bytes), matched_);                                                                    \
+#define PATTERN_CHECK(block, bytes, seed)                                                          \
+    do {                                                                                           \
+        size_t matched_ = pattern_match(block, bytes, seed);                                       \
+        CHECK(matched_ == (bytes), "block %p of %zu bytes is damaged at offset %zu",               \
+              (const void *)(block), (size_t)(bytes), matched_);                                   \
     } while (0)
 
 /* Marks and checks only the first and the last 8 bytes: for runs over many large blocks. */

@@ -49,7 +49,8 @@ TEST_UNUSED static size_t process_mappings(void) {
 /* Threads that there are, those included that are just ending: /proc has a folder for each. */
 TEST_UNUSED static size_t process_threads(void) {
     struct stat tasks;
-    CHECK(stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2, "no /proc/self/task: errno %d", errno);
+    CHECK(stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2,
+          "no /proc/self/task: errno %d", errno);
     return (size_t)tasks.st_nlink - 2;
 }
 

@@ -18,7 +18,7 @@ static void nothing_elsewhere(void) {
     allocate(0, BLOCKS);
 }
 
-/* ---- counters ---------------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static void used_too_low(void) {
     slab_of(blocks[0])->used--;
@@ -37,7 +37,8 @@ static void active_too_low(void) {
 }
 
 static void remote_count_too_high(void) {
-    atomic_store(&slab_of(blocks[0])->remote, (uint64_t)(uintptr_t)blocks[0] << HAK_REMOTE_COUNT_BITS | 2000);
+    atomic_store(&slab_of(blocks[0])->remote,
+                 (uint64_t)(uintptr_t)blocks[0] << HAK_REMOTE_COUNT_BITS | 2000);
 }
 
 /* The audit's own books must agree with each other, too. */
@@ -45,7 +46,7 @@ static void book_of_freelist_too_high(void) {
     hak_audit_slab_of(slab_of(blocks[0]))->free_length++;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static void list_loses_block_and_its_count(void) {
     *list_head() = (*list_head())->next;
@@ -53,7 +54,7 @@ static void list_loses_block_and_its_count(void) {
 }
 
 static void look_at_bin(void) {
-    hak_hook_bin(hak_thread_heap(), slab_of(blocks[0])->bin);
+    hak_hook_bin(hak_thread_heap(), slab_of(blocks[0])->class);
 }
 
 static void count_of_bin_too_high(void) {
@@ -69,7 +70,7 @@ static void list_links_block(struct hak_block *block) {
 
 static struct hak_block *block_of_other_class(void) {
     struct hak_block *other = hak_malloc(200);
-    hak_header_set(other, HAK_BIN_HEADER_FREE(slab_of(blocks[0])->bin));
+    hak_header_set(other, HAK_CLASS_HEADER_FREE(slab_of(blocks[0])->class));
     return other;
 }
 
@@ -85,7 +86,7 @@ static void list_seen_with_other_class(void) {
 /* Its header is a byte of the live block around it. */
 static void list_seen_inside_of_a_block(void) {
     struct hak_block *inside = (void *)((char *)blocks[0] + 16);
-    hak_header_set(inside, HAK_BIN_HEADER_FREE(slab_of(blocks[0])->bin));
+    hak_header_set(inside, HAK_CLASS_HEADER_FREE(slab_of(blocks[0])->class));
     list_links_block(inside);
     look_at_bin();
 }
@@ -119,7 +120,7 @@ static void freelist_loses_block(void) {
     allocate(0, BLOCKS / 2);
 }
 
-/* ---- what a batch says of itself --------------------------------------------------------------------- */
+/* ---- what a batch says of itself ------------------------------------------------------------- */
 
 /* A freed block of the first slab, in no list; the bin's count and the audit's of it are as if it were there. */
 static struct hak_block *freed_block(void) {
@@ -213,7 +214,7 @@ static void carve_again(void) {
     hak_hook_batch(HAK_BATCH_CARVE, slab, head, count);
 }
 
-/* ---- what happens to a slab or a heap ------------------------------------------------------------------ */
+/* ---- what happens to a slab or a heap -------------------------------------------------------- */
 
 static void new_slab_with_blocks(void) {
     hak_hook_event(HAK_EVENT_SLAB_CREATED, slab_of(blocks[0]));
@@ -260,12 +261,12 @@ static void ends_with_full_bins(void) {
     hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_thread_heap());
 }
 
-static void adopts_heap_with_full_bins(void) {
-    hak_hook_event(HAK_EVENT_HEAP_ADOPTED, hak_thread_heap());
+static void reclaims_heap_with_full_bins(void) {
+    hak_hook_event(HAK_EVENT_HEAP_RECLAIMED, hak_thread_heap());
 }
 
 static void ends_with_current_slabs(void) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         hak_bin_set(hak_thread_heap(), bin, NULL, 0, 1);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, hak_thread_heap());
 }
@@ -273,7 +274,7 @@ static void ends_with_current_slabs(void) {
 static void *lose_the_list(void *unused) {
     (void)unused;
     hak_free(hak_malloc(SIZE));
-    hak_bin_set(hak_thread_heap(), slab_of(blocks[0])->bin, NULL, 0, 1);
+    hak_bin_set(hak_thread_heap(), slab_of(blocks[0])->class, NULL, 0, 1);
     return NULL;
 }
 
@@ -281,7 +282,7 @@ static void thread_ends_without_its_list(void) {
     in_a_thread(lose_the_list, NULL);
 }
 
-/* ---- states (level 2) --------------------------------------------------------------------------------- */
+/* ---- states (level 2) ------------------------------------------------------------------------ */
 
 static void takes_block_of_list(void) {
     freelist_block();
@@ -322,7 +323,7 @@ static void resets_block_of_list(void) {
 /* The header says live again, so that the release's check is blind: the block's state is not. */
 static void forge_live(void *block) {
     hak_free(block);
-    hak_header_set(block, HAK_BIN_HEADER(slab_of(block)->bin));
+    hak_header_set(block, HAK_CLASS_HEADER(slab_of(block)->class));
 }
 
 static void frees_twice_with_forged_header(void) {
@@ -351,7 +352,7 @@ static void allocates_from_the_list_of_another(void) {
     in_a_thread(allocate_from, *list_head());
 }
 
-/* ---- contents (level 2) ------------------------------------------------------------------------------- */
+/* ---- contents (level 2) ---------------------------------------------------------------------- */
 
 static void resizes_beyond_its_room(void) {
     hak_hook_resize(blocks[0], 48);
@@ -435,7 +436,7 @@ static const struct kind kinds[] = {
     KIND(gives_up_slab_with_live_blocks),
     KIND(switches_to_full_slab),
     KIND(ends_with_full_bins),
-    KIND(adopts_heap_with_full_bins),
+    KIND(reclaims_heap_with_full_bins),
     KIND(ends_with_current_slabs),
     KIND(thread_ends_without_its_list),
     KIND(takes_block_of_list),

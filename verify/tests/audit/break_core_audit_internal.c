@@ -20,7 +20,7 @@
 static struct hak_slab *first; /* full; all of its blocks are in blocks[] */
 
 static struct hak_heap_class *class_of_blocks(void) {
-    return &hak_thread_heap()->classes[first->bin];
+    return &hak_thread_heap()->classes[first->class];
 }
 
 static struct hak_superslab *superslab(void) {
@@ -43,15 +43,15 @@ static void *free_some(void *unused) {
 static struct hak_slab *slab_of_one_block(void **block) {
     *block = hak_malloc(700);
     struct hak_slab *slab = slab_of(*block);
-    hak_flush(hak_thread_heap(), slab->bin, 0);
-    hak_thread_heap()->classes[slab->bin].current = NULL;
+    hak_flush(hak_thread_heap(), slab->class, 0);
+    hak_thread_heap()->classes[slab->class].current = NULL;
     slab->state = HAK_SLAB_FULL;
     CHECK(slab->used == 1, "used %u", slab->used);
     return slab;
 }
 
 static void free_and_flush(void *block) {
-    unsigned bin = slab_of(block)->bin;
+    unsigned bin = slab_of(block)->class;
     hak_free(block);
     hak_flush(hak_thread_heap(), bin, 0);
 }
@@ -74,19 +74,19 @@ static void *allocate_one(void *unused) {
     return hak_malloc(SIZE) == NULL ? blocks : NULL;
 }
 
-/* ---- bins ---------------------------------------------------------------------------------------------- */
+/* ---- bins ------------------------------------------------------------------------------------ */
 
 static void count_is_zero(void) {
-    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->bin));
+    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->class));
 }
 
 static void count_below_zero(void) {
-    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->bin) - 1);
+    list_count_add(-(int)hak_bin_count(hak_thread_heap(), first->class) - 1);
 }
 
 static void list_loses_all_but_its_count(void) {
-    hak_bin_set(hak_thread_heap(), first->bin, NULL, hak_bin_count(hak_thread_heap(), first->bin),
-                class_of_blocks()->cap);
+    hak_bin_set(hak_thread_heap(), first->class, NULL,
+                hak_bin_count(hak_thread_heap(), first->class), class_of_blocks()->limit);
 }
 
 static void list_loses_all(void) {
@@ -95,10 +95,10 @@ static void list_loses_all(void) {
 
 static void count_too_high(void) {
     list_count_add(1);
-    hak_flush(hak_thread_heap(), first->bin, 0);
+    hak_flush(hak_thread_heap(), first->class, 0);
 }
 
-/* ---- slabs --------------------------------------------------------------------------------------------- */
+/* ---- slabs ----------------------------------------------------------------------------------- */
 
 static void slab_in_no_superslab(void) {
     first->superslab_first++;
@@ -135,8 +135,9 @@ static void capacity_too_high(void) {
     struct hak_slab *slab = class_of_blocks()->current;
     struct hak_superslab *ss = hak_superslab_of(slab);
     struct hak_block *head;
-    for (; ss->reached < ss->units; ss->reached++) /* or the block behind the slab's last has no memory */
-        hak_run_reach(ss->first, ss->units, ss->reached, 1);
+    for (; ss->reached < ss->units;
+         ss->reached++) /* or the block behind the slab's last has no memory */
+        hak_span_reach(ss->first, ss->units, ss->reached, 1);
     slab->capacity++;
     hak_slab_carve(slab, slab->capacity, &head);
 }
@@ -182,10 +183,11 @@ static void partial_slab_of_another_home(void) {
     hak_heap_partial_remove(hak_thread_heap(), first);
 }
 
-/* ---- remote lists -------------------------------------------------------------------------------------- */
+/* ---- remote lists ---------------------------------------------------------------------------- */
 
 static void remote_list_is_full(void) {
-    atomic_store(&first->remote, (uint64_t)(uintptr_t)blocks[0] << HAK_REMOTE_COUNT_BITS | first->capacity);
+    atomic_store(&first->remote,
+                 (uint64_t)(uintptr_t)blocks[0] << HAK_REMOTE_COUNT_BITS | first->capacity);
     in_a_thread(free_some, NULL);
 }
 
@@ -230,23 +232,23 @@ static void notification_elsewhere(void) {
     hak_malloc_trim(0);
 }
 
-/* ---- SuperSlabs ---------------------------------------------------------------------------------------- */
+/* ---- SuperSlabs ------------------------------------------------------------------------------ */
 
 static void new_slab_in_wrong_superslab(void) {
     hak_malloc(POOL_SIZE);
     hak_thread_heap()->open[0] = hak_thread_heap()->open[1];
-    hak_heap_new_slab(hak_thread_heap(), first->bin);
+    hak_heap_new_slab(hak_thread_heap(), first->class);
 }
 
 static void new_slab_beside_dirty_unit(void) {
     superslab()->dirty_mask |= 1;
-    hak_heap_new_slab(hak_thread_heap(), first->bin);
+    hak_heap_new_slab(hak_thread_heap(), first->class);
 }
 
 static void new_slab_over_another_kind(void) {
     unsigned unit = (unsigned)__builtin_ctz(superslab()->free_mask);
     hak_kind_set(superslab()->first + unit, HAK_KIND_LARGE);
-    hak_heap_new_slab(hak_thread_heap(), first->bin);
+    hak_heap_new_slab(hak_thread_heap(), first->class);
 }
 
 static void purge_of_dirty_used_unit(void) {
@@ -287,7 +289,8 @@ static void drops_more_superslabs_than_it_has(void) {
 
 static void cached_superslab_in_use(void) {
     in_a_thread(leave_a_block, NULL); /* its pool chunk is in the cache */
-    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_SUPERSLAB_SHIFT_MIN))->active = 1;
+    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_SUPERSLAB_SHIFT_MIN))
+        ->active = 1;
     hak_malloc_trim(0);
 }
 
@@ -297,7 +300,7 @@ static void record_in_use_above_the_top(void) {
     hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
 }
 
-/* ---- heaps --------------------------------------------------------------------------------------------- */
+/* ---- heaps ----------------------------------------------------------------------------------- */
 
 static void *change_heap(void *heap) {
     hak_free(hak_malloc(SIZE));
@@ -313,20 +316,20 @@ static void announced_and_not_done(void) {
     hak_announce(+1);
 }
 
-static void pooled_heap_is_ruled(void) {
+static void pooled_heap_is_reclaimed(void) {
     in_a_thread(leave_a_block, NULL);
-    hak_home_set_ruler(&idle->home, hak_thread_heap());
+    hak_home_set_owner(&idle->home, hak_thread_heap());
     in_a_thread(allocate_one, NULL);
 }
 
 static void pooled_heap_rules(void) {
     in_a_thread(leave_a_block, NULL);
-    idle->ruled = hak_thread_heap();
+    idle->next_reclaimed = hak_thread_heap();
     in_a_thread(allocate_one, NULL);
 }
 
 static void *end_in_another_state(void *unused) {
-    hak_thread_heap()->state = HAK_HEAP_RULED;
+    hak_thread_heap()->state = HAK_HEAP_RECLAIMED;
     return unused;
 }
 
@@ -340,8 +343,8 @@ static int late_thread;
 static void *begin_late(void *unused) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
-    idle = hak_heap_begin_late(&borrowed);
-    CHECK(!borrowed && idle->state == HAK_HEAP_LATE, "no late heap");
+    idle = hak_heap_begin_untracked(&borrowed);
+    CHECK(!borrowed && idle->state == HAK_HEAP_UNTRACKED, "no late heap");
     late_thread = hak_os_thread_id();
     return unused;
 }
@@ -357,23 +360,23 @@ static void late_heap_says_own(void) {
     in_a_thread(begin_late_that_says_own, NULL);
 }
 
-static void late_heap_is_ruled(void) {
+static void late_heap_is_reclaimed(void) {
     in_a_thread(begin_late, NULL);
-    hak_home_set_ruler(&idle->home, hak_thread_heap());
+    hak_home_set_owner(&idle->home, hak_thread_heap());
     while (hak_os_thread_exists(hak_os_process_id(), late_thread))
         usleep(1000);
     hak_malloc_trim(0);
 }
 
-static void *end_with_a_ruled_one_to_look_at(void *unused) {
+static void *end_with_a_reclaimed_one_to_look_at(void *unused) {
     (void)unused;
-    hak_thread_heap()->ruled_near = idle;
+    hak_thread_heap()->reclaimed_cursor = idle;
     return NULL;
 }
 
 static void pool_gets_heap_that_knows_another(void) {
     in_a_thread(leave_a_block, NULL);
-    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_with_a_ruled_one_to_look_at);
+    in_a_thread(begin_heap_and, (void *)(uintptr_t)end_with_a_reclaimed_one_to_look_at);
 }
 
 static void pool_gets_heap_with_a_thread(void) {
@@ -391,55 +394,56 @@ static void lock_dropped_by_another(void) {
     hak_lock_drop(&hak_locks[HAK_RANK_RANGE]);
 }
 
-static struct hak_heap *adopted(void) {
+static struct hak_heap *reclaimed(void) {
     in_a_thread(leave_a_block, NULL);
-    CHECK(hak_heap_adopt(hak_thread_heap()) == idle, "another heap");
-    hak_home_set_ruler(&idle->home, NULL);
+    CHECK(hak_heap_reclaim(hak_thread_heap()) == idle, "another heap");
+    hak_home_set_owner(&idle->home, NULL);
     return hak_thread_heap();
 }
 
 static void collects_for_a_heap_of_nobody(void) {
-    hak_collect(adopted());
+    hak_collect(reclaimed());
 }
 
 static void releases_a_heap_of_nobody(void) {
-    hak_heap_release_ruled(adopted());
+    hak_heap_release_reclaimed(reclaimed());
 }
 
 static void own_cap_above_the_highest(void) {
     static struct hak_policy wrong;
     wrong = *hak_policy();
-    wrong.bins[first->bin].cap_own = UINT16_MAX;
+    wrong.bins[first->class].limit_own = UINT16_MAX;
     hak_policy_replace(&wrong);
 }
 
-/* ---- the range and the BigCache ------------------------------------------------------------------------ */
+/* ---- the range and the BigCache -------------------------------------------------------------- */
 
 #define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
 
 static void *large_block;
-static struct hak_large *record;  /* of the large block, live or cached */
-static struct hak_free_run *next; /* the free run behind the large block */
+static struct hak_large *record;   /* of the large block, live or cached */
+static struct hak_free_span *next; /* the free span behind the large block */
 
 static void make_large(void) {
     large_block = hak_malloc(LARGE(5));
     void *behind = hak_malloc(LARGE(5));
     hak_malloc(LARGE(5));
     record = (struct hak_large *)(uintptr_t)hak_large_find(large_block);
-    next = hak_slot_address(hak_large_find(behind)->first);
+    next = hak_map_entry(hak_large_find(behind)->first);
     hak_free(behind);
     hak_malloc_trim(0);
-    CHECK(next->kind == HAK_KIND_FREE_RUN && next->first == record->first + 5, "no run behind the block");
+    CHECK(next->kind == HAK_KIND_FREE_SPAN && next->first == record->first + 5,
+          "no span behind the block");
 }
 
-static void joins_run_with_wrong_first(void) {
+static void joins_span_with_wrong_first(void) {
     make_large();
     next->first++;
     hak_free(large_block);
     hak_malloc_trim(0);
 }
 
-static void extends_into_run_with_wrong_first(void) {
+static void extends_into_span_with_wrong_first(void) {
     make_large();
     next->first++;
     hak_realloc(large_block, LARGE(6));
@@ -451,7 +455,7 @@ static void frees_beyond_the_top(void) {
     hak_free(large_block);
 }
 
-static void rebuilt_with_run_beyond_the_end(void) {
+static void rebuilt_with_span_beyond_the_end(void) {
     make_large();
     record->granules = 1u << 20;
     hak_range_rebuild();
@@ -480,20 +484,20 @@ static void cached_block_is_not_cached(void) {
     hak_malloc_trim(0);
 }
 
-static void joins_cached_run_with_wrong_end(void) {
+static void joins_cached_span_with_wrong_end(void) {
     make_large();
     void *behind = hak_malloc(LARGE(5));
     hak_free(large_block);
-    hak_large_at(record->first + 4)->run++;
+    hak_large_at(record->first + 4)->span++;
     hak_free(behind);
 }
 
-static void grows_into_cached_run_with_wrong_end(void) {
+static void grows_into_cached_span_with_wrong_end(void) {
     make_large();
     void *behind = hak_malloc(LARGE(5));
     uint32_t behind_first = hak_large_find(behind)->first;
     hak_free(behind);
-    hak_large_at(behind_first)->run++;
+    hak_large_at(behind_first)->span++;
     hak_realloc(large_block, LARGE(7));
 }
 
@@ -551,8 +555,8 @@ static const struct kind kinds[] = {
     KIND(announced_and_not_done),
     KIND(thread_ends_in_another_state),
     KIND(late_heap_says_own),
-    KIND(late_heap_is_ruled),
-    KIND(pooled_heap_is_ruled),
+    KIND(late_heap_is_reclaimed),
+    KIND(pooled_heap_is_reclaimed),
     KIND(pooled_heap_rules),
     KIND(pool_gets_heap_that_knows_another),
     KIND(pool_gets_heap_with_a_thread),
@@ -561,16 +565,16 @@ static const struct kind kinds[] = {
     KIND(collects_for_a_heap_of_nobody),
     KIND(releases_a_heap_of_nobody),
     KIND(own_cap_above_the_highest),
-    KIND(joins_run_with_wrong_first),
-    KIND(extends_into_run_with_wrong_first),
+    KIND(joins_span_with_wrong_first),
+    KIND(extends_into_span_with_wrong_first),
     KIND(frees_beyond_the_top),
-    KIND(rebuilt_with_run_beyond_the_end),
+    KIND(rebuilt_with_span_beyond_the_end),
     KIND(granule_above_the_top_has_a_kind),
     KIND(cached_block_lost),
     KIND(cached_block_is_not_cached),
     KIND(cached_block_of_another_length),
-    KIND(joins_cached_run_with_wrong_end),
-    KIND(grows_into_cached_run_with_wrong_end),
+    KIND(joins_cached_span_with_wrong_end),
+    KIND(grows_into_cached_span_with_wrong_end),
     KIND(bucket_leads_nowhere),
 };
 

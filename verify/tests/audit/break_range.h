@@ -1,4 +1,4 @@
-/* Breaks the range: its figures, free runs, large blocks, the BigCache. */
+/* Breaks the range: its figures, free spans, large blocks, the BigCache. */
 #ifndef HAK_VERIFY_BREAK_RANGE_H
 #define HAK_VERIFY_BREAK_RANGE_H
 
@@ -6,16 +6,16 @@
 
 #include "core/bigcache.h"
 
-/* ---- figures that only their own file can write -------------------------------------------------------- */
+/* ---- figures that only their own file can write ---------------------------------------------- */
 
 static uint32_t top_more, entries_more, no_ages;
 static uint32_t tables_less, there_more;
 static size_t holes_more;
 static size_t bigcache_more, superslab_cache_more, superslab_cache_less, blocks_more, mapped_more;
 
-#define WRAPPED(type, name)                                                                                  \
-    type __real_##name(void);                                                                                \
-    type __wrap_##name(void);                                                                                \
+#define WRAPPED(type, name)                                                                        \
+    type __real_##name(void);                                                                      \
+    type __wrap_##name(void);                                                                      \
     type __wrap_##name(void)
 
 WRAPPED(uint32_t, hak_range_top) {
@@ -88,7 +88,7 @@ static void no_memory_for_the_check(void) {
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
 }
 
-/* ---- holes --------------------------------------------------------------------------------------------- */
+/* ---- holes ----------------------------------------------------------------------------------- */
 
 /* As where a limit is near. */
 static uint32_t make_hole(void) {
@@ -104,7 +104,7 @@ static uint32_t make_hole(void) {
 
 static void hole_lost(void) {
     make_hole();
-    hak_os_zero((void *)(uintptr_t)hak_range_state().holes, sizeof(struct hak_run_index));
+    hak_os_zero((void *)(uintptr_t)hak_range_state().holes, sizeof(struct hak_span_index));
 }
 
 static void holes_count_bytes_twice(void) {
@@ -112,49 +112,50 @@ static void holes_count_bytes_twice(void) {
     holes_more = (size_t)9 << HAK_GRANULE_SHIFT;
 }
 
-/* ---- free runs ----------------------------------------------------------------------------------------- */
+/* ---- free spans ------------------------------------------------------------------------------ */
 
-static struct hak_free_run *free_run(uint32_t granule) {
-    CHECK(hak_kind_of(granule) == HAK_KIND_FREE_RUN, "granule %u is of kind %d", granule,
+static struct hak_free_span *free_run(uint32_t granule) {
+    CHECK(hak_kind_of(granule) == HAK_KIND_FREE_SPAN, "granule %u is of kind %d", granule,
           hak_kind_of(granule));
-    return hak_slot_address(granule);
+    return hak_map_entry(granule);
 }
 
 static uint32_t *run_list(uint32_t count) {
-    return (uint32_t *)(uintptr_t)&hak_range_state().free->lists[hak_run_list_of(count)];
+    return (uint32_t *)(uintptr_t)&hak_range_state().free->lists[hak_span_list_of(count)];
 }
 
 static void run_list_bit_flip(uint32_t count) {
-    unsigned list = hak_run_list_of(count);
+    unsigned list = hak_span_list_of(count);
     uint64_t *word = (uint64_t *)(uintptr_t)&hak_range_state().free->nonempty[list / 64];
     *word ^= (uint64_t)1 << (list % 64);
 }
 
-static void run_with_wrong_first(void) {
+static void span_with_wrong_first(void) {
     free_run(run)->first++;
 }
 
-static void run_beyond_the_top(void) {
+static void span_beyond_the_top(void) {
     free_run(run)->count = 1u << 20;
 }
 
-static void run_with_wrong_last_slot(void) {
+static void span_with_wrong_last_slot(void) {
     free_run(run + 4)->first++;
 }
 
-static void run_with_two_lengths(void) {
+static void span_with_two_lengths(void) {
     free_run(run + 4)->count++;
 }
 
-static void run_with_a_kind_inside(void) {
+static void span_with_a_kind_inside(void) {
     hak_kind_set(run + 2, HAK_KIND_CACHED);
 }
 
 static void runs_side_by_side(void) {
-    *free_run(run) = (struct hak_free_run){.first = run, .count = 1, .kind = HAK_KIND_FREE_RUN};
-    *(struct hak_free_run *)hak_slot_address(run + 1) =
-        (struct hak_free_run){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_RUN};
-    *free_run(run + 4) = (struct hak_free_run){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_RUN};
+    *free_run(run) = (struct hak_free_span){.first = run, .count = 1, .kind = HAK_KIND_FREE_SPAN};
+    *(struct hak_free_span *)hak_map_entry(run + 1) =
+        (struct hak_free_span){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_SPAN};
+    *free_run(run + 4) =
+        (struct hak_free_span){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_SPAN};
 }
 
 static void kept_bytes_too_high(void) {
@@ -173,11 +174,11 @@ static void run_list_enters_a_slab(void) {
     *run_list(5) = hak_slab_first_granule(full);
 }
 
-static void run_with_wrong_back_link(void) {
+static void span_with_wrong_back_link(void) {
     free_run(*run_list(5))->prev = run;
 }
 
-static void run_in_the_list_of_another_length(void) {
+static void span_in_the_list_of_another_length(void) {
     *run_list(60) = *run_list(5);
     *run_list(5) = 0;
     run_list_bit_flip(60);
@@ -193,7 +194,7 @@ static void runs_lost(void) {
     run_list_bit_flip(5);
 }
 
-/* ---- large blocks and the BigCache --------------------------------------------------------------------- */
+/* ---- large blocks and the BigCache ----------------------------------------------------------- */
 
 static struct hak_large *large_record(void) {
     return (struct hak_large *)(uintptr_t)hak_large_find(large_block);
@@ -235,15 +236,15 @@ static void large_mapped_too_high(void) {
     mapped_more = HAK_GRANULE;
 }
 
-static void cached_run_elsewhere(void) {
-    cached[0]->run++;
+static void cached_span_elsewhere(void) {
+    cached[0]->span++;
 }
 
-static void cached_run_beyond_the_top(void) {
+static void cached_span_beyond_the_top(void) {
     cached[0]->granules = 1u << 20;
 }
 
-static void cached_run_with_wrong_last_slot(void) {
+static void cached_span_with_wrong_last_slot(void) {
     hak_large_at(cached[0]->run + cached[0]->granules - 1)->run = 0;
 }
 

@@ -7,7 +7,7 @@
 #include "core/remote.h"
 #include "core/superslab_cache.h"
 
-/* ---- blocks and their lists ---------------------------------------------------------------------------- */
+/* ---- blocks and their lists ------------------------------------------------------------------ */
 
 static void list_leaves_the_range(void) {
     *list_head() = (struct hak_block *)16;
@@ -31,7 +31,7 @@ static void list_enters_the_middle_of_a_block(void) {
 
 static void list_enters_uncarved_memory(void) {
     const struct hak_slab *slab = slab_of(hak_malloc(600));
-    hak_thread_heap()->heads[HAK_BIN_HEADER(slab->bin)] = hak_slab_block(slab, slab->carved);
+    hak_thread_heap()->heads[HAK_CLASS_HEADER(slab->class)] = hak_slab_block(slab, slab->carved);
 }
 
 static void listed_header_overwritten(void) {
@@ -47,10 +47,10 @@ static void count_too_high(void) {
 }
 
 static void live_header_says_free(void) {
-    hak_header_set(blocks[1200], HAK_BIN_HEADER_FREE(full->bin));
+    hak_header_set(blocks[1200], HAK_CLASS_HEADER_FREE(full->class));
 }
 
-/* ---- slabs --------------------------------------------------------------------------------------------- */
+/* ---- slabs ----------------------------------------------------------------------------------- */
 
 static void carved_above_capacity(void) {
     full->capacity--;
@@ -104,13 +104,13 @@ static void slab_of_another_home(void) {
 }
 
 static void used_shown_too_high(void) {
-    atomic_fetch_add(&hak_thread_heap()->classes[full->bin].used_shown, 1);
+    atomic_fetch_add(&hak_thread_heap()->classes[full->class].used_shown, 1);
 }
 
-/* ---- a heap's slabs ------------------------------------------------------------------------------------ */
+/* ---- a heap's slabs -------------------------------------------------------------------------- */
 
 static struct hak_heap_class *class_of_blocks(void) {
-    return &hak_thread_heap()->classes[full->bin];
+    return &hak_thread_heap()->classes[full->class];
 }
 
 /* Frees blocks of a slab that is full until then. */
@@ -127,7 +127,7 @@ static void partial_slab_says_full(void) {
 
 static void partial_slab_of_another_class(void) {
     make_partial();
-    hak_thread_heap()->classes[full->bin + 1].partial = partial;
+    hak_thread_heap()->classes[full->class + 1].partial = partial;
 }
 
 static void partial_slab_of_another_home(void) {
@@ -160,18 +160,18 @@ static void current_slab_says_partial(void) {
 }
 
 static void current_slab_of_another_class(void) {
-    hak_thread_heap()->classes[full->bin + 1].current = current;
+    hak_thread_heap()->classes[full->class + 1].current = current;
 }
 
 static void current_slab_of_another_thread(void) {
-    hak_home_set_ruler(&hak_thread_heap()->home, idle);
+    hak_home_set_owner(&hak_thread_heap()->home, idle);
 }
 
 static void current_slab_lost(void) {
     full->state = HAK_SLAB_CURRENT;
 }
 
-/* ---- notifications ------------------------------------------------------------------------------------- */
+/* ---- notifications --------------------------------------------------------------------------- */
 
 static _Atomic(struct hak_slab *) *notified(void) {
     return &hak_thread_heap()->home.notified;
@@ -188,11 +188,12 @@ static void notification_too_early(void) {
 
 static void notification_doubled(void) {
     full->notify_next = atomic_load(notified());
-    CHECK(full->notify_next == other_full && other_full->notify_next == full, "order of notifications");
+    CHECK(full->notify_next == other_full && other_full->notify_next == full,
+          "order of notifications");
 }
 
 static void notification_of_no_slab(void) {
-    atomic_store(notified(), (struct hak_slab *)hak_slot_address(first_granule(large_block)));
+    atomic_store(notified(), (struct hak_slab *)hak_map_entry(first_granule(large_block)));
 }
 
 static void notification_elsewhere(void) {
@@ -200,7 +201,7 @@ static void notification_elsewhere(void) {
     atomic_store(notified(), NULL);
 }
 
-/* ---- SuperSlabs ---------------------------------------------------------------------------------------- */
+/* ---- SuperSlabs ------------------------------------------------------------------------------ */
 
 static struct hak_superslab *superslab(void) {
     return hak_superslab_of(full);
@@ -303,7 +304,8 @@ static void record_of_no_superslab(void) {
         for (uint32_t at = granule - 1; at > granule - 16 && hak_kind_of(at) == HAK_KIND_NONE; at--)
             large = hak_large_at(at - 1);
         struct hak_superslab *ss = hak_superslab_record(granule);
-        if (large->kind != HAK_KIND_LARGE || large->first + large->granules < granule + 16) continue;
+        if (large->kind != HAK_KIND_LARGE || large->first + large->granules < granule + 16)
+            continue;
         *ss = *cached_superslab(HAK_SUPERSLAB_SHIFT_MIN);
         ss->first = granule;
         return;

@@ -14,12 +14,12 @@ static void pooled_heap_says_held(void) {
     idle->state = HAK_HEAP_HELD;
 }
 
-static void pooled_heap_says_ruled(void) {
-    idle->state = HAK_HEAP_RULED;
+static void pooled_heap_says_reclaimed(void) {
+    idle->state = HAK_HEAP_RECLAIMED;
 }
 
 static void pooled_heap_rules(void) {
-    idle->ruled = idle;
+    idle->next_reclaimed = idle;
 }
 
 static void own_heap_says_held(void) {
@@ -32,7 +32,7 @@ static void own_heap_with_another_thread(void) {
 }
 
 static void own_heap_of_a_late_thread(void) {
-    hak_thread_heap()->late_process = 1;
+    hak_thread_heap()->untracked_process = 1;
 }
 
 static void *leave_one(void *unused) {
@@ -40,25 +40,25 @@ static void *leave_one(void *unused) {
     return unused;
 }
 
-static void adopt_idle(void) {
+static void reclaim_idle(void) {
     in_a_thread(leave_one, NULL);
-    idle = hak_heap_adopt(hak_thread_heap());
-    CHECK(idle != NULL, "no heap to adopt");
+    idle = hak_heap_reclaim(hak_thread_heap());
+    CHECK(idle != NULL, "no heap to reclaim");
 }
 
-static void ruled_heap_says_lost(void) {
-    adopt_idle();
+static void reclaimed_heap_says_lost(void) {
+    reclaim_idle();
     idle->state = HAK_HEAP_LOST;
 }
 
-static void ruled_heap_of_another_ruler(void) {
-    adopt_idle();
-    hak_home_set_ruler(&idle->home, (struct hak_heap *)(uintptr_t)&hak_heap_none);
+static void reclaimed_heap_of_another_owner(void) {
+    reclaim_idle();
+    hak_home_set_owner(&idle->home, (struct hak_heap *)(uintptr_t)&hak_heap_none);
 }
 
-static void ruled_heap_lost(void) {
-    adopt_idle();
-    hak_thread_heap()->ruled = NULL;
+static void reclaimed_heap_lost(void) {
+    reclaim_idle();
+    hak_thread_heap()->next_reclaimed = NULL;
 }
 
 #endif

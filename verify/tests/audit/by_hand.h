@@ -21,12 +21,13 @@ static struct hak_slab *slab_of(const void *block) {
 }
 
 TEST_UNUSED static struct hak_block **list_head(void) {
-    return &hak_thread_heap()->heads[HAK_BIN_HEADER(slab_of(blocks[0])->bin)];
+    return &hak_thread_heap()->heads[HAK_CLASS_HEADER(slab_of(blocks[0])->class)];
 }
 
 /* The length that the heap believes in. */
 TEST_UNUSED static void list_count_add(int change) {
-    hak_thread_heap()->room[HAK_BIN_HEADER(slab_of(blocks[0])->bin)] -= (uint32_t)change;
+    hak_thread_heap()->free_capacity[HAK_CLASS_HEADER(slab_of(blocks[0])->class)] -=
+        (uint32_t)change;
 }
 
 static void allocate(size_t from, size_t until) {
@@ -43,7 +44,7 @@ static void release(size_t from, size_t until) {
 
 /* Frees some blocks and puts what the bin holds back onto their slabs' freelists. */
 TEST_UNUSED static void release_to_slabs(size_t from, size_t until) {
-    unsigned bin = slab_of(blocks[from])->bin;
+    unsigned bin = slab_of(blocks[from])->class;
     release(from, until);
     hak_flush(hak_thread_heap(), bin, 0);
 }
@@ -62,7 +63,8 @@ TEST_UNUSED static void go_on(void) {
 /* Runs something in a thread of its own, until that has ended. */
 TEST_UNUSED static void in_a_thread(void *(*run)(void *), void *argument) {
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, run, argument) == 0 && pthread_join(thread, NULL) == 0, "thread");
+    CHECK(pthread_create(&thread, NULL, run, argument) == 0 && pthread_join(thread, NULL) == 0,
+          "thread");
 }
 
 struct kind {
@@ -70,11 +72,12 @@ struct kind {
     void (*break_it)(void);
 };
 
-#define KIND(function)                                                                                       \
+#define KIND(function)                                                                             \
     { #function, function }
 
 /* main: breaks what the argument names, and looks. */
-static int by_hand(const struct kind *kinds, size_t kind_count, void (*look)(void), const char *name) {
+static int by_hand(const struct kind *kinds, size_t kind_count, void (*look)(void),
+                   const char *name) {
     for (size_t i = 0; i < kind_count; i++) {
         if (strcmp(kinds[i].name, name) != 0) continue;
         kinds[i].break_it();

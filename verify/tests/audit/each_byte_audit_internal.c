@@ -25,7 +25,8 @@ _Noreturn void __wrap_hak_audit_report(const char *equation, uint64_t left, uint
 
 _Noreturn void __wrap_hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                        const struct hak_slab *slab, const void *block) {
-    CHECK(slab != NULL && hak_slab_owns(slab, block), "the report of '%s' names no block", equation);
+    CHECK(slab != NULL && hak_slab_owns(slab, block), "the report of '%s' names no block",
+          equation);
     reported.equation = equation;
     reported.left = left;
     reported.right = right;
@@ -39,14 +40,15 @@ static bool was_reported(void (*call)(void *), void *argument, const char *equat
     if (sigsetjmp(before, 0) == 0) call(argument);
     if (reported.equation == NULL) return false;
     cases++;
-    CHECK(strstr(reported.equation, equation) != NULL && reported.left == left && reported.right == right,
+    CHECK(strstr(reported.equation, equation) != NULL && reported.left == left &&
+              reported.right == right,
           "'%s' with %lu and %lu, not '%s' with %lu and %lu", reported.equation, reported.left,
           reported.right, equation, left, right);
     return true;
 }
 
 static size_t room_of(const void *block) {
-    return hak_classes[hak_slab_find(block)->bin].stride - 1;
+    return hak_classes[hak_slab_find(block)->class].stride - 1;
 }
 
 static void free_it(void *block) {
@@ -55,8 +57,9 @@ static void free_it(void *block) {
 
 /* The block stays live: the audit must not count it in its bin. */
 static void free_is_reported(void *block, uint64_t at, uint64_t size) {
-    CHECK(was_reported(free_it, block, "behind the requested size", at, size), "byte %lu of %lu", at, size);
-    hak_audit_bin_length_add(hak_slab_find(block)->bin, -1u);
+    CHECK(was_reported(free_it, block, "behind the requested size", at, size), "byte %lu of %lu",
+          at, size);
+    hak_audit_bin_length_add(hak_slab_find(block)->class, -1u);
     hak_announce(+1);
 }
 
@@ -117,9 +120,9 @@ static void each_byte_freed(size_t size) {
         hak_free(block);
         block[at] ^= 1;
         wanted = size;
-        CHECK(was_reported(allocate_it, NULL, "a freed block is not written to", at, room), "byte %zu of %zu",
-              at, room);
-        hak_bin_popped(hak_thread_heap(), HAK_BIN_HEADER(hak_slab_find(block)->bin));
+        CHECK(was_reported(allocate_it, NULL, "a freed block is not written to", at, room),
+              "byte %zu of %zu", at, room);
+        hak_bin_popped(hak_thread_heap(), HAK_CLASS_HEADER(hak_slab_find(block)->class));
     }
 }
 
@@ -129,7 +132,7 @@ int main(void) {
         each_byte_behind(size);
     for (size_t size = 1101; size < 52000; size += size / 11)
         each_byte_behind(size);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         each_byte_freed(hak_classes[bin].stride - 1);
     return test_ok("%u bytes", cases);
 }

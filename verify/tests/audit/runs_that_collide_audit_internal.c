@@ -62,10 +62,11 @@ int main(void) {
         allocate(0, BLOCKS / 2);
         pthread_join(thread, NULL);
         for (size_t i = 0; i < BLOCKS; i++)
-            CHECK(blocks[i][0] == i && blocks[i][SIZE / sizeof **blocks - 1] == i, "block %zu is another", i);
+            CHECK(blocks[i][0] == i && blocks[i][SIZE / sizeof **blocks - 1] == i,
+                  "block %zu is another", i);
         qsort(blocks, BLOCKS, sizeof *blocks, by_position);
-        CHECK(apart() > BLOCKS * 9 / 10, "only %zu of %d blocks are far from the last one of their slab",
-              apart(), BLOCKS);
+        CHECK(apart() > BLOCKS * 9 / 10,
+              "only %zu of %d blocks are far from the last one of their slab", apart(), BLOCKS);
         for (size_t i = 0; i < BLOCKS; i++)
             hak_free(blocks[i]);
         hak_flush_all(hak_thread_heap());

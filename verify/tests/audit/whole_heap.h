@@ -14,11 +14,11 @@
 #define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
 
 static struct hak_slab *full, *partial, *current, *pool_slab; /* full: also has a remote list */
-static struct hak_slab *other_full;                           /* has one, too, and was notified later */
-static void *large_block;                                     /* live */
-static struct hak_large *cached[3];                           /* two of one length, one of another */
-static uint32_t run;                                          /* the first of two free runs of 5 granules */
-static struct hak_heap *idle;                                 /* the heap of a thread that has ended */
+static struct hak_slab *other_full; /* has one, too, and was notified later */
+static void *large_block;           /* live */
+static struct hak_large *cached[3]; /* two of one length, one of another */
+static uint32_t run;                /* the first of two free spans of 5 granules */
+static struct hak_heap *idle;       /* the heap of a thread that has ended */
 
 /* Leaves two SuperSlabs of 2 MiB and a pool chunk of 1 MiB in the cache. */
 static void *fill_superslab_cache(void *unused) {
@@ -68,7 +68,8 @@ static void build(void) {
         to_cache[i] = hak_malloc(LARGE(i == 2 ? 7 : 6));
         hak_malloc(LARGE(8)); /* no neighbours */
     }
-    hak_malloc(LARGE(40)); /* live; long enough for a SuperSlab's record to be in the middle of it */
+    hak_malloc(
+        LARGE(40)); /* live; long enough for a SuperSlab's record to be in the middle of it */
     hak_aligned_alloc(HAK_GRANULE * 4, LARGE(6));
     large_block = runs[1];
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
@@ -78,7 +79,7 @@ static void build(void) {
     full = slab_of(blocks[0]);
     other_full = slab_of(blocks[1400]);
     pool_slab = slab_of(pool);
-    current = hak_thread_heap()->classes[full->bin].current;
+    current = hak_thread_heap()->classes[full->class].current;
     for (size_t i = 0; i < BLOCKS; i++)
         if (slab_of(blocks[i]) == current) hak_free(blocks[i]), blocks[i] = NULL;
     in_a_thread(free_some, NULL);

@@ -4,14 +4,15 @@
 static void refuses(size_t alignment, size_t size, int expected) {
     errno = 0;
     void *block = API(aligned_alloc)(test_opaque(alignment), test_opaque(size));
-    CHECK(block == NULL && errno == expected, "aligned_alloc(%#zx, %#zx) gives %p, errno %d, not %d",
-          alignment, size, block, errno, expected);
+    CHECK(block == NULL && errno == expected,
+          "aligned_alloc(%#zx, %#zx) gives %p, errno %d, not %d", alignment, size, block, errno,
+          expected);
 }
 
 static void rounds_up(size_t alignment, size_t expected, size_t size) {
     void *block = API(memalign)(test_opaque(alignment), size);
-    CHECK(block != NULL && (uintptr_t)block % expected == 0, "memalign(%zu, %zu) gives %p", alignment, size,
-          block);
+    CHECK(block != NULL && (uintptr_t)block % expected == 0, "memalign(%zu, %zu) gives %p",
+          alignment, size, block);
     CHECK(API(malloc_usable_size)(block) >= size, "memalign(%zu, %zu) gives less", alignment, size);
     memset(block, 0x5a, size);
     API(free)(block);

@@ -31,8 +31,8 @@ static void release_all(void) {
     for (size_t i = 0; i < live_count; i++) {
         size_t usable = malloc_usable_size(live[i].block);
         CHECK(usable >= live[i].size, "%zu bytes usable of %zu", usable, live[i].size);
-        CHECK(pattern_ends_match(live[i].block, usable, live[i].seed), "block %p of %zu bytes is damaged",
-              live[i].block, usable);
+        CHECK(pattern_ends_match(live[i].block, usable, live[i].seed),
+              "block %p of %zu bytes is damaged", live[i].block, usable);
         spans[i] = (struct span){(uintptr_t)live[i].block, (uintptr_t)live[i].block + usable};
     }
     spans_check_disjoint(spans, live_count);
@@ -44,8 +44,8 @@ static void release_all(void) {
 static void take(size_t alignment, size_t size) {
     size_t expected = alignment < 16 ? 16 : alignment;
     void *block = aligned(alignment, size);
-    CHECK(block != NULL && (uintptr_t)block % expected == 0, "alignment %zu, size %zu: %p", alignment, size,
-          block);
+    CHECK(block != NULL && (uintptr_t)block % expected == 0, "alignment %zu, size %zu: %p",
+          alignment, size, block);
     live[live_count] = (struct live){block, size, ++pairs};
     pattern_fill_ends(block, malloc_usable_size(block), pairs);
     if (++live_count == LIVE) release_all();

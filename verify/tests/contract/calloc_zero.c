@@ -61,7 +61,8 @@ int main(void) {
         }
     for (size_t i = 0; i < TEST_COUNT(sizes); i++)
         recycle_resized(sizes[i], sizes[TEST_COUNT(sizes) - 1 - i]);
-    for (size_t power = 16; power <= 26; power += 2) { /* large blocks, reused smaller and as they were */
+    for (size_t power = 16; power <= 26;
+         power += 2) { /* large blocks, reused smaller and as they were */
         recycle((size_t)1 << power, (size_t)1 << power, false);
         recycle((size_t)1 << power, ((size_t)1 << power) - 5000, true);
     }

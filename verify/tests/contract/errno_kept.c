@@ -55,7 +55,8 @@ int main(void) {
         for (size_t k = 0; k < count; k++)
             blocks[k] = by_call((unsigned)(k % 10), size);
         for (size_t k = 0; k < count; k++) {
-            CHECK(API(malloc_usable_size)(blocks[k]) >= size, "a block of %zu bytes holds less", size);
+            CHECK(API(malloc_usable_size)(blocks[k]) >= size, "a block of %zu bytes holds less",
+                  size);
             kept("malloc_usable_size", size);
             released(blocks[k], size);
         }

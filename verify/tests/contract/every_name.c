@@ -11,8 +11,8 @@ void free_aligned_sized(void *block, size_t alignment, size_t size);
 static void *ours(const char *name, void *block, size_t size) {
     CHECK(block != NULL, "%s gives NULL, errno %d", name, errno);
     size_t usable = test_usable_size(block); /* aborts on another allocator's block */
-    CHECK(usable >= size && malloc_usable_size(block) == usable, "%s: %zu bytes usable of %zu", name, usable,
-          size);
+    CHECK(usable >= size && malloc_usable_size(block) == usable, "%s: %zu bytes usable of %zu",
+          name, usable, size);
     memset(block, 0x77, size);
     return block;
 }
@@ -44,8 +44,8 @@ static void reports(void) {
     char *xml = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&xml, &length);
-    CHECK(stream != NULL && malloc_info(0, stream) == 0 && fclose(stream) == 0, "malloc_info: errno %d",
-          errno);
+    CHECK(stream != NULL && malloc_info(0, stream) == 0 && fclose(stream) == 0,
+          "malloc_info: errno %d", errno);
     CHECK(strstr(xml, "<malloc") != NULL, "malloc_info writes %s", xml);
     free(xml);
     free(block);

@@ -19,21 +19,21 @@
 #define LARGE 3
 
 static const size_t large_sizes[LARGE] = {60000, 300001, 5000000};
-static void *others[HAK_BINS][MOST];
+static void *others[HAK_CLASSES][MOST];
 static pthread_barrier_t step;
 
 static size_t count_of(unsigned bin) {
-    return hak_tier_of_bin(bin) == HAK_TIER_POOL ? 9 : 61 + bin;
+    return hak_tier_of_class(bin) == HAK_TIER_POOL ? 9 : 61 + bin;
 }
 
 static void blocks_take(void *blocks[][MOST]) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         for (size_t i = 0; i < count_of(bin); i++)
             blocks[bin][i] = hak_malloc(hak_classes[bin].stride - 1);
 }
 
 static void flush_all(void) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         hak_flush(hak_thread_heap(), bin, 0);
 }
 
@@ -58,12 +58,13 @@ static size_t writable_bytes(void) {
     size_t bytes = 0;
     uintptr_t end = hak_range.start + ((uintptr_t)hak_range.granules << HAK_GRANULE_SHIFT);
     FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps != NULL && setvbuf(maps, buffer, _IOFBF, sizeof buffer) == 0, "cannot read the mappings");
+    CHECK(maps != NULL && setvbuf(maps, buffer, _IOFBF, sizeof buffer) == 0,
+          "cannot read the mappings");
     while (fgets(line, sizeof line, maps) != NULL) {
         uintptr_t from, until;
         char rights[5];
         CHECK(sscanf(line, "%lx-%lx %4s", &from, &until, rights) == 3, "strange mapping: %s", line);
-        if (from >= hak_range.slots && until <= end && rights[1] == 'w') bytes += until - from;
+        if (from >= hak_range.map && until <= end && rights[1] == 'w') bytes += until - from;
     }
     fclose(maps);
     return bytes;
@@ -75,7 +76,8 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
     size_t writable = writable_bytes(); /* first: it allocates */
     hak_stats_read(stats);
     CHECK(hak_check_heap(&found), "%zu equations do not hold", found.faults);
-    CHECK(stats->live_blocks == found.live, "%zu live blocks, %zu are there", stats->live_blocks, found.live);
+    CHECK(stats->live_blocks == found.live, "%zu live blocks, %zu are there", stats->live_blocks,
+          found.live);
     CHECK(stats->free_blocks == found.in_bins + found.in_remote_lists,
           "%zu free blocks, %zu in bins and %zu on remote lists", stats->free_blocks, found.in_bins,
           found.in_remote_lists);
@@ -85,10 +87,10 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
     CHECK(stats->superslabs == found.superslabs, "%zu SuperSlabs, %zu are there", stats->superslabs,
           found.superslabs);
     CHECK(stats->threads == threads, "%zu threads, not %zu", stats->threads, threads);
-    CHECK(stats->cached_bytes == hak_bigcache_bytes() + hak_superslab_cache_bytes(), "%zu bytes cached",
-          stats->cached_bytes);
+    CHECK(stats->cached_bytes == hak_bigcache_bytes() + hak_superslab_cache_bytes(),
+          "%zu bytes cached", stats->cached_bytes);
     size_t free_bytes = 0;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
     CHECK(stats->free_bytes == free_bytes, "%zu bytes in free blocks, not %zu", stats->free_bytes,
           free_bytes);
@@ -97,8 +99,8 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
     CHECK(stats->heap_bytes == stats->slab_bytes + hak_bigcache_bytes() && stats->kept_bytes == 0,
           "%zu bytes in all, %zu of them kept", stats->heap_bytes, stats->kept_bytes);
     CHECK(stats->live_bytes + stats->free_bytes + stats->rest_bytes == stats->heap_bytes,
-          "%zu live, %zu free and %zu other bytes are not %zu", stats->live_bytes, stats->free_bytes,
-          stats->rest_bytes, stats->heap_bytes);
+          "%zu live, %zu free and %zu other bytes are not %zu", stats->live_bytes,
+          stats->free_bytes, stats->rest_bytes, stats->heap_bytes);
     CHECK(stats->heap_peak >= stats->heap_bytes, "%zu bytes now, %zu at most", stats->heap_bytes,
           stats->heap_peak);
     CHECK(stats->committed_bytes == writable, "%zu bytes committed, %zu can be written",
@@ -107,22 +109,22 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
 
 static size_t live_bytes_of(const struct hak_stats *stats) {
     size_t bytes = 0;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         bytes += stats->blocks[bin] * hak_classes[bin].stride;
     return bytes;
 }
 
 /* So many blocks of each class more than before, `times` what each of the two tables holds. */
 static void rise_is(const struct hak_stats *before, const struct hak_stats *now, size_t times) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         CHECK(now->blocks[bin] == before->blocks[bin] + times * count_of(bin),
-              "%zu blocks of %u bytes, then %zu; not %zu more", before->blocks[bin], hak_classes[bin].stride,
-              now->blocks[bin], times * count_of(bin));
+              "%zu blocks of %u bytes, then %zu; not %zu more", before->blocks[bin],
+              hak_classes[bin].stride, now->blocks[bin], times * count_of(bin));
     CHECK(now->live_bytes == live_bytes_of(now), "%zu live bytes, not %zu", now->live_bytes,
           live_bytes_of(now));
 }
 
-/* ---- what is printed --------------------------------------------------------------------------------- */
+/* ---- what is printed ------------------------------------------------------------------------- */
 
 struct line {
     const char *xml, *text;
@@ -154,11 +156,11 @@ static void next_line_is(FILE *file, const char *wanted) {
     CHECK(strcmp(line, wanted) == 0, "'%s' is there, not '%s'", line, wanted);
 }
 
-#define NEXT_LINE_IS(file, ...)                                                                              \
-    do {                                                                                                     \
-        char wanted[1200];                                                                                   \
-        snprintf(wanted, sizeof wanted, __VA_ARGS__);                                                        \
-        next_line_is(file, wanted);                                                                          \
+#define NEXT_LINE_IS(file, ...)                                                                    \
+    do {                                                                                           \
+        char wanted[1200];                                                                         \
+        snprintf(wanted, sizeof wanted, __VA_ARGS__);                                              \
+        next_line_is(file, wanted);                                                                \
     } while (0)
 
 static void file_ends(FILE *file) {
@@ -184,7 +186,7 @@ static void xml_has_system(FILE *file, const struct hak_stats *stats) {
 static void xml_has_heap(FILE *file, const struct hak_stats *stats) {
     next_line_is(file, "<heap nr=\"0\">\n");
     next_line_is(file, "<sizes>\n");
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (stats->waiting[bin] != 0)
             NEXT_LINE_IS(file, "<size from=\"%u\" to=\"%u\" total=\"%zu\" count=\"%zu\"/>\n",
                          hak_classes[bin].stride, hak_classes[bin].stride,
@@ -194,8 +196,8 @@ static void xml_has_heap(FILE *file, const struct hak_stats *stats) {
     xml_has_system(file, stats);
     next_line_is(file, "</heap>\n");
     xml_has_free(file, stats);
-    NEXT_LINE_IS(file, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large.live_blocks,
-                 stats->large.mapped_bytes);
+    NEXT_LINE_IS(file, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
+                 stats->large.live_blocks, stats->large.mapped_bytes);
     xml_has_system(file, stats);
 }
 
@@ -204,7 +206,8 @@ static void xml_is(const char *name) {
     struct hak_stats read_before, *stats = &read_before;
     struct line lines[13];
     FILE *file = fopen(name, "w");
-    CHECK(file != NULL && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0, "cannot write %s", name);
+    CHECK(file != NULL && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0, "cannot write %s",
+          name);
     hak_stats_read(stats); /* stdio has what it needs by now */
     CHECK(hak_malloc_info(0, file) == 0 && fclose(file) == 0, "malloc_info");
     file = fopen(name, "r");
@@ -212,10 +215,11 @@ static void xml_is(const char *name) {
     next_line_is(file, "<malloc version=\"1\" allocator=\"hakmem\">\n");
     xml_has_heap(file, stats);
     next_line_is(file, "<sizes>\n");
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (stats->blocks[bin] != 0)
             NEXT_LINE_IS(file, "<size tier=\"%s\" stride=\"%u\" count=\"%zu\"/>\n",
-                         hak_tier_name(hak_tier_of_bin(bin)), hak_classes[bin].stride, stats->blocks[bin]);
+                         hak_tier_name(hak_tier_of_class(bin)), hak_classes[bin].stride,
+                         stats->blocks[bin]);
     next_line_is(file, "</sizes>\n");
     for (size_t i = 0; i < TEST_COUNT(lines); i++)
         NEXT_LINE_IS(file, "<total type=\"%s\" value=\"%zu\"/>\n", lines[i].xml, lines[i].value);
@@ -238,10 +242,11 @@ static void text_is(const char *name) {
     NEXT_LINE_IS(file, "hakmem: %s\n", hak_build_id);
     for (size_t i = 0; i < TEST_COUNT(lines); i++)
         NEXT_LINE_IS(file, "hakmem: %s: %zu\n", lines[i].text, lines[i].value);
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         if (stats->blocks[bin] != 0)
-            NEXT_LINE_IS(file, "hakmem: %s blocks of %u: %zu\n", hak_tier_name(hak_tier_of_bin(bin)),
-                         hak_classes[bin].stride, stats->blocks[bin]);
+            NEXT_LINE_IS(file, "hakmem: %s blocks of %u: %zu\n",
+                         hak_tier_name(hak_tier_of_class(bin)), hak_classes[bin].stride,
+                         stats->blocks[bin]);
     const size_t mapped = stats->large.mapped_bytes;
     next_line_is(file, "Arena 0:\n");
     NEXT_LINE_IS(file, "system bytes     = %10zu\n", stats->heap_bytes);
@@ -256,24 +261,26 @@ static void text_is(const char *name) {
 
 static void mallinfo_is(const struct hak_stats *stats) {
     struct mallinfo2 info = hak_mallinfo2();
-    CHECK(info.arena == stats->heap_bytes && info.ordblks == stats->superslabs + stats->cached_blocks &&
+    CHECK(info.arena == stats->heap_bytes &&
+              info.ordblks == stats->superslabs + stats->cached_blocks &&
               info.smblks == stats->free_blocks && info.fsmblks == stats->free_bytes &&
               info.hblks == stats->large.live_blocks && info.hblkhd == stats->large.mapped_bytes &&
-              info.uordblks == stats->live_bytes && info.fordblks == stats->heap_bytes - stats->live_bytes &&
+              info.uordblks == stats->live_bytes &&
+              info.fordblks == stats->heap_bytes - stats->live_bytes &&
               info.keepcost == stats->cached_bytes + stats->kept_bytes,
           "mallinfo2 differs from the figures");
 }
 
-/* ---- the course of it -------------------------------------------------------------------------------- */
+/* ---- the course of it ------------------------------------------------------------------------ */
 
 static void free_all(void *blocks[][MOST]) {
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         for (size_t i = 0; i < count_of(bin); i++)
             hak_free(blocks[bin][i]);
 }
 
 int main(int argc, char **argv) {
-    static void *own[HAK_BINS][MOST];
+    static void *own[HAK_CLASSES][MOST];
     struct hak_stats before, now;
     void *large[LARGE];
     pthread_t thread;
@@ -291,7 +298,8 @@ int main(int argc, char **argv) {
     as_checked(&now, 2);
     CHECK(now.large.live_bytes == before.large.live_bytes + asked, "%zu large bytes, not %zu",
           now.large.live_bytes, asked);
-    CHECK(now.large.mapped_bytes >= now.large.live_bytes && now.large.peak_bytes == now.large.mapped_bytes,
+    CHECK(now.large.mapped_bytes >= now.large.live_bytes &&
+              now.large.peak_bytes == now.large.mapped_bytes,
           "%zu bytes mapped for %zu, peak %zu", now.large.mapped_bytes, now.large.live_bytes,
           now.large.peak_bytes);
 
@@ -318,9 +326,10 @@ int main(int argc, char **argv) {
     size_t heap_peak = now.heap_peak;
     hak_malloc_trim(0);
     hak_stats_read(&now);
-    CHECK(now.heap_peak == heap_peak && now.heap_bytes < heap_peak / 2 && now.large.peak_blocks >= LARGE,
-          "%zu bytes after a trim, at most %zu, %zu before it; %zu large blocks at most", now.heap_bytes,
-          now.heap_peak, heap_peak, now.large.peak_blocks);
+    CHECK(now.heap_peak == heap_peak && now.heap_bytes < heap_peak / 2 &&
+              now.large.peak_blocks >= LARGE,
+          "%zu bytes after a trim, at most %zu, %zu before it; %zu large blocks at most",
+          now.heap_bytes, now.heap_peak, heap_peak, now.large.peak_blocks);
     pthread_barrier_wait(&step);
     pthread_join(thread, NULL);
     as_checked(&now, 1);

@@ -7,11 +7,13 @@ static void *aligned(size_t alignment, size_t size) {
     errno = 0;
     void *block = aligned_alloc(test_opaque(alignment), size);
     if (block == NULL) {
-        CHECK(errno == ENOMEM, "aligned_alloc(%#zx, %zu) fails with errno %d", alignment, size, errno);
+        CHECK(errno == ENOMEM, "aligned_alloc(%#zx, %zu) fails with errno %d", alignment, size,
+              errno);
         CHECK(alignment > (size_t)1 << 30, "aligned_alloc(%#zx, %zu) fails", alignment, size);
         return NULL;
     }
-    CHECK((uintptr_t)block % alignment == 0, "aligned_alloc(%#zx, %zu) gives %p", alignment, size, block);
+    CHECK((uintptr_t)block % alignment == 0, "aligned_alloc(%#zx, %zu) gives %p", alignment, size,
+          block);
     pattern_fill(block, size, alignment);
     return block;
 }
@@ -31,7 +33,7 @@ int main(void) {
             free(second);
         }
     CHECK(met >= 4 * 14, "%zu pairs are met", met);
-    CHECK(process_resident() < before + 64 * MIB, "resident memory grows from %zu to %zu MiB", before / MIB,
-          process_resident() / MIB);
+    CHECK(process_resident() < before + 64 * MIB, "resident memory grows from %zu to %zu MiB",
+          before / MIB, process_resident() / MIB);
     return test_ok("alignments up to 2^63 are met or refused");
 }

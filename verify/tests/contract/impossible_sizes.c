@@ -4,8 +4,8 @@
 #include "../pattern.h"
 
 static void refused(const char *call, void *result, size_t size) {
-    CHECK(result == NULL && errno == ENOMEM, "%s of %#zx bytes gives %p, errno %d", call, size, result,
-          errno);
+    CHECK(result == NULL && errno == ENOMEM, "%s of %#zx bytes gives %p, errno %d", call, size,
+          result, errno);
     errno = 0;
 }
 
@@ -26,7 +26,8 @@ static void refuses(size_t size, void *kept) {
         void *out = &errno;
         int error = API(posix_memalign)(&out, test_opaque(alignment), size);
         CHECK(error == ENOMEM && out == &errno && errno == 0,
-              "posix_memalign(%zu, %#zx) = %d, stores %p, errno %d", alignment, size, error, out, errno);
+              "posix_memalign(%zu, %#zx) = %d, stores %p, errno %d", alignment, size, error, out,
+              errno);
     }
 }
 

@@ -14,14 +14,16 @@ static void counts(size_t size) {
         blocks[i] = malloc(size);
     size_t during = process_live_bytes();
     CHECK(during >= before + count * size && during <= before + count * (2 * size + 4096),
-          "%zu blocks of %zu bytes raise the live bytes from %zu to %zu", count, size, before, during);
+          "%zu blocks of %zu bytes raise the live bytes from %zu to %zu", count, size, before,
+          during);
     struct mallinfo2 info = mallinfo2();
     CHECK(info.arena >= info.uordblks + info.fordblks && info.fordblks + info.uordblks > 0,
           "arena %zu, uordblks %zu, fordblks %zu", info.arena, info.uordblks, info.fordblks);
     for (size_t i = 0; i < count; i++)
         free(blocks[i]);
     size_t after = process_live_bytes();
-    CHECK(after == before, "after freeing blocks of %zu bytes %zu are live, not %zu", size, after, before);
+    CHECK(after == before, "after freeing blocks of %zu bytes %zu are live, not %zu", size, after,
+          before);
 }
 
 int main(void) {
@@ -34,9 +36,10 @@ int main(void) {
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     struct mallinfo narrow = mallinfo();
 #pragma GCC diagnostic pop
-    CHECK((size_t)narrow.uordblks == wide.uordblks, "uordblks %d and %zu", narrow.uordblks, wide.uordblks);
-    CHECK((size_t)narrow.arena == wide.arena || wide.arena > INT32_MAX, "arena %d and %zu", narrow.arena,
-          wide.arena);
+    CHECK((size_t)narrow.uordblks == wide.uordblks, "uordblks %d and %zu", narrow.uordblks,
+          wide.uordblks);
+    CHECK((size_t)narrow.arena == wide.arena || wide.arena > INT32_MAX, "arena %d and %zu",
+          narrow.arena, wide.arena);
     free(block);
     return test_ok("live bytes follow %zu sizes", TEST_COUNT(sizes));
 }

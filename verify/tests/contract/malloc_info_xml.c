@@ -13,7 +13,8 @@ int main(int count, char **arguments) {
     CHECK(stream != NULL, "cannot open %s: errno %d", arguments[1], errno);
     CHECK(malloc_info(0, stream) == 0, "malloc_info(0) fails with errno %d", errno);
     CHECK(malloc_info((int)test_opaque(1), stream) != 0, "malloc_info(1) succeeds");
-    CHECK(ferror(stream) == 0 && fclose(stream) == 0, "cannot write %s: errno %d", arguments[1], errno);
+    CHECK(ferror(stream) == 0 && fclose(stream) == 0, "cannot write %s: errno %d", arguments[1],
+          errno);
     for (size_t i = 0; i < TEST_COUNT(sizes); i++)
         free(blocks[i]);
     return test_ok("malloc_info");

@@ -29,8 +29,8 @@ static void each_value(void) {
     for (size_t p = 0; p < TEST_COUNT(parameters); p++)
         for (size_t v = 0; v < TEST_COUNT(values); v++) {
             int taken = mallopt(parameters[p], values[v]);
-            CHECK(taken == glibc_takes(parameters[p], values[v]), "mallopt(%d, %d) gives %d", parameters[p],
-                  values[v], taken);
+            CHECK(taken == glibc_takes(parameters[p], values[v]), "mallopt(%d, %d) gives %d",
+                  parameters[p], values[v], taken);
             a_block(100);
             a_block(20000);
             a_block(300000);
@@ -42,7 +42,8 @@ static void each_value(void) {
 static void often(int parameter) {
     size_t before = process_resident();
     for (int i = 0; i < 100000; i++)
-        CHECK(mallopt(parameter, (i % 100) << 20) == 1, "mallopt(%d, %d MiB) is refused", parameter, i % 100);
+        CHECK(mallopt(parameter, (i % 100) << 20) == 1, "mallopt(%d, %d MiB) is refused", parameter,
+              i % 100);
     CHECK(process_resident() < before + 4 * MIB, "resident memory grows from %zu to %zu", before,
           process_resident());
 }

@@ -23,7 +23,8 @@ struct alignas(4096) Page {
 };
 
 void *usable(void *block, size_t size, size_t alignment) {
-    CHECK(block != nullptr && (uintptr_t)block % alignment == 0, "new of %zu bytes gives %p", size, block);
+    CHECK(block != nullptr && (uintptr_t)block % alignment == 0, "new of %zu bytes gives %p", size,
+          block);
     size_t bytes = test_usable_size(block);
     CHECK(bytes >= size, "new of %zu bytes holds %zu", size, bytes);
     memset(block, 0x3c, size);
@@ -44,12 +45,12 @@ void aligned_forms(size_t size, size_t bytes) {
     size_t expected = bytes < 16 ? 16 : bytes;
     ::operator delete(usable(::operator new(size, alignment), size, expected), alignment);
     ::operator delete(usable(::operator new(size, alignment), size, expected), size, alignment);
-    ::operator delete(usable(::operator new(size, alignment, std::nothrow), size, expected), alignment,
-                      std::nothrow);
+    ::operator delete(usable(::operator new(size, alignment, std::nothrow), size, expected),
+                      alignment, std::nothrow);
     ::operator delete[](usable(::operator new[](size, alignment), size, expected), alignment);
     ::operator delete[](usable(::operator new[](size, alignment), size, expected), size, alignment);
-    ::operator delete[](usable(::operator new[](size, alignment, std::nothrow), size, expected), alignment,
-                        std::nothrow);
+    ::operator delete[](usable(::operator new[](size, alignment, std::nothrow), size, expected),
+                        alignment, std::nothrow);
 }
 
 /* Sized delete of over-aligned types, as the compiler emits it; pointers pass through memory, so none is
@@ -57,7 +58,8 @@ void aligned_forms(size_t size, size_t bytes) {
 template <typename Type> Type *holds(Type *object, size_t size) {
     CHECK((uintptr_t)object % alignof(Type) == 0, "an object that needs alignment %zu is at %p",
           alignof(Type), (void *)object);
-    CHECK(test_usable_size(object) >= size, "an object of %zu bytes has %zu", size, test_usable_size(object));
+    CHECK(test_usable_size(object) >= size, "an object of %zu bytes has %zu", size,
+          test_usable_size(object));
     return object;
 }
 
@@ -72,7 +74,8 @@ template <typename Type> void as_emitted(size_t count) {
     Type *array = new Type[count];
     delete[] static_cast<Type *>(test_opaque_pointer(array));
     auto shared = std::make_shared<Type>();
-    CHECK((uintptr_t)shared.get() % alignof(Type) == 0, "make_shared gives %p", (void *)shared.get());
+    CHECK((uintptr_t)shared.get() % alignof(Type) == 0, "make_shared gives %p",
+          (void *)shared.get());
 }
 
 void containers() {
@@ -82,14 +85,16 @@ void containers() {
         if (i % 3 == 0) table.erase(table.begin());
     }
     for (auto &entry : table)
-        CHECK((uintptr_t)entry.second.data() % 64 == 0, "vector of lines at %p", (void *)entry.second.data());
+        CHECK((uintptr_t)entry.second.data() % 64 == 0, "vector of lines at %p",
+              (void *)entry.second.data());
 }
 
 } // namespace
 
 int main() {
     test_needs_hakmem();
-    static const size_t sizes[] = {0, 1, 8, 64, 100, 1000, 1024, 5000, 8192, 20000, 53000, 70000, 3000000};
+    static const size_t sizes[] = {0,    1,    8,     64,    100,   1000,   1024,
+                                   5000, 8192, 20000, 53000, 70000, 3000000};
     for (size_t size : sizes) {
         plain_forms(size);
         for (size_t alignment = 1; alignment <= 65536; alignment *= 2)

@@ -34,7 +34,8 @@ const Form nothrow[] = {
     {"nothrow new", [](size_t size) { return ::operator new(size, std::nothrow); }},
     {"nothrow new[]", [](size_t size) { return ::operator new[](size, std::nothrow); }},
     {"nothrow aligned new", [](size_t size) { return ::operator new(size, wide, std::nothrow); }},
-    {"nothrow aligned new[]", [](size_t size) { return ::operator new[](size, wide, std::nothrow); }},
+    {"nothrow aligned new[]",
+     [](size_t size) { return ::operator new[](size, wide, std::nothrow); }},
 };
 
 /* 'b' for bad_alloc, 'i' for an int, 0 for a null pointer, 'p' for another */
@@ -55,8 +56,8 @@ void fails(const Form &form, size_t size, int expected) {
     calls = 0;
     std::set_new_handler(give_up_after_three);
     got = outcome(form, size);
-    CHECK(got == expected && calls == 3, "%s of %#zx bytes: %d after %d calls of the handler", form.name,
-          size, got, calls);
+    CHECK(got == expected && calls == 3, "%s of %#zx bytes: %d after %d calls of the handler",
+          form.name, size, got, calls);
 }
 
 } // namespace

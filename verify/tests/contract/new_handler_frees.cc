@@ -25,7 +25,8 @@ int main() {
     test_needs_hakmem();
     while (reserved < TEST_COUNT(reserve) && (reserve[reserved] = malloc(part)) != nullptr)
         reserved++;
-    CHECK(reserved >= 4 && reserved < TEST_COUNT(reserve), "%zu parts: the run needs a limit", reserved);
+    CHECK(reserved >= 4 && reserved < TEST_COUNT(reserve), "%zu parts: the run needs a limit",
+          reserved);
     std::set_new_handler(free_two);
     void *blocks[4];
     for (void *&block : blocks) {

@@ -6,8 +6,8 @@ static void refuses(size_t alignment, size_t size, int expected) {
     void *out = &untouched;
     errno = 4711;
     int error = API(posix_memalign)(&out, test_opaque(alignment), test_opaque(size));
-    CHECK(error == expected, "posix_memalign(%#zx, %#zx) returns %d, not %d", alignment, size, error,
-          expected);
+    CHECK(error == expected, "posix_memalign(%#zx, %#zx) returns %d, not %d", alignment, size,
+          error, expected);
     CHECK(out == &untouched, "posix_memalign(%#zx, %#zx) stores %p", alignment, size, out);
     CHECK(errno == 4711, "posix_memalign(%#zx, %#zx) sets errno to %d", alignment, size, errno);
 }

@@ -29,12 +29,13 @@ static void one(unsigned call, size_t size) {
         refused++;
         return;
     }
-    CHECK((uintptr_t)block % 16 == 0, "call %u with %#zx bytes gives %p", call, size, (void *)block);
+    CHECK((uintptr_t)block % 16 == 0, "call %u with %#zx bytes gives %p", call, size,
+          (void *)block);
     size_t usable = malloc_usable_size(block);
     CHECK(usable >= size, "call %u with %#zx bytes gives %#zx", call, size, usable);
     if (call == 1 && size > 0)
-        CHECK(block[0] == 0 && block[size / 2] == 0 && block[size - 1] == 0, "calloc of %#zx bytes is dirty",
-              size);
+        CHECK(block[0] == 0 && block[size / 2] == 0 && block[size - 1] == 0,
+              "calloc of %#zx bytes is dirty", size);
     pattern_fill_ends(block, usable, size);
     CHECK(pattern_ends_match(block, usable, size), "block of %#zx bytes is damaged", size);
     free(block);

@@ -24,16 +24,16 @@ static const size_t factors[][2] = {
 static void refuses(size_t count, size_t size, void *kept) {
     errno = 0;
     void *zeroed = API(calloc)(count, size);
-    CHECK(zeroed == NULL && errno == ENOMEM, "calloc(%#zx, %#zx) gives %p, errno %d", count, size, zeroed,
-          errno);
+    CHECK(zeroed == NULL && errno == ENOMEM, "calloc(%#zx, %#zx) gives %p, errno %d", count, size,
+          zeroed, errno);
     errno = 0;
     void *fresh = API(reallocarray)(NULL, count, size);
-    CHECK(fresh == NULL && errno == ENOMEM, "reallocarray(NULL, %#zx, %#zx) gives %p, errno %d", count, size,
-          fresh, errno);
+    CHECK(fresh == NULL && errno == ENOMEM, "reallocarray(NULL, %#zx, %#zx) gives %p, errno %d",
+          count, size, fresh, errno);
     errno = 0;
     void *moved = API(reallocarray)(kept, count, size);
-    CHECK(moved == NULL && errno == ENOMEM, "reallocarray(p, %#zx, %#zx) gives %p, errno %d", count, size,
-          moved, errno);
+    CHECK(moved == NULL && errno == ENOMEM, "reallocarray(p, %#zx, %#zx) gives %p, errno %d", count,
+          size, moved, errno);
 }
 
 int main(void) {

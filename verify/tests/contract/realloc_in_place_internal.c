@@ -1,4 +1,4 @@
-/* A large block grows where it is into the free run behind it, at the top of what is used and between others, up to the
+/* A large block grows where it is into the free span behind it, at the top of what is used and between others, up to the
  * last granule of it and no further; it shrinks where it is, and what it gives up is free. */
 #define TEST_LINKED
 #include "../test.h"
@@ -32,10 +32,11 @@ int main(void) {
     char *last = hak_malloc(BLOCK);
     uint32_t top = hak_range_top();
     stays(last, 3 * BLOCK, "at the top");
-    CHECK(hak_range_top() >= top + (2 * BLOCK >> HAK_GRANULE_SHIFT), "nothing was taken at the top");
+    CHECK(hak_range_top() >= top + (2 * BLOCK >> HAK_GRANULE_SHIFT),
+          "nothing was taken at the top");
     stays(last, BLOCK / 2, "when it shrinks at the top");
-    CHECK(room(last) < BLOCK && hak_range_top() < top, "%zu bytes are kept of a block of %zu", room(last),
-          BLOCK / 2);
+    CHECK(room(last) < BLOCK && hak_range_top() < top, "%zu bytes are kept of a block of %zu",
+          room(last), BLOCK / 2);
     hak_free(last);
 
     char *first = hak_malloc(BLOCK), *hole = hak_malloc(BLOCK), *behind = hak_malloc(BLOCK);

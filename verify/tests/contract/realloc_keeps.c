@@ -23,7 +23,8 @@ static struct kept neighbour(size_t size, uint64_t seed) {
 
 static void *moved(void *block, size_t from, size_t to, uint64_t seed) {
     block = realloc(block, to);
-    CHECK(block != NULL && (uintptr_t)block % 16 == 0, "realloc from %zu to %zu gives %p", from, to, block);
+    CHECK(block != NULL && (uintptr_t)block % 16 == 0, "realloc from %zu to %zu gives %p", from, to,
+          block);
     CHECK(malloc_usable_size(block) >= to, "realloc from %zu to %zu gives less", from, to);
     PATTERN_CHECK(block, from < to ? from : to, seed);
     return block;
@@ -66,8 +67,9 @@ int main(void) {
                 pair(sizes[i], sizes[k]);
                 pairs++;
             }
-    static const size_t up_and_down[] = {50 << 10, 64 << 20, 10,       64 << 20, 50 << 10, 9000, 60000,
-                                         9000,     1500,     64 << 20, 1500,     100,      1};
+    static const size_t up_and_down[] = {50 << 10, 64 << 20, 10,   64 << 20, 50 << 10,
+                                         9000,     60000,    9000, 1500,     64 << 20,
+                                         1500,     100,      1};
     chain(up_and_down, TEST_COUNT(up_and_down));
 
     /* one block through every size: grown and shrunk byte by byte */
@@ -82,7 +84,8 @@ int main(void) {
     for (; size > 1; size -= size > 10 ? 9 : 1) {
         for (size_t i = size - 1; i + 10 > size && i > 0; i--)
             CHECK(block[i] == (unsigned char)(i * 7), "byte %zu of %zu is lost", i, size);
-        CHECK(block[size / 2] == (unsigned char)(size / 2 * 7), "byte %zu of %zu is lost", size / 2, size);
+        CHECK(block[size / 2] == (unsigned char)(size / 2 * 7), "byte %zu of %zu is lost", size / 2,
+              size);
         block = realloc(block, size - (size > 10 ? 9 : 1));
         CHECK(block != NULL, "realloc down from %zu", size);
     }

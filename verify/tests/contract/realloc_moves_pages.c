@@ -9,8 +9,8 @@ static void *resized(void *block, size_t from, size_t to) {
     size_t faults = process_minor_faults() - before;
     size_t pages = (from < to ? from : to) / (size_t)sysconf(_SC_PAGESIZE);
     CHECK(block != NULL, "realloc from %zu to %zu MiB", from / MIB, to / MIB);
-    CHECK(faults < pages / 16, "realloc from %zu to %zu MiB takes %zu faults for %zu pages", from / MIB,
-          to / MIB, faults, pages);
+    CHECK(faults < pages / 16, "realloc from %zu to %zu MiB takes %zu faults for %zu pages",
+          from / MIB, to / MIB, faults, pages);
     return block;
 }
 
@@ -21,7 +21,8 @@ int main(void) {
     pattern_fill(block, size, 1);
     block = resized(block, size, 2 * size);
     PATTERN_CHECK(block, size, 1);
-    void *barrier = malloc(size); /* whatever lies behind the block now, it cannot simply grow into it */
+    void *barrier =
+        malloc(size); /* whatever lies behind the block now, it cannot simply grow into it */
     block = resized(block, 2 * size, 4 * size);
     PATTERN_CHECK(block, size, 1);
     block = resized(block, 4 * size, size);

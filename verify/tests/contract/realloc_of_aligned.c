@@ -7,7 +7,8 @@ static const size_t sizes[] = {1,     40,    100,   1000,   1100,   4000,    800
 
 static void *moved(void *block, size_t from, size_t to, uint64_t seed) {
     block = realloc(block, to);
-    CHECK(block != NULL && (uintptr_t)block % 16 == 0, "realloc from %zu to %zu gives %p", from, to, block);
+    CHECK(block != NULL && (uintptr_t)block % 16 == 0, "realloc from %zu to %zu gives %p", from, to,
+          block);
     CHECK(malloc_usable_size(block) >= to, "realloc from %zu to %zu gives less", from, to);
     PATTERN_CHECK(block, from < to ? from : to, seed);
     return block;
@@ -15,8 +16,8 @@ static void *moved(void *block, size_t from, size_t to, uint64_t seed) {
 
 static void resize(size_t alignment, size_t from, size_t to) {
     void *block = aligned_alloc(alignment, from), *behind = malloc(from);
-    CHECK(block != NULL && (uintptr_t)block % alignment == 0, "aligned_alloc(%zu, %zu) gives %p", alignment,
-          from, block);
+    CHECK(block != NULL && (uintptr_t)block % alignment == 0, "aligned_alloc(%zu, %zu) gives %p",
+          alignment, from, block);
     size_t usable = malloc_usable_size(block);
     pattern_fill(behind, from, 7);
     pattern_fill(block, usable, from); /* all of it is the program's */

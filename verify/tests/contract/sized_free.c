@@ -18,7 +18,8 @@ static void once(uint64_t *seed) {
         } else if (i % 4 == 2) {
             blocks[i] = API(calloc)(sizes[i], 1);
         } else { /* the size last asked for is realloc's */
-            blocks[i] = API(malloc)(tier_sizes[test_random_below(seed, TEST_COUNT(tier_sizes) - 6)]);
+            blocks[i] =
+                API(malloc)(tier_sizes[test_random_below(seed, TEST_COUNT(tier_sizes) - 6)]);
             blocks[i] = API(realloc)(blocks[i], sizes[i]);
         }
         CHECK(blocks[i] != NULL, "no block of %zu bytes", sizes[i]);

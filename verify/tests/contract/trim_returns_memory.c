@@ -11,18 +11,19 @@ static void burst(size_t size, size_t bytes) {
         memset(blocks[i], 1, size);
     }
     size_t during = process_resident();
-    CHECK(during > before + bytes / 2, "%zu MiB of %zu-byte blocks take %zu bytes", bytes / MIB, size,
-          during - before);
+    CHECK(during > before + bytes / 2, "%zu MiB of %zu-byte blocks take %zu bytes", bytes / MIB,
+          size, during - before);
     for (size_t i = 0; i < count; i++)
         free(blocks[i]);
     munmap(blocks, count * sizeof *blocks);
     int returned = malloc_trim(0);
     size_t after = process_resident();
     CHECK(after < before + 12 * MIB,
-          "%zu-byte blocks: resident %zu before, %zu during, %zu after malloc_trim(0)", size, before, during,
-          after);
+          "%zu-byte blocks: resident %zu before, %zu during, %zu after malloc_trim(0)", size,
+          before, during, after);
     if (during - before > 32 * MIB && size < 65536)
-        CHECK(returned == 1, "malloc_trim after a burst of %zu-byte blocks returns %d", size, returned);
+        CHECK(returned == 1, "malloc_trim after a burst of %zu-byte blocks returns %d", size,
+              returned);
     CHECK(malloc_trim(0) == 0, "a second malloc_trim still finds memory of %zu-byte blocks", size);
 }
 

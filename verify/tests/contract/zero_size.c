@@ -33,7 +33,8 @@ int main(void) {
     static void *blocks[BLOCKS];
     for (size_t i = 0; i < BLOCKS; i++) {
         blocks[i] = empty(i);
-        CHECK(blocks[i] != NULL && (uintptr_t)blocks[i] % 16 == 0, "call %zu gives %p", i % 8, blocks[i]);
+        CHECK(blocks[i] != NULL && (uintptr_t)blocks[i] % 16 == 0, "call %zu gives %p", i % 8,
+              blocks[i]);
         for (size_t k = 0; k < i; k++)
             CHECK(blocks[k] != blocks[i], "empty blocks %zu and %zu are both %p", k, i, blocks[i]);
     }
@@ -46,8 +47,8 @@ int main(void) {
         size_t size = i % 4 == 0 ? 100000 : i % 4 == 1 ? 40000 : i % 4 == 2 ? 4000 : 400;
         void *block = API(malloc)(size);
         memset(block, 1, size);
-        void *none =
-            i % 3 == 0 ? API(reallocarray)(block, test_opaque(0), 8) : API(realloc)(block, test_opaque(0));
+        void *none = i % 3 == 0 ? API(reallocarray)(block, test_opaque(0), 8)
+                                : API(realloc)(block, test_opaque(0));
         CHECK(none == NULL, "realloc(p, 0) gives %p", none);
     }
     size_t after = process_resident();
@@ -58,7 +59,8 @@ int main(void) {
     API(free_aligned_sized)(NULL, 16, 10);
     CHECK(API(malloc_usable_size)(NULL) == 0, "malloc_usable_size(NULL) is not 0");
     void *block = API(realloc)(NULL, test_opaque(50));
-    CHECK(block != NULL && API(malloc_usable_size)(block) >= 50, "realloc(NULL, 50) gives %p", block);
+    CHECK(block != NULL && API(malloc_usable_size)(block) >= 50, "realloc(NULL, 50) gives %p",
+          block);
     API(free)(block);
     return test_ok("%d empty blocks are distinct", BLOCKS);
 }

@@ -34,10 +34,11 @@ static void in_thread(void *(*function)(void *)) {
     pthread_join(thread, NULL);
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void *with_cancel_pending(void *type) {
-    pthread_setcanceltype(type == NULL ? PTHREAD_CANCEL_DEFERRED : PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    pthread_setcanceltype(type == NULL ? PTHREAD_CANCEL_DEFERRED : PTHREAD_CANCEL_ASYNCHRONOUS,
+                          NULL);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_cancel(pthread_self());
     free(test_opaque_pointer(malloc(40)));
@@ -120,7 +121,7 @@ static void cancel_asynchronous(void) {
     if (WIFSIGNALED(status)) kill(getpid(), WTERMSIG(status));
 }
 
-/* ---- the signal's action ------------------------------------------------------------------------------------- */
+/* ---- the signal's action --------------------------------------------------------------------- */
 
 static void blocked(void) {
     sigset_t set;
@@ -139,7 +140,7 @@ static void blocked_and_handled(void) {
     blocked();
 }
 
-/* ---- handlers ------------------------------------------------------------------------------------------------ */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 /* Blocks of all kinds, more than any bin holds, and of the class whose list is being worked on. */
 static void use_allocator(int number) {
@@ -181,7 +182,8 @@ static void fork_twice(int number) {
         use_allocator(0);
         exit(7);
     }
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7,
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == 7,
           "the first child ends with %#x", (unsigned)status);
     child = fork();
     if (child == 0) return; /* into the report: by SIGABRT */
@@ -243,7 +245,8 @@ static void leaves_and_frees_large(void) {
 
 static void leaves_alternate_stack(void) {
     stack_t stack = {.ss_size = 65536};
-    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack.ss_sp =
+        mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(sigaltstack(&stack, NULL) == 0, "no alternate stack: errno %d", errno);
     leaves_by(SA_ONSTACK);
     free(test_opaque_pointer(malloc(40)));
@@ -293,13 +296,14 @@ static void thread_exits_without_heap(void) {
 /* On the alternate stack the handler is not taken for one that has left, however deep it is. */
 static void allocates_on_alternate_stack(void) {
     stack_t stack = {.ss_size = 1 << 20};
-    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack.ss_sp =
+        mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(sigaltstack(&stack, NULL) == 0, "no alternate stack: errno %d", errno);
     handle(use_allocator, SA_ONSTACK);
     free_twice();
 }
 
-/* ---- other threads ------------------------------------------------------------------------------------------- */
+/* ---- other threads --------------------------------------------------------------------------- */
 
 /* Another thread sleeps, and its list runs in a circle: the thread that looks after its heap finds that, and holds a lock.
  * The handler needs that other thread, which allocates. */
@@ -356,7 +360,8 @@ static void wait_for_lines(int number) {
     for (int lines = 0; lines < TOGETHER;) {
         ssize_t length = pread(STDERR_FILENO, bytes, sizeof bytes, 0);
         const char *at = bytes, *end = bytes + (length > 0 ? length : 0);
-        for (lines = 0; (at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)) != NULL; lines++)
+        for (lines = 0; (at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)) != NULL;
+             lines++)
             at += sizeof mark - 1;
         usleep(1000);
     }
@@ -432,7 +437,7 @@ static const struct {
     const char *name;
     void (*commit)(void);
 } kinds[] = {
-#define CASE(function)                                                                                       \
+#define CASE(function)                                                                             \
     { #function, function }
     CASE(cancel_pending),
     CASE(cancel_pending_in_handler),

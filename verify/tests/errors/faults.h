@@ -19,8 +19,8 @@ static const struct target *target;
 
 /* A zeroed block of the target's kind. */
 static char *take(void) {
-    char *block =
-        target->alignment == 0 ? malloc(target->size) : aligned_alloc(target->alignment, target->size);
+    char *block = target->alignment == 0 ? malloc(target->size)
+                                         : aligned_alloc(target->alignment, target->size);
     CHECK(block != NULL, "no %s block", target->name);
     return memset(block, 0, target->size);
 }
@@ -44,7 +44,7 @@ struct kind {
     void (*commit)(void);
 };
 
-#define KIND(function)                                                                                       \
+#define KIND(function)                                                                             \
     { #function, function }
 
 /* main: commits the fault that the arguments name. */

@@ -16,6 +16,7 @@ int main(void) {
         _exit(0);
     }
     CHECK(child > 0 && waitpid(child, &status, 0) == child, "no child");
-    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "the child ends with %#x", (unsigned)status);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "the child ends with %#x",
+          (unsigned)status);
     return test_ok("child %d", (int)child);
 }

@@ -1,7 +1,7 @@
 /* Headers and free lists that the program has written over. */
 #include "faults.h"
 
-/* ---- headers overwritten ---- */
+/* ---- headers overwritten --------------------------------------------------------------------- */
 
 static void header_overwritten(void) {
     char *block = about(take());
@@ -29,14 +29,15 @@ static void overflow_by_one(void) {
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         for (size_t k = 0; k < TEST_COUNT(blocks); k++)
             if (blocks[k] == blocks[i] + usable + 1) {
-                memset(blocks[i], 0x41, usable + 1); /* its last byte is the header of the next block */
+                memset(blocks[i], 0x41,
+                       usable + 1); /* its last byte is the header of the next block */
                 free(about(blocks[k]));
                 return;
             }
     CHECK(false, "no two neighbours of %zu bytes", usable);
 }
 
-/* ---- free lists overwritten: what is found when the block is handed out again ---- */
+/* ---- free lists overwritten: what is found when the block is handed out again ---------------- */
 
 static void take_until_found(void) {
     for (size_t i = 0; i < 10000; i++)

@@ -147,16 +147,16 @@ replays() {
     [[ $output == "explore: --preemptions: 'many' is not a number from 0 to 9"* ]]
     run -2 out/explore/explore --memory strong
     [[ $output == "explore: no memory 'strong'"* ]]
-    run -2 out/explore/explore adopt --schedule 17:2,x
+    run -2 out/explore/explore reclaim --schedule 17:2,x
     [[ $output == "explore: '17:2,x' is no schedule from character 6 on" ]]
-    run -2 out/explore/explore adopt --schedule 17:2,5:0
+    run -2 out/explore/explore reclaim --schedule 17:2,5:0
     [[ $output == *"is no schedule from character "* ]]
     run -2 out/explore/explore --schedule 17:2
     [[ $output == "explore: "* ]]
-    run -3 out/explore/explore adopt --schedule 4:3
+    run -3 out/explore/explore reclaim --schedule 4:3
     [[ $output == "explore: the schedule does not fit: the thread cannot run, at step 4" ]]
-    run -3 out/explore/explore adopt --schedule 90000:0
+    run -3 out/explore/explore reclaim --schedule 90000:0
     [[ $output == "explore: the schedule does not fit: the run has ended, at step 90000" ]]
-    run -0 out/explore/explore adopt --schedule 4:2
-    [[ $output == "adopt: nothing is wrong with schedule 4:2" ]]
+    run -0 out/explore/explore reclaim --schedule 4:2
+    [[ $output == "reclaim: nothing is wrong with schedule 4:2" ]]
 }

@@ -25,7 +25,7 @@ static volatile size_t changes, changes_at_fork;
 static char *slots[SLOTS];
 static pid_t main_thread;
 
-/* ---- the interrupted thread ---------------------------------------------------------------------------- */
+/* ---- the interrupted thread ------------------------------------------------------------------ */
 
 static void change(uint64_t *seed) {
     size_t size = test_random_below(seed, most) + 1;
@@ -68,7 +68,7 @@ static bool are_done(void) {
     return forks >= forks_wanted && hits >= forks_wanted / 4;
 }
 
-/* ---- the handlers -------------------------------------------------------------------------------------- */
+/* ---- the handlers ---------------------------------------------------------------------------- */
 
 static void child_acts(size_t number) {
     switch (number % 4) {
@@ -103,7 +103,7 @@ static void fork_now(int signal) {
     errno = saved;
 }
 
-/* ---- what sends signals -------------------------------------------------------------------------------- */
+/* ---- what sends signals ---------------------------------------------------------------------- */
 
 /* A sender's signals come at any instruction, also on one processor. */
 static void *send(void *unused) {
@@ -165,5 +165,6 @@ int main(int count, char **arguments) {
     }
     if (sender != pthread_self()) thread_join(sender);
     crowd_end();
-    return test_ok("%zu forks, %zu of them amidst of a malloc or free", (size_t)forks, (size_t)hits);
+    return test_ok("%zu forks, %zu of them amidst of a malloc or free", (size_t)forks,
+                   (size_t)hits);
 }

@@ -33,7 +33,8 @@ static pid_t by_clone(void) {
 
 static pid_t by_Fork(void) {
     typedef pid_t fork_function(void);
-    fork_function *function = (fork_function *)(uintptr_t)dlsym(RTLD_DEFAULT, "_Fork"); /* glibc 2.34 */
+    fork_function *function =
+        (fork_function *)(uintptr_t)dlsym(RTLD_DEFAULT, "_Fork"); /* glibc 2.34 */
     return function != NULL ? function() : by_clone();
 }
 

@@ -53,9 +53,10 @@ static void register_first(int count, char **arguments, char **environment) {
     kind = count > 1 ? arguments[1] : "";
     CHECK(pthread_atfork(before_fork, NULL, in_child) == 0, "pthread_atfork");
 }
-__attribute__((section(".preinit_array"), used)) static void (*first)(int, char **, char **) = register_first;
+__attribute__((section(".preinit_array"), used)) static void (*first)(int, char **,
+                                                                      char **) = register_first;
 
-/* ---- threads that are gone, whose stacks libc gives up ------------------------------------------------------ */
+/* ---- threads that are gone, whose stacks libc gives up --------------------------------------- */
 
 static void *sleeper(void *unused) {
     free(malloc(100));
@@ -81,7 +82,7 @@ static void stacks_given_up(void) {
     child_ended_well(child, kind, 1);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------ */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void says(const char *text) {
     CHECK(write(STDOUT_FILENO, text, strlen(text)) > 0, "write");
@@ -126,7 +127,7 @@ static void late_error(void) {
     thread_run(ends_late, &key);
 }
 
-/* ---- two threads fork --------------------------------------------------------------------------------------- */
+/* ---- two threads fork ------------------------------------------------------------------------ */
 
 static void *allocates_and_forks(void *unused) {
     for (size_t i = 0; i < BLOCKS; i++)

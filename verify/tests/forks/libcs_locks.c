@@ -149,7 +149,8 @@ static void programs(size_t worker) {
     char text[16] = "";
     FILE *pipe = popen("echo some words", "re");
     CHECK(pipe != NULL, "popen: errno %d", errno);
-    CHECK(fgets(text, sizeof text, pipe) != NULL && strcmp(text, "some words\n") == 0, "popen: '%s'", text);
+    CHECK(fgets(text, sizeof text, pipe) != NULL && strcmp(text, "some words\n") == 0,
+          "popen: '%s'", text);
     CHECK(pclose(pipe) == 0, "pclose: errno %d", errno);
     file_read();
 }
@@ -159,9 +160,10 @@ static const struct {
     const char *name;
     void (*work)(size_t worker);
     size_t forks;
-} works[] = {{"streams", streams, 160}, {"characters", characters, 80}, {"folders", folders, 40},
-             {"names", names, 160},     {"locales", locales, 40},       {"libraries", libraries, 80},
-             {"logs", logs, 40},        {"zones", zones, 40},           {"programs", programs, 80}};
+} works[] = {
+    {"streams", streams, 160}, {"characters", characters, 80}, {"folders", folders, 40},
+    {"names", names, 160},     {"locales", locales, 40},       {"libraries", libraries, 80},
+    {"logs", logs, 40},        {"zones", zones, 40},           {"programs", programs, 80}};
 
 static void *crowd_calls_libc(void *number) {
     while (!crowd_ends) {
@@ -179,7 +181,8 @@ static void child(size_t number) {
     CHECK(file != NULL, "fopen: errno %d", errno);
     fprintf(file, "%0*d", 20000, 1); /* exit() flushes it */
     if (number % 16 == 0) child_uses_all(number);
-    if (work == libraries) _exit(fclose(file)); /* the loader's lock may be a thread's that is gone */
+    if (work == libraries)
+        _exit(fclose(file)); /* the loader's lock may be a thread's that is gone */
     exit(0);
 }
 

@@ -18,7 +18,7 @@ static size_t starts;
 static const char *wanted;
 static char self[4096];
 
-/* ---- the ways; each process ends with status 0 --------------------------------------------------------- */
+/* ---- the ways; each process ends with status 0 ----------------------------------------------- */
 
 static void runs_itself(void) {
     char *arguments[] = {self, (char[]){"child"}, NULL};
@@ -114,10 +114,12 @@ static pid_t by_popen(uint64_t *seed) {
 static const struct {
     const char *name;
     pid_t (*start)(uint64_t *seed);
-} ways[] = {{"fork", by_fork},   {"fork-exec", by_fork_and_exec}, {"vfork", by_vfork}, {"clone-vm", by_clone},
-            {"spawn", by_spawn}, {"system", by_system},           {"popen", by_popen}};
+} ways[] = {{"fork", by_fork},   {"fork-exec", by_fork_and_exec},
+            {"vfork", by_vfork}, {"clone-vm", by_clone},
+            {"spawn", by_spawn}, {"system", by_system},
+            {"popen", by_popen}};
 
-/* ---- the threads --------------------------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 static void *start_processes(void *number) {
     uint64_t seed = (uint64_t)(size_t)number;

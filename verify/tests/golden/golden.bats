@@ -40,7 +40,7 @@ set_count() { sed -i "s/^$1 | .*/$1 | $2/" "$TABLE"; }
 @test "one more check in malloc is seen" {
     fast=$COPY/core/fast.h
     cp "$fast" "$BATS_TEST_TMPDIR/fast.h"
-    sed -i 's|^\( *\)struct hak_block \*block = heap->heads\[header\];|&\n\1if (hak_bin_room(heap, header) == 77777) return hak_malloc_slow(size);|' "$fast"
+    sed -i 's|^\( *\)struct hak_block \*block = heap->heads\[header\];|&\n\1if (hak_bin_free_capacity(heap, header) == 77777) return hak_malloc_slow(size);|' "$fast"
     run -1 diff "$BATS_TEST_TMPDIR/fast.h" "$fast"
     [ "$(grep -c '^>' <<<"$output")" -eq 1 ]
     run "$COPY/build.sh" golden pair-64 pair-4000 pair-100KiB

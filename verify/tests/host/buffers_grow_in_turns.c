@@ -22,12 +22,12 @@ int main(int argc, char **argv) {
             buffers[i] = longer;
         }
     const size_t faults = process_minor_faults() - before, pages = count * bytes / page;
-    CHECK(faults <= pages + pages / 20 + count * COPIED * 8 / page + 200, "%zu faults for %zu pages", faults,
-          pages);
+    CHECK(faults <= pages + pages / 20 + count * COPIED * 8 / page + 200,
+          "%zu faults for %zu pages", faults, pages);
     for (size_t i = 0; i < count; i++)
         for (size_t at = 0; at < bytes; at++)
-            CHECK(buffers[i][at] == (unsigned char)(at / 97 + i), "byte %zu of buffer %zu is %d", at, i,
-                  buffers[i][at]);
+            CHECK(buffers[i][at] == (unsigned char)(at / 97 + i), "byte %zu of buffer %zu is %d",
+                  at, i, buffers[i][at]);
     for (size_t i = 0; i < count; i++)
         free(buffers[i]);
     free(buffers);

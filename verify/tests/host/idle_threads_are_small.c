@@ -31,7 +31,8 @@ int main(int argc, char **argv) {
     pthread_barrier_init(&allocated, NULL, count + 1);
     pthread_barrier_init(&over, NULL, count + 1);
     for (unsigned i = 0; i < count; i++)
-        CHECK(pthread_create(&threads[i], &attributes, idle, NULL) == 0, "thread %u does not start", i);
+        CHECK(pthread_create(&threads[i], &attributes, idle, NULL) == 0, "thread %u does not start",
+              i);
     size_t before =
         process_resident(); /* some have not come to the barrier yet: their stacks count as ours */
     pthread_barrier_wait(&begun);

@@ -59,12 +59,13 @@ int main(int argc, char **argv) {
     CHECK(setrlimit(space ? RLIMIT_AS : RLIMIT_DATA, &limit) == 0, "setrlimit: errno %d", errno);
     for (int round = 0; round < 3; round++) {
         size_t bytes = take_all(size, &list);
-        CHECK(bytes >= (size_t)MIBS * MIB / 10 * 8, "round %d: %zu MiB of blocks of %zu bytes", round,
-              bytes / MIB, size);
+        CHECK(bytes >= (size_t)MIBS * MIB / 10 * 8, "round %d: %zu MiB of blocks of %zu bytes",
+              round, bytes / MIB, size);
         free_all(&list);
         malloc_trim(0);
         thread_starts(64 * MIB);
-        void *got = mmap(NULL, 128 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *got =
+            mmap(NULL, 128 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CHECK(got != MAP_FAILED, "round %d: mmap: errno %d", round, errno);
         munmap(got, 128 * MIB);
         void *library = dlopen("libm.so.6", RTLD_NOW);

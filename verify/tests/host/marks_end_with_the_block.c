@@ -80,13 +80,15 @@ static void use(char *blocks[], size_t count, uint64_t seed) {
         _exit(0);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x", status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x",
+          status);
     CHECK(locked() == 0, "%zu KiB are locked", locked() >> 10);
 }
 
 int main(int argc, char **argv) {
     static char *blocks[BLOCKS];
-    CHECK(argc == 3, "usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect|execute BYTES");
+    CHECK(argc == 3,
+          "usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect|execute BYTES");
     kind = argv[1];
     size = strtoul(argv[2], NULL, 10);
     for (uint64_t round = 0; round < 4; round++) {

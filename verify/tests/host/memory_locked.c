@@ -5,8 +5,9 @@
 
 #include <sys/mman.h>
 
-#define MOST  (64 * MIB)
-#define SPARE (4 * MIB) /* a SuperSlab that is used a little, and one that the next blocks may come from */
+#define MOST (64 * MIB)
+#define SPARE                                                                                      \
+    (4 * MIB) /* a SuperSlab that is used a little, and one that the next blocks may come from */
 
 static size_t locked(void) {
     char text[4096];
@@ -49,14 +50,15 @@ int main(int argc, char **argv) {
     const size_t most = geteuid() == 0 || limit.rlim_cur / 2 > MOST ? MOST : limit.rlim_cur / 2;
     size = strtoul(argv[1], NULL, 10);
     count = most / size;
-    blocks = mmap(NULL, count * sizeof *blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    blocks = mmap(NULL, count * sizeof *blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
     if (!later) {
         take();
         give(true);
         take();
     }
-    CHECK(mlockall(later ? MCL_FUTURE : MCL_CURRENT) == 0, "mlockall of %zu MiB: errno %d", most / MIB,
-          errno);
+    CHECK(mlockall(later ? MCL_FUTURE : MCL_CURRENT) == 0, "mlockall of %zu MiB: errno %d",
+          most / MIB, errno);
     const size_t before = later ? 0 : locked() - count * size;
     for (int round = 0; round < 3; round++) {
         if (later || round > 0) take();
@@ -67,8 +69,8 @@ int main(int argc, char **argv) {
             CHECK(locked() <= before + count * size / 8 + SPARE,
                   "round %d: %zu KiB are locked where a tenth is left", round, locked() >> 10);
         give(true);
-        CHECK(locked() <= before + SPARE, "round %d: %zu KiB are locked where nothing is left", round,
-              locked() >> 10);
+        CHECK(locked() <= before + SPARE, "round %d: %zu KiB are locked where nothing is left",
+              round, locked() >> 10);
     }
     return test_ok("%zu blocks of %zu bytes", count, size);
 }

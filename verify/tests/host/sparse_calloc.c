@@ -6,7 +6,8 @@ enum { ROUNDS = 30 };
 int main(void) {
     const size_t sizes[] = {40 * MIB, 100 * MIB, 64 * MIB + 12345};
     for (int round = 0; round < ROUNDS; round++) {
-        const size_t size = sizes[(size_t)round % TEST_COUNT(sizes)], before = process_minor_faults();
+        const size_t size = sizes[(size_t)round % TEST_COUNT(sizes)],
+                     before = process_minor_faults();
         char *zero = calloc(1, size);
         CHECK(zero != NULL, "no %zu bytes", size);
         for (size_t at = 0; at < size; at += MIB) {
@@ -15,8 +16,8 @@ int main(void) {
         }
         CHECK(zero[size - 1] == 0, "the last byte is %d", zero[size - 1]);
         size_t faults = process_minor_faults() - before;
-        CHECK(faults <= 2 * size / MIB + 20, "round %d: %zu faults for %zu touched pages", round, faults,
-              size / MIB);
+        CHECK(faults <= 2 * size / MIB + 20, "round %d: %zu faults for %zu touched pages", round,
+              faults, size / MIB);
         CHECK(process_resident() < 16 * MIB, "round %d: %zu KiB are resident", round,
               process_resident() >> 10);
         free(zero);

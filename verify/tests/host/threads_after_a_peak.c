@@ -73,11 +73,13 @@ int main(int argc, char **argv) {
         pthread_join(threads[i], NULL);
     const double after = cost();
     for (int i = 0; i < 1000000; i++)
-        free(malloc((size_t)(20000 + i % 9 * 5000))); /* the slow path, which looks after what is left */
+        free(malloc(
+            (size_t)(20000 + i % 9 * 5000))); /* the slow path, which looks after what is left */
     usleep(700000);
     const double later = cost();
     CHECK(after <= TIMES_MOST * before && later <= TIMES_MOST * before,
-          "a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after, later);
-    return test_ok("a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after,
-                   later);
+          "a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak, after,
+          later);
+    return test_ok("a short thread costs %.1f us, after %u threads %.1f, later %.1f", before, peak,
+                   after, later);
 }

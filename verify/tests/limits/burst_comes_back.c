@@ -24,8 +24,8 @@ int main(void) {
         burst(sizes[i], 128 * MIB);
         size_t after = process_resident_falls_below(before + 24 * MIB);
         CHECK(after < before + 24 * MIB,
-              "a minute after a burst of %zu-byte blocks %zu MiB are resident, %zu before", sizes[i],
-              after / MIB, before / MIB);
+              "a minute after a burst of %zu-byte blocks %zu MiB are resident, %zu before",
+              sizes[i], after / MIB, before / MIB);
     }
     return test_ok("%zu bursts of 128 MiB came back", TEST_COUNT(sizes));
 }

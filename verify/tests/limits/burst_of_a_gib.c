@@ -81,7 +81,8 @@ static double now(void) {
 
 int main(int argc, char **argv) {
     test_needs_hakmem();
-    CHECK(argc == 3 || argc == 4, "usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]");
+    CHECK(argc == 3 || argc == 4,
+          "usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]");
     freed_by_main = argc == 4 && strcmp(argv[3], "freed-by-main") == 0;
     crossed = argc == 4 && !freed_by_main;
     bool trim = strcmp(argv[1], "trim") == 0;
@@ -117,13 +118,13 @@ int main(int argc, char **argv) {
         process_murmur();
         after = process_resident();
     }
-    CHECK(after <= most, "%zu MiB are resident after %.1f s, %zu at once, %zu before the burst", after / MIB,
-          now() - began, at_once / MIB, before / MIB);
+    CHECK(after <= most, "%zu MiB are resident after %.1f s, %zu at once, %zu before the burst",
+          after / MIB, now() - began, at_once / MIB, before / MIB);
     double seconds = now() - began;
     if (threads > 1) pthread_barrier_wait(&over);
     for (size_t i = 0; threads > 1 && i < threads; i++)
         thread_join(thread[i]);
     give(live, live_bytes);
-    return test_ok("%zu MiB resident after %.1f s, %zu at once, %zu before the burst", after / MIB, seconds,
-                   at_once / MIB, before / MIB);
+    return test_ok("%zu MiB resident after %.1f s, %zu at once, %zu before the burst", after / MIB,
+                   seconds, at_once / MIB, before / MIB);
 }

@@ -36,14 +36,15 @@ int main(void) {
         for (size_t at = 0; i % 2 == 1 && at < 3 * MIB; at++)
             CHECK(pieces[i][at] == 0, "byte %zu of calloc is not zero", at);
         memset(pieces[i], 2 + i, 3 * MIB);
-        CHECK(hak_bigcache_bytes() < kept - 3 * MIB, "%zu bytes are kept, and were %zu", hak_bigcache_bytes(),
-              kept);
+        CHECK(hak_bigcache_bytes() < kept - 3 * MIB, "%zu bytes are kept, and were %zu",
+              hak_bigcache_bytes(), kept);
         kept = hak_bigcache_bytes();
         heap_is_whole();
     }
     char *other = hak_malloc(8 * MIB);
     CHECK(other != NULL && !is_in_big(other, 1), "8 MiB of what is less");
-    CHECK(hak_bigcache_bytes() == kept, "%zu bytes are kept, and were %zu", hak_bigcache_bytes(), kept);
+    CHECK(hak_bigcache_bytes() == kept, "%zu bytes are kept, and were %zu", hak_bigcache_bytes(),
+          kept);
     for (int i = 0; i < 4; i++) {
         for (size_t at = 0; at < 3 * MIB; at++)
             CHECK(pieces[i][at] == 2 + i, "byte %zu of piece %d has changed", at, i);

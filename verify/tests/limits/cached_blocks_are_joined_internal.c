@@ -108,8 +108,8 @@ static void no_more_than_must(void) {
     char *apart = take(MIB);
     CHECK(kept(1) < both - MIB, "a block of the kept ones is not of them");
     give(blocks[2], 50 * MIB, 0);
-    CHECK(hak_bigcache_bytes() <= 50 * MIB && hak_bigcache_bytes() > 48 * MIB, "%zu bytes are kept of 50 MiB",
-          hak_bigcache_bytes());
+    CHECK(hak_bigcache_bytes() <= 50 * MIB && hak_bigcache_bytes() > 48 * MIB,
+          "%zu bytes are kept of 50 MiB", hak_bigcache_bytes());
     heap_is_whole();
     size_t before = hak_bigcache_bytes();
     give(apart, 50 * MIB, 0);

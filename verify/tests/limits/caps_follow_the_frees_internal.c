@@ -14,7 +14,7 @@ static size_t block_count;
 static unsigned bin;
 
 static uint32_t cap(void) {
-    return hak_thread_heap()->classes[bin].cap;
+    return hak_thread_heap()->classes[bin].limit;
 }
 
 static void *allocate_all(void *size) {
@@ -33,8 +33,8 @@ static void own(size_t size) {
     for (int round = 0; round < 3; round++) {
         allocate_all(&size);
         free_all();
-        CHECK(cap() <= bounds->cap_own, "own blocks of %zu raised the cap to %u of %u", size, cap(),
-              bounds->cap_own);
+        CHECK(cap() <= bounds->limit_own, "own blocks of %zu raised the cap to %u of %u", size,
+              cap(), bounds->limit_own);
     }
 }
 
@@ -44,8 +44,8 @@ static void others(size_t size) {
     CHECK(pthread_create(&thread, NULL, allocate_all, &size) == 0, "no thread");
     pthread_join(thread, NULL);
     free_all();
-    CHECK(cap() == bounds->cap_max, "another's blocks of %zu raised the cap to %u of %u", size, cap(),
-          bounds->cap_max);
+    CHECK(cap() == bounds->limit_max, "another's blocks of %zu raised the cap to %u of %u", size,
+          cap(), bounds->limit_max);
 }
 
 int main(void) {
@@ -53,8 +53,9 @@ int main(void) {
     for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
         const size_t size = test_opaque(sizes[i]);
         block_count = BLOCKS * sizes[0] / size;
-        bin = hak_bin_of_size(size);
-        CHECK(hak_policy()->bins[bin].cap_own * 3 <= hak_policy()->bins[bin].cap_max * 2, "size %zu", size);
+        bin = hak_class_of_size(size);
+        CHECK(hak_policy()->bins[bin].limit_own * 3 <= hak_policy()->bins[bin].limit_max * 2,
+              "size %zu", size);
         own(size);
         others(size);
         own(size);

@@ -37,9 +37,10 @@ static void keeps_large_blocks(void) {
 }
 
 static struct hak_superslab *with_a_free_unit(void) {
-    struct hak_superslab *ss = hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    struct hak_superslab *ss =
+        hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
-    struct hak_slab *slab = hak_slab_create(ss, hak_bin_of_size(100), ss->free_mask);
+    struct hak_slab *slab = hak_slab_create(ss, hak_class_of_size(100), ss->free_mask);
     CHECK(slab != NULL, "no slab");
     hak_slab_destroy(slab, now);
     CHECK(ss->dirty_mask != 0, "no unit holds memory");
@@ -48,13 +49,14 @@ static struct hak_superslab *with_a_free_unit(void) {
 
 static void keeps_free_units_and_superslabs(void) {
     struct hak_superslab *ss = with_a_free_unit();
-    CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0, "a unit that became free just now");
+    CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0,
+          "a unit that became free just now");
     hak_superslab_cache_purge(now, 0);
     hak_superslab_retire(ss);
     size_t kept = hak_superslab_cache_bytes();
     hak_superslab_cache_purge(now - BACK, DELAY);
-    CHECK(hak_superslab_cache_bytes() == kept, "%zu bytes are left of %zu", hak_superslab_cache_bytes(),
-          kept);
+    CHECK(hak_superslab_cache_bytes() == kept, "%zu bytes are left of %zu",
+          hak_superslab_cache_bytes(), kept);
     hak_superslab_cache_purge(now + DELAY, DELAY);
     CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are left", hak_superslab_cache_bytes());
 }
@@ -71,7 +73,7 @@ static void looks_in_time(void) {
     struct hak_heap *heap = hak_thread_heap();
     int visits = 0;
     hak_seize_unregister(heap);
-    hak_heap_goes_on(heap, HAK_HEAP_OWN);
+    hak_heap_set_state(heap, HAK_HEAP_OWN);
     sleeper.books = HAK_THREAD.books; /* an audit follows the heap by them */
     atomic_store(&sleeper.heap, heap);
     atomic_store(&sleeper.announced, atomic_load(&HAK_THREAD.announced));

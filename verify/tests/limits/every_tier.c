@@ -4,7 +4,8 @@
 
 #include <pthread.h>
 
-static const size_t sizes[] = {1, 24, 100, 500, 1023, 1024, 3000, 8000, 10000, 30000, 52000, 60000, 300000};
+static const size_t sizes[] = {1,    24,    100,   500,   1023,  1024,  3000,
+                               8000, 10000, 30000, 52000, 60000, 300000};
 enum { SIZES = TEST_COUNT(sizes), COPIES = 5 };
 
 static unsigned char *blocks[SIZES][COPIES];
@@ -14,7 +15,8 @@ static void take(void) {
         for (size_t k = 0; k < COPIES; k++) {
             blocks[i][k] = k % 2 == 0 ? malloc(sizes[i]) : calloc(1, sizes[i]);
             CHECK(blocks[i][k] != NULL, "no block of %zu bytes", sizes[i]);
-            CHECK(k % 2 == 0 || blocks[i][k][sizes[i] - 1] == 0, "calloc of %zu bytes is dirty", sizes[i]);
+            CHECK(k % 2 == 0 || blocks[i][k][sizes[i] - 1] == 0, "calloc of %zu bytes is dirty",
+                  sizes[i]);
             pattern_fill(blocks[i][k], sizes[i], i + k);
         }
 }

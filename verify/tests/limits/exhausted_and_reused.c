@@ -16,7 +16,8 @@ static size_t exhaust(size_t size) {
         chain_push(&chain, block, size);
         count++;
     }
-    CHECK(count > 0 && count * size < enough, "%zu blocks of %zu bytes: the run needs a limit", count, size);
+    CHECK(count > 0 && count * size < enough, "%zu blocks of %zu bytes: the run needs a limit",
+          count, size);
     CHECK(errno == ENOMEM, "malloc(%zu) fails with errno %d", size, errno);
     CHECK(chain_check(chain) == count, "%zu blocks of %zu bytes: some are lost", count, size);
     chain_free(&chain, SIZE_MAX);
@@ -30,8 +31,9 @@ int main(void) {
         size_t bytes = exhaust(sizes[i]);
         if (i == 0) first = bytes;
         if (bytes < least) least = bytes;
-        CHECK(bytes >= first / 4 * 3, "%zu MiB in blocks of %zu bytes, but %zu MiB before in blocks of %zu",
-              bytes / MIB, sizes[i], first / MIB, sizes[0]);
+        CHECK(bytes >= first / 4 * 3,
+              "%zu MiB in blocks of %zu bytes, but %zu MiB before in blocks of %zu", bytes / MIB,
+              sizes[i], first / MIB, sizes[0]);
     }
     return test_ok("at least %zu MiB in each of %zu sizes", least / MIB, TEST_COUNT(sizes));
 }

@@ -21,8 +21,8 @@ static size_t next_size(uint64_t *seed) {
 static void change(struct held *slot, uint64_t *seed) {
     size_t size = next_size(seed), old = slot->size, act = test_random_below(seed, 10);
     if (slot->block != NULL)
-        CHECK(pattern_ends_match(slot->block, old, (uint64_t)(slot - held)), "block of %zu bytes is damaged",
-              old);
+        CHECK(pattern_ends_match(slot->block, old, (uint64_t)(slot - held)),
+              "block of %zu bytes is damaged", old);
     if (act < 3) {
         bool filled = slot->block != NULL;
         slot->block = realloc(slot->block, size);
@@ -32,7 +32,9 @@ static void change(struct held *slot, uint64_t *seed) {
                   "realloc from %zu to %zu bytes", old, size);
     } else {
         free(slot->block);
-        slot->block = act < 4 ? NULL : act < 5 ? memalign((size_t)1 << (4 + size % 14), size) : malloc(size);
+        slot->block = act < 4   ? NULL
+                      : act < 5 ? memalign((size_t)1 << (4 + size % 14), size)
+                                : malloc(size);
         if (act < 4) return;
     }
     CHECK(slot->block != NULL, "no block of %zu bytes: errno %d", size, errno);

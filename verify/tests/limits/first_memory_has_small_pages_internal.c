@@ -4,7 +4,7 @@
 #include "../test.h"
 
 #include "../process.h"
-#include "core/runs.h"
+#include "core/spans.h"
 
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
@@ -59,16 +59,19 @@ int main(void) {
     for (int i = 0; i < 20; i++)
         move_and_give_back();
     hak_malloc_trim(0);
-    CHECK(process_mappings() <= few + 2, "%zu mappings where there were %zu", process_mappings(), few);
-    char *first = hak_granule_address(HAK_GRANULE_FIRST), *behind = first + SMALL_PAGES_BYTES, *last = block;
+    CHECK(process_mappings() <= few + 2, "%zu mappings where there were %zu", process_mappings(),
+          few);
+    char *first = hak_granule_address(HAK_GRANULE_FIRST), *behind = first + SMALL_PAGES_BYTES,
+         *last = block;
     while (last < behind)
         CHECK((last = hak_malloc(4 << 20)) != NULL, "no block");
     for (size_t at = 4 << 20; at < SMALL_PAGES_BYTES - (4 << 20); at += 8 * HAK_GRANULE)
-        CHECK(has_flag(first + at, " nh"), "what is %zu bytes behind the first block may be in a huge page",
-              at);
+        CHECK(has_flag(first + at, " nh"),
+              "what is %zu bytes behind the first block may be in a huge page", at);
     CHECK(!has_flag(last + (4 << 20) - 1, " nh"), "a large heap has no huge pages");
     last = move_and_give_back();
     hak_malloc_trim(0);
-    CHECK(last >= behind && !has_flag(last, " nh"), "where a block was moved in a large heap there are none");
+    CHECK(last >= behind && !has_flag(last, " nh"),
+          "where a block was moved in a large heap there are none");
     return test_ok("small pages first");
 }

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "core/runs.h"
+#include "core/spans.h"
 #include "verify/heap_check.h"
 
 enum { FOREIGN = 6, MORE = 2, LETTERS = 3000, ROUNDS = 3 };
@@ -101,7 +101,8 @@ static void in_a_child(void) {
         _exit(0);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x", status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x",
+          status);
 }
 
 int main(int argc, char **argv) {
@@ -122,5 +123,6 @@ int main(int argc, char **argv) {
     first_behind(60000);
     first_behind(120000);
     in_a_child();
-    return test_ok("%zu mappings, %zu bytes of addresses given up", foreign_count, hak_range_lost());
+    return test_ok("%zu mappings, %zu bytes of addresses given up", foreign_count,
+                   hak_range_lost());
 }

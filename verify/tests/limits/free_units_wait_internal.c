@@ -36,8 +36,8 @@ static void give_up(unsigned unit, uint32_t now) {
 
 static void look(uint32_t now, uint32_t dirty) {
     hak_superslab_purge(ss, now, DELAY, NULL, NULL);
-    CHECK(ss->dirty_mask == dirty, "units that hold memory: %#x instead of %#x after %u ms", ss->dirty_mask,
-          dirty, now);
+    CHECK(ss->dirty_mask == dirty, "units that hold memory: %#x instead of %#x after %u ms",
+          ss->dirty_mask, dirty, now);
 }
 
 static void none_came_lately(void) {
@@ -60,11 +60,12 @@ static void one_always_did(void) {
         hak_superslab_purge(ss, now, DELAY, NULL, NULL);
         CHECK((ss->dirty_mask & 1) != 0, "a unit that was given up just now holds nothing");
         if (back == 0 && ss->dirty_mask == 1) back = now - 2000;
-        CHECK(now - 2000 >= DELAY || ss->dirty_mask == (UINT32_MAX << 4 | 1), "units hold %#x after %u ms",
-              ss->dirty_mask, now - 2000);
+        CHECK(now - 2000 >= DELAY || ss->dirty_mask == (UINT32_MAX << 4 | 1),
+              "units hold %#x after %u ms", ss->dirty_mask, now - 2000);
         slabs[0] = hak_slab_create(ss, 1, 1);
     }
-    CHECK(back >= DELAY && back <= 2 * DELAY + STEP, "they hold nothing after %u ms (0: never)", back);
+    CHECK(back >= DELAY && back <= 2 * DELAY + STEP, "they hold nothing after %u ms (0: never)",
+          back);
     end(3000);
 }
 

@@ -3,7 +3,8 @@
 #include "../process.h"
 
 #define BYTES (24 * MIB)
-#define SLACK (16 * MIB) /* what lists keep of each size, and SuperSlabs that are held by that; six sizes */
+#define SLACK                                                                                      \
+    (16 * MIB) /* what lists keep of each size, and SuperSlabs that are held by that; six sizes */
 
 static void *blocks[BYTES / 100];
 

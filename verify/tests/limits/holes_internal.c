@@ -11,7 +11,7 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/run_free.c has it */
+enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/span_free.c has it */
 static const size_t bytes = (size_t)500 << 10; /* so few that nobody asks what is scarce */
 static unsigned char *blocks[BLOCKS];
 
@@ -44,7 +44,8 @@ static void block_new(size_t i) {
 static void blocks_are_untouched(const char *when) {
     for (size_t i = 0; i < BLOCKS; i++)
         for (size_t at = 0; blocks[i] != NULL && at < bytes; at++)
-            CHECK(blocks[i][at] == i + 1, "%s: byte %zu of block %zu is %#x", when, at, i, blocks[i][at]);
+            CHECK(blocks[i][at] == i + 1, "%s: byte %zu of block %zu is %#x", when, at, i,
+                  blocks[i][at]);
 }
 
 static unsigned char *block_end(size_t i) {
@@ -66,7 +67,8 @@ static void freed_is_unmapped(void) {
     expect_sound("freed");
     block_new(2);
     blocks_are_untouched("filled");
-    CHECK(hak_range_committed() <= before, "%zu bytes before, %zu now", before, hak_range_committed());
+    CHECK(hak_range_committed() <= before, "%zu bytes before, %zu now", before,
+          hak_range_committed());
     expect_sound("filled");
 }
 
@@ -74,7 +76,8 @@ static void freed_is_unmapped(void) {
 static void short_runs_stay(void) {
     const size_t short_bytes = 2 * HAK_GRANULE - 2 * HAK_ALIGNMENT, both = bytes + short_bytes;
     char *shorter = hak_malloc(short_bytes), *longer = hak_malloc(bytes), *last = hak_malloc(bytes);
-    CHECK(shorter != NULL && longer == shorter + 2 * HAK_GRANULE && last != NULL, "blocks lie elsewhere");
+    CHECK(shorter != NULL && longer == shorter + 2 * HAK_GRANULE && last != NULL,
+          "blocks lie elsewhere");
     hak_free(longer);
     hak_free(shorter);
     expect_sound("beside a hole");
@@ -102,7 +105,8 @@ static void hole_stays_in_a_child(void) {
         _exit(hak_range_lost() == lost ? 0 : 3);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x", status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x",
+          status);
     block_new(2);
 }
 
@@ -110,8 +114,8 @@ static void hole_is_given_up(void) {
     size_t lost = hak_range_lost();
     unsigned char *freed = block_end(2);
     void *page = (void *)hak_round_up((uintptr_t)freed + HAK_GRANULE, hak_os_page_size());
-    unsigned char *foreign =
-        mmap(page, 100, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    unsigned char *foreign = mmap(page, 100, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(foreign == page, "no mapping at %p: errno %d", page, errno);
     memset(foreign, 0x5a, 100);
     block_new(2);
@@ -158,8 +162,8 @@ static void holes_are_few(void) {
             hak_free(many[i]);
             many[i] = NULL;
         }
-        CHECK(process_mappings() <= before + HOLES_MAX + 100, "%zu mappings, %zu before", process_mappings(),
-              before);
+        CHECK(process_mappings() <= before + HOLES_MAX + 100, "%zu mappings, %zu before",
+              process_mappings(), before);
     }
     expect_sound("many holes");
     for (size_t i = 0; i < TEST_COUNT(many); i++)

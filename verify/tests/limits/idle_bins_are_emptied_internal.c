@@ -36,14 +36,15 @@ static void take_slow_paths(void) {
 
 static void in_use_at_each_tick(size_t size) {
     void *blocks[FEW];
-    const unsigned bin = hak_bin_of_size(size);
+    const unsigned bin = hak_class_of_size(size);
     uint32_t left = 1;
     for (int round = 0; round < 10 && left > 0; round++) {
         take(blocks, FEW, size);
         hak_clock_passes(300); /* more than half of the purge delay */
         take_slow_paths();
         give(blocks, FEW);
-        CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of what was just freed");
+        CHECK(hak_bin_count(hak_thread_heap(), bin) > 0,
+              "the bin keeps nothing of what was just freed");
         take_slow_paths();
         left = hak_bin_count(hak_thread_heap(), bin);
     }
@@ -52,7 +53,7 @@ static void in_use_at_each_tick(size_t size) {
 
 static void nobody_uses(size_t size) {
     void *blocks[BLOCKS];
-    const unsigned bin = hak_bin_of_size(size);
+    const unsigned bin = hak_class_of_size(size);
     take(blocks, BLOCKS, size);
     give(blocks, BLOCKS);
     CHECK(hak_bin_count(hak_thread_heap(), bin) > 0, "the bin keeps nothing of %d blocks", BLOCKS);

@@ -20,7 +20,8 @@ static void whole(const char *when) {
 }
 
 static void keep(bool keeps) {
-    CHECK(hak_mallopt(M_TRIM_THRESHOLD, -1) == 1 && hak_mallopt(M_MMAP_MAX, keeps ? 0 : 1 << 16) == 1,
+    CHECK(hak_mallopt(M_TRIM_THRESHOLD, -1) == 1 &&
+              hak_mallopt(M_MMAP_MAX, keeps ? 0 : 1 << 16) == 1,
           "mallopt");
     CHECK(hak_range_keeps() == keeps, "the range keeps its memory: %d", hak_range_keeps());
 }
@@ -44,14 +45,15 @@ static void lies_in_the_range(void) {
     hak_free(block);
     CHECK(process_resident() + MIB > resident, "resident %zu before a free, %zu after", resident,
           process_resident());
-    CHECK(hak_range_kept() >= before + BLOCK, "%zu bytes kept, %zu before", hak_range_kept(), before);
-    CHECK(hak_bigcache_bytes() == 0 && hak_superslab_cache_bytes() == 0, "%zu and %zu bytes are in caches",
-          hak_bigcache_bytes(), hak_superslab_cache_bytes());
-    CHECK(hak_kind_of(first) == HAK_KIND_FREE_RUN, "kind %d", (int)hak_kind_of(first));
+    CHECK(hak_range_kept() >= before + BLOCK, "%zu bytes kept, %zu before", hak_range_kept(),
+          before);
+    CHECK(hak_bigcache_bytes() == 0 && hak_superslab_cache_bytes() == 0,
+          "%zu and %zu bytes are in caches", hak_bigcache_bytes(), hak_superslab_cache_bytes());
+    CHECK(hak_kind_of(first) == HAK_KIND_FREE_SPAN, "kind %d", (int)hak_kind_of(first));
     whole("freed");
-    uint32_t run = hak_run_alloc(BLOCK >> HAK_GRANULE_SHIFT, 1);
-    CHECK(run == first && hak_run_is_dirty(run), "run %u, not %u", run, first);
-    hak_run_free(run, BLOCK >> HAK_GRANULE_SHIFT, false);
+    uint32_t run = hak_span_alloc(BLOCK >> HAK_GRANULE_SHIFT, 1);
+    CHECK(run == first && hak_span_is_dirty(run), "run %u, not %u", run, first);
+    hak_span_free(run, BLOCK >> HAK_GRANULE_SHIFT, false);
     hak_free(behind);
     whole("and what was behind it");
 }
@@ -62,11 +64,11 @@ static void goes_first(void) {
     const uint32_t units = BLOCK >> HAK_GRANULE_SHIFT;
     hak_free(block);
     for (uint32_t count = 1; count <= units; count *= 2) {
-        uint32_t run = hak_run_alloc(count, count <= 32 ? count : 1);
-        CHECK(run != 0 && hak_run_is_dirty(run), "run %u of %u holds no memory", run, count);
-        hak_run_free(run, count, false);
+        uint32_t run = hak_span_alloc(count, count <= 32 ? count : 1);
+        CHECK(run != 0 && hak_span_is_dirty(run), "run %u of %u holds no memory", run, count);
+        hak_span_free(run, count, false);
     }
-    CHECK(!hak_run_is_kept(1 << 14, 1), "a GiB is kept");
+    CHECK(!hak_span_is_kept(1 << 14, 1), "a GiB is kept");
     hak_free(behind);
 }
 
@@ -100,7 +102,8 @@ static void replaces_what_is_marked(void) {
     hak_large_mark(page, HAK_GRANULE);
     const size_t before = hak_range_kept();
     hak_free(block);
-    CHECK(hak_range_kept() >= before + BLOCK, "%zu bytes kept, %zu before", hak_range_kept(), before);
+    CHECK(hak_range_kept() >= before + BLOCK, "%zu bytes kept, %zu before", hak_range_kept(),
+          before);
     whole("a marked block is freed");
     block = written(BLOCK);
     CHECK(hak_granule_of(block) == first, "granule %u, not %u", hak_granule_of(block), first);
@@ -127,12 +130,13 @@ static void goes_back(void) {
     CHECK(hak_range_kept() >= BLOCK, "%zu bytes are kept", hak_range_kept());
     keep(false);
     CHECK(hak_malloc_trim(0) == 1 && hak_range_kept() == 0, "%zu bytes are kept", hak_range_kept());
-    CHECK(process_resident() < resident + MIB, "resident %zu, %zu before", process_resident(), resident);
+    CHECK(process_resident() < resident + MIB, "resident %zu, %zu before", process_resident(),
+          resident);
     whole("no longer kept");
-    uint32_t count = BLOCK >> HAK_GRANULE_SHIFT, run = hak_run_alloc(count, 1);
-    CHECK(run != 0 && !hak_run_is_dirty(run), "run %u", run);
+    uint32_t count = BLOCK >> HAK_GRANULE_SHIFT, run = hak_span_alloc(count, 1);
+    CHECK(run != 0 && !hak_span_is_dirty(run), "run %u", run);
     CHECK(reads_zero(hak_granule_address(run), BLOCK), "it is not zero");
-    hak_run_free(run, count, false);
+    hak_span_free(run, count, false);
 }
 
 /* As if a limit were near, until the heap grows. */
@@ -140,7 +144,7 @@ static void scarce(bool is) {
     atomic_store(&hak_range.cached_most, is ? 0 : SIZE_MAX);
 }
 
-#define LONG (512 * HAK_GRANULE) /* longer than any free run that others have left */
+#define LONG (512 * HAK_GRANULE) /* longer than any free span that others have left */
 
 /* A hole from before stays one, also at the heap's end, where it must not take away what is kept behind it; a block that has lost
  * its end gets it back. Afterwards all goes. */
@@ -159,17 +163,18 @@ static void beside_holes(void) {
     keep(true);
     whole("a hole, and a block without its end");
     hak_free(cut);
-    CHECK(hak_kind_of(low) == HAK_KIND_FREE_RUN, "kind %d", (int)hak_kind_of(low));
+    CHECK(hak_kind_of(low) == HAK_KIND_FREE_SPAN, "kind %d", (int)hak_kind_of(low));
     whole("a block without its end is freed");
     const size_t before = hak_range_kept();
     hak_free(behind);
     CHECK(hak_range_top() == high && hak_kind_of(high - 1) == HAK_KIND_HOLE, "top %u, kind %d",
           hak_range_top(), (int)hak_kind_of(high - 1));
-    CHECK(hak_range_kept() >= before + LONG, "%zu bytes kept, %zu before", hak_range_kept(), before);
+    CHECK(hak_range_kept() >= before + LONG, "%zu bytes kept, %zu before", hak_range_kept(),
+          before);
     whole("a hole at the heap's end");
-    const uint32_t again = hak_run_alloc(LONG / HAK_GRANULE, 1);
-    CHECK(again == high && hak_run_is_dirty(again), "run %u, not %u", again, high);
-    hak_run_free(again, LONG / HAK_GRANULE, false);
+    const uint32_t again = hak_span_alloc(LONG / HAK_GRANULE, 1);
+    CHECK(again == high && hak_span_is_dirty(again), "run %u, not %u", again, high);
+    hak_span_free(again, LONG / HAK_GRANULE, false);
     keep(false);
     CHECK(hak_malloc_trim(0) == 1 && hak_range_kept() == 0, "%zu bytes are kept", hak_range_kept());
     CHECK(hak_range_top() <= low, "the heap ends at granule %u", hak_range_top());

@@ -12,10 +12,11 @@
 
 static void kept(uint32_t entries, uint32_t granules, const char *when) {
     struct hak_heap_check check;
-    CHECK(hak_check_heap(&check), "%s: %lu equations do not hold", when, (unsigned long)check.faults);
+    CHECK(hak_check_heap(&check), "%s: %lu equations do not hold", when,
+          (unsigned long)check.faults);
     CHECK(hak_bigcache_state().entries == entries && hak_bigcache_bytes() == granules * HAK_GRANULE,
-          "%s: %zu bytes in %u runs are kept instead of %u granules in %u", when, hak_bigcache_bytes(),
-          hak_bigcache_state().entries, granules, entries);
+          "%s: %zu bytes in %u runs are kept instead of %u granules in %u", when,
+          hak_bigcache_bytes(), hak_bigcache_state().entries, granules, entries);
 }
 
 static void fill(char *block, size_t size, size_t salt) {
@@ -25,7 +26,8 @@ static void fill(char *block, size_t size, size_t salt) {
 
 static void is_filled(const char *block, size_t size, size_t salt, const char *when) {
     for (size_t at = 0; at < size; at++)
-        CHECK(block[at] == (char)((at * 31 >> 3) + salt * 57), "%s: byte %zu has changed", when, at);
+        CHECK(block[at] == (char)((at * 31 >> 3) + salt * 57), "%s: byte %zu has changed", when,
+              at);
 }
 
 /* A block of so many granules: its header takes a byte of the first 16. */
@@ -52,8 +54,8 @@ static void take_all(char **blocks, const uint32_t *granules, size_t count) {
     for (size_t i = 0; i < count; i++) {
         blocks[i] = hak_large_alloc(size_of(granules[i]), 16, &is_zero);
         CHECK(blocks[i] != NULL, "no block of %u granules", granules[i]);
-        CHECK(i == 0 ||
-                  hak_large_find(blocks[i])->first == hak_large_find(blocks[i - 1])->first + granules[i - 1],
+        CHECK(i == 0 || hak_large_find(blocks[i])->first ==
+                            hak_large_find(blocks[i - 1])->first + granules[i - 1],
               "block %zu is not behind the one before", i);
         fill(blocks[i], size_of(granules[i]), i);
     }
@@ -64,7 +66,8 @@ static void give(char *block, uint32_t now) {
 }
 
 static void grow(char *block, uint32_t granules) {
-    CHECK(hak_large_resize(block, size_of(granules)) == block, "%u granules: not where it is", granules);
+    CHECK(hak_large_resize(block, size_of(granules)) == block, "%u granules: not where it is",
+          granules);
     CHECK(hak_large_find(block)->granules == granules, "%u granules instead of %u",
           hak_large_find(block)->granules, granules);
 }
@@ -105,7 +108,8 @@ static void it_takes_what_is_there(void) {
     give(blocks[BEHIND], 0);
     grow(blocks[GROWING], 33);
     kept(1, 1, "no more than it must");
-    CHECK(hak_large_resize(blocks[GROWING], size_of(35)) != blocks[GROWING], "grown into a live block");
+    CHECK(hak_large_resize(blocks[GROWING], size_of(35)) != blocks[GROWING],
+          "grown into a live block");
     is_filled(blocks[WALL], size_of(16), WALL, "behind it");
 }
 
@@ -116,7 +120,8 @@ static void it_is_copied_into_what_is_kept(void) {
     char *blocks[BLOCKS];
     take_all(blocks, granules, BLOCKS);
     give(blocks[KEPT], 3000);
-    CHECK(hak_large_resize(blocks[COPIED], size_of(56)) == NULL, "moved, though there is room to copy into");
+    CHECK(hak_large_resize(blocks[COPIED], size_of(56)) == NULL,
+          "moved, though there is room to copy into");
     is_filled(blocks[COPIED], size_of(32), COPIED, "not moved");
     char *copy = hak_realloc(blocks[COPIED], size_of(56));
     CHECK(copy != NULL && copy != blocks[COPIED], "not copied");

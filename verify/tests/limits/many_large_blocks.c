@@ -22,8 +22,8 @@ int main(void) {
     for (size_t i = 0; i < count; i += 2)
         free(blocks[i]);
     malloc_trim(0);
-    CHECK(process_mappings() < 1000, "%zu mappings after half of %zu blocks were freed", process_mappings(),
-          count);
+    CHECK(process_mappings() < 1000, "%zu mappings after half of %zu blocks were freed",
+          process_mappings(), count);
     fill(blocks, 0, 2, count);
     for (size_t i = 0; i < count; i++) {
         CHECK(blocks[i][0] == (unsigned char)i, "block %zu holds %u", i, blocks[i][0]);

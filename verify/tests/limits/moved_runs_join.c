@@ -20,8 +20,8 @@ int main(void) {
         CHECK(grown != NULL && grown[(1 << 20) - 1] == 1, "realloc %zu", i);
         moved += grown != block;
         free(grown);
-        kept[i][1] =
-            malloc(300000); /* takes a part of a place that is free, so that the next one is another */
+        kept[i][1] = malloc(
+            300000); /* takes a part of a place that is free, so that the next one is another */
     }
     size_t after = process_mappings();
     CHECK(moved > ROUNDS / 2, "only %zu blocks were moved", moved);

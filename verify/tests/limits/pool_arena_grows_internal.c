@@ -8,8 +8,8 @@ static void grows(uint32_t init_mb, uint32_t max_mb, uint32_t levels, const uint
     struct hak_pool_arena arena = {.mib = 0};
     for (; *chunks != 0; chunks++) {
         uint32_t next = hak_pool_arena_next(&arena, init_mb, max_mb, levels);
-        CHECK(next == *chunks, "%u after %u MiB with %u, %u, %u; not %u", next, arena.mib, init_mb, max_mb,
-              levels, *chunks);
+        CHECK(next == *chunks, "%u after %u MiB with %u, %u, %u; not %u", next, arena.mib, init_mb,
+              max_mb, levels, *chunks);
         arena.mib += next;
     }
 }

@@ -42,7 +42,8 @@ static size_t resident(void) {
 /* As khugepaged would in time. False: the kernel has no such call. */
 static void collapse(char *const blocks[]) {
     for (size_t i = 0; i < BLOCKS; i++)
-        if (blocks[i] != NULL) madvise((void *)((uintptr_t)blocks[i] & ~(huge - 1)), huge, MADV_COLLAPSE);
+        if (blocks[i] != NULL)
+            madvise((void *)((uintptr_t)blocks[i] & ~(huge - 1)), huge, MADV_COLLAPSE);
 }
 
 int main(void) {
@@ -61,8 +62,8 @@ int main(void) {
         malloc_trim(0);
         const size_t before = resident();
         collapse(blocks);
-        CHECK(resident() <= before + (256 << 10), "%zu KiB after the purge, %zu KiB after a collapse",
-              before >> 10, resident() >> 10);
+        CHECK(resident() <= before + (256 << 10),
+              "%zu KiB after the purge, %zu KiB after a collapse", before >> 10, resident() >> 10);
         for (size_t i = 1; i < BLOCKS; i += 2) {
             CHECK(has_flag(blocks[i], " nh"), "block %zu may have huge pages", i);
             free(blocks[i]);

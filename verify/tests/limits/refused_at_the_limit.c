@@ -5,7 +5,8 @@
 #include "chain.h"
 
 static void refused(const char *call, const void *block, size_t size) {
-    CHECK(block == NULL && errno == ENOMEM, "%s of %zu bytes gives %p, errno %d", call, size, block, errno);
+    CHECK(block == NULL && errno == ENOMEM, "%s of %zu bytes gives %p, errno %d", call, size, block,
+          errno);
     errno = 0;
 }
 
@@ -22,7 +23,8 @@ static void all_refuse(void *kept, size_t size) {
     refused("pvalloc", pvalloc(size), size);
     void *untouched = kept;
     int error = posix_memalign(&untouched, 64, size);
-    CHECK(error == ENOMEM && untouched == kept, "posix_memalign of %zu bytes returns %d", size, error);
+    CHECK(error == ENOMEM && untouched == kept, "posix_memalign of %zu bytes returns %d", size,
+          error);
 }
 
 int main(void) {

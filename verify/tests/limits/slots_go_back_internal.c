@@ -5,7 +5,7 @@
 
 #include <sys/mman.h>
 
-#include "core/runs.h"
+#include "core/spans.h"
 #include "verify/heap_check.h"
 
 #define RUNS     300
@@ -17,8 +17,8 @@ static uint32_t runs[RUNS];
 static size_t slot_pages(uint32_t first, uint32_t until) {
     static unsigned char resident[4096];
     size_t page = hak_os_page_size(), count = 0;
-    uintptr_t from = (uintptr_t)hak_slot_address(first) & ~(page - 1);
-    size_t pages = ((uintptr_t)hak_slot_address(until) - from + page - 1) / page;
+    uintptr_t from = (uintptr_t)hak_map_entry(first) & ~(page - 1);
+    size_t pages = ((uintptr_t)hak_map_entry(until) - from + page - 1) / page;
     CHECK(pages <= TEST_COUNT(resident), "%zu pages", pages);
     CHECK(mincore((void *)from, pages * page, resident) == 0, "mincore");
     for (size_t i = 0; i < pages; i++)
@@ -29,15 +29,15 @@ static size_t slot_pages(uint32_t first, uint32_t until) {
 /* As slabs do, but that no block's memory is touched. */
 static void take(void) {
     for (size_t i = 0; i < RUNS; i++) {
-        runs[i] = hak_run_alloc(GRANULES, GRANULES);
+        runs[i] = hak_span_alloc(GRANULES, GRANULES);
         CHECK(runs[i] != 0, "no run");
         for (uint32_t granule = runs[i]; granule < runs[i] + GRANULES; granule++)
-            memset(hak_slot_address(granule), 7, HAK_SLOT_SIZE - 1);
+            memset(hak_map_entry(granule), 7, HAK_MAP_ENTRY_SIZE - 1);
     }
 }
 
 static void give(size_t i) {
-    hak_run_free(runs[i], GRANULES, false);
+    hak_span_free(runs[i], GRANULES, false);
     runs[i] = 0;
 }
 
@@ -59,13 +59,13 @@ static void goes_back(uint64_t order) {
     for (size_t i = 0; i < RUNS; i++)
         give(order == 1 ? RUNS - 1 - i : i);
     size_t after = slot_pages(low, high + GRANULES);
-    CHECK(before >= (size_t)RUNS * GRANULES * HAK_SLOT_SIZE / hak_os_page_size(), "%zu pages were used",
-          before);
+    CHECK(before >= (size_t)RUNS * GRANULES * HAK_MAP_ENTRY_SIZE / hak_os_page_size(),
+          "%zu pages were used", before);
     CHECK(after <= 3, "%zu of %zu pages of slots stay", after, before);
     CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
 }
 
-/* One run in ten stays: its slots, those of free runs' ends, and nothing else. */
+/* One run in ten stays: its slots, those of free spans' ends, and nothing else. */
 static void some_stay(void) {
     struct hak_heap_check check;
     take();
@@ -74,8 +74,8 @@ static void some_stay(void) {
     for (size_t i = 0; i < RUNS; i += 10) {
         CHECK(runs[i] != 0, "run %zu", i);
         for (uint32_t granule = runs[i]; granule < runs[i] + GRANULES; granule++) {
-            const unsigned char *slot = hak_slot_address(granule);
-            for (size_t byte = 0; byte < HAK_SLOT_SIZE - 1; byte++)
+            const unsigned char *slot = hak_map_entry(granule);
+            for (size_t byte = 0; byte < HAK_MAP_ENTRY_SIZE - 1; byte++)
                 CHECK(slot[byte] == 7, "slot %u, byte %zu is %d", granule, byte, slot[byte]);
         }
     }

@@ -11,7 +11,8 @@ int main(void) {
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         blocks[i] = memset(hak_malloc(1000), 1, 1000);
     for (size_t i = 0; i < TEST_COUNT(blocks); i += 100)
-        if (mlock(blocks[i], 32) != 0) return test_ok("nothing may be locked here: errno %d", errno);
+        if (mlock(blocks[i], 32) != 0)
+            return test_ok("nothing may be locked here: errno %d", errno);
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         hak_free(blocks[i]);
     hak_malloc_trim(0);

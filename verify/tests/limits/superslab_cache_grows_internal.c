@@ -137,7 +137,7 @@ static void what_is_stocked_was_missed(void) {
     acquire(BURST);
     retire(hak_os_now_ms(), BURST);
     acquire(MOST / ONE);
-    hak_superslab_stock(5);
+    hak_superslab_prefill(5);
     holds(5 * ONE, MOST + 5 * ONE, "what was stocked");
     retire(hak_os_now_ms(), MOST / ONE);
     holds(MOST + 5 * ONE, MOST + 5 * ONE, "a burst beside it");

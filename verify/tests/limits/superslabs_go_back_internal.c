@@ -45,7 +45,8 @@ int main(void) {
     struct hak_superslab *many[15];
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         many[i] = acquire(other_home);
-    CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are in the cache", hak_superslab_cache_bytes());
+    CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are in the cache",
+          hak_superslab_cache_bytes());
     hak_superslab_retire(own[0]);
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         hak_superslab_retire(many[i]);
@@ -53,31 +54,33 @@ int main(void) {
     CHECK(acquire(home) == own[0], "%zu others hide it", TEST_COUNT(many));
     /* New ones are put where there are few, and not before any that hold memory. */
     const size_t one = (size_t)1 << HAK_SUPERSLAB_SHIFT;
-    hak_superslab_stock(1);
+    hak_superslab_prefill(1);
     CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: there were enough",
           hak_superslab_cache_bytes());
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
-    hak_superslab_stock(3);
+    hak_superslab_prefill(3);
     CHECK(hak_superslab_cache_bytes() == 3 * one, "%zu bytes: three were to come",
           hak_superslab_cache_bytes());
     struct hak_superslab *stocked = acquire(home);
     CHECK(stocked->dirty_mask == 0, "a new SuperSlab has dirty units");
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
-    hak_superslab_stock(100);
+    hak_superslab_prefill(100);
     CHECK(hak_superslab_cache_bytes() == 8 * one, "%zu bytes, more or less than it stocks",
           hak_superslab_cache_bytes());
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     stocked->dirty_mask = 4;
     hak_superslab_retire(stocked);
-    hak_superslab_stock(1);
-    CHECK(hak_superslab_cache_bytes() == one, "%zu bytes: one holds memory", hak_superslab_cache_bytes());
+    hak_superslab_prefill(1);
+    CHECK(hak_superslab_cache_bytes() == one, "%zu bytes: one holds memory",
+          hak_superslab_cache_bytes());
     CHECK(acquire(home) == stocked && stocked->dirty_mask == 4, "which unit is dirty is forgotten");
     /* A small one serves where there is no other and it holds memory. */
     struct hak_superslab *small = hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true);
     CHECK(small != NULL && hak_superslab_bytes(small) == one / 2, "no small SuperSlab");
     hak_superslab_retire(small);
     CHECK(acquire(home) != small, "a small one that holds nothing");
-    CHECK(hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true) == small, "the small one has gone");
+    CHECK(hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true) == small,
+          "the small one has gone");
     small->dirty_mask = 1;
     hak_superslab_retire(small);
     CHECK(acquire(home) == small, "not the small one that holds memory");

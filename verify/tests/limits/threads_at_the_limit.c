@@ -63,8 +63,8 @@ int main(void) {
         CHECK(pthread_create(&threads[i], &small_stack, work, (void *)i) == 0, "thread %zu", i);
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    CHECK(freed > 1000 && taken_again > freed / 2, "%zu blocks freed, then only %zu taken", (size_t)freed,
-          (size_t)taken_again);
+    CHECK(freed > 1000 && taken_again > freed / 2, "%zu blocks freed, then only %zu taken",
+          (size_t)freed, (size_t)taken_again);
     void *block = malloc(32 * MIB);
     CHECK(block != NULL, "32 MiB are not free after all threads have ended");
     free(block);

@@ -8,7 +8,9 @@
 #include <pthread.h>
 
 #define TOUCHED (64 * MIB)
-#define USED    (48 * MIB) /* at once, afterwards: blocks are rounded up, and slabs are for blocks of one size */
+#define USED                                                                                       \
+    (48 *                                                                                          \
+     MIB) /* at once, afterwards: blocks are rounded up, and slabs are for blocks of one size */
 
 /* Faults that no case may exceed: 64 MiB are 1024 granules, whose slots are 16 pages; some more are for records of SuperSlabs, a
  * new heap (a page or two), the last granule of blocks that end elsewhere than those before, and the test itself. The contents
@@ -158,7 +160,8 @@ static void case_set_late(void) {
     keep_memory();
     size_t before = process_minor_faults();
     use();
-    few_faults("use", before, FEW + 64 /* what the waiting blocks had never used of their last granules */);
+    few_faults("use", before,
+               FEW + 64 /* what the waiting blocks had never used of their last granules */);
 }
 
 static void case_set_with_live_blocks(void) {
@@ -234,14 +237,15 @@ static void case_trim(void) {
     size_t before = process_resident();
     CHECK(malloc_trim(0) == 1, "malloc_trim finds nothing");
     size_t after = process_resident();
-    CHECK(after + TOUCHED - 4 * MIB < before, "resident %zu before malloc_trim(0), %zu after", before, after);
+    CHECK(after + TOUCHED - 4 * MIB < before, "resident %zu before malloc_trim(0), %zu after",
+          before, after);
     CHECK(malloc_trim(0) == 0, "a second malloc_trim finds something");
     for (int i = 0; i < 8; i++) {
         usleep(100000);
         process_murmur();
     }
-    CHECK(process_resident() < after + 8 * MIB, "resident %zu after malloc_trim(0), %zu later", after,
-          process_resident());
+    CHECK(process_resident() < after + 8 * MIB, "resident %zu after malloc_trim(0), %zu later",
+          after, process_resident());
     touch(TOUCHED);
     size_t faults = process_minor_faults();
     use();

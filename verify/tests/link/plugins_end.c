@@ -26,7 +26,8 @@ static void opened(void *handle) {
     plugin->handle = handle;
     plugin->malloc = (malloc_function *)(uintptr_t)dlsym(handle, "hak_malloc");
     plugin->free = (free_function *)(uintptr_t)dlsym(handle, "hak_free");
-    CHECK(plugin->malloc != NULL && plugin->free != NULL, "no hak_malloc or hak_free: %s", dlerror());
+    CHECK(plugin->malloc != NULL && plugin->free != NULL, "no hak_malloc or hak_free: %s",
+          dlerror());
 }
 
 static void *use(void *argument) {
@@ -117,7 +118,8 @@ static void open_as(const char *how, const char *path) {
 
 int main(int count, char **arguments) {
     CHECK(count >= 3, "usage: plugins_end HOW PLUGIN...");
-    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL, "the library is preloaded: nothing is opened here");
+    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL,
+          "the library is preloaded: nothing is opened here");
     for (int i = 2; i < count; i++)
         open_as(arguments[1], arguments[i]);
     if (strcmp(arguments[1], "twice") == 0) {

@@ -10,7 +10,8 @@ int main(void) {
     size_t calls = 0;
     hak_free(hak_malloc(1));
     for (size_t bytes = 0; bytes <= 2 * HAK_GRANULE; bytes += 64) {
-        hak_os_faults_begin(0, false); /* the next call fails: a step, when the last one is used up */
+        hak_os_faults_begin(0,
+                            false); /* the next call fails: a step, when the last one is used up */
         void *got = hak_metadata_alloc(64);
         calls += hak_os_faults_end();
         CHECK(got != NULL, "refused after %zu bytes", bytes);

@@ -21,17 +21,20 @@ int main(int argc, char **argv) {
     unsigned char *block = hak_malloc(100);
     void *large = hak_malloc(100000);
     if (block == NULL || large == NULL) CHECK(errno == ENOMEM, "errno %d", errno);
-    if (block == NULL && strcmp(argv[2], "ever") == 0) CHECK(large == NULL, "large %p", (void *)large);
+    if (block == NULL && strcmp(argv[2], "ever") == 0)
+        CHECK(large == NULL, "large %p", (void *)large);
     hak_free(block);
     hak_free(large);
-    CHECK(hak_malloc_usable_size(NULL) == 0 && hak_mallinfo2().uordblks < (size_t)1 << 20, "figures");
+    CHECK(hak_malloc_usable_size(NULL) == 0 && hak_mallinfo2().uordblks < (size_t)1 << 20,
+          "figures");
     bool refused = block == NULL;
     hak_os_faults_end();
     failing = false;
     /* What failed may be tried again. */
     for (size_t size = 1; size < 5000000; size = size * 3 + 1) {
         block = hak_calloc(1, size);
-        CHECK(block != NULL && block[size - 1] == 0, "%zu bytes refused after the failure was over", size);
+        CHECK(block != NULL && block[size - 1] == 0, "%zu bytes refused after the failure was over",
+              size);
         memset(block, 1, size);
         hak_free(block);
     }

@@ -43,7 +43,7 @@
     [ "$status" -eq 0 ]
 }
 
-@test "a free run is found behind many that are too short" {
+@test "a free span is found behind many that are too short" {
     run bash -c 'ulimit -v 1500000; "$HAK_OUT/tests/free_run_is_found_internal"'
     echo "$output"
     [ "$status" -eq 0 ]

@@ -76,7 +76,7 @@ static size_t any_size(uint64_t *random) {
     return 1 + test_random_below(random, most[test_random_below(random, TEST_COUNT(most))]);
 }
 
-/* A thread that leaves its blocks behind: its heap is adopted, with or without memory for it. */
+/* A thread that leaves its blocks behind: its heap is reclaimed, with or without memory for it. */
 static void *leave_blocks(void *argument) {
     struct slot *mine = argument;
     uint64_t random = 5;
@@ -99,7 +99,9 @@ static void scenario(void) {
         if (slot->block == NULL && round % 5 == 0)
             take_zeroed(slot, size);
         else if (slot->block == NULL)
-            take(slot, round % 3 == 0 ? hak_aligned_alloc((size_t)16 << (round % 9), size) : hak_malloc(size),
+            take(slot,
+                 round % 3 == 0 ? hak_aligned_alloc((size_t)16 << (round % 9), size)
+                                : hak_malloc(size),
                  size);
         else if (round % 4 == 0)
             change(slot, size);
@@ -108,7 +110,8 @@ static void scenario(void) {
         if (round % 500 == 499) hak_malloc_trim(0);
     }
     errno = 0;
-    take(&slots[0], slots[0].block == NULL ? hak_calloc(1, 5000000) : hak_realloc(slots[0].block, 5000000),
+    take(&slots[0],
+         slots[0].block == NULL ? hak_calloc(1, 5000000) : hak_realloc(slots[0].block, 5000000),
          5000000);
 }
 
@@ -118,8 +121,9 @@ static void expect_sound(const char *when, size_t live_before, size_t large_befo
     size_t mine = 0;
     for (size_t i = 0; i < SLOTS; i++)
         mine += slots[i].block != NULL;
-    CHECK(check.live + check.large == live_before + large_before + mine, "%s: %zu + %zu blocks, expected %zu",
-          when, check.live, check.large, live_before + large_before + mine);
+    CHECK(check.live + check.large == live_before + large_before + mine,
+          "%s: %zu + %zu blocks, expected %zu", when, check.live, check.large,
+          live_before + large_before + mine);
 }
 
 static size_t run_once(size_t first, bool for_ever) {
@@ -139,7 +143,8 @@ static size_t run_once(size_t first, bool for_ever) {
         size_t size = any_size(&random);
         if (slots[i].block == NULL) take(&slots[i], hak_malloc(size), size);
     }
-    CHECK(refused == refused_then, "%zu requests refused after the failure was over", refused - refused_then);
+    CHECK(refused == refused_then, "%zu requests refused after the failure was over",
+          refused - refused_then);
     expect_sound("with all slots full", before.live, before.large);
     for (size_t i = 0; i < SLOTS; i++)
         give(&slots[i]);
@@ -157,8 +162,8 @@ static void run_in_child(size_t first, bool for_ever) {
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
-    CHECK(status == 0, "call %zu fails%s: child status %#x", first, for_ever ? " and all later ones" : "",
-          status);
+    CHECK(status == 0, "call %zu fails%s: child status %#x", first,
+          for_ever ? " and all later ones" : "", status);
 }
 
 int main(int argc, char **argv) {

@@ -11,7 +11,7 @@
 #include <ucontext.h>
 
 #include "../filter.h"
-#include "core/runs.h"
+#include "core/spans.h"
 #include "verify/heap_check.h"
 
 #define BLOCK    MIB
@@ -87,7 +87,8 @@ static void *grow(void) {
     CHECK(block != NULL && behind != NULL, "no blocks");
     memset(block, 7, BLOCK);
     char *longer = hak_realloc(block, 4 * BLOCK);
-    CHECK(longer != NULL && (number++ > 0 || longer != block), "%p became %p", (void *)block, (void *)longer);
+    CHECK(longer != NULL && (number++ > 0 || longer != block), "%p became %p", (void *)block,
+          (void *)longer);
     for (size_t i = 0; i < BLOCK; i++)
         CHECK(longer[i] == 7, "byte %zu is lost", i);
     hak_free(behind);
@@ -111,7 +112,8 @@ static void use_all_memory(void) {
 
 int main(int argc, char **argv) {
     struct hak_heap_check check;
-    CHECK(argc == 3, "usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken");
+    CHECK(argc == 3,
+          "usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken");
     const bool moves = strcmp(argv[1], "move") == 0;
     way = strcmp(argv[2], "EINVAL") == 0   ? REFUSED
           : strcmp(argv[2], "ENOMEM") == 0 ? FULL
@@ -135,8 +137,10 @@ int main(int argc, char **argv) {
     else if (way != HOLE)
         CHECK(failures == 1, "the system was asked %u times for what it refuses", failures);
     for (size_t i = 0; way == TAKEN && i < place_bytes; i++)
-        CHECK(place[i] == FOREIGN, "byte %zu of what another thread has mapped is %#x", i, place[i]);
+        CHECK(place[i] == FOREIGN, "byte %zu of what another thread has mapped is %#x", i,
+              place[i]);
     if (way != TAKEN && (moves || way == HOLE || way == FULL) && has_advice())
-        CHECK(mappings_with_advice() <= before, "%zu mappings, then %zu", before, mappings_with_advice());
+        CHECK(mappings_with_advice() <= before, "%zu mappings, then %zu", before,
+              mappings_with_advice());
     return test_ok("%u failures", failures);
 }

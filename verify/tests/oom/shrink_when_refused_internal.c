@@ -4,7 +4,8 @@
 
 #include "verify/os_faults.h"
 
-static const size_t sizes[][2] = {{5000, 3000}, {60000, 3000}, {2000, 100}, {300000, 40000}, {1000, 1}};
+static const size_t sizes[][2] = {
+    {5000, 3000}, {60000, 3000}, {2000, 100}, {300000, 40000}, {1000, 1}};
 
 int main(void) {
     for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
@@ -18,7 +19,8 @@ int main(void) {
         errno = 0;
         unsigned char *smaller = hak_realloc(block, sizes[i][1]);
         hak_os_faults_end();
-        CHECK(smaller != NULL && errno == 0, "%zu to %zu: errno %d", sizes[i][0], sizes[i][1], errno);
+        CHECK(smaller != NULL && errno == 0, "%zu to %zu: errno %d", sizes[i][0], sizes[i][1],
+              errno);
         for (size_t at = 0; at < sizes[i][1]; at++)
             CHECK(smaller[at] == 7, "byte %zu", at);
         hak_free(smaller);

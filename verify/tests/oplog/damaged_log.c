@@ -7,8 +7,10 @@ static size_t errors, valid;
 static bool within_bounds(const struct oplog_op *op, size_t offset, void *context) {
     size_t length = *(size_t *)context;
     CHECK(op->kind > OPLOG_NONE && op->kind < OPLOG_KIND_COUNT, "kind %d", (int)op->kind);
-    CHECK(op->thread < OPLOG_THREADS && op->slot < OPLOG_SLOTS, "thread %u, slot %u", op->thread, op->slot);
-    CHECK(offset >= OPLOG_HEADER && offset < length, "operation at byte %zu of %zu", offset, length);
+    CHECK(op->thread < OPLOG_THREADS && op->slot < OPLOG_SLOTS, "thread %u, slot %u", op->thread,
+          op->slot);
+    CHECK(offset >= OPLOG_HEADER && offset < length, "operation at byte %zu of %zu", offset,
+          length);
     return true;
 }
 
@@ -16,8 +18,8 @@ static bool reads(const uint8_t *bytes, size_t length, struct oplog_result *resu
     uint8_t *exact = malloc(length + (length == 0));
     memcpy(exact, bytes, length);
     bool whole = oplog_read(exact, length, within_bounds, &length, result);
-    CHECK(whole == (result->error == NULL) && result->offset <= length, "byte %zu of %zu", result->offset,
-          length);
+    CHECK(whole == (result->error == NULL) && result->offset <= length, "byte %zu of %zu",
+          result->offset, length);
     free(exact);
     *(whole ? &valid : &errors) += 1;
     return whole;
@@ -42,10 +44,12 @@ static size_t write_log(uint8_t *bytes, size_t room, unsigned operations, bool c
 /* A closed log does not survive any damage at all. */
 static void damage_closed(uint8_t *bytes, size_t length) {
     struct oplog_result result;
-    CHECK(reads(bytes, length, &result), "the whole log: %s at byte %zu", result.error, result.offset);
+    CHECK(reads(bytes, length, &result), "the whole log: %s at byte %zu", result.error,
+          result.offset);
     for (size_t cut = 0; cut < length; cut++) {
         CHECK(!reads(bytes, cut, &result), "cut to %zu of %zu bytes", cut, length);
-        CHECK(result.offset == cut, "cut to %zu bytes: %s at byte %zu", cut, result.error, result.offset);
+        CHECK(result.offset == cut, "cut to %zu bytes: %s at byte %zu", cut, result.error,
+              result.offset);
     }
     for (size_t at = 0; at < length; at++)
         for (unsigned value = 1; value < 256; value++) {
@@ -74,7 +78,8 @@ static void damage_unclosed(uint8_t *bytes, size_t length) {
     struct oplog_result result;
     for (size_t cut = 0; cut < length; cut++) {
         bool whole = reads(bytes, cut, &result);
-        CHECK(!whole || (!result.closed && cut >= OPLOG_HEADER), "cut to %zu of %zu bytes", cut, length);
+        CHECK(!whole || (!result.closed && cut >= OPLOG_HEADER), "cut to %zu of %zu bytes", cut,
+              length);
         CHECK(whole || result.offset == cut, "cut to %zu bytes: error at %zu", cut, result.offset);
     }
 }
@@ -86,10 +91,12 @@ static void expect_error(const char *records, size_t length, size_t offset, cons
     oplog_seal(bytes, OPLOG_HEADER + length, 1);
     CHECK(!reads(bytes, OPLOG_HEADER + length, &result) && result.offset == OPLOG_HEADER + offset &&
               strcmp(result.error, error) == 0,
-          "expected %s at %zu, got %s at %zu", error, offset, result.error, result.offset - OPLOG_HEADER);
+          "expected %s at %zu, got %s at %zu", error, offset, result.error,
+          result.offset - OPLOG_HEADER);
 }
 
-#define EXPECT_ERROR(records, offset, error) expect_error(records, sizeof records - 1, offset, error)
+#define EXPECT_ERROR(records, offset, error)                                                       \
+    expect_error(records, sizeof records - 1, offset, error)
 
 int main(void) {
     static uint8_t bytes[4096];
@@ -106,8 +113,10 @@ int main(void) {
     EXPECT_ERROR("\x01\x80\x00\x08", 2, "a number that is not in its shortest form");
     EXPECT_ERROR("\x01\x80\x80\x80\x20\x08", 1, "a slot that is too high");
     EXPECT_ERROR("\x0d\x80\x20\x00", 1, "a thread that is too high");
-    EXPECT_ERROR("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, "a number of more than 64 bits");
-    EXPECT_ERROR("\x04\x00\x04\x01", (size_t)16 - OPLOG_HEADER, "the number of operations is wrong");
+    EXPECT_ERROR("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11,
+                 "a number of more than 64 bits");
+    EXPECT_ERROR("\x04\x00\x04\x01", (size_t)16 - OPLOG_HEADER,
+                 "the number of operations is wrong");
     CHECK(errors > 0 && valid > 0, "%zu errors, %zu valid logs", errors, valid);
     return test_ok("%zu damaged logs refused, %zu other logs read", errors, valid);
 }

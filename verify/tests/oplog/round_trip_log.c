@@ -13,15 +13,15 @@ struct check {
 };
 
 static bool same(const struct oplog_op *a, const struct oplog_op *b) {
-    return a->kind == b->kind && a->failed == b->failed && a->thread == b->thread && a->slot == b->slot &&
-           a->size == b->size && a->align == b->align;
+    return a->kind == b->kind && a->failed == b->failed && a->thread == b->thread &&
+           a->slot == b->slot && a->size == b->size && a->align == b->align;
 }
 
 static bool visit(const struct oplog_op *op, size_t offset, void *context) {
     struct check *check = context;
     struct oplog_op expected = some_op(&check->state);
-    CHECK(same(op, &expected), "operation %ju at byte %zu: %s", (uintmax_t)check->operations, offset,
-          oplog_name(op->kind));
+    CHECK(same(op, &expected), "operation %ju at byte %zu: %s", (uintmax_t)check->operations,
+          offset, oplog_name(op->kind));
     check->operations++;
     CHECK(oplog_add(&check->again, op), "error %d", check->again.error);
     return true;
@@ -56,8 +56,8 @@ static int copy(int fd, uint64_t seed, bool closed) {
 static void expect_same_bytes(int a, int b) {
     uint8_t *bytes_a, *bytes_b;
     size_t length_a = map(a, &bytes_a), length_b = map(b, &bytes_b);
-    CHECK(length_a == length_b && memcmp(bytes_a, bytes_b, length_a) == 0, "%zu and %zu bytes", length_a,
-          length_b);
+    CHECK(length_a == length_b && memcmp(bytes_a, bytes_b, length_a) == 0, "%zu and %zu bytes",
+          length_a, length_b);
 }
 
 int main(void) {

@@ -13,7 +13,8 @@ static uint64_t some_number(uint64_t *state) {
 }
 
 static struct oplog_op some_op(uint64_t *state) {
-    struct oplog_op op = {.kind = (enum oplog_kind)(1 + test_random_below(state, OPLOG_KIND_COUNT - 1))};
+    struct oplog_op op = {
+        .kind = (enum oplog_kind)(1 + test_random_below(state, OPLOG_KIND_COUNT - 1))};
     op.thread = (uint32_t)test_random_below(state, 3) * (OPLOG_THREADS / 3);
     if (oplog_has(op.kind, 's')) op.slot = (uint32_t)some_number(state) % OPLOG_SLOTS;
     if (oplog_has(op.kind, 'n')) op.size = some_number(state);

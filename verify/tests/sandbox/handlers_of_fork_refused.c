@@ -53,8 +53,8 @@ static void go_on(int generation) {
         go_on(generation - 1);
         _exit(0);
     }
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "a child's child: status %#x",
-          status);
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0,
+          "a child's child: status %#x", status);
 }
 
 int main(void) {
@@ -72,8 +72,8 @@ int main(void) {
             go_on(1);
             _exit(0);
         }
-        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child %d: status %#x", n,
-              status);
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0,
+              "child %d: status %#x", n, status);
     }
     atomic_store(&ends, true);
     for (size_t i = 0; i < HOLDERS + BUSY; i++)

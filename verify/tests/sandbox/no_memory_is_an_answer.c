@@ -19,7 +19,8 @@ int main(void) {
         expect_refused("realloc", realloc(NULL, size));
         expect_refused("aligned_alloc", aligned_alloc(64, size));
         int error = posix_memalign(&block, 64, size);
-        CHECK(error == ENOMEM && block == NULL && errno == 0, "posix_memalign: %d, errno %d", error, errno);
+        CHECK(error == ENOMEM && block == NULL && errno == 0, "posix_memalign: %d, errno %d", error,
+              errno);
     }
     free(test_opaque_pointer(NULL));
     malloc_trim(0);

@@ -91,7 +91,8 @@ static void vfork_waits(void) {
         hak_free(hak_malloc(3000000));
         _exit(0);
     }
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "vfork: status %#x", status);
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "vfork: status %#x",
+          status);
     for (size_t i = 0; i < 2; i++)
         CHECK(pthread_join(threads[i], NULL) == 0, "join");
 }

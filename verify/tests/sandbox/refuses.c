@@ -43,7 +43,8 @@ static const struct {
     {"mprotect", SYS_mprotect, 2, ALL, PROT_READ | PROT_WRITE}, /* the loader takes away */
     {"sysinfo", SYS_sysinfo, FILTER_ANY, 0, 0},
     {"clock_gettime", SYS_clock_gettime, FILTER_ANY, 0, 0},
-    {"futex FUTEX_WAIT", SYS_futex, 1, ALL, FUTEX_WAIT | FUTEX_PRIVATE}, /* pthread_join has others */
+    {"futex FUTEX_WAIT", SYS_futex, 1, ALL,
+     FUTEX_WAIT | FUTEX_PRIVATE}, /* pthread_join has others */
     {"futex FUTEX_CMP_REQUEUE", SYS_futex, 1, ALL, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE},
     {"gettid", SYS_gettid, FILTER_ANY, 0, 0},
     {"getpid", SYS_getpid, FILTER_ANY, 0, 0},
@@ -62,7 +63,8 @@ static const struct {
 };
 
 static struct filter_rule rules[FILTER_RULES_MAX] = {
-    {SYS_kill, 0, 0x80000000, 0x80000000, SECCOMP_RET_KILL_PROCESS}, /* a negative number: many processes */
+    {SYS_kill, 0, 0x80000000, 0x80000000,
+     SECCOMP_RET_KILL_PROCESS}, /* a negative number: many processes */
     {SYS_kill, 0, ALL, 0, SECCOMP_RET_KILL_PROCESS},
 };
 static size_t rule_count = 2;
@@ -86,8 +88,9 @@ static void refuse(const char *name, uint32_t error) {
     for (size_t i = 0; i < TEST_COUNT(calls); i++)
         if (strcmp(calls[i].name, name) == 0) {
             CHECK(rule_count < FILTER_RULES_MAX, "too many calls");
-            rules[rule_count++] = (struct filter_rule){calls[i].call, calls[i].argument, calls[i].mask,
-                                                       calls[i].value, SECCOMP_RET_ERRNO | error};
+            rules[rule_count++] =
+                (struct filter_rule){calls[i].call, calls[i].argument, calls[i].mask,
+                                     calls[i].value, SECCOMP_RET_ERRNO | error};
             return;
         }
     CHECK(false, "no call %s", name);
@@ -98,7 +101,8 @@ static void refuse(const char *name, uint32_t error) {
 static void take_vdso(pid_t child) {
     struct user_regs_struct registers;
     CHECK(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0, "no registers: errno %d", errno);
-    uintptr_t at = registers.rsp + 8; /* behind the number of arguments: these, the environment, the vector */
+    uintptr_t at =
+        registers.rsp + 8; /* behind the number of arguments: these, the environment, the vector */
     for (int ends = 0; ends < 2; at += 8)
         ends += ptrace(PTRACE_PEEKDATA, child, at, NULL) == 0;
     for (long type; (type = ptrace(PTRACE_PEEKDATA, child, at, NULL)) != AT_NULL; at += 16)

@@ -29,7 +29,7 @@ static void wait_for(int wanted) {
         sched_yield();
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void fill(const struct kept *kept_, size_t from) {
     memset(kept_->block + from, (int)(kept_->size % 251 + 1), kept_->size - from);
@@ -79,7 +79,7 @@ static void blocks_of_each_tier(void) {
         give(&mine[i]);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void hand_over(uint64_t *random) {
     size_t size = sizes[test_random_below(random, TEST_COUNT(sizes) - 3)] + sizeof size;
@@ -96,9 +96,11 @@ static void hand_over(uint64_t *random) {
 
 /* Frees what another thread left that has ended, and leaves as much. */
 static void *live(void *argument) {
-    unsigned number = (unsigned)(uintptr_t)argument, thread = number % THREADS, generation = number / THREADS;
+    unsigned number = (unsigned)(uintptr_t)argument, thread = number % THREADS,
+             generation = number / THREADS;
     uint64_t random = number + 1;
-    struct kept *old = kept[generation][(thread + 1) % THREADS], *new = kept[generation + 1][thread];
+    struct kept *old = kept[generation][(thread + 1) % THREADS],
+                *new = kept[generation + 1][thread];
     for (unsigned i = 0; i < BLOCKS; i++) {
         new[i] = take(sizes[test_random_below(&random, TEST_COUNT(sizes))] + i, i);
         if (i % 4 == 3) resize(&new[i - 1], new[i - 1].size * 2 + 1);
@@ -123,7 +125,7 @@ static void threads_begin_and_end(void) {
         free(atomic_exchange(&handed[i], NULL));
 }
 
-/* ---- fork --------------------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static void *keep_busy(void *unused) {
     while (atomic_load(&busy))
@@ -139,8 +141,8 @@ static void *work_once(void *unused) {
 static void ends_well(pid_t child, const char *what) {
     int status;
     CHECK(child > 0, "%s: errno %d", what, errno);
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child of %s ends with status %#x", what,
-          status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0,
+          "the child of %s ends with status %#x", what, status);
 }
 
 static void children_work(void) {
@@ -165,15 +167,15 @@ static void children_work(void) {
         thread_join(threads[i]);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 enum { SMALL = 24000, LARGE = 12, KEPT_EVERY = 1500 }; /* of 1000 bytes, of 2 MiB: 24 MiB each */
 
 static bool in_part; /* depends on where it lies */
 
 static void expect_back(const char *what, bool is_back, size_t before, size_t after) {
-    CHECK(in_part || (after + 12 * MIB < before) == is_back, "%s: %zu MiB are resident, then %zu", what,
-          before / MIB, after / MIB);
+    CHECK(in_part || (after + 12 * MIB < before) == is_back, "%s: %zu MiB are resident, then %zu",
+          what, before / MIB, after / MIB);
 }
 
 static void memory_goes_back(bool goes_back) {
@@ -228,7 +230,7 @@ static void sleeper_gives_back(bool at_once, bool later) {
     thread_join(thread);
 }
 
-/* ---- an error ----------------------------------------------------------------------------------------------- */
+/* ---- an error -------------------------------------------------------------------------------- */
 
 static void free_twice(void) {
     void *block = malloc(test_opaque(100));
@@ -257,7 +259,8 @@ static void errors_are_reported(const char *report) {
     char *end = strchr(text, '\n');
     CHECK(has_line ? end != NULL && end[1] == '\0' : length == 0, "\"%s\"", text);
     char seen[60];
-    snprintf(seen, sizeof seen, "%sline, SIG%s", has_line ? "" : "no ", sigabbrev_np(WTERMSIG(status)));
+    snprintf(seen, sizeof seen, "%sline, SIG%s", has_line ? "" : "no ",
+             sigabbrev_np(WTERMSIG(status)));
     CHECK(strcmp(seen, report) == 0, "\"%s\", not \"%s\"", seen, report);
 }
 

@@ -37,7 +37,7 @@ static void count_operation(void) {
     if (before % OPERATIONS_A_MS == 0) hak_clock_passes(1);
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void die_of(int number) {
     static _Atomic bool said;
@@ -79,12 +79,14 @@ static void catch_ends(void) {
         struct sigaction action = {.sa_handler = die_of, .sa_flags = SA_ONSTACK | SA_NODEFER};
         sigaction(numbers[i], &action, NULL);
     }
-    sigaction(SIGALRM, &(struct sigaction){.sa_handler = at_alarm, .sa_flags = SA_ONSTACK | SA_RESTART},
+    sigaction(SIGALRM,
+              &(struct sigaction){.sa_handler = at_alarm, .sa_flags = SA_ONSTACK | SA_RESTART},
               NULL);
     alarm(ALARM_SECONDS);
 }
 
-#define EXPECT(cond, ...) ((cond) ? (void)0 : expectation_fails(__FILE__, __LINE__, #cond, __VA_ARGS__))
+#define EXPECT(cond, ...)                                                                          \
+    ((cond) ? (void)0 : expectation_fails(__FILE__, __LINE__, #cond, __VA_ARGS__))
 
 __attribute__((noreturn, format(printf, 4, 5))) static void
 expectation_fails(const char *file, int line, const char *condition, const char *format, ...) {
@@ -99,7 +101,7 @@ expectation_fails(const char *file, int line, const char *condition, const char 
     abort();
 }
 
-/* ---- blocks that prove themselves -------------------------------------------------------------------- */
+/* ---- blocks that prove themselves ------------------------------------------------------------ */
 
 struct slot {
     unsigned char *block;
@@ -204,7 +206,7 @@ static size_t batch_count(unsigned bin, size_t bytes) {
     return count > BATCH_MOST ? BATCH_MOST : count;
 }
 
-/* ---- proofs ------------------------------------------------------------------------------------------ */
+/* ---- proofs ---------------------------------------------------------------------------------- */
 
 static struct hak_heap_check baseline;
 static bool proofs = true;
@@ -223,9 +225,11 @@ static void prove_empty(void) {
     if (!proofs) return;
     EXPECT(hak_check_heap(&check), "%zu equations do not hold after a trim", check.faults);
     EXPECT(check.live == baseline.live, "%zu live blocks, %zu at first", check.live, baseline.live);
-    EXPECT(check.large == baseline.large, "%zu large blocks, %zu at first", check.large, baseline.large);
+    EXPECT(check.large == baseline.large, "%zu large blocks, %zu at first", check.large,
+           baseline.large);
     EXPECT(check.in_remote_lists == 0, "%zu blocks in remote lists", check.in_remote_lists);
-    EXPECT(check.slabs <= baseline.slabs + 2, "%zu slabs, %zu at first", check.slabs, baseline.slabs);
+    EXPECT(check.slabs <= baseline.slabs + 2, "%zu slabs, %zu at first", check.slabs,
+           baseline.slabs);
     EXPECT(hak_bigcache_bytes() == 0, "%zu bytes in the BigCache", hak_bigcache_bytes());
 }
 

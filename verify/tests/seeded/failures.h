@@ -39,7 +39,8 @@ static void out_of_memory(size_t first, bool for_ever) {
         else
             slot_own(&grown[i], block, size, 16);
     }
-    for (size_t i = 0; i < 6000 && for_ever; i++) { /* small ones too, until a SuperSlab is refused */
+    for (size_t i = 0; i < 6000 && for_ever;
+         i++) { /* small ones too, until a SuperSlab is refused */
         batch[i].block = NULL;
         void *block = hak_malloc(3000);
         if (block != NULL) slot_own(&batch[i], block, 3000, 16);
@@ -50,7 +51,8 @@ static void out_of_memory(size_t first, bool for_ever) {
         if (moved == NULL)
             slot_verify_bytes(&small, small.room);
         else
-            small = (struct slot){.block = moved, .size = small.size, .room = small.size, .fill = small.fill};
+            small = (struct slot){
+                .block = moved, .size = small.size, .room = small.size, .fill = small.fill};
     }
     hak_os_faults_end();
     prove_running();
@@ -114,7 +116,8 @@ static void phase_not_moved(void) {
     hak_malloc_trim(0);
     const size_t after = process_mappings();
     slot_give(&last);
-    EXPECT(after <= before + 2, "%zu mappings, then %zu", before, after); /* two tables may have grown */
+    EXPECT(after <= before + 2, "%zu mappings, then %zu", before,
+           after); /* two tables may have grown */
 }
 
 static void at_child_alarm(int number) {
@@ -156,7 +159,7 @@ static void free_unmapped(void) {
 static void free_static(void) {
     static _Alignas(64) unsigned char bytes[256];
     quietly();
-    bytes[63] = HAK_BIN_HEADER(3);
+    bytes[63] = HAK_CLASS_HEADER(3);
     hak_free(test_opaque_pointer(bytes + 64));
 }
 
@@ -191,8 +194,8 @@ static void phase_errors(void) {
     for (size_t i = 0; i < TEST_COUNT(bodies); i++) {
         count_operation();
         int status = child_status(bodies[i]);
-        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "error %zu ends with status %#x", i,
-               status);
+        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "error %zu ends with status %#x",
+               i, status);
     }
 }
 
@@ -240,7 +243,8 @@ static void fork_under(struct hak_lock *lock) {
     int status = child_status(child_goes_on);
     sem_post(&fork_over);
     pthread_join(holder, NULL);
-    EXPECT(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "the child hangs: lock %d", lock->rank);
+    EXPECT(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM), "the child hangs: lock %d",
+           lock->rank);
     EXPECT(status == 0, "the child ends with status %#x: lock %d", status, lock->rank);
 }
 

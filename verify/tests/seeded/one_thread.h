@@ -37,9 +37,10 @@ static void phase_single(void) {
 /* Several slabs of one class filled and emptied, in several orders. */
 static void phase_batch(void) {
     uint64_t random = seed;
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         size_t size = hak_classes[bin].stride - 1;
-        size_t count = batch_count(bin, hak_tier_of_bin(bin) == HAK_TIER_POOL ? 1200 << 10 : 200 << 10);
+        size_t count =
+            batch_count(bin, hak_tier_of_class(bin) == HAK_TIER_POOL ? 1200 << 10 : 200 << 10);
         for (int order = 0; order < 3; order++) {
             for (size_t i = 0; i < count; i++)
                 slot_take(&batch[i], size);
@@ -48,7 +49,8 @@ static void phase_batch(void) {
                 if (order == 0) slot_give(&batch[i]);
                 if (order == 1) slot_give(&batch[count - 1 - i]);
                 if (order == 2) slot_give(&batch[other]);
-                if (order == 2 && i % 3 == 0 && batch[other].block == NULL) slot_take(&batch[other], size);
+                if (order == 2 && i % 3 == 0 && batch[other].block == NULL)
+                    slot_take(&batch[other], size);
             }
             for (size_t i = 0; i < count; i++)
                 slot_give(&batch[i]);
@@ -124,7 +126,8 @@ static void phase_clock(void) {
 /* Units that were given up wait for the purge delay, whether or not slabs come and go beside them, and no longer than twice. */
 static void phase_wait(void) {
     struct hak_slab *slabs[32] = {0};
-    struct hak_superslab *ss = hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    struct hak_superslab *ss =
+        hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     EXPECT(ss != NULL && ss->units == TEST_COUNT(slabs), "no SuperSlab");
     const uint32_t delay = 100;
     hak_clock_passes(2 * delay); /* whenever it was looked at before */
@@ -171,7 +174,8 @@ static void phase_bigcache(void) {
         slot_take(&slots[i], 900000);
     for (size_t i = 0; i < TEST_COUNT(slots); i++)
         slot_give(&slots[i]);
-    EXPECT(hak_bigcache_bytes() <= 4 << 20, "%zu bytes are kept of at most 4 MiB", hak_bigcache_bytes());
+    EXPECT(hak_bigcache_bytes() <= 4 << 20, "%zu bytes are kept of at most 4 MiB",
+           hak_bigcache_bytes());
     hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
@@ -217,12 +221,12 @@ static void phase_kept(void) {
 static const struct hak_policy *lower_policy(void) {
     static struct hak_policy lower;
     lower = *hak_policy();
-    for (unsigned bin = 0; bin < HAK_BINS; bin++) {
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         struct hak_bin_policy *bounds = &lower.bins[bin];
-        bounds->cap_max = bounds->cap_max < 16 ? 2 : bounds->cap_max / 8;
-        if (bounds->cap_min > bounds->cap_max) bounds->cap_min = bounds->cap_max;
-        if (bounds->cap_own > bounds->cap_max) bounds->cap_own = bounds->cap_max;
-        if (bounds->batch_max > bounds->cap_max) bounds->batch_max = bounds->cap_max;
+        bounds->limit_max = bounds->limit_max < 16 ? 2 : bounds->limit_max / 8;
+        if (bounds->limit_min > bounds->limit_max) bounds->limit_min = bounds->limit_max;
+        if (bounds->limit_own > bounds->limit_max) bounds->limit_own = bounds->limit_max;
+        if (bounds->batch_max > bounds->limit_max) bounds->batch_max = bounds->limit_max;
         if (bounds->batch_min > bounds->batch_max) bounds->batch_min = bounds->batch_max;
     }
     return &lower;
@@ -250,8 +254,8 @@ static void phase_policy(void) {
     fill_bins();
     hak_policy_replace(lower_policy());
     fill_bins();
-    for (unsigned bin = 0; bin < HAK_BINS; bin++)
-        EXPECT(hak_bin_count(hak_thread_heap(), bin) <= before->bins[bin].cap_max,
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
+        EXPECT(hak_bin_count(hak_thread_heap(), bin) <= before->bins[bin].limit_max,
                "a bin of class %u holds %u blocks", bin, hak_bin_count(hak_thread_heap(), bin));
     prove_running();
     hak_policy_replace(before);
@@ -279,8 +283,8 @@ static void phase_trim(void) {
     for (size_t i = 0; i < TEST_COUNT(kept); i++)
         slot_give(&kept[i]);
     if (memory_is_ours())
-        EXPECT(full - after > (full - before) / 2, "%zu MiB, then %zu, after a trim %zu", before, full,
-               after);
+        EXPECT(full - after > (full - before) / 2, "%zu MiB, then %zu, after a trim %zu", before,
+               full, after);
 }
 
 /* Requests that no machine can serve. */
@@ -291,7 +295,8 @@ static void phase_impossible(void) {
     EXPECT(hak_malloc(test_opaque(SIZE_MAX - 15)) == NULL, "malloc of nearly everything");
     EXPECT(hak_calloc(half, 2) == NULL, "calloc of a product that overflows");
     EXPECT(hak_reallocarray(block, half, 2) == NULL, "reallocarray of a product that overflows");
-    EXPECT(hak_aligned_alloc(64, test_opaque(SIZE_MAX - 30)) == NULL, "aligned_alloc of nearly everything");
+    EXPECT(hak_aligned_alloc(64, test_opaque(SIZE_MAX - 30)) == NULL,
+           "aligned_alloc of nearly everything");
     EXPECT(hak_pvalloc(test_opaque(SIZE_MAX - 30)) == NULL, "pvalloc of nearly everything");
     hak_free(block);
 }

@@ -4,7 +4,7 @@
 
 #include "driver.h"
 
-/* ---- threads in step --------------------------------------------------------------------------------- */
+/* ---- threads in step ------------------------------------------------------------------------- */
 
 static pthread_barrier_t step;
 
@@ -24,7 +24,8 @@ static const unsigned remote_bins[] = {1, 0, 4, 9, 15, 36, 43, 16, 24, 2};
 #define REMOTE_ROUNDS (2 * TEST_COUNT(remote_bins))
 
 static size_t remote_count(size_t round) {
-    return batch_count(remote_bins[round % TEST_COUNT(remote_bins)], round % 2 == 0 ? 400 << 10 : 1500 << 10);
+    return batch_count(remote_bins[round % TEST_COUNT(remote_bins)],
+                       round % 2 == 0 ? 400 << 10 : 1500 << 10);
 }
 
 /* Thread 0 allocates, thread 1 frees; while both wait, the heap is proved. */
@@ -139,7 +140,7 @@ static void detached_end(void) {
 }
 
 static void count_with_a_thread(struct hak_heap *heap, void *count) {
-    *(size_t *)count += heap->state != HAK_HEAP_POOL && heap->state != HAK_HEAP_RULED;
+    *(size_t *)count += heap->state != HAK_HEAP_ABANDONED && heap->state != HAK_HEAP_RECLAIMED;
 }
 
 static void phase_exits(void) {
@@ -151,7 +152,7 @@ static void phase_exits(void) {
         prove_running();
         for (size_t i = 0; i < BATCH_MOST; i += 2) /* their heaps are in the pool */
             slot_give(&batch[i]);
-        for (size_t i = 0; i < TEST_COUNT(own); i++) /* and are adopted for this */
+        for (size_t i = 0; i < TEST_COUNT(own); i++) /* and are reclaimed for this */
             slot_take(&own[i], 300 + i % 900);
         prove_running();
         for (size_t i = 0; i < BATCH_MOST; i++)
@@ -187,7 +188,8 @@ static void phase_silent(void) {
     pthread_attr_setstacksize(&detached, (size_t)8 << 20); /* libc keeps five */
     for (intptr_t round = 0; round < 3; round++) {
         for (int i = 0; i < SILENT; i++)
-            EXPECT(pthread_create(&thread, &detached, silent_body, (void *)round) == 0, "pthread_create");
+            EXPECT(pthread_create(&thread, &detached, silent_body, (void *)round) == 0,
+                   "pthread_create");
         atomic_fetch_add(&silent_round, 1);
         detached_end();
         hak_malloc_trim(0);
@@ -211,7 +213,8 @@ static void *free_only_body(void *number) {
         step_wait();
         size_t now = number == 0 && memory_is_ours() ? resident_mb() : 0;
         if (round == 4) early = now;
-        if (round > 4) EXPECT(now <= early + 24, "%zu MiB in round %zu, %zu in round 4", now, round, early);
+        if (round > 4)
+            EXPECT(now <= early + 24, "%zu MiB in round %zu, %zu in round 4", now, round, early);
         step_wait();
     }
     return NULL;
@@ -223,7 +226,7 @@ static void phase_free_only(void) {
     pthread_barrier_destroy(&step);
 }
 
-/* ---- threads that race ------------------------------------------------------------------------------- */
+/* ---- threads that race ----------------------------------------------------------------------- */
 
 #define SHARED 512
 struct shared_block {

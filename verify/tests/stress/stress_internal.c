@@ -45,7 +45,8 @@ static struct item *item_mark(void *block, size_t size) {
 
 static void item_verify(const struct item *item) {
     uint64_t last;
-    CHECK(item->mark == mark_of(item), "block %p of %zu bytes: first mark", (const void *)item, item->size);
+    CHECK(item->mark == mark_of(item), "block %p of %zu bytes: first mark", (const void *)item,
+          item->size);
     memcpy(&last, (const char *)item + item->size - 8, 8);
     CHECK(last == item->mark, "block %p of %zu bytes: last mark", (const void *)item, item->size);
 }
@@ -83,7 +84,8 @@ static struct item *item_resize(struct item *item, uint64_t *random) {
     item_verify(item);
     struct item saved = *item;
     item = hak_realloc(item, size);
-    CHECK(item != NULL && item->size == saved.size && item->mark == saved.mark, "realloc to %zu", size);
+    CHECK(item != NULL && item->size == saved.size && item->mark == saved.mark, "realloc to %zu",
+          size);
     return item_mark(item, size);
 }
 
@@ -155,10 +157,11 @@ static void prove(const char *when, double seconds, bool shown) {
     struct hak_heap_check check;
     bool sound = hak_check_heap(&check);
     if (shown || !sound)
-        dprintf(STDERR_FILENO,
-                "# %5.1f s: %s: %zu equations, %zu live, %zu large, %zu remote, %zu slabs, %zu heaps\n",
-                seconds, when, check.equations, check.live, check.large, check.in_remote_lists, check.slabs,
-                check.heaps);
+        dprintf(
+            STDERR_FILENO,
+            "# %5.1f s: %s: %zu equations, %zu live, %zu large, %zu remote, %zu slabs, %zu heaps\n",
+            seconds, when, check.equations, check.live, check.large, check.in_remote_lists,
+            check.slabs, check.heaps);
     CHECK(sound, "%zu equations do not hold", check.faults);
 }
 
@@ -175,7 +178,8 @@ static void run(double seconds, uint64_t seed) {
     double begin = now();
     atomic_store(&ending, false);
     for (size_t i = 0; i < threads; i++)
-        CHECK(pthread_create(&lines[i], NULL, line_of_workers, (void *)(uintptr_t)(seed * 1000 + i)) == 0,
+        CHECK(pthread_create(&lines[i], NULL, line_of_workers,
+                             (void *)(uintptr_t)(seed * 1000 + i)) == 0,
               "create");
     while (now() - begin < seconds) {
         struct timespec pause = {.tv_sec = seconds > 60 ? 10 : 0, .tv_nsec = 300000000};
@@ -200,7 +204,8 @@ static void run_with_stops(double seconds, uint64_t seed) {
     atomic_store(&ending, false);
     atomic_store(&endless, true);
     for (size_t i = 0; i < threads; i++)
-        CHECK(pthread_create(&workers[i], NULL, worker, (void *)(uintptr_t)(seed * 77 + i)) == 0, "create");
+        CHECK(pthread_create(&workers[i], NULL, worker, (void *)(uintptr_t)(seed * 77 + i)) == 0,
+              "create");
     for (int stops = 1; now() - begin < seconds || stops == 1; stops++) {
         struct timespec work = {.tv_nsec = 50000000};
         nanosleep(&work, NULL);

@@ -10,7 +10,8 @@ static size_t exchanges;
 static void *exchange(void *argument) {
     uint64_t seed = (uint64_t)(size_t)argument << 32;
     for (size_t i = 0; i < exchanges; i++) {
-        struct letter *mine = i % 16 == 0 ? NULL : letter_new(letter_size(&seed), test_random(&seed));
+        struct letter *mine =
+            i % 16 == 0 ? NULL : letter_new(letter_size(&seed), test_random(&seed));
         struct letter *theirs = atomic_exchange(&cells[test_random_below(&seed, CELLS)], mine);
         if (theirs != NULL && i % 8 == 0) theirs = letter_resize(theirs, letter_size(&seed));
         if (theirs != NULL) letter_free(theirs);

@@ -22,7 +22,8 @@ static void *use(void *argument) {
 
 int main(int count, char **arguments) {
     CHECK(count == 2, "usage: dlclose_before_thread_exit LIBRARY");
-    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL, "the library is preloaded: nothing is opened here");
+    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL,
+          "the library is preloaded: nothing is opened here");
     for (int i = 0; i < 20; i++) {
         sem_init(&used, 0, 0);
         sem_init(&closed, 0, 0);

@@ -17,7 +17,8 @@ static void open_library(const char *path) {
     CHECK(library.handle != NULL, "dlopen: %s", dlerror());
     library.malloc = (malloc_function *)(uintptr_t)dlsym(library.handle, "hak_malloc");
     library.free = (free_function *)(uintptr_t)dlsym(library.handle, "hak_free");
-    CHECK(library.malloc != NULL && library.free != NULL, "hak_malloc or hak_free is missing: %s", dlerror());
+    CHECK(library.malloc != NULL && library.free != NULL, "hak_malloc or hak_free is missing: %s",
+          dlerror());
 }
 
 static void *use(void *argument) {
@@ -58,7 +59,8 @@ static void once(const char *path, size_t round) {
 
 int main(int count, char **arguments) {
     CHECK(count == 2, "usage: dlopen_thousand_times LIBRARY");
-    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL, "the library is preloaded: nothing is opened here");
+    CHECK(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL,
+          "the library is preloaded: nothing is opened here");
     size_t rounds = test_quick() ? 300 : 1000;
     for (size_t i = 0; i < 20; i++)
         once(arguments[1], i);
@@ -66,10 +68,11 @@ int main(int count, char **arguments) {
     int file = next_file();
     for (size_t i = 0; i < rounds; i++)
         once(arguments[1], i);
-    CHECK(process_mappings() <= mappings + 2, "mappings grow from %zu to %zu", mappings, process_mappings());
+    CHECK(process_mappings() <= mappings + 2, "mappings grow from %zu to %zu", mappings,
+          process_mappings());
     CHECK(free_keys() == keys, "free thread keys fall from %zu to %zu", keys, free_keys());
-    CHECK(process_resident() < resident + 8 * MIB, "resident memory grows from %zu to %zu", resident,
-          process_resident());
+    CHECK(process_resident() < resident + 8 * MIB, "resident memory grows from %zu to %zu",
+          resident, process_resident());
     CHECK(next_file() == file, "the next file descriptor rises from %d to %d", file, next_file());
     return test_ok("opened %zu times", rounds);
 }

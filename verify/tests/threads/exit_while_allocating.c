@@ -41,8 +41,8 @@ int main(void) {
         CHECK(process >= 0, "fork %zu: errno %d", i, errno);
         if (process == 0) child(i);
         int status = 0;
-        CHECK(waitpid(process, &status, 0) == process && status == 0, "program %zu ends with status %#x", i,
-              (unsigned)status);
+        CHECK(waitpid(process, &status, 0) == process && status == 0,
+              "program %zu ends with status %#x", i, (unsigned)status);
     }
     return test_ok("%zu programs ended", children);
 }

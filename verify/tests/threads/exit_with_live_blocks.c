@@ -11,7 +11,8 @@ static void *leave(void *argument) {
     uint64_t seed = mine;
     for (size_t i = 0; i < BLOCKS; i++)
         letters[mine][i] = letter_new(letter_size(&seed), mine * BLOCKS + i);
-    for (size_t i = 0; i < BLOCKS; i += 3) { /* holes, so that slabs are partly free when the thread ends */
+    for (size_t i = 0; i < BLOCKS;
+         i += 3) { /* holes, so that slabs are partly free when the thread ends */
         letter_free(letters[mine][i]);
         letters[mine][i] = NULL;
     }
@@ -40,7 +41,8 @@ int main(void) {
         for (size_t i = 0; i < THREADS; i++)
             i % 2 == 0 ? thread_run(release, (void *)i) : (void)release((void *)i);
         size_t after = process_live_bytes();
-        CHECK(after < before + MIB, "round %zu: live bytes grow from %zu to %zu", round, before, after);
+        CHECK(after < before + MIB, "round %zu: live bytes grow from %zu to %zu", round, before,
+              after);
     }
     return test_ok("%zu blocks outlived their threads", rounds * THREADS * BLOCKS * 2 / 3);
 }

@@ -29,7 +29,8 @@ static void *resize_first(void *argument) {
 
 int main(void) {
     test_needs_hakmem();
-    static void *(*const acts[])(void *) = {free_first, free_null_first, measure_first, resize_first};
+    static void *(*const acts[])(void *) = {free_first, free_null_first, measure_first,
+                                            resize_first};
     size_t rounds = test_quick() ? 20 : 200, before = process_live_bytes();
     for (size_t round = 0; round < rounds; round++)
         for (size_t i = 0; i < TEST_COUNT(sizes); i++)

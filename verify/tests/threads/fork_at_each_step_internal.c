@@ -26,7 +26,7 @@ static struct hak_heap *worker_heap;
 static bool each_instruction; /* not only those under a lock */
 static size_t stops, forks, every = 1, held_for[HAK_RANK_COUNT];
 
-/* ---- the thread that is stopped ------------------------------------------------------------------------ */
+/* ---- the thread that is stopped -------------------------------------------------------------- */
 
 /* Below the red zone, which belongs to the compiler. */
 static void step_by_step(bool wanted_now) {
@@ -110,8 +110,8 @@ static void superslabs(void) {
     struct hak_superslab *ss[6];
     for (size_t i = 0; i < 6; i++) {
         step_by_step(true);
-        ss[i] =
-            hak_superslab_acquire(home, i % 2 == 0 ? HAK_SUPERSLAB_SHIFT : HAK_SUPERSLAB_SHIFT_MIN, false);
+        ss[i] = hak_superslab_acquire(
+            home, i % 2 == 0 ? HAK_SUPERSLAB_SHIFT : HAK_SUPERSLAB_SHIFT_MIN, false);
         step_by_step(false);
         CHECK(ss[i] != NULL, "no SuperSlab");
     }
@@ -121,7 +121,7 @@ static void superslabs(void) {
         step_by_step(false);
     }
     step_by_step(true);
-    hak_superslab_stock(2);
+    hak_superslab_prefill(2);
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     step_by_step(false);
 }
@@ -132,13 +132,13 @@ static void heaps(void) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
     step_by_step(true);
-    struct hak_heap *heap = hak_heap_begin_late(&borrowed);
+    struct hak_heap *heap = hak_heap_begin_untracked(&borrowed);
     step_by_step(false);
     CHECK(heap != NULL && !borrowed && heap == hak_thread_heap(), "no late heap");
     hak_thread_heap_set(own);
     atomic_store(&heap->thread_id, NO_THREAD);
     trim();
-    CHECK(hak_home_ruled_by(&heap->home, NULL), "the late heap is not in the pool");
+    CHECK(hak_home_owned_by(&heap->home, NULL), "the late heap is not in the pool");
 }
 
 /* The audit's way is too long for that, and it mends no heap. */
@@ -173,7 +173,7 @@ static void *worker(void *unused) {
     return unused;
 }
 
-/* ---- the child ----------------------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------- */
 
 /* Whoever takes a lost lock makes whole what it protects. */
 static void take_all_locks_in_turn(void) {
@@ -187,32 +187,32 @@ static uint32_t superslab_units(uint32_t granule) {
     return granule % 16 == 0 ? hak_superslab_units_used(granule) : 0;
 }
 
-static uint32_t listed_in(const struct hak_run_index *index) {
+static uint32_t listed_in(const struct hak_span_index *index) {
     uint32_t listed = 0;
-    for (unsigned list = 0; list < HAK_RUN_LISTS; list++)
+    for (unsigned list = 0; list < HAK_SPAN_LISTS; list++)
         for (uint32_t at = index->lists[list]; at != 0;
-             at = ((struct hak_free_run *)hak_slot_address(at))->next)
+             at = ((struct hak_free_span *)hak_map_entry(at))->next)
             listed++;
     return listed;
 }
 
-/* From one thing to the next: none reaches into another, and the lists have each free run. */
+/* From one thing to the next: none reaches into another, and the lists have each free span. */
 static void range_is_tiled(void) {
     struct hak_range_state state = hak_range_state();
     uint32_t granule = HAK_GRANULE_FIRST, free_runs = 0, top = hak_range_top();
     while (granule < top) {
-        const struct hak_free_run *run = hak_slot_address(granule);
+        const struct hak_free_span *run = hak_map_entry(granule);
         enum hak_kind kind = hak_kind_of(granule);
         uint32_t units = superslab_units(granule), count = units > 0 ? units : run->count;
-        bool known = units > 0 || kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE ||
+        bool known = units > 0 || kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE ||
                      kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || kind == HAK_KIND_CACHED;
         CHECK(known, "granule %u belongs to nobody: kind %d", granule, kind);
         CHECK(count > 0 && count <= top - granule, "granule %u: %u granules", granule, count);
-        free_runs += units == 0 && (kind == HAK_KIND_FREE_RUN || kind == HAK_KIND_HOLE);
+        free_runs += units == 0 && (kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE);
         granule += count;
     }
     uint32_t listed = listed_in(state.free) + listed_in(state.holes);
-    CHECK(listed == free_runs, "%u free runs are listed, there are %u", listed, free_runs);
+    CHECK(listed == free_runs, "%u free spans are listed, there are %u", listed, free_runs);
 }
 
 static void child_goes_on(void) {
@@ -239,13 +239,14 @@ static void child_goes_on(void) {
     range_is_tiled();
     if (each_instruction) {
         struct hak_heap_check check;
-        CHECK(worker_heap->state == HAK_HEAP_POOL || worker_heap->state == HAK_HEAP_RULED,
+        CHECK(worker_heap->state == HAK_HEAP_ABANDONED || worker_heap->state == HAK_HEAP_RECLAIMED,
               "the heap is in state %d", worker_heap->state);
         int said = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
         dup2(nowhere, STDERR_FILENO);
         hak_check_heap(&check);
         dup2(said, STDERR_FILENO);
-        CHECK(check.faults <= 1, "%zu equations do not hold", check.faults); /* one block may be in no list */
+        CHECK(check.faults <= 1, "%zu equations do not hold",
+              check.faults); /* one block may be in no list */
     }
     _exit(0);
 }
@@ -258,7 +259,8 @@ static void fork_now(void) {
     int status;
     while (waitpid(child, &status, 0) < 0)
         CHECK(errno == EINTR, "waitpid: errno %d", errno);
-    CHECK(status == 0, "%s, stop %zu: the child ends with status %#x", operation_name, stops, status);
+    CHECK(status == 0, "%s, stop %zu: the child ends with status %#x", operation_name, stops,
+          status);
     forks++;
 }
 
@@ -283,6 +285,6 @@ int main(void) {
         CHECK(held_for[rank] > 20, "%zu stops under lock %u", held_for[rank], rank);
     for (size_t i = 0; i < KEPT; i++)
         letter_free(kept[i]);
-    return test_ok("%zu forks, under the locks of heaps %zu, cache %zu, BigCache %zu, range %zu", forks,
-                   held_for[1], held_for[2], held_for[3], held_for[4]);
+    return test_ok("%zu forks, under the locks of heaps %zu, cache %zu, BigCache %zu, range %zu",
+                   forks, held_for[1], held_for[2], held_for[3], held_for[4]);
 }

@@ -105,8 +105,8 @@ int main(void) {
         if (process == 0) child(i % 2 == 0);
         churn(i, 200); /* the parent's forking thread goes on while the child runs */
         int status = 0;
-        CHECK(waitpid(process, &status, 0) == process && status == 0, "child %zu ends with status %#x", i,
-              (unsigned)status);
+        CHECK(waitpid(process, &status, 0) == process && status == 0,
+              "child %zu ends with status %#x", i, (unsigned)status);
     }
     require_progress();
     stop = true;

@@ -33,12 +33,14 @@ static void pass(size_t size, size_t bytes, size_t limit) {
         }
     }
     thread_join(consumer);
-    CHECK(highest < limit, "%zu-byte blocks: resident memory rises to %zu MiB", size, highest / MIB);
+    CHECK(highest < limit, "%zu-byte blocks: resident memory rises to %zu MiB", size,
+          highest / MIB);
 }
 
 int main(void) {
     test_needs_hakmem();
-    static const size_t sizes[] = {16, 64, 200, 1000, 2000, 4000, 8000, 20000, 50000, 60000, 300000};
+    static const size_t sizes[] = {16,   64,    200,   1000,  2000,  4000,
+                                   8000, 20000, 50000, 60000, 300000};
     size_t bytes = (test_quick() ? 128 : 1024) * MIB, before = process_resident();
     for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
         size_t alive = RING_SLOTS * sizes[i];

@@ -19,7 +19,8 @@ int main(void) {
     int rounds = test_quick() ? 100 : 400;
     for (int round = 0; round < rounds; round++) {
         pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0, "thread");
+        CHECK(pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0,
+              "thread");
         for (size_t i = 0; i < BLOCKS; i++)
             blocks[i] = hak_malloc(100);
         for (size_t i = 0; i < BLOCKS; i++)

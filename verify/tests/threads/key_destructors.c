@@ -7,7 +7,8 @@
 enum { BEFORE = 4, AFTER = 4, KEYS = BEFORE + AFTER, THREADS = 300 };
 
 static pthread_key_t keys[KEYS];
-static struct letter *foreign[THREADS][KEYS]; /* blocks of the main thread, freed by the destructors */
+static struct letter
+    *foreign[THREADS][KEYS]; /* blocks of the main thread, freed by the destructors */
 static _Atomic size_t destroyed;
 
 struct state {
@@ -22,7 +23,8 @@ static void destroy(void *value) {
         letter_free(foreign[state->thread][state->key]);
         foreign[state->thread][state->key] = NULL;
     }
-    if (++state->rounds < PTHREAD_DESTRUCTOR_ITERATIONS) { /* asks for one more round, with a new block */
+    if (++state->rounds <
+        PTHREAD_DESTRUCTOR_ITERATIONS) { /* asks for one more round, with a new block */
         uint64_t seed = state->thread * 100 + state->rounds;
         state->letter = letter_new(letter_size(&seed), seed);
         struct state *moved = realloc(state, sizeof *state * (state->rounds + 1));
@@ -62,10 +64,12 @@ int main(void) {
         for (size_t k = 0; k < 3; k++)
             thread_join(threads[k]);
     }
-    CHECK(destroyed == THREADS * KEYS, "%zu of %d values destroyed", (size_t)destroyed, THREADS * KEYS);
+    CHECK(destroyed == THREADS * KEYS, "%zu of %d values destroyed", (size_t)destroyed,
+          THREADS * KEYS);
     while (process_threads() > 1) /* a thread that was joined may end for some time */
         sched_yield();
     size_t after = process_live_bytes();
     CHECK(after < before + MIB / 4, "live bytes grow from %zu to %zu", before, after);
-    return test_ok("%zu destructors in %d rounds each", (size_t)destroyed, PTHREAD_DESTRUCTOR_ITERATIONS);
+    return test_ok("%zu destructors in %d rounds each", (size_t)destroyed,
+                   PTHREAD_DESTRUCTOR_ITERATIONS);
 }

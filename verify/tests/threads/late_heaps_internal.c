@@ -20,19 +20,20 @@ static struct letter *letters[LETTERS];
 static pthread_key_t key;
 static unsigned round_of_destructors;
 
-/* ---- what a late thread does --------------------------------------------------------------------------- */
+/* ---- what a late thread does ----------------------------------------------------------------- */
 
 static void keeps_its_heap(void) {
     hak_free(hak_malloc(40));
     struct hak_heap *heap = hak_thread_heap();
-    CHECK(hak_heap_is_real(heap) && heap->late_process == getpid(), "no late heap");
-    CHECK(atomic_load(&heap->late_gone) == 0,
+    CHECK(hak_heap_is_real(heap) && heap->untracked_process == getpid(), "no late heap");
+    CHECK(atomic_load(&heap->untracked_gone) == 0,
           "found gone before it began: a later thread may have that number");
-    uint32_t rooms = atomic_load(&heap->room[HAK_BIN_HEADER(hak_bin_of_size(40))]);
+    uint32_t rooms = atomic_load(&heap->free_capacity[HAK_CLASS_HEADER(hak_class_of_size(40))]);
     for (int i = 0; i < PAIRS; i++)
         hak_free(hak_malloc(40));
     CHECK(hak_thread_heap() == heap, "another heap");
-    CHECK(atomic_load(&heap->room[HAK_BIN_HEADER(hak_bin_of_size(40))]) == rooms, "not by the bin");
+    CHECK(atomic_load(&heap->free_capacity[HAK_CLASS_HEADER(hak_class_of_size(40))]) == rooms,
+          "not by the bin");
 }
 
 /* What the thread before left is freed here, small and large. */
@@ -80,11 +81,11 @@ static void *only_frees(void *argument) {
     return argument;
 }
 
-/* ---- what becomes of their heaps ----------------------------------------------------------------------- */
+/* ---- what becomes of their heaps ------------------------------------------------------------- */
 
 static void count_heap(struct hak_heap *heap, void *counts) {
     size_t *count = counts;
-    count[hak_home_ruled_by(&heap->home, NULL) ? 0 : 1]++;
+    count[hak_home_owned_by(&heap->home, NULL) ? 0 : 1]++;
 }
 
 /* In the pool, and in nobody's but this thread's hands. */
@@ -111,7 +112,8 @@ static void forked_child_has_all(void) {
         _exit(0);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x", status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ends with status %#x",
+          status);
 }
 
 static void each_kind(const char *name, void *(*body)(void *)) {

@@ -29,7 +29,7 @@ static void late(void *value) {
 }
 
 static void count_with_a_thread(struct hak_heap *heap, void *count) {
-    *(size_t *)count += heap->state != HAK_HEAP_POOL && heap->state != HAK_HEAP_RULED;
+    *(size_t *)count += heap->state != HAK_HEAP_ABANDONED && heap->state != HAK_HEAP_RECLAIMED;
 }
 
 static void *go_on(void *unused) {

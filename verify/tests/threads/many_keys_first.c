@@ -29,7 +29,8 @@ int main(void) {
     size_t before = process_live_bytes();
     for (size_t i = 1; i < THREADS; i++)
         thread_run(use, NULL);
-    CHECK(destroyed == KEYS * THREADS, "%zu of %d values destroyed", (size_t)destroyed, KEYS * THREADS);
+    CHECK(destroyed == KEYS * THREADS, "%zu of %d values destroyed", (size_t)destroyed,
+          KEYS * THREADS);
     CHECK(process_live_bytes() < before + MIB / 4, "live bytes grow from %zu to %zu", before,
           process_live_bytes());
     return test_ok("%zu values destroyed", (size_t)destroyed);

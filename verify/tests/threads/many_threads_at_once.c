@@ -27,7 +27,8 @@ int main(void) {
     pthread_barrier_init(&all_are_there, NULL, (unsigned)threads);
     for (int round = 0; round < 4; round++) {
         for (size_t i = 0; i < threads; i++)
-            CHECK(pthread_create(&started[i], &small_stack, take_part, (void *)i) == 0, "thread %zu", i);
+            CHECK(pthread_create(&started[i], &small_stack, take_part, (void *)i) == 0,
+                  "thread %zu", i);
         for (size_t i = 0; i < threads; i++)
             thread_join(started[i]);
         if (round == 0) resident = process_resident();

@@ -1,4 +1,4 @@
-/* Thousands of short threads, one after the other and in batches: heaps are adopted, not piled up. */
+/* Thousands of short threads, one after the other and in batches: heaps are reclaimed, not piled up. */
 #include "threads.h"
 
 enum { BATCH = 50 };
@@ -32,7 +32,9 @@ int main(void) {
         thread_run(live_shortly, (void *)i);
     in_batches(count);
     size_t after = process_resident();
-    CHECK(after < before + 32 * MIB, "resident memory grows from %zu to %zu MiB", before / MIB, after / MIB);
-    CHECK(process_mappings() < mappings + 100, "mappings grow from %zu to %zu", mappings, process_mappings());
+    CHECK(after < before + 32 * MIB, "resident memory grows from %zu to %zu MiB", before / MIB,
+          after / MIB);
+    CHECK(process_mappings() < mappings + 100, "mappings grow from %zu to %zu", mappings,
+          process_mappings());
     return test_ok("%zu threads", 2 * count);
 }

@@ -26,8 +26,8 @@ int main(void) {
     test_needs_hakmem();
     pthread_attr_t smallest;
     pthread_attr_init(&smallest);
-    CHECK(pthread_attr_setstacksize(&smallest, (size_t)PTHREAD_STACK_MIN) == 0, "stack of %zu bytes",
-          (size_t)PTHREAD_STACK_MIN);
+    CHECK(pthread_attr_setstacksize(&smallest, (size_t)PTHREAD_STACK_MIN) == 0,
+          "stack of %zu bytes", (size_t)PTHREAD_STACK_MIN);
     for (int i = 0; i < 20; i++) {
         pthread_t thread;
         CHECK(pthread_create(&thread, &smallest, every_tier, NULL) == 0, "thread %d", i);

@@ -34,7 +34,9 @@ static pid_t start(size_t how, char **arguments) {
         process = vfork();
         break;
     default:
-        return posix_spawn(&process, "/proc/self/exe", NULL, NULL, arguments, environ) == 0 ? process : -1;
+        return posix_spawn(&process, "/proc/self/exe", NULL, NULL, arguments, environ) == 0
+                   ? process
+                   : -1;
     }
     if (process != 0) return process;
     execve("/proc/self/exe", arguments, environ);
@@ -58,8 +60,8 @@ int main(int count, char **arguments) {
         CHECK(process > 0, "start %zu: errno %d", i, errno);
         churn(&seed);
         int status = 0;
-        CHECK(waitpid(process, &status, 0) == process && status == 0, "program %zu ends with status %#x", i,
-              (unsigned)status);
+        CHECK(waitpid(process, &status, 0) == process && status == 0,
+              "program %zu ends with status %#x", i, (unsigned)status);
     }
     stop = true;
     for (size_t i = 0; i < TEST_COUNT(threads); i++)

@@ -18,8 +18,8 @@ struct Holder {
 
     void use(int seed) {
         for (int i = 0; i < 50; i++) {
-            table[i] =
-                std::string(static_cast<size_t>(20 + i * 40), static_cast<char>('a' + (seed + i) % 26));
+            table[i] = std::string(static_cast<size_t>(20 + i * 40),
+                                   static_cast<char>('a' + (seed + i) % 26));
             blocks.emplace_back(static_cast<size_t>(i * i * 37 + 1), static_cast<char>(i));
         }
     }
@@ -28,7 +28,8 @@ struct Holder {
         for (auto &entry : table)
             for (char letter : entry.second)
                 CHECK(letter == entry.second[0], "a string of thread-local data is damaged");
-        std::vector<std::string> last(100, "allocated and freed while the thread is being torn down");
+        std::vector<std::string> last(100,
+                                      "allocated and freed while the thread is being torn down");
         table.clear();
         destroyed++;
     }

@@ -90,8 +90,8 @@ int main(int argc, char **argv) {
         CHECK((at_once + 24 * MIB < before) == (trims && !later),
               "%zu MiB are resident, then %zu at once, %s a trim", before / MIB, at_once / MIB,
               trims ? "after" : "without");
-        CHECK((after + 24 * MIB < before) == trims, "%zu MiB are resident, then %zu, %s a trim", before / MIB,
-              after / MIB, trims ? "after" : "without");
+        CHECK((after + 24 * MIB < before) == trims, "%zu MiB are resident, then %zu, %s a trim",
+              before / MIB, after / MIB, trims ? "after" : "without");
     }
     thread_join(thread);
     return test_ok("one trim, followed once");

@@ -25,7 +25,7 @@ static _Atomic bool ends, sleeps_lightly;
 static uint32_t waits[WAITS_MOST]; /* microseconds */
 static size_t count;
 
-/* ---- the work on one heap ---------------------------------------------------------------------- */
+/* ---- the work on one heap -------------------------------------------------------------------- */
 
 static struct {
     struct hak_heap *heap;
@@ -87,7 +87,7 @@ void __wrap_hak_os_wake(_Atomic uint32_t *word, int most) {
     __real_hak_os_wake(word, most);
 }
 
-/* ---- the threads ------------------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 static void down(sem_t *sem) {
     while (sem_wait(sem) != 0)
@@ -160,6 +160,7 @@ int main(void) {
     CHECK(waits[count - 1] < LONGEST_US, "a thread waited for %u us of work", waits[count - 1]);
     CHECK(waits[count / 2] < MEDIAN_US, "the median is %u microseconds", waits[count / 2]);
     return test_ok("%zu waits in %d rounds, at one of up to %u steps: median %u us, 99 %% %u, "
-                   "longest %u", count, rounds + 1, work.longest, waits[count / 2],
-                   waits[count * 99 / 100], waits[count - 1]);
+                   "longest %u",
+                   count, rounds + 1, work.longest, waits[count / 2], waits[count * 99 / 100],
+                   waits[count - 1]);
 }

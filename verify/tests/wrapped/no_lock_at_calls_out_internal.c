@@ -15,16 +15,16 @@
 #include "core/lock.h"
 #include "verify/clock.h"
 
-#define FUNCTIONS(OF)                                                                                        \
-    OF(memcpy)                                                                                               \
-    OF(memset)                                                                                               \
-    OF(__errno_location)                                                                                     \
-    OF(getauxval)                                                                                            \
-    OF(pthread_atfork)                                                                                       \
-    OF(pthread_key_create)                                                                                   \
-    OF(pthread_setspecific)                                                                                  \
-    OF(pthread_setcancelstate)                                                                               \
-    OF(fprintf)                                                                                              \
+#define FUNCTIONS(OF)                                                                              \
+    OF(memcpy)                                                                                     \
+    OF(memset)                                                                                     \
+    OF(__errno_location)                                                                           \
+    OF(getauxval)                                                                                  \
+    OF(pthread_atfork)                                                                             \
+    OF(pthread_key_create)                                                                         \
+    OF(pthread_setspecific)                                                                        \
+    OF(pthread_setcancelstate)                                                                     \
+    OF(fprintf)                                                                                    \
     OF(fwrite)
 #define ENUM(name) CALL_##name,
 enum { FUNCTIONS(ENUM) CALLS };
@@ -59,7 +59,7 @@ static void watch(unsigned call) {
     depth--;
 }
 
-/* ---- the functions ----------------------------------------------------------------------------------------- */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
     watch(CALL_memcpy);
@@ -76,9 +76,9 @@ void *memset(void *start, int value, size_t bytes) {
 }
 
 /* Calls the real function, which is looked for once. */
-#define REAL(name)                                                                                           \
-    static __typeof__(&name) real;                                                                           \
-    if (real == NULL) real = (__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name);                          \
+#define REAL(name)                                                                                 \
+    static __typeof__(&name) real;                                                                 \
+    if (real == NULL) real = (__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name);                \
     watch(CALL_##name)
 
 int *__errno_location(void) {
@@ -126,7 +126,7 @@ int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(vo
     return __register_atfork(prepare, parent, child, NULL);
 }
 
-/* ---- the work ---------------------------------------------------------------------------------------------- */
+/* ---- the work -------------------------------------------------------------------------------- */
 
 static void *work(void *seed) {
     uint64_t state = (uintptr_t)seed;
@@ -138,7 +138,8 @@ static void *work(void *seed) {
         if (i % 3 == 0)
             *block = hak_realloc(*block, size + 1);
         else
-            hak_free(*block), *block = i % 3 == 1 ? hak_calloc(1, size + 1) : hak_aligned_alloc(64, size + 1);
+            hak_free(*block),
+                *block = i % 3 == 1 ? hak_calloc(1, size + 1) : hak_aligned_alloc(64, size + 1);
         CHECK(*block != NULL, "%zu bytes", size);
         if (i % 5000 == 0) hak_malloc_trim(0);
         hak_clock_passes(1);
@@ -165,7 +166,8 @@ static void ordinary_work(void) {
         _exit(0);
     }
     int status;
-    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %#x", (unsigned)status);
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %#x",
+          (unsigned)status);
 }
 
 /* In a thread without a heap, for whose end a key must be set. */

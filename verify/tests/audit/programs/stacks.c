@@ -28,7 +28,7 @@ static char *stack_new(void) {
     return start + PAGE;
 }
 
-/* ---- a stack made by hand: entry() begins with these registers, as after a call, and leaves by switch_back() ------ */
+/* ---- a stack made by hand: entry() begins with these registers, as after a call, and leaves by switch_back()  */
 
 void switch_to(void *sp, void *fp, void (*entry)(void));
 void switch_back(void);
@@ -107,7 +107,7 @@ static void back_into_a_wide_frame(void) {
     run(stack_new(), NULL, (uintptr_t)wide + 32);
 }
 
-/* ---- stacks that the system's libraries switch to --------------------------------------------------------------- */
+/* ---- stacks that the system's libraries switch to -------------------------------------------- */
 
 static void coroutine(void) {
     take();
@@ -173,7 +173,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } kinds[] = {
-#define KIND(function)                                                                                       \
+#define KIND(function)                                                                             \
     { #function, function }
     KIND(fp_behind_the_end),
     KIND(fp_at_the_last_word),

@@ -57,22 +57,32 @@ struct form {
 const form forms[] = {
     {"new", &replaced_0, NONE, [](size_t size) { return ::operator new(size); }, nullptr},
     {"new[]", &replaced_1, 0, [](size_t size) { return ::operator new[](size); }, nullptr},
-    {"nothrow new", &replaced_2, 0, [](size_t size) { return ::operator new(size, nothrow); }, nullptr},
-    {"nothrow new[]", &replaced_3, 1, [](size_t size) { return ::operator new[](size, nothrow); }, nullptr},
-    {"aligned new", &replaced_4, NONE, [](size_t size) { return ::operator new(size, wide); }, nullptr},
-    {"aligned new[]", &replaced_5, 4, [](size_t size) { return ::operator new[](size, wide); }, nullptr},
-    {"nothrow aligned new", &replaced_6, 4, [](size_t size) { return ::operator new(size, wide, nothrow); },
+    {"nothrow new", &replaced_2, 0, [](size_t size) { return ::operator new(size, nothrow); },
      nullptr},
+    {"nothrow new[]", &replaced_3, 1, [](size_t size) { return ::operator new[](size, nothrow); },
+     nullptr},
+    {"aligned new", &replaced_4, NONE, [](size_t size) { return ::operator new(size, wide); },
+     nullptr},
+    {"aligned new[]", &replaced_5, 4, [](size_t size) { return ::operator new[](size, wide); },
+     nullptr},
+    {"nothrow aligned new", &replaced_6, 4,
+     [](size_t size) { return ::operator new(size, wide, nothrow); }, nullptr},
     {"nothrow aligned new[]", &replaced_7, 5,
      [](size_t size) { return ::operator new[](size, wide, nothrow); }, nullptr},
     {"delete", &replaced_8, NONE, nullptr, [](void *block) { ::operator delete(block); }},
     {"delete[]", &replaced_9, 8, nullptr, [](void *block) { ::operator delete[](block); }},
-    {"sized delete", &replaced_10, 8, nullptr, [](void *block) { ::operator delete(block, bytes); }},
-    {"sized delete[]", &replaced_11, 9, nullptr, [](void *block) { ::operator delete[](block, bytes); }},
-    {"nothrow delete", &replaced_12, 8, nullptr, [](void *block) { ::operator delete(block, nothrow); }},
-    {"nothrow delete[]", &replaced_13, 9, nullptr, [](void *block) { ::operator delete[](block, nothrow); }},
-    {"aligned delete", &replaced_14, NONE, nullptr, [](void *block) { ::operator delete(block, wide); }},
-    {"aligned delete[]", &replaced_15, 14, nullptr, [](void *block) { ::operator delete[](block, wide); }},
+    {"sized delete", &replaced_10, 8, nullptr,
+     [](void *block) { ::operator delete(block, bytes); }},
+    {"sized delete[]", &replaced_11, 9, nullptr,
+     [](void *block) { ::operator delete[](block, bytes); }},
+    {"nothrow delete", &replaced_12, 8, nullptr,
+     [](void *block) { ::operator delete(block, nothrow); }},
+    {"nothrow delete[]", &replaced_13, 9, nullptr,
+     [](void *block) { ::operator delete[](block, nothrow); }},
+    {"aligned delete", &replaced_14, NONE, nullptr,
+     [](void *block) { ::operator delete(block, wide); }},
+    {"aligned delete[]", &replaced_15, 14, nullptr,
+     [](void *block) { ::operator delete[](block, wide); }},
     {"sized aligned delete", &replaced_16, 14, nullptr,
      [](void *block) { ::operator delete(block, bytes, wide); }},
     {"sized aligned delete[]", &replaced_17, 15, nullptr,
@@ -103,8 +113,8 @@ const char *name_of(int number) {
 
 void was_called(int number) {
     int wanted = expected(number);
-    CHECK(called == wanted && times == (wanted != NONE), "%s calls %s %d times, not %s", forms[number].name,
-          name_of(called), times, name_of(wanted));
+    CHECK(called == wanted && times == (wanted != NONE), "%s calls %s %d times, not %s",
+          forms[number].name, name_of(called), times, name_of(wanted));
 }
 
 void reset() {
@@ -149,7 +159,9 @@ void takes(int number) {
     reset();
     size_t before = process_live_bytes();
     bool is_aligned = strstr(forms[number].name, "aligned") != nullptr;
-    void *block = expected(number) != NONE ? own : is_aligned ? aligned_alloc(64, 128) : malloc(bytes);
+    void *block = expected(number) != NONE ? own
+                  : is_aligned             ? aligned_alloc(64, 128)
+                                           : malloc(bytes);
     forms[number].release(test_opaque_pointer(block));
     was_called(number);
     size_t after = process_live_bytes();

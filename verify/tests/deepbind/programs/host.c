@@ -27,7 +27,8 @@ const char *definition(void) {
 }
 
 static void *opened(const char *opener, const char *file) {
-    void *plugin = strcmp(opener, "dlopen") == 0 ? dlopen(file, MODE) : dlmopen(LM_ID_BASE, file, MODE);
+    void *plugin =
+        strcmp(opener, "dlopen") == 0 ? dlopen(file, MODE) : dlmopen(LM_ID_BASE, file, MODE);
     CHECK(plugin != NULL, "%s", dlerror());
     return plugin;
 }
@@ -42,7 +43,8 @@ static void *found(void *library, const char *name) {
 static const size_t sizes[] = {1, 40, 1000, 5000, 20000, 100000, 3000000};
 
 static void check(const unsigned char *block, size_t size) {
-    CHECK(block != NULL && block[0] == 0x5a && block[size - 1] == 0x5a, "a block of %zu bytes", size);
+    CHECK(block != NULL && block[0] == 0x5a && block[size - 1] == 0x5a, "a block of %zu bytes",
+          size);
 }
 
 static void blocks(const char *opener, const char *file) {
@@ -148,7 +150,8 @@ static void edges(const char *file) {
     void *again = dlopen(file, MODE | RTLD_NOLOAD);
     answer("loaded", again);
     answer("the empty name", dlopen("", MODE));
-    printf("%s\n", again == plugin && dlopen(NULL, MODE) == program ? "the same handles" : "other handles");
+    printf("%s\n",
+           again == plugin && dlopen(NULL, MODE) == program ? "the same handles" : "other handles");
 }
 
 int main(int argc, char **argv) {

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum nss_status _nss_hakmem_getpwnam_r(const char *name, struct passwd *user, char *buffer, size_t size,
-                                       int *error);
+enum nss_status _nss_hakmem_getpwnam_r(const char *name, struct passwd *user, char *buffer,
+                                       size_t size, int *error);
 
-enum nss_status _nss_hakmem_getpwnam_r(const char *name, struct passwd *user, char *buffer, size_t size,
-                                       int *error) {
+enum nss_status _nss_hakmem_getpwnam_r(const char *name, struct passwd *user, char *buffer,
+                                       size_t size, int *error) {
     char *line = NULL, *copy;
     size_t room = 0;
     FILE *self = fopen("/proc/self/status", "r");

@@ -27,6 +27,7 @@ void *dlopen(const char *file, int mode) {
 void *dlmopen(Lmid_t space, const char *file, int mode) {
     static void *(*real)(Lmid_t, const char *, int);
     tell("dlmopen", file, mode);
-    if (real == NULL) real = (void *(*)(Lmid_t, const char *, int))(uintptr_t)dlsym(RTLD_NEXT, "dlmopen");
+    if (real == NULL)
+        real = (void *(*)(Lmid_t, const char *, int))(uintptr_t)dlsym(RTLD_NEXT, "dlmopen");
     return real(space, file, mode);
 }

@@ -6,12 +6,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define DEMAND(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            printf("line %d: %s\n", __LINE__, #condition);                                                   \
-            return 1;                                                                                        \
-        }                                                                                                    \
+#define DEMAND(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("line %d: %s\n", __LINE__, #condition);                                         \
+            return 1;                                                                              \
+        }                                                                                          \
     } while (0)
 
 static bool aligned(const void *block, size_t alignment) {

@@ -15,7 +15,8 @@
 
 #define BLOCKS 200
 
-#define CHECK(cond) ((cond) ? (void)0 : (void)(printf("line %d: %s fails\n", __LINE__, #cond), exit(1)))
+#define CHECK(cond)                                                                                \
+    ((cond) ? (void)0 : (void)(printf("line %d: %s fails\n", __LINE__, #cond), exit(1)))
 
 static void **holder; /* the only pointers to blocks of malloc are in one of ours */
 static int *shared;
@@ -45,7 +46,8 @@ static void each_function(void) {
     hak_free(hak_pvalloc(10));
     struct mallinfo2 wide = hak_mallinfo2();
     struct mallinfo narrow = hak_mallinfo();
-    CHECK(wide.arena > 0 && narrow.arena > 0 && (wide.uordblks | wide.keepcost | wide.hblks) != SIZE_MAX);
+    CHECK(wide.arena > 0 && narrow.arena > 0 &&
+          (wide.uordblks | wide.keepcost | wide.hblks) != SIZE_MAX);
     FILE *nowhere = fopen("/dev/null", "w");
     CHECK(nowhere != NULL && hak_malloc_info(0, nowhere) == 0 && fclose(nowhere) == 0);
     hak_malloc_trim(0);

@@ -6,7 +6,8 @@
 #include "core/hakmem.h"
 #include "verify/hakmem_audit.h"
 
-#define CHECK(cond) ((cond) ? (void)0 : (void)(printf("line %d: %s fails\n", __LINE__, #cond), exit(1)))
+#define CHECK(cond)                                                                                \
+    ((cond) ? (void)0 : (void)(printf("line %d: %s fails\n", __LINE__, #cond), exit(1)))
 
 static void blocks(void) {
     void *aligned;

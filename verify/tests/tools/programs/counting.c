@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NEXT(name)                                                                                           \
-    ({                                                                                                       \
-        static __typeof__(name) *next;                                                                       \
-        if (next == NULL) next = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name);                     \
-        next;                                                                                                \
+#define NEXT(name)                                                                                 \
+    ({                                                                                             \
+        static __typeof__(name) *next;                                                             \
+        if (next == NULL) next = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name);           \
+        next;                                                                                      \
     })
 
 static int allocations, frees;

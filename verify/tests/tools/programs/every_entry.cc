@@ -10,7 +10,8 @@ extern "C" {
 #ifdef TEST_LINKED
 #define MAY_BE_MISSING
 #else
-#define MAY_BE_MISSING __attribute__((weak)) /* not in every libc: the preloaded library brings them */
+#define MAY_BE_MISSING                                                                             \
+    __attribute__((weak)) /* not in every libc: the preloaded library brings them */
 #endif
 void free_sized(void *block, size_t size) noexcept MAY_BE_MISSING;
 void free_aligned_sized(void *block, size_t alignment, size_t size) noexcept MAY_BE_MISSING;

@@ -15,15 +15,16 @@ static time_t other_time(time_t seconds) {
     const char *kind = getenv("WRAPPED_CLOCK");
     time_t none = 0, turn = ++calls;
     free(malloc(100));
-    __atomic_compare_exchange_n((time_t *)&first, &none, seconds, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n((time_t *)&first, &none, seconds, 0, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
     if (kind == NULL) abort();
     if (strcmp(kind, "still") == 0) return first;
     if (strcmp(kind, "back") == 0) return first - turn;
     return turn % 2 == 0 ? seconds : seconds + YEARS_30;
 }
 
-#define REAL(name)                                                                                           \
-    static __typeof__(&name) real;                                                                           \
+#define REAL(name)                                                                                 \
+    static __typeof__(&name) real;                                                                 \
     if (real == NULL) real = (__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name)
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

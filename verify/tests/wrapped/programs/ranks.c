@@ -37,7 +37,8 @@ static void exchange(int rank, int round) {
 
 int main(int argc, char **argv) {
     int rank, ranks;
-    size_t (*usable)(void *) = (size_t(*)(void *))(size_t)dlsym(RTLD_DEFAULT, "hak_malloc_usable_size");
+    size_t (*usable)(void *) =
+        (size_t(*)(void *))(size_t)dlsym(RTLD_DEFAULT, "hak_malloc_usable_size");
     void *blocks[] = {malloc(5000), malloc(3 << 20), NULL};
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -25,7 +25,7 @@
 #define SLOTS 200
 #define MOST  300000
 
-/* ---- memory ------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 struct slot {
     unsigned char *bytes;
@@ -34,13 +34,15 @@ struct slot {
 
 static void slot_fill(struct slot *slot, uint64_t *state) {
     slot->bytes[0] = slot->bytes[slot->size - 1] = (unsigned char)(slot->size * 7);
-    if (test_random_below(state, 16) == 0) memset(slot->bytes, (int)(slot->size * 7) & 255, slot->size);
+    if (test_random_below(state, 16) == 0)
+        memset(slot->bytes, (int)(slot->size * 7) & 255, slot->size);
 }
 
 static void slot_check(const struct slot *slot) {
     unsigned char mark = (unsigned char)(slot->size * 7);
     if (slot->bytes == NULL) return;
-    CHECK(slot->bytes[0] == mark && slot->bytes[slot->size - 1] == mark, "block of %zu bytes", slot->size);
+    CHECK(slot->bytes[0] == mark && slot->bytes[slot->size - 1] == mark, "block of %zu bytes",
+          slot->size);
 }
 
 static size_t any_size(uint64_t *state) {
@@ -55,11 +57,14 @@ static void slot_change(struct slot *slot, uint64_t *state) {
     if (test_random_below(state, 4) == 0) {
         unsigned char first = slot->bytes == NULL ? 0 : slot->bytes[0];
         slot->bytes = realloc(slot->bytes, size);
-        CHECK(slot->bytes != NULL && (slot->size == 0 || slot->bytes[0] == first), "realloc to %zu", size);
+        CHECK(slot->bytes != NULL && (slot->size == 0 || slot->bytes[0] == first), "realloc to %zu",
+              size);
     } else {
         free(slot->bytes);
         unsigned kind = (unsigned)test_random_below(state, 6);
-        slot->bytes = kind == 0 ? calloc(1, size) : kind == 1 ? aligned_alloc(256, size) : malloc(size);
+        slot->bytes = kind == 0   ? calloc(1, size)
+                      : kind == 1 ? aligned_alloc(256, size)
+                                  : malloc(size);
         CHECK(slot->bytes != NULL && (kind != 0 || slot->bytes[size - 1] == 0), "%zu bytes", size);
     }
     slot->size = size;
@@ -109,7 +114,8 @@ static void threads(void) {
     for (size_t round = 0; round < 4; round++) {
         pthread_t id[4];
         for (size_t i = 0; i < 4; i++)
-            CHECK(pthread_create(&id[i], NULL, i == 3 && round % 2 == 0 ? fork_in_thread : churn_and_give,
+            CHECK(pthread_create(&id[i], NULL,
+                                 i == 3 && round % 2 == 0 ? fork_in_thread : churn_and_give,
                                  (void *)(round * 4 + i)) == 0,
                   "no thread");
         if (round == 1) in_child();
@@ -138,7 +144,7 @@ static void figures(void) {
     CHECK(mallinfo2().arena > 0, "no memory");
 }
 
-/* ---- each function ----------------------------------------------------------------------------------------- */
+/* ---- each function --------------------------------------------------------------------------- */
 
 static void nothing(int number) {
     (void)number;
@@ -149,7 +155,8 @@ static void nothing_once(void) {}
 static void each_of_memory(void) {
     char *pages = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(pages != MAP_FAILED && madvise(pages, 8192, MADV_DONTNEED) == 0, "errno %d", errno);
-    CHECK(mprotect(pages, 4096, PROT_READ) == 0 && mprotect(pages, 4096, PROT_READ | PROT_WRITE) == 0,
+    CHECK(mprotect(pages, 4096, PROT_READ) == 0 &&
+              mprotect(pages, 4096, PROT_READ | PROT_WRITE) == 0,
           "errno %d", errno);
     pages = mremap(pages, 16384, 8192, MREMAP_MAYMOVE);
     CHECK(pages != MAP_FAILED && munmap(pages, 8192) == 0, "errno %d", errno);
@@ -162,20 +169,20 @@ static void each_of_bytes(void) {
     memcpy(right, left, sizeof left);
     memmove(right + 1, right, sizeof right - 1);
     left[63] = right[63] = '\0';
-    CHECK(memcmp(left, right, sizeof left) == 0 && strlen(left) == 63 && strcmp(left, right) == 0, "%s",
-          right);
+    CHECK(memcmp(left, right, sizeof left) == 0 && strlen(left) == 63 && strcmp(left, right) == 0,
+          "%s", right);
     CHECK(strncmp(left, right, 9) == 0 && strchr(left, 'b') == NULL, "%s", right);
 }
 
 static void each_of_files(void) {
     char byte;
     int file = open("/proc/self/statm", O_RDONLY), sink = open("/dev/null", O_WRONLY);
-    CHECK(file >= 0 && sink >= 0 && read(file, &byte, 1) == 1 && write(sink, &byte, 1) == 1, "errno %d",
-          errno);
+    CHECK(file >= 0 && sink >= 0 && read(file, &byte, 1) == 1 && write(sink, &byte, 1) == 1,
+          "errno %d", errno);
     CHECK(fcntl(file, F_GETFD) == 0 && close(file) == 0, "errno %d", errno);
     FILE *stream = fdopen(sink, "w");
-    CHECK(stream != NULL && fprintf(stream, "%d", 1) == 1 && fwrite("1", 1, 1, stream) == 1, "errno %d",
-          errno);
+    CHECK(stream != NULL && fprintf(stream, "%d", 1) == 1 && fwrite("1", 1, 1, stream) == 1,
+          "errno %d", errno);
     fclose(stream);
 }
 
@@ -184,17 +191,19 @@ static void each_of_the_process(void) {
     struct timeval day;
     unsigned processor;
     CHECK(syscall(SYS_gettid) == gettid() && getpid() > 0, "no number");
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && gettimeofday(&day, NULL) == 0 && time(NULL) != 0,
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && gettimeofday(&day, NULL) == 0 &&
+              time(NULL) != 0,
           "no time");
-    CHECK(sched_yield() == 0 && nanosleep(&moment, NULL) == 0 && getcpu(&processor, NULL) == 0, "errno %d",
+    CHECK(sched_yield() == 0 && nanosleep(&moment, NULL) == 0 && getcpu(&processor, NULL) == 0,
+          "errno %d", errno);
+    CHECK(sched_getcpu() >= 0 && sysconf(_SC_PAGESIZE) > 0 && getauxval(AT_PAGESZ) > 0, "errno %d",
           errno);
-    CHECK(sched_getcpu() >= 0 && sysconf(_SC_PAGESIZE) > 0 && getauxval(AT_PAGESZ) > 0, "errno %d", errno);
     CHECK(getenv("PATH") != NULL, "no PATH");
     struct sigaction action = {.sa_handler = nothing};
     sigset_t set;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && raise(SIGUSR1) == 0, "errno %d", errno);
-    CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && pthread_sigmask(SIG_BLOCK, NULL, &set) == 0, "errno %d",
-          errno);
+    CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && pthread_sigmask(SIG_BLOCK, NULL, &set) == 0,
+          "errno %d", errno);
 }
 
 static void each_of_threads(void) {
@@ -207,12 +216,14 @@ static void each_of_threads(void) {
     CHECK(pthread_mutex_trylock(&mutex) == 0 &&
               pthread_cond_timedwait(&condition, &mutex, &past) == ETIMEDOUT,
           "no lock");
-    CHECK(pthread_cond_signal(&condition) == 0 && pthread_cond_broadcast(&condition) == 0, "no condition");
+    CHECK(pthread_cond_signal(&condition) == 0 && pthread_cond_broadcast(&condition) == 0,
+          "no condition");
     pthread_mutex_unlock(&mutex);
     pthread_once(&once, nothing_once);
     CHECK(pthread_key_create(&key, NULL) == 0 && pthread_setspecific(key, &key) == 0, "no key");
     CHECK(pthread_getspecific(key) == &key && pthread_key_delete(key) == 0, "no key");
-    CHECK(pthread_self() != 0 && pthread_atfork(nothing_once, nothing_once, nothing_once) == 0, "no thread");
+    CHECK(pthread_self() != 0 && pthread_atfork(nothing_once, nothing_once, nothing_once) == 0,
+          "no thread");
     CHECK(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state) == 0, "state");
 }
 
@@ -267,7 +278,8 @@ static void memory_returns(void) {
         blocks[i] = malloc(size);
         memset(blocks[i], 1, size);
     }
-    CHECK(process_resident() > before + 150 * MIB, "%zu MiB are resident", process_resident() / MIB);
+    CHECK(process_resident() > before + 150 * MIB, "%zu MiB are resident",
+          process_resident() / MIB);
     for (int i = 0; i < BLOCKS + LARGE; i++)
         free(blocks[i]);
     size_t after = process_resident_falls_below(before + 40 * MIB);

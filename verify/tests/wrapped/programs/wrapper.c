@@ -42,7 +42,8 @@ static void allocate_and_free(const struct wrapped *wrapped) {
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct block *block = &kept[turn++ % KEPT];
         unsigned char mark = (unsigned char)(block->size % 251);
-        if (block->bytes != NULL && (block->bytes[0] != mark || block->bytes[block->size - 1] != mark))
+        if (block->bytes != NULL &&
+            (block->bytes[0] != mark || block->bytes[block->size - 1] != mark))
             bad(wrapped, "a block has changed");
         free(block->bytes);
         block->size = sizes[i] + turn % 50;
@@ -57,7 +58,8 @@ static function *look_up(const char *name) {
     void *(*look)(void *, const char *) =
         (void *(*)(void *, const char *))(uintptr_t)dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
     if (look == NULL)
-        look = (void *(*)(void *, const char *))(uintptr_t)dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
+        look =
+            (void *(*)(void *, const char *))(uintptr_t)dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
     return look == NULL ? NULL : (function *)(uintptr_t)look(RTLD_NEXT, name);
 }
 
@@ -85,11 +87,11 @@ static function *enter(struct wrapped *wrapped) {
 }
 
 /* A jump: who looks for the next function of a name is known by where it returns to. */
-#define WRAP(which)                                                                                          \
-    static struct wrapped state_of_##which = {.name = #which};                                               \
-    long wrapper_of_##which(long, long, long, long, long, long, long) __asm__(#which);                       \
-    long wrapper_of_##which(long a, long b, long c, long d, long e, long f, long g) {                        \
-        return enter(&state_of_##which)(a, b, c, d, e, f, g);                                                \
+#define WRAP(which)                                                                                \
+    static struct wrapped state_of_##which = {.name = #which};                                     \
+    long wrapper_of_##which(long, long, long, long, long, long, long) __asm__(#which);             \
+    long wrapper_of_##which(long a, long b, long c, long d, long e, long f, long g) {              \
+        return enter(&state_of_##which)(a, b, c, d, e, f, g);                                      \
     }
 NAMES
 RARE

@@ -1,24 +1,26 @@
-#include "core/runs.h"
+#include "core/spans.h"
 
 #include "core/range_parts.h"
 
-#define RUNS_TRIED 32 /* a list of one length class may be long, and most of it too short or misaligned */
+#define SPANS_TRIED                                                                                \
+    32 /* a list of one length class may be long, and most of it too short or misaligned */
 
-void hak_run_set_taken(uint32_t first, uint32_t count) {
+void hak_span_set_taken(uint32_t first, uint32_t count) {
     HAK_CHECK(first > 0 && count > 0);
-    hak_run_describe(first, count, true);
+    hak_span_describe(first, count, true);
 }
 
-void hak_run_lose(uint32_t first, uint32_t count) {
+void hak_span_lose(uint32_t first, uint32_t count) {
     HAK_CHECK(count > 0 && hak_kind_of(first) == HAK_KIND_TAKEN);
-    HAK_ASSERT(hak_run_at(first)->count == count);
-    atomic_fetch_add_explicit(&range->lost, (size_t)count << HAK_GRANULE_SHIFT, memory_order_relaxed);
+    HAK_ASSERT(hak_span_at(first)->count == count);
+    atomic_fetch_add_explicit(&range->lost, (size_t)count << HAK_GRANULE_SHIFT,
+                              memory_order_relaxed);
     hak_range_fix(); /* or each block that cannot be moved may lose as much again */
 }
 
-/* ---- from the top ---- */
+/* ---- from the top ---------------------------------------------------------------------------- */
 
-/* What lies between the former top and an aligned run. While memory is kept it gets some, or its neighbours would lose by it. */
+/* What lies between the former top and an aligned span. While memory is kept it gets some, or its neighbours would lose by it. */
 static bool gap_is_dirty(uint32_t gap, uint32_t end) {
     if (!hak_range_keeps()) return gap < range->dirty_top;
     hak_granules_touch(gap > range->dirty_top ? gap : range->dirty_top, end);
@@ -30,7 +32,7 @@ static void top_raise(uint32_t from) {
     const uint32_t gap = range->top;
     HAK_ASSERT(from >= gap && from <= hak_range_granules());
     hak_range_top_set(from);
-    if (from > gap) hak_run_insert(gap, from - gap, HAK_KIND_FREE_RUN, gap_is_dirty(gap, from));
+    if (from > gap) hak_span_insert(gap, from - gap, HAK_KIND_FREE_SPAN, gap_is_dirty(gap, from));
 }
 
 /* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
@@ -40,11 +42,12 @@ static bool mapping_skip(void) {
     for (uint32_t skip = 1, more = 1; more > 0 && skip < left; skip += more) {
         more = skip < (left - skip) / 2 ? skip : (left - skip) / 2;
         if (hak_range_tables_grow(first + skip + 1) != HAK_PLACED) return false;
-        enum hak_placed placed = hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
+        enum hak_placed placed =
+            hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
         if (placed == HAK_PLACE_TAKEN) continue;
-        hak_run_describe(first, skip, true); /* before it can be taken for free */
-        hak_run_lose(first, skip);
+        hak_span_describe(first, skip, true); /* before it can be taken for free */
+        hak_span_lose(first, skip);
         top_raise(first);
         hak_area_skip(&range->heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
         hak_range_top_set(first + skip);
@@ -61,7 +64,7 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
     return placed == HAK_PLACED ? hak_range_grow(heap) : placed;
 }
 
-/* More runs that are not all there, and each thread would cost the kernel a mapping. A large heap gains
+/* More spans that are not all there, and each thread would cost the kernel a mapping. A large heap gains
  * nothing by them. */
 #define GAPS_MAX   256u
 #define GAPS_BELOW ((size_t)64 << 20)
@@ -73,7 +76,7 @@ static bool gap_is_good(void) {
 }
 
 /* *there: how many of them have memory, the caller says how many must. */
-static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
+static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     uint32_t now = *there == 0 && gap_is_good() ? 0 : count, from;
     for (;;) {
         if (count > hak_range.granules - range->top) return 0;
@@ -83,7 +86,7 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         if (placed == HAK_PLACE_REFUSED || !mapping_skip()) return 0;
     }
     HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
-    hak_run_describe(from, count, from < range->dirty_top); /* before it can be taken for free */
+    hak_span_describe(from, count, from < range->dirty_top); /* before it can be taken for free */
     top_raise(from);
     hak_range_top_set(from + count);
     uint32_t committed = hak_range_granules();
@@ -97,13 +100,14 @@ static uint32_t run_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     return from;
 }
 
-enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more) {
+enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more) {
     HAK_CHECK(first > 0 && more > 0 && more <= count - there);
     uintptr_t start = (uintptr_t)hak_granule_address(first + there);
     size_t bytes = (size_t)more << HAK_GRANULE_SHIFT;
     enum hak_placed placed = hak_window_commit(start, bytes);
     /* What is mapped whole finds the way on at once, however long such a mapping is. */
-    if (placed == HAK_PLACE_TAKEN) atomic_store_explicit(&range->crowded, true, memory_order_relaxed);
+    if (placed == HAK_PLACE_TAKEN)
+        atomic_store_explicit(&range->crowded, true, memory_order_relaxed);
     if (placed != HAK_PLACED) return placed;
     hak_huge_pages_advise(start, bytes);
     hak_lock_take(range_lock);
@@ -115,21 +119,21 @@ enum hak_placed hak_run_reach(uint32_t first, uint32_t count, uint32_t there, ui
     return HAK_PLACED;
 }
 
-/* ---- from the lists ---- */
+/* ---- from the lists -------------------------------------------------------------------------- */
 
-/* Of a free run that hak_run_find has found; 0: it found none. */
-static uint32_t run_take(uint32_t run, uint32_t count, uint32_t align) {
-    if (run == 0) return 0;
-    const uint32_t from = (uint32_t)hak_round_up(run, align);
-    const bool dirty = hak_run_at(run)->dirty;
-    hak_run_split(run, from, count);
-    hak_run_describe(from, count, dirty);
+/* Of a free span that hak_span_find has found; 0: it found none. */
+static uint32_t span_take(uint32_t span, uint32_t count, uint32_t align) {
+    if (span == 0) return 0;
+    const uint32_t from = (uint32_t)hak_round_up(span, align);
+    const bool dirty = hak_span_at(span)->dirty;
+    hak_span_split(span, from, count);
+    hak_span_describe(from, count, dirty);
     return from;
 }
 
 /* From the lists; 0: none was found. */
-static uint32_t run_from_free(uint32_t count, uint32_t align, uint32_t most) {
-    return run_take(hak_run_find(HAK_KIND_FREE_RUN, count, align, most, false), count, align);
+static uint32_t span_from_free(uint32_t count, uint32_t align, uint32_t most) {
+    return span_take(hak_span_find(HAK_KIND_FREE_SPAN, count, align, most, false), count, align);
 }
 
 /* Maps a part of a hole anew. A hole in which somebody else has put a mapping is given up. */
@@ -140,42 +144,43 @@ static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
     enum hak_placed placed = hak_window_commit(start, bytes);
     if (placed == HAK_PLACED) {
         hak_huge_pages_advise(start, bytes);
-        hak_run_split(hole, from, count);
-        if (from + count > range->there) hak_range_limit_set(from + count); /* as in hak_run_reach */
+        hak_span_split(hole, from, count);
+        if (from + count > range->there)
+            hak_range_limit_set(from + count); /* as in hak_span_reach */
     } else if (placed == HAK_PLACE_TAKEN) {
-        uint32_t whole = hak_run_at(hole)->count;
-        hak_run_remove(hole);
-        hak_run_describe(hole, whole, false);
-        hak_run_lose(hole, whole);
+        uint32_t whole = hak_span_at(hole)->count;
+        hak_span_remove(hole);
+        hak_span_describe(hole, whole, false);
+        hak_span_lose(hole, whole);
     }
     return placed;
 }
 
-static uint32_t run_from_hole(uint32_t count, uint32_t align, uint32_t most) {
+static uint32_t span_from_hole(uint32_t count, uint32_t align, uint32_t most) {
     uint32_t hole, from = 0;
     enum hak_placed placed;
     do {
-        hole = hak_run_find(HAK_KIND_HOLE, count, align, most, false);
+        hole = hak_span_find(HAK_KIND_HOLE, count, align, most, false);
         if (hole == 0) return 0;
         from = (uint32_t)hak_round_up(hole, align);
         placed = hole_fill(hole, from, count);
     } while (placed == HAK_PLACE_TAKEN);
     if (placed != HAK_PLACED) return 0;
-    hak_run_describe(from, count, false);
+    hak_span_describe(from, count, false);
     return from;
 }
 
-/* While memory is kept: a free run that holds some; 0: none. */
+/* While memory is kept: a free span that holds some; 0: none. */
 static uint32_t kept_find(uint32_t count, uint32_t align) {
     if (!hak_range_keeps() || hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return 0;
-    return hak_run_find(HAK_KIND_FREE_RUN, count, align, UINT32_MAX, true);
+    return hak_span_find(HAK_KIND_FREE_SPAN, count, align, UINT32_MAX, true);
 }
 
 static bool top_is_kept(uint32_t count, uint32_t align) {
     return hak_round_up(range->top, align) + count <= range->dirty_top;
 }
 
-bool hak_run_is_kept(uint32_t count, uint32_t align) {
+bool hak_span_is_kept(uint32_t count, uint32_t align) {
     if (hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return false;
     hak_lock_take(range_lock);
     bool kept = kept_find(count, align) != 0 || (hak_range_keeps() && top_is_kept(count, align));
@@ -184,29 +189,29 @@ bool hak_run_is_kept(uint32_t count, uint32_t align) {
 }
 
 /* From the lists, but not where as much lies behind the top and holds memory. */
-static uint32_t run_from_lists(uint32_t count, uint32_t align) {
-    uint32_t from = run_take(kept_find(count, align), count, align);
+static uint32_t span_from_lists(uint32_t count, uint32_t align) {
+    uint32_t from = span_take(kept_find(count, align), count, align);
     if (from != 0 || top_is_kept(count, align)) return from;
-    from = run_from_free(count, align, RUNS_TRIED);
-    return from != 0 ? from : run_from_hole(count, align, RUNS_TRIED);
+    from = span_from_free(count, align, SPANS_TRIED);
+    return from != 0 ? from : span_from_hole(count, align, SPANS_TRIED);
 }
 
-uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
+uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
     const uint32_t least = *there;
     *there = count;
-    uint32_t from = run_from_lists(count, align);
+    uint32_t from = span_from_lists(count, align);
     if (from == 0) {
         *there = least;
-        from = run_from_top(count, align, there);
+        from = span_from_top(count, align, there);
     }
     /* There is no more: look everywhere. */
     if (from == 0) {
         *there = count;
-        from = run_from_free(count, align, UINT32_MAX);
-        if (from == 0) from = run_from_hole(count, align, UINT32_MAX);
+        from = span_from_free(count, align, UINT32_MAX);
+        if (from == 0) from = span_from_hole(count, align, UINT32_MAX);
     }
     HAK_ASSERT(from == 0 || *there <= count);
     hak_lock_drop(range_lock);
@@ -214,36 +219,37 @@ uint32_t hak_run_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
     return from;
 }
 
-uint32_t hak_run_alloc(uint32_t count, uint32_t align) {
+uint32_t hak_span_alloc(uint32_t count, uint32_t align) {
     uint32_t there = count;
-    return hak_run_alloc_part(count, align, &there);
+    return hak_span_alloc_part(count, align, &there);
 }
 
 /* Whether the granules that come next may hold memory. */
 static bool extends_kept(uint32_t next, uint32_t more) {
     if (next >= range->top) return next + more <= range->dirty_top;
-    return hak_kind_of(next) == HAK_KIND_FREE_RUN && hak_run_at(next)->dirty;
+    return hak_kind_of(next) == HAK_KIND_FREE_SPAN && hak_span_at(next)->dirty;
 }
 
-bool hak_run_extend(uint32_t first, uint32_t count, uint32_t more) {
+bool hak_span_extend(uint32_t first, uint32_t count, uint32_t more) {
     HAK_CHECK(count > 0 && more > 0);
     bool done = false;
     uint32_t next = first + count;
     hak_lock_take(range_lock);
-    HAK_CHECK(hak_run_at(first)->count == count);
+    HAK_CHECK(hak_span_at(first)->count == count);
     if (!extends_kept(next, more) && kept_find(count + more, 1) != 0) {
         done = false; /* by a copy */
     } else if (next == range->top) {
         done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
         if (done) hak_range_top_set(next + more);
-    } else if (next < range->top && hak_kind_of(next) == HAK_KIND_FREE_RUN &&
-               hak_run_at(next)->count >= more) {
-        hak_run_split(next, next, more);
+    } else if (next < range->top && hak_kind_of(next) == HAK_KIND_FREE_SPAN &&
+               hak_span_at(next)->count >= more) {
+        hak_span_split(next, next, more);
         done = true;
-    } else if (next < range->top && hak_kind_of(next) == HAK_KIND_HOLE && hak_run_at(next)->count >= more) {
+    } else if (next < range->top && hak_kind_of(next) == HAK_KIND_HOLE &&
+               hak_span_at(next)->count >= more) {
         done = hole_fill(next, next, more) == HAK_PLACED;
     }
-    if (done) hak_run_at(first)->count = count + more;
+    if (done) hak_span_at(first)->count = count + more;
     hak_lock_drop(range_lock);
     return done;
 }
@@ -256,6 +262,6 @@ struct hak_range_state hak_range_state(void) {
                                     .holes = &range->holes,
                                     .hole_bytes = range->hole_bytes,
                                     .dirty_top = range->dirty_top,
-                                    .slot_bytes = range->slots.committed,
+                                    .map_bytes = range->map.committed,
                                     .record_bytes = range->records.committed};
 }

@@ -1,11 +1,11 @@
-/* Runs that are given back, and what becomes of their memory. */
+/* Spans that are given back, and what becomes of their memory. */
 #include "core/range_parts.h"
 
-/* What is free has a slot at either end; those between, of a gigabyte a megabyte, go back with it. [from, until) came to the free
+/* What is free has a page map entry at either end; those between, of a gigabyte a megabyte, go back with it. [from, until) came to the free
  * granules [first, end) just now. Under the lock, or somebody might have taken them. Locked memory stays, which is as good: nobody
  * relies on zero there. */
-static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t until) {
-    const size_t page = hak_os_page_size() / HAK_SLOT_SIZE; /* in slots */
+static void map_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t until) {
+    const size_t page = hak_os_page_size() / HAK_MAP_ENTRY_SIZE; /* in page map entries */
     HAK_ASSERT(first <= from && from < until && until <= end);
     size_t least = hak_round_up(first + 1, page), most = (end - 1) & ~(page - 1);
     /* those of what was freed, and of its neighbours' ends */
@@ -13,7 +13,7 @@ static void slots_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t un
     if (low < least) low = least;
     if (high > most) high = most;
     if (low < high && !hak_range_keeps())
-        hak_os.purge(hak_slot_address((uint32_t)low), (high - low) * HAK_SLOT_SIZE);
+        hak_os.purge(hak_map_entry((uint32_t)low), (high - low) * HAK_MAP_ENTRY_SIZE);
 }
 
 /* A hole at the top leaves, and takes what is committed behind it along; not where that may hold memory. */
@@ -21,21 +21,21 @@ static bool hole_may_leave(void) {
     return hak_range_dirty_behind_top() == 0;
 }
 
-/* Takes the free run or hole before the top, for the granules from there on are nobody's; false: there is none, or it stays. */
+/* Takes the free span or hole before the top, for the granules from there on are nobody's; false: there is none, or it stays. */
 static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
     const enum hak_kind kind = hak_kind_of(range->top - 1);
     *is_hole = kind == HAK_KIND_HOLE;
-    if (kind != HAK_KIND_FREE_RUN && !(*is_hole && hole_may_leave())) return false;
-    *first = hak_run_at(range->top - 1)->first;
-    *dirty = hak_run_at(*first)->dirty;
-    hak_run_remove(*first);
+    if (kind != HAK_KIND_FREE_SPAN && !(*is_hole && hole_may_leave())) return false;
+    *first = hak_span_at(range->top - 1)->first;
+    *dirty = hak_span_at(*first)->dirty;
+    hak_span_remove(*first);
     return true;
 }
 
 /* A hole at the top that cannot leave. */
 static void hole_keep(uint32_t first, uint32_t count) {
-    hak_run_join(&first, &count, HAK_KIND_HOLE);
-    hak_run_insert(first, count, HAK_KIND_HOLE, false);
+    hak_span_join(&first, &count, HAK_KIND_HOLE);
+    hak_span_insert(first, count, HAK_KIND_HOLE, false);
 }
 
 /* The granules from `first` on are nobody's, and unmapped if they were a hole. So is what is free before them. A hole's
@@ -70,8 +70,8 @@ static bool hole_is_wanted(uint32_t count) {
     return count >= HOLE_MIN && holes_are_few();
 }
 
-/* Unmaps a taken run; false: it has to be kept. */
-static bool run_unmap(uint32_t first, uint32_t count) {
+/* Unmaps a taken span; false: it has to be kept. */
+static bool span_unmap(uint32_t first, uint32_t count) {
     HAK_CHECK(hak_kind_of(first) == HAK_KIND_TAKEN && count > 0);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     if (!hak_window_release((uintptr_t)hak_granule_address(first), bytes)) return false;
@@ -79,8 +79,8 @@ static bool run_unmap(uint32_t first, uint32_t count) {
     return true;
 }
 
-/* The memory of a taken run goes, and it reads as zero; false: it is lost. */
-static bool run_purge(uint32_t first, uint32_t count, bool renew) {
+/* The memory of a taken span goes, and it reads as zero; false: it is lost. */
+static bool span_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     if (renew) hak_os_unlock(start, bytes); /* or all memory would be taken for locked */
@@ -89,128 +89,133 @@ static bool run_purge(uint32_t first, uint32_t count, bool renew) {
         /* Only now, when it has no memory any more: if that fails, the range may be somebody
          * else's. */
         if (!hak_os.renew(start, bytes)) {
-            hak_run_lose(first, count);
+            hak_span_lose(first, count);
             return false;
         }
         zero = true;
         hak_huge_pages_advise((uintptr_t)start, bytes);
     }
-    if (!zero) hak_os_zero(start, bytes); /* locked memory cannot be purged, and a free run reads as zero */
+    if (!zero)
+        hak_os_zero(start,
+                    bytes); /* locked memory cannot be purged, and a free span reads as zero */
     return true;
 }
 
-/* Puts a taken run to the free ones or to the holes. `dirty`: it may hold memory. Under the lock. */
-static void run_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
+/* Puts a taken span to the free ones or to the holes. `dirty`: it may hold memory. Under the lock. */
+static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     const uint32_t from = first, until = first + count;
     HAK_CHECK(until <= range->top && hak_kind_of(first) == HAK_KIND_TAKEN);
     hak_kind_set(first, HAK_KIND_NONE);
-    if (until == range->top && (kind == HAK_KIND_FREE_RUN || hole_may_leave())) {
+    if (until == range->top && (kind == HAK_KIND_FREE_SPAN || hole_may_leave())) {
         top_lower(first, kind == HAK_KIND_HOLE, dirty);
-        if (range->top <= from) slots_purge(range->top, hak_range_in_tables(), from, until);
+        if (range->top <= from) map_purge(range->top, hak_range_in_tables(), from, until);
     } else {
-        dirty |= hak_run_join(&first, &count, kind);
-        hak_run_insert(first, count, kind, dirty);
-        slots_purge(first, first + count, from, until);
+        dirty |= hak_span_join(&first, &count, kind);
+        hak_span_insert(first, count, kind, dirty);
+        map_purge(first, first + count, from, until);
     }
 }
 
-/* As run_put. */
-static void run_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
+/* As span_put. */
+static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     hak_lock_take(range_lock);
-    run_put(first, count, kind, dirty);
+    span_put(first, count, kind, dirty);
     hak_lock_drop(range_lock);
     if (dirty) hak_held_look();
 }
 
-void hak_run_free(uint32_t first, uint32_t count, bool renew) {
+void hak_span_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
     HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
     const bool keeps = hak_range_keeps();
-    enum hak_kind kind = HAK_KIND_FREE_RUN;
-    if (hole_is_wanted(count) && run_unmap(first, count))
+    enum hak_kind kind = HAK_KIND_FREE_SPAN;
+    if (hole_is_wanted(count) && span_unmap(first, count))
         kind = HAK_KIND_HOLE;
-    else if ((renew || !keeps) && !run_purge(first, count, renew))
+    else if ((renew || !keeps) && !span_purge(first, count, renew))
         return;
-    const bool dirty = keeps && kind == HAK_KIND_FREE_RUN;
+    const bool dirty = keeps && kind == HAK_KIND_FREE_SPAN;
     if (dirty && renew) hak_granules_touch(first, first + count); /* its neighbours have memory */
-    run_put_locked(first, count, kind, dirty);
+    span_put_locked(first, count, kind, dirty);
 }
 
-void hak_run_free_part(uint32_t first, uint32_t count, uint32_t there) {
-    HAK_CHECK(there < count && hak_kind_of(first) == HAK_KIND_TAKEN && hak_run_at(first)->count == count);
+void hak_span_free_part(uint32_t first, uint32_t count, uint32_t there) {
+    HAK_CHECK(there < count && hak_kind_of(first) == HAK_KIND_TAKEN &&
+              hak_span_at(first)->count == count);
     hak_lock_take(range_lock);
     atomic_fetch_sub_explicit(&range->gaps, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&range->absent, (size_t)(count - there) << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
     if (there > 0) {
-        hak_run_describe(first + there, count - there, false);
-        hak_run_describe(first, there, true);
+        hak_span_describe(first + there, count - there, false);
+        hak_span_describe(first, there, true);
     }
-    run_put(first + there, count - there, HAK_KIND_HOLE, false); /* no more of these than there were gaps */
+    span_put(first + there, count - there, HAK_KIND_HOLE,
+             false); /* no more of these than there were gaps */
     hak_lock_drop(range_lock);
-    if (there > 0) hak_run_free(first, there, false);
+    if (there > 0) hak_span_free(first, there, false);
 }
 
-static uintptr_t run_end(uint32_t first, uint32_t count) {
+static uintptr_t span_end(uint32_t first, uint32_t count) {
     return (uintptr_t)hak_granule_address(first) + ((uintptr_t)count << HAK_GRANULE_SHIFT);
 }
 
-bool hak_run_cut(uint32_t first, uint32_t count, size_t cut) {
+bool hak_span_cut(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
-    return hak_window_release(run_end(first, count) - cut, cut);
+    return hak_window_release(span_end(first, count) - cut, cut);
 }
 
-bool hak_run_mend(uint32_t first, uint32_t count, size_t cut) {
+bool hak_span_mend(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
-    const uintptr_t start = run_end(first, count) - cut;
+    const uintptr_t start = span_end(first, count) - cut;
     if (hak_window_commit(start, cut) != HAK_PLACED) return false;
     hak_huge_pages_advise(start, cut);
     return true;
 }
 
-void hak_run_free_unmapped(uint32_t first, uint32_t count) {
+void hak_span_free_unmapped(uint32_t first, uint32_t count) {
     HAK_CHECK(count > 0 && !hak_window_is_reserved());
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
     hak_huge_pages_unmapped(first, first + count);
-    bool mapped =
-        !(hak_range_is_scarce() && holes_are_few()) && hak_window_commit(start, bytes) == HAK_PLACED;
+    bool mapped = !(hak_range_is_scarce() && holes_are_few()) &&
+                  hak_window_commit(start, bytes) == HAK_PLACED;
     if (mapped) hak_huge_pages_advise(start, bytes);
-    run_put_locked(first, count, mapped ? HAK_KIND_FREE_RUN : HAK_KIND_HOLE, false);
+    span_put_locked(first, count, mapped ? HAK_KIND_FREE_SPAN : HAK_KIND_HOLE, false);
 }
 
-void hak_run_free_cut(uint32_t first, uint32_t count, size_t cut) {
+void hak_span_free_cut(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
     const uintptr_t start = (uintptr_t)hak_granule_address(first);
     const size_t bytes = ((size_t)count << HAK_GRANULE_SHIFT) - cut;
-    if (!holes_are_few() && hak_run_mend(first, count, cut)) {
-        hak_run_free(first, count, false);
+    if (!holes_are_few() && hak_span_mend(first, count, cut)) {
+        hak_span_free(first, count, false);
         return;
     }
     if (!hak_window_release(start, bytes)) {
         hak_range_purge_part((void *)start, bytes);
-        hak_run_lose(first, count);
+        hak_span_lose(first, count);
         return;
     }
     hak_huge_pages_unmapped(first, first + count);
-    run_put_locked(first, count, HAK_KIND_HOLE, false);
+    span_put_locked(first, count, HAK_KIND_HOLE, false);
 }
 
-/* ---- memory that is kept ----------------------------------------------------------------------------- */
+/* ---- memory that is kept --------------------------------------------------------------------- */
 
 void hak_range_touch(size_t most) {
     hak_lock_take(range_lock);
-    for (unsigned bin = hak_run_next_list(&range->free, 0); bin < HAK_RUN_LISTS;
-         bin = hak_run_next_list(&range->free, bin + 1))
-        for (uint32_t first = range->free.lists[bin]; first != 0; first = hak_run_at(first)->next) {
-            struct hak_free_run *run = hak_run_at(first);
-            const size_t bytes = (size_t)run->count << HAK_GRANULE_SHIFT;
-            if (!run->dirty && bytes > most) continue;
-            hak_granules_touch(first, first + run->count);
-            if (run->dirty) continue;
+    for (unsigned bin = hak_span_next_list(&range->free, 0); bin < HAK_SPAN_LISTS;
+         bin = hak_span_next_list(&range->free, bin + 1))
+        for (uint32_t first = range->free.lists[bin]; first != 0;
+             first = hak_span_at(first)->next) {
+            struct hak_free_span *span = hak_span_at(first);
+            const size_t bytes = (size_t)span->count << HAK_GRANULE_SHIFT;
+            if (!span->dirty && bytes > most) continue;
+            hak_granules_touch(first, first + span->count);
+            if (span->dirty) continue;
             most -= bytes;
-            run->dirty = true;
-            hak_range_kept_add(run->count);
+            span->dirty = true;
+            hak_range_kept_add(span->count);
         }
     hak_granules_touch(range->top, range->dirty_top);
     hak_lock_drop(range_lock);
@@ -226,13 +231,13 @@ static bool granules_purge(uint32_t first, uint32_t count) {
     return true;
 }
 
-/* The runs of a list that may hold memory. */
+/* The spans of a list that may hold memory. */
 static void list_purge(unsigned bin) {
-    for (uint32_t first = range->free.lists[bin]; first != 0; first = hak_run_at(first)->next) {
-        struct hak_free_run *run = hak_run_at(first);
-        if (!run->dirty || !granules_purge(first, run->count)) continue;
-        run->dirty = false;
-        hak_range_kept_sub(run->count);
+    for (uint32_t first = range->free.lists[bin]; first != 0; first = hak_span_at(first)->next) {
+        struct hak_free_span *span = hak_span_at(first);
+        if (!span->dirty || !granules_purge(first, span->count)) continue;
+        span->dirty = false;
+        hak_range_kept_sub(span->count);
     }
 }
 
@@ -240,8 +245,8 @@ size_t hak_range_purge(void) {
     if (hak_range_kept() == 0) return 0;
     hak_lock_take(range_lock);
     const size_t before = hak_range_kept();
-    for (unsigned bin = hak_run_next_list(&range->free, 0); bin < HAK_RUN_LISTS;
-         bin = hak_run_next_list(&range->free, bin + 1))
+    for (unsigned bin = hak_span_next_list(&range->free, 0); bin < HAK_SPAN_LISTS;
+         bin = hak_span_next_list(&range->free, bin + 1))
         list_purge(bin);
     hak_range_shrink();
     if (granules_purge(range->top, hak_range_dirty_behind_top())) hak_range_tops_set(range->top, 0);
