@@ -1,20 +1,24 @@
 # HAKMEM's build: the libraries, benchmarks and test programs of one variant, in out/VARIANT/.
 #
-#   make [VARIANT=release] [all|lib|benchmarks|tests|NAME]   NAME: a file of out/VARIANT/ or a variant
-#   make print-flags                                         what a build would use
+#   make [VARIANT=release] [all|lib|benchmarks|tests|NAME]
+#                            NAME: a file of out/VARIANT/, or a variant
+#   make print-flags         prints what a build would use
 #   make clean
 #
 # A variant is one file of constants, ci/variants/NAME.mk:
-#   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND   always 0 or 1, given to the compiler as such; without its libc names
-#                          the library has only the prefixed ones, and no C++ operators
+#   HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND
+#                          always 0 or 1, and passed to the compiler as such. Without its libc names
+#                          the library has only the prefixed names, and no C++ operators
 #   HAK_RECORD             1 only in record
 #   VARIANT_CFLAGS         optimisation, debug information, instrumentation
 #   VARIANT_LDFLAGS        the same for the linker
 #   VARIANT_INCLUDE        a header before each file; optional
-#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS, VARIANT_VERIFY_CFLAGS   for core/, fuzz/ and verify/ only; optional
-#   FUZZ_ENGINE            what a fuzz target is linked with; only where there are any
-#   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS); never any in release
-#   CORE_SRCS              only in libc: what the library is made of instead of core/
+#   VARIANT_CORE_CFLAGS, VARIANT_FUZZ_CFLAGS, VARIANT_VERIFY_CFLAGS
+#                          for core/, fuzz/ and verify/ only; optional
+#   FUZZ_ENGINE            what a fuzz target is linked with; only in variants with fuzz targets
+#   VARIANT_SRCS           sources outside core/ that belong to the library, such as $(AUDIT_SRCS);
+#                          never any in release
+#   CORE_SRCS              only in libc: sources of the library instead of core/
 
 .SUFFIXES:
 .SECONDARY:
@@ -22,7 +26,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
-# ---- what can be chosen on the command line ----------------------------------------------------------------
+# ---- what can be chosen on the command line ------------------------------------------------------
 
 POOL_TLS_PHASE1 ?= 1
 POOL_TLS_PREWARM ?= 0
@@ -49,7 +53,8 @@ CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/deepbind.c core/adv
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c \
               verify/heap_check_states.c
-# Each atomic operation of core/ says so first; so does each plain access, by ThreadSanitizer's calls, which accesses.c takes.
+# Before each atomic operation, core/ reports it (verify/explore/yields.h). Each plain access is
+# reported by ThreadSanitizer's calls, which verify/explore/accesses.c provides.
 STEPS_ARE_TOLD := -include verify/explore/yields.h
 ACCESSES_ARE_TOLD := -fsanitize=thread \
                      $(addprefix -mllvm -tsan-instrument-,atomics=0 func-entry-exit=0 memintrinsics=0)
@@ -68,12 +73,12 @@ endif
 OBJCOPY ?= objcopy
 OUT ?= out/$(VARIANT)
 
-# ---- flags --------------------------------------------------------------------------------------------------
+# ---- flags ---------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
 
-# The compiler knows malloc's contract and would use it: calloc written as malloc + memset becomes a call of
-# itself, and a benchmark's pair of malloc and free disappears.
+# The compiler knows the contract of malloc and would use it: calloc written as malloc + memset
+# would become a call of calloc itself, and a benchmark's pair of malloc and free would disappear.
 ALLOCATION_FUNCTIONS := malloc calloc realloc reallocarray free aligned_alloc posix_memalign memalign valloc pvalloc
 NO_BUILTIN := $(addprefix -fno-builtin-,$(ALLOCATION_FUNCTIONS))
 
@@ -87,19 +92,19 @@ LIB_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(DEFINES) $(WARNINGS) -fPIC -ftls-mode
 
 LIB_CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(LIB_CFLAGS))
 
-# nodelete: a thread's exit handler must find its code after dlclose.
+# nodelete: the handler at a thread's end must still find its code after dlclose.
 LIB_LDFLAGS := -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro $(VARIANT_LDFLAGS) $(LDFLAGS)
 
-# Benchmarks are measured, so they are optimised in every variant.
+# Benchmarks are optimised in every variant, because they are measured.
 BENCH_WARNINGS := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))
 BENCH_FLAGS := -D_GNU_SOURCE -I. -O2 -g $(NO_BUILTIN) -pthread
 BENCH_CFLAGS := -std=c11 $(WARNINGS) $(BENCH_FLAGS)
 BENCH_CXXFLAGS := -std=c++17 $(BENCH_WARNINGS) $(BENCH_FLAGS)
 
-# A program of its own: no allocator, no instrumentation.
+# The symbolizer is a program of its own, without allocator and instrumentation.
 SYMBOLIZER_CXXFLAGS := -std=c++17 -D_GNU_SOURCE -I. $(DEFINES) -O2 -g $(BENCH_WARNINGS)
 
-# Tests call malloc for its effects, which no optimisation may remove.
+# No optimisation may remove the calls of malloc in tests.
 COMPILER := $(shell $(CC) --version 2>/dev/null | head -n 1)
 TEST_FLAGS := -D_GNU_SOURCE -I. -Iverify/tests -O1 -g -fno-builtin -Wall -Wextra -pthread
 TEST_CFLAGS := -std=c11 $(TEST_FLAGS) -Werror=implicit-function-declaration
@@ -108,22 +113,23 @@ TEST_CXXFLAGS := -std=c++17 $(TEST_FLAGS) \
 TEST_LIBS := -ldl
 COMMA := ,
 
-# ---- sources ------------------------------------------------------------------------------------------------
+# ---- sources -------------------------------------------------------------------------------------
 
 LIB_SRCS := $(CORE_SRCS) $(VARIANT_SRCS)
 LIB_OBJS := $(LIB_SRCS:%.c=$(OUT)/obj/%.o) $(OUT)/obj/build_id.o
 CXX_PARTS := $(if $(filter 1,$(HAK_LIBC_NAMES)),cxx cxx_runtime cxx_nothrow)
 STATIC_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.static.o)
 SHARED_CXX_OBJS := $(CXX_PARTS:%=$(OUT)/obj/core/%.shared.o)
-# dlopen, madvise and their like, where the library or its recorder has libc's names.
+# dlopen, madvise and similar functions, if the library or its recorder has libc names.
 BESIDE := $(if $(filter 1,$(HAK_LIBC_NAMES) $(HAK_RECORD)),$(OUT)/obj/core/deepbind $(if $(filter core/%,$(CORE_SRCS)),$(OUT)/obj/core/advice))
 PIN_OBJ := $(if $(filter core/%,$(CORE_SRCS)),$(OUT)/obj/core/pin.o)
-# libhakmem_prefixed: the same objects, but for the libc names and the identity. Only where libhakmem has libc names.
+# libhakmem_prefixed: the same objects except for the libc names and the identity. Built only if
+# libhakmem has libc names.
 PREFIXED_OBJS := $(filter-out %/api.o %/build_id.o,$(LIB_OBJS)) \
                  $(addprefix $(OUT)/obj/,core/api.prefixed.o core/watched.o core/watched_info.o build_id_prefixed.o)
 PREFIXED := $(if $(filter 1,$(HAK_LIBC_NAMES)),libhakmem_prefixed.so libhakmem_prefixed.a)
 
-# What the build's identity is taken from.
+# The files that the identity of the build covers.
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def) ci/variants/$(VARIANT).mk Makefile \
                     $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)) \
                     $(if $(filter fuzz/%,$(LIB_SRCS)),fuzz/oplog.h))
@@ -138,29 +144,33 @@ TEST_SRCS := $(if $(filter 0,$(HAK_AUDIT)),$(filter-out %_audit_internal.c,$(TES
 TEST_NAMES := $(basename $(notdir $(TEST_SRCS)))
 $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error two test programs have one name))
 
-# Fuzz targets, fuzz/fuzz_*.c, are built only in variants that have an engine for them; what they share is an archive.
+# Fuzz targets, fuzz/fuzz_*.c, are built only in variants with a fuzz engine. The code that they
+# share is an archive.
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
 FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) verify/explore/scheduler.c)
 
-# The explorer, in its variant only: core/'s steps are told by yields.c and accesses.c, which the library has.
+# The explorer, in its variant only. yields.c and accesses.c, which report the steps of core/, are
+# in the library.
 EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
                    $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
 
-# What threads do to shared cache lines, in its variant only, told as to the explorer.
+# The program that counts moving cache lines, in its variant only. It gets the same reports as the
+# explorer.
 COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_faults.c verify/clock.c $(wildcard verify/counts/*.c))
 
-# Finds the names in the audit's reports; lies beside the library.
+# Finds the names of functions for the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
 
 TARGETS := libhakmem.so libhakmem.a $(PREFIXED) $(notdir $(SYMBOLIZER)) $(BENCH_PROGRAMS)
 
-# Programs that work on operation logs; replay runs on this variant's allocator, also without libc names.
+# Programs that work on operation logs. replay uses the allocator of this variant, with or without
+# libc names.
 LOG_PARTS := fuzz/oplog fuzz/log/file fuzz/log/rules
 REPLAY_PARTS := $(LOG_PARTS) fuzz/log/replay fuzz/log/baton fuzz/log/blocks
 SHRINK_PARTS := $(LOG_PARTS) fuzz/log/shrink fuzz/log/shrink_run fuzz/log/shrink_search fuzz/log/shrink_log \
                 fuzz/log/shrink_input
 
-# ---- goals --------------------------------------------------------------------------------------------------
+# ---- goals ---------------------------------------------------------------------------------------
 
 .PHONY: all lib benchmarks tests fuzzers clean print-flags print-targets print-identity-files FORCE $(TARGETS) $(VARIANTS)
 
@@ -188,15 +198,15 @@ print-targets:
 print-identity-files:
 	@printf '%s\n' $(IDENTITY_FILES)
 
-# ---- rules --------------------------------------------------------------------------------------------------
+# ---- rules ---------------------------------------------------------------------------------------
 
-# V=1 shows whole commands, -s nothing.
+# V=1 shows whole commands, -s shows nothing.
 Q := $(if $(filter 1,$(V)),,@)
 SILENT := $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS))))
 say = @$(if $(SILENT),:,printf '  %-5s %s\n' $(1) $@)
 quote = '$(subst ','\'',$(1))'
 
-# A file whose contents are made anew each time, but whose date changes only with its contents.
+# For files that are made anew each time: the date changes only if the contents change.
 keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 define FLAGS_TEXT
@@ -236,13 +246,15 @@ $(OUT)/obj/%.o: %.cc $(OUT)/flags
 	$(call say,CXX)
 	$(Q)$(CXX) $(LIB_CXXFLAGS) -MMD -MP -c -o $@ $<
 
-# What libhakmem_prefixed has of api.c: no libc names, and under the prefixed ones what core/watched.c calls.
+# For libhakmem_prefixed, api.c has no libc names, and other prefixed ones: core/watched.c has the
+# public functions, which call them.
 $(OUT)/obj/core/api.prefixed.o: core/api.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -UHAK_LIBC_NAMES -DHAK_LIBC_NAMES=0 -include core/watched.h -MMD -MP -c -o $@ $<
 
-# The shared library looks for the C++ runtime and for the next dlopen; the archive refers to what it is linked with.
+# The shared library looks up the C++ runtime and the next dlopen at run time; the archive refers to
+# those that the program is linked with.
 %.static.o: HAK_STATIC_LIB := 1
 %.shared.o: HAK_STATIC_LIB := 0
 $(OUT)/obj/core/cxx_nothrow.%.o: core/cxx_nothrow.cc $(OUT)/flags
@@ -265,14 +277,15 @@ $(OUT)/obj/core/advice.%.o: core/advice.c $(OUT)/flags
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -MMD -MP -c -o $@ $<
 
-# Operators are made of others by jumps through the loader's words, which the program may have changed.
+# Operators call each other through the loader's table (the GOT), because the program may have
+# replaced some of them.
 $(OUT)/obj/core/cxx.%.o: core/cxx.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LIB_CFLAGS) -DHAK_STATIC_LIB=$(HAK_STATIC_LIB) -fno-plt -fsemantic-interposition \
 	    -foptimize-sibling-calls -MMD -MP -c -o $@ $<
 
-# One table gives the exported names: core/symbols.def.
+# One table has the exported names: core/symbols.def.
 $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags
 	@mkdir -p $(@D)
 	@{ echo '{ global:'; \
@@ -288,13 +301,14 @@ $(OUT)/%.so.1: $(OUT)/libhakmem.map
 $(OUT)/%.so: $(OUT)/%.so.1
 	@ln -sf $(<F) $@
 
-# An archive's member comes as a whole or not at all. So the allocator is one member: whatever of it a program needs, the
-# constructor, the options, the fork handlers and malloc come too. The C++ operators are another one, which needs the first;
-# only C++ programs take it.
+# The linker takes a member of an archive as a whole or not at all. So the allocator is one member:
+# a program that needs any part of it also gets the constructor, the options, the fork handlers and
+# malloc. The C++ operators are a second member, which needs the first; only C++ programs take it.
 #
-# The operators refer to the C++ runtime weakly: it may come later, or never. But a weak reference takes no member of a
-# static libstdc++, so the linker is told of a symbol that nothing refers to, in the member that throws bad_alloc: it is
-# taken where there is one, and not missed where there is none.
+# The operators refer to the C++ runtime weakly: it may come later, or never. But a weak reference
+# takes no member of a static libstdc++. So the linker is given the name of a symbol to which
+# nothing refers, in the member that throws bad_alloc: if there is such a member it is taken, and if
+# there is none it is not missed.
 $(OUT)/obj/hakmem.o: $(LIB_OBJS) $(PIN_OBJ) $(BESIDE:=.static.o)
 $(OUT)/obj/hakmem_prefixed.o: $(PREFIXED_OBJS) $(PIN_OBJ)
 $(OUT)/obj/hakmem_prefixed.o: LOCAL_NAMES := hak_unwatched_*
@@ -307,7 +321,7 @@ $(OUT)/obj/hakmem.o $(OUT)/obj/hakmem_prefixed.o $(OUT)/obj/hakmem_cxx.o:
 
 $(OUT)/libhakmem.a: $(OUT)/obj/hakmem.o $(if $(CXX_PARTS),$(OUT)/obj/hakmem_cxx.o)
 $(OUT)/libhakmem_prefixed.a: $(OUT)/obj/hakmem_prefixed.o
-# The same with its parts as members: for programs that know of them, below.
+# The same objects as single members, for the programs below that look inside.
 $(OUT)/parts.a: $(LIB_OBJS) $(STATIC_CXX_OBJS) $(BESIDE:=.static.o)
 $(OUT)/libhakmem.a $(OUT)/libhakmem_prefixed.a $(OUT)/parts.a:
 	$(call say,AR)
@@ -339,10 +353,11 @@ $(OUT)/%_hakmem: $(OUT)/obj/bench/%.o $(OUT)/libhakmem.a
 	$(call say,LD)
 	$(Q)$(call bench_linker,$*) -o $@ $^
 
-# Test programs: plain ones know nothing of HAKMEM and run with LD_PRELOAD; NAME_linked is linked with the static
-# library; NAME_static wholly statically; NAME_internal also sees core/'s headers, the heap checker and the failing
-# OS calls of verify/, and its clock stands still until it says otherwise; NAME_audit_internal the audit, in variants that
-# have one; NAME_log reads and writes operation logs.
+# Test programs. Plain ones know nothing of HAKMEM and run with LD_PRELOAD. NAME_linked is linked
+# with the static library, NAME_static wholly statically. NAME_internal also sees the headers of
+# core/, the heap checker and the failing OS calls of verify/; its clock stands still unless the
+# test moves it. NAME_audit_internal also sees the audit, and is built in variants that have one.
+# NAME_log reads and writes operation logs.
 HEAP_CHECK := $(patsubst %.c,$(OUT)/obj/%.o,verify/heap_check.c verify/heap_check_range.c verify/heap_check_states.c verify/os_faults.c)
 CLOCK := $(OUT)/obj/verify/clock.o
 CLOCK_LDFLAGS := -Wl,--wrap=hak_os_now_ms
@@ -352,21 +367,23 @@ test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK) $(CLOCK) $(OUT)/par
             $(if $(call test_is,linked static,$(1)),$(OUT)/libhakmem.a) \
             $(if $(call test_is,log,$(1)),$(OUT)/obj/fuzz/oplog.o)
 
-# The heap check is told wrong figures there, and a report comes back.
+# These tests replace functions: those that give the heap check its figures, by wrong ones; and
+# hak_audit_report, by one that returns.
 $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wrap=hak_,range_top range_state \
     bigcache_state bigcache_bytes superslab_cache_bytes superslab_cache_most large_stats)
 $(OUT)/tests/each_byte_audit_internal: TEST_LIBS += -Wl,--wrap=hak_audit_report
 
-# Tells who waits for whom.
+# This test observes which thread waits for which.
 $(OUT)/tests/wait_is_short_internal: TEST_LIBS += -Wl,--wrap=hak_seize_is_awaited,--wrap=hak_os_wake
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
-# A lock is one step, which is told where it is taken.
+# A lock is one step, which is reported where the lock is taken.
 $(OUT)/obj/core/lock.o: VARIANT_CORE_CFLAGS :=
 $(OUT)/obj/fuzz/%.o: LIB_CFLAGS += $(VARIANT_FUZZ_CFLAGS)
 $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 
-# Time and the lines on stderr are the fuzzer's, and the locks the scheduler's, where there is one.
+# The fuzzer replaces the clock and the output to stderr; the scheduler, in variants that have one,
+# replaces the locks.
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \

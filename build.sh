@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The one command of HAKMEM: builds, runs, tests, measures. `./build.sh help` says how.
+# The one command of HAKMEM: builds, runs, tests, measures. See `./build.sh help`.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
-# Called from a make or under another allocator, the build must not notice.
+# The build must not depend on a make or an allocator under which this script is called.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 help() {
@@ -13,52 +13,61 @@ usage: ./build.sh COMMAND
   run [--variant V] [--] PROGRAM ARGS...
                           runs any program on HAKMEM; builds what is missing first
   test [--variant V] [GROUP...]
-                          installs what the tests need, builds, runs every test (or those groups);
-                          `test quick` takes about four minutes; ends with "N passed, N failed"
-  release [TARGET...]     builds out/release/: libhakmem and libhakmem_prefixed, .so and .a, the benchmarks
+                          installs the packages that the tests need, builds, and runs all tests or
+                          the named groups; `test quick` takes about four minutes; the last line
+                          is "N passed, N failed"
+  release [TARGET...]     builds out/release/: libhakmem and libhakmem_prefixed, .so and .a, and the
+                          benchmarks
   debug [TARGET...]       the same without optimisation and with all assertions, in out/debug/
   TARGET...               builds single targets of release, such as larson_hakmem
-  verify BINARY           says whether a binary contains HAKMEM, which build of it, and whether it was
-                          built from today's sources; fails if not
+  verify BINARY           says whether a binary contains HAKMEM, which version and build of it, and
+                          whether it was built from today's sources; fails if not
   bench [SUITE|ROW...] [--quick] [--peer NAME=LIB.so] [--audit]
-                          measures HAKMEM against the system's malloc, mimalloc, jemalloc, tcmalloc and any other, or, with
-                          --audit, the audit's levels 1 and 2 against release; JSON and a page with charts in out/bench/
-  golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is more than 2 %
-                          above verify/golden/table.txt; `golden --update` rewrites the table
-  seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves that the
-                          checks, assertions and audits see each; `seeded --list` names them, `seeded --matrix`
-                          tries every detector on every bug
+                          compares HAKMEM with the system's malloc, mimalloc, jemalloc, tcmalloc and
+                          each --peer; with --audit, the audit's levels 1 and 2 with release;
+                          writes JSON and a page with charts to out/bench/
+  golden [PATH...]        counts the instructions of each path of malloc and free; fails if one is
+                          more than 2 % above verify/golden/table.txt; `golden --update` rewrites
+                          the table
+  seeded [ID...]          plants known bugs into copies of the sources, one at a time, and proves
+                          that checks, assertions and audits see each; `seeded --list` names the
+                          bugs, `seeded --matrix` tries every detector on every bug
   hunt [ID...] [--seeds N] [--seconds S]
-                          lets a fuzz target or the explorer loose on planted bugs, from nothing: found by every seed within a
-                          minute, replayed ten times, made as small as can be
-  mutants [N] [--seed S]  small automatic changes at N random places of core/, one at a time: do the tests see each?
-                          fails unless more than 90 % are seen and every other one is explained
-  soak [MINUTES]          the stress test and the real programs on the audit, levels 1 and 2, an hour unless told:
-                          whatever is reported is a failure
-  fuzz TARGET [SECONDS]   libFuzzer on a target of fuzz/, a minute unless told; `fuzz all [SECONDS]` runs each for so
-                          long; whatever is found is kept, replayed and a failure; `fuzz seeds` keeps what was learnt
-  fuzz-coverage           the lines and branches of core/ that the checked-in inputs reach: HTML and a summary
-  explore [SCENARIO...]   every interleaving of a few threads on core/'s own code, up to 2 preemptions, and what goes wrong
-                          in one; `explore --list` names the scenarios, `explore --help` tells of random walks, weak
-                          memory and the replay of one schedule
+                          runs a fuzz target or the explorer on planted bugs, without any inputs:
+                          fails unless each bug is found with every seed within a minute, replayed
+                          ten times and made as small as can be
+  mutants [N] [--seed S]  makes N small random changes in core/, one at a time: do the tests see
+                          each? Fails unless more than 90 % are seen and each other one is explained
+  soak [MINUTES]          runs the stress test and the real programs on the audit, levels 1 and 2,
+                          for an hour unless told; any report is a failure
+  fuzz TARGET [SECONDS]   runs libFuzzer on a target of fuzz/, for a minute unless told;
+                          `fuzz all [SECONDS]` runs each target for so long; a finding is kept,
+                          replayed, and a failure; `fuzz seeds` keeps the inputs that were learnt
+  fuzz-coverage           the lines and branches of core/ that the checked-in inputs reach, as HTML
+                          and a summary
+  explore [SCENARIO...]   runs a few threads of core/'s own code in every order, up to 2
+                          preemptions; `explore --list` names the scenarios, `explore --help`
+                          describes random walks, weak memory and the replay of one schedule
   counts [PATTERN...] [--places]
-                          counts what threads do to each other's cache lines: locks, atomic operations and lines that move, by
-                          pattern; fails if one is over its budget; `counts --list` names the patterns
+                          counts locks, atomic operations and moving cache lines for each pattern of
+                          threads; fails if one is over its budget; `counts --list` names the
+                          patterns
   replay FILE [--variant V] [--allocator LIB.so | system] [--threads real|virtual]
-                          does again what a log says and proves every block; `HAKMEM_RECORD=FILE ./build.sh run
-                          --variant record -- PROGRAM` records one
+                          repeats the operations of a log and proves every block;
+                          `HAKMEM_RECORD=FILE ./build.sh run --variant record -- PROGRAM` records one
   shrink FILE [--variant V] [--threads real|virtual] [-o OUT]
-                          makes a log that fails as small as can be, in OUT and as a C program, OUT.c;
-                          `shrink --target TARGET FILE` does so with an input of a fuzz target
+                          makes a log that fails as small as can be, in OUT, and as a C program in
+                          OUT.c; `shrink --target TARGET FILE` does so with an input of a fuzz target
   valgrind -- [OPTIONS] PROGRAM ARGS...
-                          runs a program under Memcheck on the valgrind build: our code runs, Memcheck sees the blocks;
-                          --tool=helgrind and --tool=drd look for races, in our code too
+                          runs a program under Memcheck on the valgrind build: our code runs, and
+                          Memcheck sees each block; --tool=helgrind and --tool=drd look for races,
+                          in our code too
   list                    variants and what each is for, targets, test groups, benchmark rows
   clean                   removes out/
   help                    this text
 
-Builds take switches as NAME=VALUE, such as POOL_TLS_PREWARM=1 or CC=clang; `make print-flags` shows them.
-Any name that `list` shows as a variant is a command like release.
+Builds take switches as NAME=VALUE, such as POOL_TLS_PREWARM=1 or CC=clang; `make print-flags` shows
+them. Each variant that `list` shows is a command, like release.
 EOT
 }
 
@@ -76,8 +85,8 @@ variants() {
 
 is_variant() { [ -f "$root/ci/variants/$1.mk" ]; }
 
-# build VARIANT GOAL-OR-SWITCH...: says only what it does, on stderr; silent if there is nothing to do. Builds wait
-# for each other: several tests may run programs at once.
+# build VARIANT GOAL-OR-SWITCH...: prints on stderr what it does, nothing if everything is up to
+# date. Builds wait for each other, because several tests may call this script at once.
 build() {
     local variant=$1
     shift
@@ -132,18 +141,19 @@ run() {
     [ $# -ne 0 ] || die "run: which program?"
     is_variant "$variant" || die "no variant '$variant'; there are: $(variants | xargs)"
     library=$root/out/$variant/libhakmem.so
-    # The loader takes blanks and colons for the end of a name.
+    # For the loader a blank or a colon ends a name.
     [[ $library != *[[:space:]:]* ]] || die "LD_PRELOAD cannot hold the path $library"
     build "$variant" lib "${switches[@]}"
     if [ "$variant" = asan ]; then
-        # The sanitizer's runtime has to be the first library; what the program itself leaks is not asked for.
+        # The sanitizer's runtime has to be the first library. Leaks of the program itself are not
+        # reported.
         library=$(realpath "$("${CC:-gcc}" -print-file-name=libasan.so)"):$library
         export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
     fi
     exec env LD_PRELOAD="$library${LD_PRELOAD:+:$LD_PRELOAD}" "$@"
 }
 
-# Any allocator but HAKMEM is preloaded to the variant that forwards to libc.
+# An allocator other than HAKMEM is preloaded to the variant libc, which forwards to libc.
 replay() {
     local file='' variant=release threads=real library=system
     while [ $# -ne 0 ]; do
@@ -170,7 +180,7 @@ replay() {
     exec "$root/out/$variant/replay" --threads "$threads" "$file"
 }
 
-# An input of most targets is a header of 4 bytes and operations of 6.
+# The input of most targets is a header of 4 bytes and operations of 6 bytes.
 shrink() {
     local file='' variant=release target='' options=()
     while [ $# -ne 0 ]; do
@@ -230,11 +240,12 @@ valgrind)
     shift
     "$root/ci/install.sh" valgrind
     build valgrind lib
-    # Without the option the tools put their own malloc before ours, and none of our code runs.
+    # Without this option the tools replace our malloc with their own, and none of our code runs.
     options=(--soname-synonyms=somalloc=nouserintercepts)
-    # DRD loses the order that an ended thread gave as soon as a new one gets its number.
+    # DRD forgets the order that an ended thread established as soon as a new thread gets its
+    # number.
     [[ " $* " != *" --tool=drd "* ]] || options+=(--join-list-vol=400)
-    # Threads reuse stacks under a lock of libc's own that Helgrind and DRD do not see.
+    # Threads reuse stacks under a lock of libc that Helgrind and DRD do not see.
     exec env LD_PRELOAD="$root/out/valgrind/libhakmem.so${LD_PRELOAD:+:$LD_PRELOAD}" \
         GLIBC_TUNABLES="${GLIBC_TUNABLES:+$GLIBC_TUNABLES:}glibc.pthread.stack_cache_size=0" \
         valgrind "${options[@]}" "$@"

@@ -1,7 +1,8 @@
-/* What the benchmarks share: arguments, clock, random numbers, the mixed loop, threads, the result lines.
+/* Shared by the benchmarks: arguments, clock, random numbers, the mixed loop, threads, the result
+ * lines.
  *
- * One operation is one call: a malloc or a free. Tables of pointers come from mmap, so that the allocator
- * under test serves only the blocks that are measured. */
+ * One operation is one call: a malloc or a free. Tables of pointers come from mmap, so that the
+ * allocator under test serves only the blocks that are measured. */
 #ifndef HAK_BENCH_H
 #define HAK_BENCH_H
 
@@ -46,7 +47,7 @@ BENCH_UNUSED static double bench_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* xorshift64*: a few instructions, so that what is measured is the allocator. */
+/* xorshift64*: it takes a few instructions, so that the measured time is that of the allocator. */
 struct bench_rng {
     uint64_t state;
 };
@@ -99,8 +100,8 @@ BENCH_UNUSED static void bench_touch(char *block, size_t from, size_t size) {
     }
 }
 
-/* Random malloc and free over a working set: each cycle draws a slot; an occupied one is freed, an empty one
- * gets a block of a size that is drawn independently of the slot. */
+/* Random malloc and free over a working set. Each cycle draws a slot: the block in an occupied slot
+ * is freed; an empty slot gets a block, whose size is drawn independently of the slot. */
 struct bench_mixed {
     uint64_t cycles;
     uint32_t slots;
@@ -109,7 +110,7 @@ struct bench_mixed {
     struct bench_rng rng;
 };
 
-/* Inlined where it is called, so that `allocate` is a call that is known there. */
+/* Always inlined, so that the call of `allocate` is direct. */
 BENCH_UNUSED __attribute__((always_inline)) static inline void
 bench_mixed_run_with(struct bench_mixed mixed, char **table,
                      char *(*allocate)(size_t size, struct bench_rng *rng)) {
@@ -151,10 +152,11 @@ BENCH_UNUSED static void bench_start_thread(pthread_t *thread, void *(*work)(voi
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* The most kernel mappings seen. */
+/* The largest number of kernel mappings seen. */
 static size_t bench_mappings;
 
-/* Called where much is live, outside of what is timed: counts the mappings, which no kernel keeps the most of. */
+/* Counts the mappings, because the kernel records no peak of them. Called when much memory is live,
+ * outside of the timed part. */
 BENCH_UNUSED static void bench_note_peak(void) {
     char text[4096];
     size_t lines = 0;
@@ -170,7 +172,7 @@ BENCH_UNUSED static void bench_note_peak(void) {
     if (lines > bench_mappings) bench_mappings = lines;
 }
 
-/* Largest resident size so far, in KiB; 0 if the kernel does not say. Read without malloc. */
+/* The largest resident size so far, in KiB; 0 if the kernel does not tell. Does not use malloc. */
 BENCH_UNUSED static unsigned long bench_peak_kib(void) {
     char text[4096];
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -182,7 +184,7 @@ BENCH_UNUSED static unsigned long bench_peak_kib(void) {
     return line == NULL ? 0 : strtoul(line + strlen("VmHWM:"), NULL, 10);
 }
 
-/* The file that malloc comes from: a library that was not preloaded, or has no malloc, is seen here. */
+/* The file that malloc comes from. It shows when a library was not preloaded or has no malloc. */
 BENCH_UNUSED static const char *bench_allocator(void) {
     Dl_info found;
     void *symbol = dlsym(RTLD_DEFAULT, "malloc");
@@ -202,7 +204,7 @@ BENCH_UNUSED static void bench_report(uint64_t operations, double seconds) {
     printf("Allocator = %s\n", bench_allocator());
 }
 
-/* The whole of a benchmark with one thread and one working set. */
+/* A complete benchmark with one thread and one working set. */
 BENCH_UNUSED __attribute__((always_inline)) static inline int
 bench_mixed_main_with(struct bench_mixed mixed,
                       char *(*allocate)(size_t size, struct bench_rng *rng)) {

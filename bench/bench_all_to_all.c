@@ -1,7 +1,7 @@
 /* bench_all_to_all [threads] [cycles] [min] [max] [seed]
  *
- * Each thread allocates `cycles` blocks and sends them, lot by lot, to threads drawn at random; it frees what the
- * others send to it. An operation is a malloc or a free. */
+ * Each thread allocates `cycles` blocks and sends them, lot by lot, to threads drawn at random; it
+ * frees the blocks that the others send to it. An operation is a malloc or a free. */
 #include "bench/ring.h"
 
 enum { THREADS_MAX = 64 };
@@ -14,7 +14,7 @@ struct member {
 
 static uint32_t threads, size_min, sizes;
 static uint64_t cycles;
-/* One ring from each thread to each; those to itself stay empty. */
+/* One ring from each thread to each thread; the rings from a thread to itself stay empty. */
 static struct ring *rings;
 static _Atomic uint32_t senders;
 
@@ -35,7 +35,8 @@ static void free_arrived(uint32_t number) {
     }
 }
 
-/* Frees what arrives until the ring has room: two threads that wait for each other must not stand still. */
+/* Frees arriving blocks until the ring has space: two threads that wait for each other must not
+ * stop for ever. */
 static void free_until_room(uint32_t number, const struct ring *ring, uint64_t end) {
     for (;;) {
         free_arrived(number);
@@ -59,7 +60,7 @@ static void *work(void *argument) {
         ring_put_lot(ring, end);
         done += end - begin;
     }
-    /* The release of the last lot comes before that of the count, so who sees 0 sees all lots. */
+    /* A release of the last lot precedes that of the count: a thread that sees 0 sees every lot. */
     atomic_fetch_sub_explicit(&senders, 1, memory_order_acq_rel);
     while (atomic_load_explicit(&senders, memory_order_acquire) != 0) {
         free_arrived(self->number);

@@ -1,7 +1,7 @@
 /* bench_calls calloc|aligned [cycles] [ws] [seed] [min] [max]
  *
- * The random working set of bench_random_mixed through other calls: calloc, or posix_memalign with an alignment
- * of 16 to 4096 that is drawn for each block. */
+ * The random working set of bench_random_mixed with other calls: calloc, or posix_memalign with an
+ * alignment of 16 to 4096 that is drawn for each block. */
 #include "bench/bench.h"
 
 enum { ALIGNMENT_LEAST = 16, ALIGNMENTS = 9 };

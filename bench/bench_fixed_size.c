@@ -1,6 +1,6 @@
 /* bench_fixed_size iterations size workset
  *
- * Random malloc and free of blocks of one size: one class, its lists and nothing else. */
+ * Random malloc and free of blocks of one size, and so of a single class. */
 #include "bench/bench.h"
 
 int main(int argc, char **argv) {

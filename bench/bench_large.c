@@ -1,7 +1,8 @@
 /* bench_large [cycles] [ws] [seed]
  *
- * Random malloc and free of 64 KiB to 32 MiB, as many blocks of each power of two as of any other, each page
- * written: who gives memory back pays a page fault for each page, who keeps it needs more. */
+ * Random malloc and free of 64 KiB to 32 MiB. Each range from one power of two to the next gets as
+ * many blocks as the others, and each page is written. An allocator that gives memory back pays a
+ * page fault for each page; one that keeps it needs more memory. */
 #include "bench/bench.h"
 
 enum { SIZE_LEAST = 64 << 10, DOUBLINGS = 9 };

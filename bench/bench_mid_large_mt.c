@@ -1,7 +1,8 @@
 /* bench_mid_large_mt [threads] [cycles] [ws] [seed] [min] [max]
  *
- * Random malloc and free by several threads, each with a working set of its own: by default 8 to 32 KiB, the tier
- * where a central heap makes threads wait for each other. Cycles are per thread. */
+ * Random malloc and free by several threads, each with a working set of its own. The default sizes
+ * are 8 to 32 KiB, for which a central heap makes threads wait for each other. Cycles are per
+ * thread. */
 #include "bench/bench.h"
 
 enum { SIZE_LOW = 8 << 10, SIZE_TOP = 32 << 10, THREADS_MAX = 1024 };
@@ -9,11 +10,12 @@ enum { SIZE_LOW = 8 << 10, SIZE_TOP = 32 << 10, THREADS_MAX = 1024 };
 struct worker {
     pthread_t thread;
     struct bench_mixed mixed;
-    double began,
-        ended; /* by its own clock: the main thread may wake when much of the work is done */
+    /* Taken by the thread itself: the main thread may wake up when much of the work is done. */
+    double began, ended;
 };
 
-/* Before the work, after it, and when its end has been seen: only then do the threads free what is left. */
+/* The threads meet here before the work, after the work, and when the main thread has seen its end:
+ * only then do they free the blocks that are left. */
 static pthread_barrier_t together;
 
 static void *work(void *argument) {
@@ -29,7 +31,7 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* From the first one's begin to the last one's end. */
+/* Seconds from the begin of the first worker to the end of the last one. */
 static double seconds_of(const struct worker *workers, uint32_t count) {
     double began = workers[0].began, ended = workers[0].ended;
     for (uint32_t i = 1; i < count; i++) {

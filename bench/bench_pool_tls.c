@@ -1,9 +1,9 @@
 /* bench_pool_tls [cycles] [ws] [seed] [min] [max] [fill]
  *
- * malloc and free of pool blocks, 8 KiB to 52 KiB, by one thread; by default all of 8 KiB. fill = 0: random
- * slots, about half of the working set live. fill = 1: the whole working set is allocated, then all of it
- * freed, over and over: an allocator that gives freed memory back at once pays for a page fault at each
- * block. */
+ * malloc and free of pool blocks, 8 KiB to 52 KiB, by one thread; by default all of 8 KiB.
+ * fill = 0: random slots, about half of the working set live. fill = 1: the whole working set is
+ * allocated, then all of it freed, over and over; an allocator that gives freed memory back at
+ * once pays for a page fault at each block. */
 #include "bench/bench.h"
 
 static void fill_and_free(struct bench_mixed mixed, char **table) {
@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     if (bench_arg(argc, argv, 6, 0, 0, 1) == 0) return bench_mixed_main(mixed);
 
     if (mixed.min > mixed.max) bench_die("the smallest size is above the largest");
-    /* Whole fills and frees only, so that what is reported is what was done. */
+    /* Rounded up to whole fills and frees: the reported operations are those that were done. */
     uint64_t fill = 2 * (uint64_t)mixed.slots;
     mixed.cycles = (mixed.cycles + fill - 1) / fill * fill;
     char **table = (char **)bench_table(mixed.slots, sizeof *table);

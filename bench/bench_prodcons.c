@@ -1,9 +1,9 @@
 /* bench_prodcons [size] [cycles] [threads]
  *
- * One thread allocates, another frees: every block crosses from its owner to a stranger, through a ring of
- * fixed length. With more than two threads they are a pipeline: each one between the first and the last takes a
- * block, puts one of its own in its place and passes that on. A cycle is one block from each thread but the last,
- * two operations each. */
+ * One thread allocates and another frees: every block is freed by a thread that does not own its
+ * slab. The blocks go through a ring of fixed length. More than two threads form a pipeline: each
+ * thread between the first and the last takes a block, frees it, and passes on a block of its own
+ * instead. A cycle is one block of each thread but the last, two operations each. */
 #include "bench/ring.h"
 
 enum { THREADS_MAX = 64 };

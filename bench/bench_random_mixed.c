@@ -1,7 +1,8 @@
 /* bench_random_mixed [cycles] [ws] [seed] [min] [max]
  *
- * Random malloc and free of random sizes by one thread; ws is the number of slots of the working set, about
- * half of them occupied. 100 000 cycles show a cold start, 10 million the steady state. */
+ * Random malloc and free of random sizes by one thread; ws is the number of slots of the working
+ * set, about half of them occupied. 100 000 cycles show a cold start, 10 million the steady
+ * state. */
 #include "bench/bench.h"
 
 int main(int argc, char **argv) {

@@ -1,7 +1,8 @@
 /* bench_realloc [cycles] [buffers] [max] [seed]
  *
- * Buffers that grow by half at a time until they have `max` bytes, and then begin anew: each cycle grows one that is
- * drawn at random, so that all of them stand in each other's way. An operation is one realloc. */
+ * Buffers that grow by half at a time until they have `max` bytes, and then begin anew. Each cycle
+ * grows a buffer that is drawn at random, so that the buffers are in each other's way. An operation
+ * is one realloc. */
 #include "bench/bench.h"
 
 enum { SIZE_FIRST = 16 };

@@ -1,23 +1,24 @@
 /* bench_scale heap|blocks|threads [amount] [rounds] [seed]
  *
- * What malloc and free cost one thread whose process holds much, or has seen many threads: `heap` holds so many MiB of
- * mixed blocks, `blocks` so many small blocks; before `threads`, so many threads have lived. Timed are rounds of the same
- * work at every amount: a small hot set, then bursts of small, pool and large blocks, so that slabs, SuperSlabs and
- * runs are taken and given back. An operation is a malloc or a free. */
+ * The cost of malloc and free for one thread of a process that holds much memory or has had many
+ * threads. With `heap`, `amount` MiB of mixed blocks are live; with `blocks`, `amount` small blocks
+ * are live; with `threads`, `amount` threads have lived before. The timed rounds do the same work
+ * at every amount: a small hot set, then bursts of small, pool and large blocks, so that slabs,
+ * SuperSlabs and spans are taken and given back. An operation is a malloc or a free. */
 #include "bench/bench.h"
 
 enum {
     KIB = 1 << 10,
     MIB = 1 << 20,
-    HEAP_HOLE = 128 * KIB, /* after every second MiB; a slab, and parts of two more */
+    HEAP_HOLE = 128 * KIB, /* bytes freed after every second MiB: a slab, and parts of two more */
     BLOCKS_HOLES = 64,
-    BLOCKS_HOLE = 128, /* blocks */
+    BLOCKS_HOLE = 128, /* blocks in a hole */
     BLOCKS_LEAST = 16,
     BLOCKS_SIZES = 49,
-    AT_ONCE = 256, /* threads, with as many heaps */
+    AT_ONCE = 256, /* threads that live at once, each with a heap */
     THREAD_BLOCKS = 64,
-    THREADS_LEAVING = 256, /* about so many leave blocks behind that live on, */
-    BLOCKS_LEFT = 16,      /* so many each */
+    THREADS_LEAVING = 256, /* about how many threads leave live blocks */
+    BLOCKS_LEFT = 16,      /* how many blocks each of them leaves */
     STACK = 128 * KIB,     /* so small that libc keeps all of the stacks for the next threads */
     HOT_CYCLES = 50000,
     HOT_SLOTS = 1024,
@@ -26,7 +27,8 @@ enum {
     BURST_BLOCKS_MAX = 2 * MIB / 64
 };
 
-/* Rounds that are not timed last longer than this: in the meantime an allocator gives back what it will of the holes. */
+/* The untimed rounds take at least this long, so that the allocator can give back memory of the
+ * holes before the timing begins. */
 static const double settling_seconds = 0.7;
 
 /* ---- what is held ---------------------------------------------------------------------------- */
@@ -34,11 +36,11 @@ static const double settling_seconds = 0.7;
 static char *block_held(size_t size) {
     char *block = (char *)malloc(size);
     if (block == NULL) bench_die("malloc failed");
-    block[0] = 1; /* one page: more would only make more of it resident */
+    block[0] = 1; /* touches one page: more would only become resident */
     return block;
 }
 
-/* Blocks that are freed when all is held, so that there are free places everywhere. */
+/* Blocks that are freed when all others have been allocated, so that there are gaps everywhere. */
 struct holes {
     char **blocks;
     size_t count;
@@ -54,7 +56,8 @@ static void holes_make(struct holes *holes) {
     }
 }
 
-/* By bytes one sixteenth is small, five are middle, the rest is pool blocks: of 10 GiB less than half is resident. */
+/* Of all bytes, 1/16 is in small blocks, 5/16 in middle ones and the rest in pool blocks: less than
+ * half of 10 GiB is resident. */
 static uint32_t heap_size(struct bench_rng *rng) {
     uint32_t kind = bench_rng_below(rng, 16);
     if (kind < 1) return 16 + bench_rng_below(rng, KIB);
@@ -76,7 +79,8 @@ static void hold_heap(uint64_t mib, struct bench_rng *rng) {
     holes_make(&holes);
 }
 
-/* As many free places at every amount, or caches would miss more often the more places there are. */
+/* The number of free blocks is the same at every amount: with more of them caches would miss more
+ * often. */
 static void hold_blocks(uint64_t amount, struct bench_rng *rng) {
     struct holes holes = holes_begin(BLOCKS_HOLES * BLOCKS_HOLE);
     for (uint64_t part = 0; part < BLOCKS_HOLES; part++) {
@@ -95,7 +99,7 @@ static void hold_blocks(uint64_t amount, struct bench_rng *rng) {
 struct worker {
     pthread_t thread;
     struct bench_rng rng;
-    uint32_t leaves; /* blocks */
+    uint32_t leaves; /* blocks that it leaves behind */
 };
 
 static pthread_barrier_t all_have_blocks;
@@ -155,8 +159,8 @@ struct burst {
     size_t bytes;
 };
 
-/* A SuperSlab's worth of each of the small ones; of pool blocks more than HAKMEM's cache of SuperSlabs keeps, and of large
- * ones more than its BigCache does. */
+/* Each burst of small blocks fills a SuperSlab. The burst of pool blocks is larger than HAKMEM's
+ * cache of SuperSlabs, and the burst of large blocks is larger than its BigCache. */
 static const struct burst bursts[] = {{64, 1, 2 * MIB},
                                       {300, 1, 2 * MIB},
                                       {1000, 1, 2 * MIB},
@@ -179,7 +183,8 @@ static uint64_t burst_run(struct burst burst, char **table, struct bench_rng *rn
     return 2 * (uint64_t)count;
 }
 
-/* The calls of malloc and free in it; the same in every round with this seed. */
+/* Runs one round; returns the number of its mallocs and frees. Rounds with the same seed are the
+ * same. */
 static uint64_t round_run(uint64_t seed, char **hot, char **table) {
     struct bench_mixed mixed = {HOT_CYCLES, HOT_SLOTS, HOT_LEAST, HOT_MOST, bench_rng_start(seed)};
     struct bench_rng rng = bench_rng_start(seed + 1);

@@ -1,8 +1,8 @@
 /* bench_short_threads [threads] [at_once] [blocks] [outlive] [seed]
  *
- * Many threads that live for a few blocks each, `at_once` at a time. outlive = 0: each frees what it has. Else its
- * blocks live on for so many rounds of threads after its own, and the main thread frees them. An operation is a
- * malloc or a free. */
+ * Many threads with short lives, `at_once` at a time; each allocates `blocks` blocks. outlive = 0:
+ * each thread frees its blocks. Otherwise the blocks live on for `outlive` rounds of threads after
+ * its own, and the main thread frees them. An operation is a malloc or a free. */
 #include "bench/bench.h"
 
 enum { AT_ONCE_MAX = 256, SIZE_LEAST = 16, SIZES = 1024 };
@@ -10,7 +10,7 @@ enum { AT_ONCE_MAX = 256, SIZE_LEAST = 16, SIZES = 1024 };
 struct worker {
     pthread_t thread;
     struct bench_rng rng;
-    char **blocks; /* its place for them */
+    char **blocks; /* where it puts them */
 };
 
 static uint32_t blocks, outlive;
@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     blocks = (uint32_t)bench_arg(argc, argv, 3, 200, 1, 1 << 20);
     outlive = (uint32_t)bench_arg(argc, argv, 4, 0, 0, 1 << 16);
     uint64_t seed = bench_arg(argc, argv, 5, 42, 0, UINT32_MAX);
-    /* The places of one round, round by round, used again when their blocks are freed. */
+    /* Places for the blocks of each round; used again when their blocks have been freed. */
     size_t round_blocks = (size_t)at_once * blocks, kept = outlive + 1;
     char **places = (char **)bench_table(kept * round_blocks, sizeof *places);
     struct worker workers[AT_ONCE_MAX];

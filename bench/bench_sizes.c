@@ -1,7 +1,7 @@
 /* bench_sizes cpython|gcc|git|redis|sqlite3 [cycles] [ws] [seed]
  *
- * Random malloc and free with the sizes that a real program asks for, as often as it asks for them; the slots of the
- * working set are drawn independently. bench/histograms.def has the sizes. */
+ * Random malloc and free with the sizes that a real program requests, as often as it requests them
+ * (bench/histograms.def). The slots of the working set are drawn independently of the sizes. */
 #include "bench/bench.h"
 
 struct band {
@@ -19,10 +19,10 @@ static const struct band recorded[] = {
 
 enum { RECORDED = sizeof recorded / sizeof recorded[0] };
 
-/* A band is drawn with one random number and no search (Walker's alias method): each cell belongs to its band up to
- * `own`, and above it to another. */
+/* A band is drawn without a search (Walker's alias method). One random number chooses a cell. A
+ * second one chooses between the cell's own band, up to `own`, and the band of the cell `other`. */
 struct cell {
-    uint32_t own; /* of 2^32 */
+    uint32_t own; /* share of 2^32 */
     uint32_t other;
     uint32_t least;
     uint32_t sizes;
@@ -31,7 +31,7 @@ struct cell {
 static struct cell cells[RECORDED];
 static uint32_t cell_count;
 
-/* Each round fills one cell that has too little from one that has more than its share. */
+/* Each round fills up one cell that has less than its share from one that has more. */
 static void level(double *shares) {
     uint32_t poor = 0, rich = 0;
     for (uint32_t round = 0; round < cell_count; round++) {

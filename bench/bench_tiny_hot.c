@@ -1,6 +1,7 @@
 /* bench_tiny_hot [iterations] [size]
  *
- * malloc and free of one block, over and over: the fast path alone. An iteration is two operations. */
+ * malloc and free of one block, over and over: the fast path alone. An iteration is two
+ * operations. */
 #include "bench/bench.h"
 
 int main(int argc, char **argv) {

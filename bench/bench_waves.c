@@ -1,9 +1,10 @@
 /* bench_waves [MiB] [waves] [percent] [other_sizes] [seed]
  *
- * Fills memory with so many MiB of blocks, frees a random `percent` of them, fills up again, over and over; timed are
- * the calls alone. other_sizes = 0, a sawtooth: blocks of 16 to 4096 bytes in each wave. other_sizes = 1,
- * fragmentation: waves of small, middle and large blocks in turn, so that each wave needs the room that the
- * remains of another lie scattered in. An operation is a malloc or a free. */
+ * Fills memory with `MiB` MiB of blocks, frees a random `percent` of them, and fills it up again,
+ * `waves` times. The choice of the blocks to free is not timed. other_sizes = 0, a sawtooth: blocks
+ * of 16 to 4096 bytes in each wave. other_sizes = 1, fragmentation: waves of small, middle and
+ * large blocks in turn, so that each wave needs the space between the blocks that are left of
+ * another. An operation is a malloc or a free. */
 #include "bench/bench.h"
 
 struct band {
@@ -16,7 +17,7 @@ static const struct band bands[] = {{16, 497}, {512, 7681}, {8192, 57345}};
 enum { BANDS = sizeof bands / sizeof bands[0] };
 
 struct heap {
-    uint32_t **blocks; /* each begins with its size */
+    uint32_t **blocks; /* each block begins with its size */
     size_t count;
     size_t bytes;
     struct bench_rng rng;
@@ -35,7 +36,7 @@ static uint64_t fill(struct heap *heap, struct band band, size_t target) {
     return heap->count - before;
 }
 
-/* Puts `count` blocks drawn at random behind all others. */
+/* Moves `count` blocks drawn at random to the end of the list. */
 static void draw_last(struct heap *heap, size_t count) {
     for (size_t last = heap->count - 1; count > 0; count--, last--) {
         size_t drawn = bench_rng_below(&heap->rng, (uint32_t)(last + 1));

@@ -12,10 +12,11 @@ from matplotlib import pyplot, ticker  # noqa: E402
 
 from report import curves, nanoseconds, relative  # noqa: E402
 
-# Text stays text, and equal results give equal pages.
+# Text stays text in the SVG, and equal results give equal pages.
 pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hakmem", "font.family": "sans-serif", "font.size": 10})
 
-# Told apart without colour too, and one hue for us. A contrast of 3 or more with a white page and with a dark one.
+# Markers tell the allocators apart without colour, and HAKMEM has a hue of its own. The contrast is
+# 3 or more with a white page and with a dark one.
 MARKERS = ["D", "o", "s", "^", "v", "P", "X", "*"]
 INK = "#7b7b7b"
 COLOURS = ["#d0373d", "#767676", "#1f7fc0", "#009e73", "#c77c00", "#9a55b8", "#3d92c9", "#a5691f"]
@@ -134,7 +135,7 @@ def chart_of_growth(rows):
     return svg_of(picture)
 
 
-# ---- the picture of README.md -----------------------------------------------------------------------------------
+# ---- the picture of README.md --------------------------------------------------------------------
 
 SUMMARY_BASE = "mimalloc"
 SUMMARY_SUITES = ("micro", "threads", "memory", "large", "programs")
@@ -175,7 +176,7 @@ def draw_summary(summary, source):
         panels[0].set_ylim(len(summary) - 0.5, -0.5)
         legend(picture, panels[0], 0.6)
         picture.text(0.5, 0.33 / picture.get_figheight(), source, ha="center", fontsize=8.5)
-        picture.patch.set_visible(False)  # no ground: it stands on the page's own, white or dark
+        picture.patch.set_visible(False)  # no background: the page's own shows, white or dark
         for axis in panels:
             axis.patch.set_visible(False)
         return svg_of(picture)

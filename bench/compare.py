@@ -179,7 +179,8 @@ def measure_rows(rows, allocators, options):
 
 
 def write(results):
-    from page import page  # pylint: disable=import-outside-toplevel; slow, and needs a library that --list does not
+    # Imported here, because it is slow and needs a library that --list does not need.
+    from page import page  # pylint: disable=import-outside-toplevel
 
     folder = os.path.join(ROOT, "out", "bench")
     os.makedirs(folder, exist_ok=True)
@@ -197,7 +198,8 @@ def read(path):
 
 
 def write_chart(source, path):
-    from charts import summary_file  # pylint: disable=import-outside-toplevel; as in write
+    # Imported here for the same reason as in write().
+    from charts import summary_file  # pylint: disable=import-outside-toplevel
 
     picture, words = summary_file(read(source))
     with open(path, "w", encoding="utf-8") as stream:

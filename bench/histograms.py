@@ -21,7 +21,9 @@ FAILED = 0x40
 def log_kinds():
     """The kinds of records, {byte: (name, numbers)}, from the header that defines them."""
     with open(os.path.join(ROOT, "fuzz", "oplog.h"), encoding="utf-8") as header:
-        kinds = re.findall(r'X\(OPLOG_\w+, "([^"]+)", "(\w*)", [01]\)', header.read())
+        table = re.search(r"#define OPLOG_KINDS\(X\)(.*?[^\\])\n", header.read(), re.DOTALL)[1]
+    kinds = re.findall(r'X\(OPLOG_\w+, "([^"]+)", "(\w*)",\s*(?:\\\s*)?[01]\)', table)
+    assert len(kinds) == table.count("X(OPLOG_"), "a row of OPLOG_KINDS has another form"
     return {number: kind for number, kind in enumerate(kinds, 1)}
 
 

@@ -1,9 +1,9 @@
 /* larson sec min max chunks rounds seed threads
  *
- * Larson and Krishnan's model of a server. Each of `threads` lines of work owns `chunks` blocks and replaces
- * random ones by new ones of min..max bytes. After chunks * rounds replacements its thread ends and hands all
- * blocks to a new thread, so that most blocks are freed by another thread than the one that allocated them.
- * An operation is one replacement: a free and a malloc. */
+ * Larson and Krishnan's model of a server. Each of `threads` lines of work owns `chunks` blocks and
+ * replaces random ones by new ones of min..max bytes. After chunks * rounds replacements its thread
+ * ends and hands all blocks to a new thread, so that most blocks are freed by another thread than
+ * the one that allocated them. An operation is one replacement: a free and a malloc. */
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -62,7 +62,7 @@ static void *work(void *argument) {
         line->threads++;
         replace_blocks(line);
         if (atomic_load_explicit(&stop, memory_order_relaxed)) break;
-        /* Where no thread is to be had now, this one goes on in its successor's place. */
+        /* If no thread can be created now, this one continues in place of its successor. */
         if (start_thread(line) == 0) return NULL;
     }
     pthread_mutex_lock(&ending);

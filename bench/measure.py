@@ -18,7 +18,7 @@ PEERS = {
     "tcmalloc": "libtcmalloc_minimal.so.4",
 }
 
-# The longest that one run may take, in seconds.
+# The time limit of one run, in seconds.
 LIMIT = 300
 
 
@@ -152,6 +152,6 @@ def measure(row, allocators, rounds, scale, ran):
         result |= {"grows": row.grows, "amount": row.amount}
     ours = result["allocators"]["hakmem"]["median"]
     for figures in result["allocators"].values():
-        # Above 1: hakmem is faster than this one.
+        # Above 1: hakmem is faster than this allocator.
         figures["hakmem_ratio"] = ours / figures["median"] if row.unit == "ops/s" else figures["median"] / ours
     return result

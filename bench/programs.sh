@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What the rows of the suite `programs` do. The same command gives the same output, whatever malloc it runs on.
+# Runs the rows of the suite `programs`. The output of a command is the same on every malloc.
 #
-#   bench/programs.sh prepare NAME PERCENT INPUT   makes the inputs in the folder INPUT; on the system's malloc
+#   bench/programs.sh prepare NAME PERCENT INPUT   makes inputs in INPUT, on the system's malloc
 #   bench/programs.sh run NAME PERCENT INPUT       the run that is timed, in an empty folder
 #   bench/programs.sh list
 #
-# PERCENT of the full suite's work.
+# PERCENT: the share of the full suite's work.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-# The programs that Debian has, in the same surroundings everywhere.
+# The programs of Debian, in the same environment everywhere.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TZ=UTC PYTHONHASHSEED=0
 
 usage() {
@@ -16,17 +16,17 @@ usage() {
     exit 2
 }
 
-# of FULL: the percentage of it, at least 1
+# of FULL: `percent` of FULL, rounded up
 of() { echo $((($1 * percent + 99) / 100)); }
 
-# ---- redis: many clients, pipelining, on the server's nine commonest commands; blocks of clients and of the data ----
+# ---- redis: many pipelining clients, nine common commands; blocks of clients and of data --------
 
 run_redis() {
     local server waits=0
     ln -s "$(type -P redis-check-rdb)" redis-server
     ./redis-server --port 0 --unixsocket socket --save '' --appendonly no --logfile "$PWD/log" &
     server=$!
-    # shellcheck disable=SC2064 # this server
+    # shellcheck disable=SC2064 # expanded now: the trap is for this server
     trap "kill $server 2>/dev/null || true; wait $server || true" EXIT
     until [[ -S socket ]]; do
         if ((++waits == 1000)) || ! kill -0 "$server"; then
@@ -41,7 +41,7 @@ run_redis() {
     wait "$server"
 }
 
-# ---- sqlite3: a table with indexes filled, grouped, changed, half emptied and rebuilt --------------------------------
+# ---- sqlite3: a table with indexes filled, grouped, changed, half emptied and rebuilt -----------
 
 run_sqlite3() {
     sqlite3 -batch -bail test.db <<SQL
@@ -72,7 +72,7 @@ SELECT count(*), sum(key), max(name) FROM item;
 SQL
 }
 
-# ---- cpython: its own library compiled, every object on malloc instead of Python's arenas ----------------------------
+# ---- cpython: its own library compiled, every object on malloc instead of Python's arenas -------
 
 prepare_cpython() {
     local library files
@@ -86,9 +86,9 @@ run_cpython() {
     find . -name '*.pyc' -print0 | sort -z | xargs -0 cat | sha256sum
 }
 
-# ---- gcc, clang: C++ with many templates, optimised -------------------------------------------------------------------
+# ---- gcc, clang: C++ with many templates, optimised ----------------------------------------------
 
-# shapes COUNT: classes that each bring their own containers
+# shapes COUNT: C++ source of COUNT classes, each with containers of its own
 shapes() {
     local number
     echo '#include <algorithm>
@@ -132,11 +132,11 @@ run_clang() {
     sha256sum shapes.o
 }
 
-# ---- node: worker threads that exchange buffers, strings and objects --------------------------------------------------
+# ---- node: worker threads that exchange buffers, strings and objects -----------------------------
 
 run_node() { node "$root/ci/programs/node.js" 3 "$(of 10)"; }
 
-# ---- z3: a C++ program of small objects; group theory until the limit of steps ----------------------------------------
+# ---- z3: a C++ program of small objects; group theory until the limit of steps -------------------
 
 prepare_z3() {
     # shellcheck source=ci/programs/z3.sh

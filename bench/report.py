@@ -72,7 +72,7 @@ def growth(members):
             for name in members[0]["allocators"]}
 
 
-# The same work by as many threads as there are cores, and by many more.
+# Rows with the same work, by many threads and by few.
 CROWD, FEW = "mixed 64 threads", "mixed 2 threads"
 
 

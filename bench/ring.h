@@ -1,6 +1,6 @@
-/* A ring on which one thread hands blocks to one other.
+/* A ring through which one thread hands blocks to one other thread.
  *
- * They tell each other of blocks in lots, for it is not the ring that is to be measured. */
+ * The two threads announce blocks in lots, so that the ring itself costs little time. */
 #ifndef HAK_BENCH_RING_H
 #define HAK_BENCH_RING_H
 
@@ -17,12 +17,13 @@ struct ring {
     _Alignas(64) char *blocks[RING_SLOTS];
 };
 
-/* Where a lot ends that begins there, if `cycles` blocks go through the ring. */
+/* The end of the lot that begins at `begin`, if `cycles` blocks in all go through the ring. */
 BENCH_UNUSED static uint64_t ring_lot_end(uint64_t begin, uint64_t cycles) {
     return cycles - begin < RING_LOT ? cycles : begin + RING_LOT;
 }
 
-/* Waits until `counter` is at least `target`; the acquire makes the other thread's entries visible. */
+/* Waits until `counter` is at least `target`. The acquire makes the entries of the other thread
+ * visible. */
 BENCH_UNUSED static void ring_wait(const _Atomic uint64_t *counter, uint64_t target) {
     unsigned turns = 0;
     while (atomic_load_explicit(counter, memory_order_acquire) < target) {
@@ -30,7 +31,7 @@ BENCH_UNUSED static void ring_wait(const _Atomic uint64_t *counter, uint64_t tar
     }
 }
 
-/* Waits until the blocks before `end` are there, or may be put there. */
+/* Waits until the blocks before `end` are in the ring, or until there is space for them. */
 BENCH_UNUSED static void ring_wait_filled(const struct ring *ring, uint64_t end) {
     ring_wait(&ring->produced, end);
 }

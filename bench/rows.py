@@ -7,14 +7,16 @@ import dataclasses
 class Row:
     suite: str
     name: str
-    program: str  # of bench/, or a name of bench/programs.sh in the suite `programs`
+    program: str  # of bench/; in the suite `programs` a name of bench/programs.sh
     arguments: tuple = ()  # "{}" stands for the amount of work
-    work: int = 0  # of the full suite; 0: there is no "{}"
-    least: int = 1  # less work makes no sense
-    grows: str = ""  # what there is more of from row to row, in a suite about growth,
-    amount: int = 0  # and how much of it here
-    from_scale: float = 0  # a smaller run leaves it out: what it builds up first takes longer than what it measures
-    memory_gib: int = 0  # that it needs, if that is much
+    work: int = 0  # in the full suite; 0: there is no "{}"
+    least: int = 1  # the least work that makes sense
+    grows: str = ""  # in a suite about growth: what grows from row to row
+    amount: int = 0  # in a suite about growth: how much of it there is in this row
+    # A run of a smaller scale leaves the row out: its preparation takes longer than its
+    # measurement.
+    from_scale: float = 0
+    memory_gib: int = 0  # memory that it needs, if that is much
 
     @property
     def unit(self):

@@ -1,13 +1,16 @@
 /* run_program LIBRARY|- COMMAND ARGS...
  *
- * Runs a command with the library preloaded and says on stderr what it and its children needed, measured from outside,
- * for real programs do not measure themselves:
- *   Seconds       by the clock, from before its start to after its end
+ * Runs a command with the library preloaded and writes to stderr what the command and its children
+ * needed. Real programs do not measure themselves, so it measures from outside:
+ *
+ *   Seconds       wall-clock time, from before the start of the command to after its end
  *   Peak memory   of the largest process
  *   Minor faults  of all processes that were waited for
- *   Mappings      the most that one process was seen with; looked at twenty times a second
+ *   Mappings      the largest number seen in one process; sampled twenty times a second
  *   Allocator     the library, if a process was seen with it
- * The command runs in a process group of its own, whose number is this program's. The end is the command's own. */
+ *
+ * The command runs in a process group of its own, whose number is this program's. The exit status
+ * is that of the command, or 128 + the signal that ended it. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +18,7 @@
 
 #include "bench/bench.h"
 
-/* The first looks follow each other sooner, for a run may be short. */
+/* The first samples follow each other sooner, because a run may be short. */
 enum { PAUSE_FIRST_NS = 2 * 1000 * 1000, PAUSE_NS = 50 * 1000 * 1000 };
 
 static const char *library;
@@ -27,7 +30,7 @@ static void look_at(const char *process) {
     unsigned long lines = 0;
     snprintf(path, sizeof path, "/proc/%.20s/maps", process);
     FILE *maps = fopen(path, "re");
-    if (maps == NULL) return; /* it has ended */
+    if (maps == NULL) return; /* the process has ended */
     while (fgets(line, sizeof line, maps) != NULL) {
         lines++;
         if (!library_seen && strstr(line, library) != NULL) library_seen = true;
@@ -36,7 +39,7 @@ static void look_at(const char *process) {
     if (lines > mappings) mappings = lines;
 }
 
-/* The command's processes: those of our group but ourselves. */
+/* Samples the command's processes: those in the group of this program, except itself. */
 static void look_at_all(void) {
     DIR *all = opendir("/proc");
     if (all == NULL) return;

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The identity of a build: what it was made from, with a hash over that text and the named files.
+# The identity of a build: a text that says how it was made, with a hash of that text and of the
+# named files.
 #
 #   build_id.sh hash TEXT FILE...     prints the hash
-#   build_id.sh source TEXT FILE...   prints the C source that carries it into the library
+#   build_id.sh source TEXT FILE...   prints the C source that puts the identity into the library
 #
-# The hash takes names and contents, never dates or folders: two clones of one state agree.
+# The hash covers names and contents, not dates or folders: two clones of one state agree.
 set -euo pipefail
 export LC_ALL=C
 
@@ -14,8 +15,8 @@ build_hash() {
     { printf '%s\n' "$text" && sha256sum -- "$@"; } | sha256sum | cut -d' ' -f1
 }
 
-# The text stands twice: once for the running program, once as an ELF note, which survives strip and
-# --gc-sections and is found without running anything.
+# The text is there twice: once for the running program, once as an ELF note. The note survives
+# strip and --gc-sections, and can be read without running anything.
 build_source() {
     local identity
     identity="HAKMEM build: $1 sources=$(build_hash "$@")"

@@ -60,7 +60,7 @@ def includes(folder, file):
             match = re.match(r'\s*#\s*include\s*"([^"]*)"', line)
             if match:
                 path = match.group(1)
-                # A name without a folder is a neighbour's.
+                # A name without a folder is a file in the same folder.
                 yield number, path if "/" in path else os.path.join(os.path.dirname(file), path)
 
 
@@ -95,7 +95,7 @@ def symbols(folder, file, flags, out):
         command = ["gcc", *flags]
     target = os.path.join(out, file.replace("/", "_") + ".o")
     language = ["-x", "c"] if file.endswith((".h", ".c")) else []
-    # -O0: what is called is seen, even if it could be inlined or left out.
+    # -O0, so that every call is seen, even one that could be inlined or left out.
     keep = ["-fkeep-static-functions", "-fkeep-inline-functions"] if file.endswith(".h") else []
     subprocess.run([*command, "-O0", "-w", *keep, "-DHAK_STATIC_LIB=0", "-c", "-o", target, *language, file],
                    cwd=folder, check=True)
@@ -154,7 +154,7 @@ def uses(order, folder, called):
         edges |= {(name, callee) for _, callee in all_called}
         edges |= {(name, entry_of(order, path)) for _, path in includes(folder, file)}
     edges = {(name, used) for name, used in edges if used != name and order.is_before(used, name)}
-    reached = {}  # all that a file uses, by whatever way
+    reached = {}  # all that a file uses, directly or indirectly
     for name in order.names():
         direct = {used for user, used in edges if user == name}
         beyond = set().union(*(reached[used] for used in direct))
@@ -173,7 +173,8 @@ def dot(order, edges):
                   "style=filled; color=gray92;"]
         lines += [f'        "{each}";' for each in names]
         lines += ["    }"]
-    # An arrow from a file to what it uses; drawn upwards, from the words to the surface.
+    # An arrow leads from a file to a file that it uses; it is drawn upwards, from the words to the
+    # surface.
     lines += [f'    "{used}" -> "{name}" [dir=back];' for name, used in edges]
     return "\n".join([*lines, "}"])
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the packages of the named groups of ci/packages.txt that are missing.
+# Installs the missing packages of the named groups of ci/packages.txt.
 #
 #   install.sh GROUP...
 #
-# Only root on Debian or Ubuntu can; elsewhere it prints the command that would, and fails.
+# Only root on Debian or Ubuntu can install. Otherwise it prints the command to run, and fails.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
@@ -11,7 +11,7 @@ is_there() {
     local package=$1 sign=$2
     case $sign in
     -)
-        # Without dpkg nobody can tell; what needs the package will say so.
+        # Without dpkg this cannot be found out; the tool that needs the package will report it.
         ! command -v dpkg-query >/dev/null ||
             [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ]
         ;;
@@ -40,5 +40,5 @@ fi
 printf 'installing %s\n' "${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 install=(apt-get install -y -q --no-install-recommends "${missing[@]}")
-# A machine with old or no package lists needs them once.
+# The package lists may be old or missing: they are updated if the installation fails.
 "${install[@]}" </dev/null >&2 || { apt-get update -q </dev/null >&2 && "${install[@]}" </dev/null >&2; }

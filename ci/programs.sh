@@ -6,16 +6,17 @@
 #
 # Environment:
 #   HAK_OUT           directory of libhakmem.so (default: out/release)
-#   HAK_PRELOAD       another allocator library to try instead
+#   HAK_PRELOAD       another allocator library to test instead
 #   HAK_TEST_QUICK=1  small inputs: the whole list in under 20 s
-#   HAK_TEST_SECONDS  the longest that one run may take (default: 2400, far above the usual ten)
-#   HAKMEM_*          reaches the programs, so options can be tried on all of them
+#   HAK_TEST_SECONDS  time limit of one run (default: 2400; a run usually takes ten)
+#   HAKMEM_*          passed on to the programs, so that options can be tested with all of them
 #
 # ci/programs/NAME.sh defines
-#   needs     commands it uses; a missing one is a failure
-#   subjects  executables that must have been seen allocating from the library under test
+#   needs     the commands that it uses; a missing one is a failure
+#   subjects  executables that must allocate from the library under test
 #   prepare   (optional) makes the inputs in $input, once, on the system's malloc
-#   workload  the run itself, in an empty directory; exit status, stdout and stderr must be the same
+#   workload  the run itself, in an empty directory; on both allocators exit status, stdout and
+#             stderr must be the same
 # and may read $root (this repository), $input and $quick (0 or 1).
 set -euo pipefail
 
@@ -23,7 +24,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 programs=$root/ci/programs
 path=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# Each run is a fixed environment: a caller's locale, PATH shims or git configuration would end up in the output.
+# Each run gets a fixed environment: a caller's locale, PATH or git configuration would change the
+# output.
 clean_environment() {
     exec env -i PATH="$path" LC_ALL=C.UTF-8 TZ=UTC \
         HOME="$scratch/run" TMPDIR="$scratch/run" root="$root" input="$scratch/input" quick="$quick" \
@@ -37,14 +39,15 @@ call() {
         bash -c 'set -euo pipefail; source "$1"; "$2"' "$2" "$programs/$2.sh" "$1"
 }
 
-# The loader's own record of every symbol binding, one file per process, proves afterwards which allocator each
-# process used. Both runs get it, so that it is no difference between them. Binding at once makes it complete.
+# Has the loader record every symbol binding, in one file for each process. The record proves
+# afterwards which allocator each process used. Both runs are recorded, so that the recording makes
+# no difference between them. LD_BIND_NOW makes the record complete.
 loader_record() {
     loader=(LD_BIND_NOW=1 LD_DEBUG=bindings LD_DEBUG_OUTPUT="$scratch/$1.bindings/process")
     mkdir "$scratch/$1.bindings"
 }
 
-# group_lives LEADER: one of its process group is there, and has not ended
+# group_lives LEADER: true if a process of its process group exists and has not ended
 group_lives() {
     local line state group
     for line in /proc/[0-9]*/stat; do
@@ -55,15 +58,16 @@ group_lives() {
     return 1
 }
 
-# end_group LEADER: whatever a workload left behind in its process group ends, and is given time to be gone.
+# end_group LEADER: kills the processes that a workload left in its process group, and waits for
+# their end
 end_group() {
     while kill -KILL -- "-$1" 2>/dev/null && group_lives "$1"; do sleep 0.02; done
 }
 
-# run_workload NAME SIDE: leaves SIDE.out, SIDE.err, SIDE.status and SIDE.seconds in $scratch.
+# run_workload NAME SIDE: leaves SIDE.out, SIDE.err, SIDE.status and SIDE.seconds in $scratch
 run_workload() {
     local name=$1 side=$2 began ended status=0
-    # The same path for both sides: programs print their directory, compilers record it.
+    # Both runs get the same path: programs print their directory, compilers record it.
     rm -rf "$scratch/run"
     mkdir "$scratch/run"
     began=$EPOCHREALTIME
@@ -77,9 +81,9 @@ run_workload() {
     awk -v a="$began" -v b="$ended" 'BEGIN { printf "%.1f", b - a }' >"$scratch/$side.seconds"
 }
 
-# allocator_of LIBRARY SUBJECT…: every allocation function in every process was bound to LIBRARY, and every SUBJECT
-# was one of these processes. An executable that takes malloc's address stands in for it with its own PLT entry;
-# that is fine if the entry leads to LIBRARY.
+# allocator_of LIBRARY SUBJECT…: proves that every allocation function in every process was bound to
+# LIBRARY, and that every SUBJECT was one of these processes. An executable that takes malloc's
+# address provides malloc by its own PLT entry; this is allowed if the entry leads to LIBRARY.
 allocator_of() {
     local library=$1
     shift
@@ -87,7 +91,8 @@ allocator_of() {
         function process_ends(    key, part, replaced) {
             for (key in elsewhere) {
                 split(key, part, SUBSEP)
-                # A program replaces an operator, and the library calls it, as the standard demands.
+                # A program may replace an operator, which the library then calls, as the standard
+                # demands.
                 replaced = elsewhere[key] == library && part[2] ~ /^_Z[nd]/ && ((part[1], "malloc") in ours)
                 if (!((part[1], part[2]) in ours) && !replaced) {
                     print "process " process ": " elsewhere[key] " got " part[2] " from " part[1]
@@ -136,7 +141,7 @@ allocator_of() {
         }' "$scratch/tested.bindings"/process.*
 }
 
-# compare NAME: prints the one line of a success, or everything that differs.
+# compare NAME: prints one line if both runs agree, else everything that differs
 compare() {
     local name=$1 status part same=true
     status=$(<"$scratch/system.status")
@@ -240,7 +245,8 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# A copy: a build that goes on meanwhile must not exchange the library between two processes of one workload.
+# A copy, so that a build at the same time cannot replace the library between two processes of one
+# workload.
 library=$base/${original##*/}
 cp -L "$original" "$library"
 scratch=$base/scratch

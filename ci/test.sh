@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Runs the tests, verify/tests/GROUP/*.bats, and ends with "N passed, N failed" alone on a line.
+# Runs the tests, verify/tests/GROUP/*.bats. The last line is "N passed, N failed".
 #
 #   test.sh [--variant V] [GROUP...]     default: release, all groups
 #
 # The group `quick` is every group but the slow ones, with HAK_TEST_QUICK=1: about four minutes.
-# The tests get HAK_ROOT, HAK_OUT (the variant's folder), HAK_VARIANT, and HAK_TEST_SECONDS: the longest that one program may
-# take before it counts as hanging, far more than on a slow and busy machine.
+# The tests get HAK_ROOT, HAK_OUT (the variant's folder), HAK_VARIANT, and HAK_TEST_SECONDS: the
+# time after which a program counts as hanging, far above the time on a slow and busy machine.
 set -euo pipefail
 HAK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 slow_groups=(link wrapped programs stress audit variants seeded mutants valgrind fuzz explore counts oplog tools)
 
-# Longest time of one test, in seconds: far more than any takes. One that hangs fails, and the next one runs.
+# Time limit of one test, in seconds, far above the time that any test takes. A test that hangs
+# fails, and the next one runs.
 : "${BATS_TEST_TIMEOUT:=14400}"
 : "${HAK_TEST_QUICK:=0}"
 : "${HAK_TEST_SECONDS:=3000}"
@@ -35,7 +36,8 @@ fails() {
     failures+=("$1")
 }
 
-# A file counts test by test; one that does not load, or dies half way, or has no test, is a failure itself.
+# Each test of a file is counted. A file that does not load, or ends half way, or has no test, is
+# itself counted as a failure.
 run_file() {
     local name=$1 line planned=0 seen=0 bad=0 status=0
     while IFS= read -r line; do
@@ -100,14 +102,14 @@ done
 HAK_OUT=$HAK_ROOT/out/$HAK_VARIANT
 export HAK_ROOT HAK_OUT HAK_VARIANT HAK_TEST_QUICK HAK_TEST_SECONDS BATS_TEST_TIMEOUT
 
-# A group may have packages of its own name.
+# ci/packages.txt may have packages for a test group, under the name of the group.
 "$HAK_ROOT/ci/install.sh" build test "${groups[@]}"
 if ! "$HAK_ROOT/build.sh" "$HAK_VARIANT" all tests || ! "$HAK_ROOT/build.sh" debug lib; then
     printf 'the build failed\n0 passed, 1 failed\n'
     exit 1
 fi
 
-# One test's LD_PRELOAD must not meet another's.
+# An LD_PRELOAD of the caller must not reach the tests, which set their own.
 unset LD_PRELOAD
 
 files=()

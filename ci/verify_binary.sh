@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Says whether a binary contains HAKMEM, which build of it, and whether it was built from today's sources.
+# Tells whether a binary contains HAKMEM, which build of it, and whether that was built from the
+# present sources.
 #
 #   verify_binary.sh BINARY     an executable, a shared library or a static library
 #
-# A program that loads libhakmem.so or libhakmem_prefixed.so is judged by the library that it would load. Status 0 only if all is well.
+# For a program that loads libhakmem.so or libhakmem_prefixed.so, the library that the loader would
+# load is checked. Status 0 only if everything is as it should be.
 set -euo pipefail
 export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -13,13 +15,13 @@ fail() {
     exit 1
 }
 
-# The identities in a file's .note.hakmem sections, one a line.
+# The identities in the .note.hakmem sections of a file, one on each line.
 identities() {
     readelf --string-dump=.note.hakmem -- "$1" 2>/dev/null | sed -n 's/^ *\[ *[0-9a-f]*\] *\(HAKMEM build: .*\)$/\1/p' |
         sort -u
 }
 
-# The libhakmem that a dynamically linked program asks for, and where the loader finds it.
+# The name of the libhakmem that a dynamically linked program needs.
 needed_library() {
     readelf --dynamic -- "$1" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(libhakmem[a-z_]*\.so[^]]*\)\].*/\1/p'
 }
@@ -33,7 +35,7 @@ judge() {
         "$file" "$variant" "${BASH_REMATCH[3]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]}" "$hash"
     [ -f "$root/ci/variants/$variant.mk" ] || fail "$file: stale: these sources have no variant $variant"
     files=$(make --no-print-directory -s -C "$root" VARIANT="$variant" print-identity-files)
-    # File names have no blanks: make could not hold them.
+    # File names have no blanks: make could not handle them.
     # shellcheck disable=SC2086
     today=$(cd "$root" && ci/build_id.sh hash "$text" $files)
     [ "$hash" = "$today" ] || fail "$file: stale: today's sources give $today"

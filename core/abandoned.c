@@ -5,16 +5,15 @@
 #include "core/os_process.h"
 
 struct queue {
-    struct hak_heap *first, *last; /* the most recent one, the one that waits for longest */
+    struct hak_heap *first, *last; /* the most recent one, and the one that has waited longest */
 };
 
 static struct {
-    struct queue with_memory,
-        without_memory;                 /* heaps without a thread that own memory, and others */
-    struct queue untracked;             /* heaps whose threads nobody will see end */
-    _Atomic uint32_t untracked_count;   /* how many those are; changes under the lock */
-    uint32_t round;                     /* walks over the rich ones so far */
-    _Atomic(struct hak_heap *) orphans; /* through list_next; changes under the lock */
+    struct queue with_memory, without_memory; /* abandoned heaps that have SuperSlabs, and others */
+    struct queue untracked;                   /* heaps whose threads nobody will see end */
+    _Atomic uint32_t untracked_count;         /* number of these; changes under the heaps' lock */
+    uint32_t round; /* number of the last walk over the abandoned heaps with memory */
+    _Atomic(struct hak_heap *) orphans; /* linked by list_next; changes under the heaps' lock */
 } heaps;
 
 static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
@@ -57,7 +56,6 @@ void hak_untracked_forget(void) {
     untracked_add(-HAK_OWN_LOAD(&heaps.untracked_count));
 }
 
-/* Under the heaps' lock. Its thread still existed just now. */
 void hak_untracked_link(struct hak_heap *heap) {
     HAK_CHECK(hak_home_owned_by(&heap->home, heap) && heap->state == HAK_HEAP_UNTRACKED);
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
@@ -71,7 +69,6 @@ void hak_untracked_put(struct hak_heap *heap) {
     hak_lock_drop(heaps_lock);
 }
 
-/* The calling thread's heap, whose end nobody will tell. */
 void hak_untracked_begin(struct hak_heap *heap) {
     HAK_CHECK(heap == hak_thread_heap() && heap->untracked_process == 0);
     hak_lock_take(heaps_lock);
@@ -82,7 +79,6 @@ void hak_untracked_begin(struct hak_heap *heap) {
     hak_lock_drop(heaps_lock);
 }
 
-/* The one that was looked at the longest ago; NULL: there is none. */
 struct hak_heap *hak_untracked_take(void) {
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = heaps.untracked.last;
@@ -100,7 +96,6 @@ uint32_t hak_untracked_count(void) {
 
 /* ---- orphans --------------------------------------------------------------------------------- */
 
-/* Under the heaps' lock. */
 void hak_orphan_link(struct hak_heap *heap) {
     HAK_CHECK(hak_home_owned_by(&heap->home, heap));
     hak_heap_set_state(heap, HAK_HEAP_ORPHAN);
@@ -129,22 +124,23 @@ struct hak_heap *hak_orphan_take(void) {
     return heap;
 }
 
-/* ---- the pool -------------------------------------------------------------------------------- */
+/* ---- abandoned heaps ------------------------------------------------------------------------- */
 
 static struct queue *queue_of(const struct hak_heap *heap) {
     return heap->superslabs > 0 ? &heaps.with_memory : &heaps.without_memory;
 }
 
-/* Takes a heap out of the pool for the thread of `owner`; NULL: for whoever calls. */
-static void queue_take(struct queue *pool, struct hak_heap *heap, struct hak_heap *owner) {
+/* Takes an abandoned heap out of its list. `owner` becomes its owner; NULL: the heap becomes its
+ * own owner, held by the calling thread. Under the heaps' lock. */
+static void queue_take(struct queue *queue, struct hak_heap *heap, struct hak_heap *owner) {
     HAK_CHECK(heap->next_reclaimed == NULL && hak_home_owned_by(&heap->home, NULL));
-    queue_unlink(pool, heap);
+    queue_unlink(queue, heap);
     hak_home_set_owner(&heap->home, owner != NULL ? owner : heap);
     hak_heap_set_state(heap, owner != NULL ? HAK_HEAP_RECLAIMED : HAK_HEAP_HELD);
 }
 
-/* Nobody names a heap any more that is in the pool: its next thread works on all heaps that do without a lock. Nor has it a
- * thread that could be seized from: that may have ended. */
+/* An abandoned heap owns no other heap, because its next thread would work on that heap without a
+ * lock. Nor can it be seized from a thread: that thread may have ended. */
 void hak_abandoned_put(struct hak_heap *heap) {
     HAK_CHECK(atomic_load_explicit(&heap->thread, memory_order_relaxed) == NULL);
     hak_lock_take(heaps_lock);
@@ -156,15 +152,17 @@ void hak_abandoned_put(struct hak_heap *heap) {
     hak_lock_drop(heaps_lock);
 }
 
-/* In a child of fork: the heaps of the pool are those without a owner. Late ones are listed if their
- * threads are of this process. */
+/* In a child of fork: the abandoned heaps are those without an owner, and those that were on their
+ * way from or to their list, for a thread uses no heap in that state. An untracked heap is listed if
+ * its thread belongs to this process. */
 static void queues_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     if (heap->state == HAK_HEAP_UNTRACKED && heap->untracked_process == hak_os_process_id())
         hak_untracked_link(heap);
-    if (!hak_home_owned_by(&heap->home, NULL)) return;
+    if (heap->state != HAK_HEAP_ABANDONED && !hak_home_owned_by(&heap->home, NULL)) return;
     HAK_CHECK(heap->next_reclaimed == NULL);
-    heap->state = HAK_HEAP_ABANDONED; /* a step of which the fork saw half */
+    heap->state = HAK_HEAP_ABANDONED;
+    hak_home_set_owner(&heap->home, NULL);
     queue_link_first(queue_of(heap), heap);
 }
 
@@ -182,10 +180,10 @@ void hak_abandoned_begin(void) {
 
 struct hak_heap *hak_abandoned_take(void) {
     HAK_CHECK(hak_lock_is_mine(heaps_lock));
-    struct queue *pool =
+    struct queue *queue =
         heaps.with_memory.first != NULL ? &heaps.with_memory : &heaps.without_memory;
-    struct hak_heap *heap = pool->first;
-    if (heap != NULL) queue_take(pool, heap, NULL);
+    struct hak_heap *heap = queue->first;
+    if (heap != NULL) queue_take(queue, heap, NULL);
     return heap;
 }
 
@@ -201,7 +199,6 @@ struct hak_heap *hak_abandoned_reclaim(struct hak_heap *heap) {
     return reclaimed;
 }
 
-/* The heap after *link is reclaimed no more. */
 void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link) {
     struct hak_heap *reclaimed = *link;
     HAK_CHECK(hak_home_owned_by(&reclaimed->home, heap));
@@ -226,8 +223,8 @@ void hak_heap_release_reclaimed(struct hak_heap *heap) {
 
 struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms) {
     hak_lock_take(heaps_lock);
-    struct hak_heap *heap =
-        heaps.with_memory.last; /* each that was looked after comes first again */
+    /* A heap that was looked after is put back at the front, so the last one has waited longest. */
+    struct hak_heap *heap = heaps.with_memory.last;
     if (heap != NULL &&
         (heap->last_tick == now || !hak_is_older(heap->last_tick, now, older_than_ms)))
         heap = NULL;
@@ -243,12 +240,13 @@ uint32_t hak_abandoned_round(void) {
     return round;
 }
 
-/* The heap of the pool that waits for longest, unless this round has seen it. */
+/* Each heap that was taken is put back at the front. So the walk is over when it has seen the last
+ * one. */
 struct hak_heap *hak_abandoned_take_unseen(uint32_t round) {
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = heaps.with_memory.last;
     if (heap != NULL && (int32_t)(heap->round - round) >= 0)
-        heap = NULL; /* by this walk, or a later one */
+        heap = NULL; /* this walk has seen it, or a later one */
     if (heap != NULL) {
         heap->round = round;
         queue_take(&heaps.with_memory, heap, NULL);

@@ -1,63 +1,76 @@
-/* Heaps whose threads have ended: the pool, and two lists of those that are not in it yet.
+/* The lists of heaps whose threads have ended, or will end unnoticed:
  *
- *   pool      nobody rules it: for a new thread, or for one that needs memory
- *   late      of a thread whose end nobody will tell; who needs a heap asks the kernel whether it still exists
- *   orphans   of a thread that does not exist in this child of fork, and was outside of the allocator
+ *   abandoned   no heap owns it: for a new thread, or for a thread that needs memory
+ *   untracked   nobody will tell its thread's end: a thread that needs a heap asks the kernel
+ *               whether that thread still exists
+ *   orphans     its thread does not exist in this child of fork, and left the heap whole
  *
- * What is listed changes hands under the heaps' lock. How they get from the lists into the pool: retire.h. */
+ * Heaps enter and leave the lists under the heaps' lock, which these functions take unless they say
+ * that the caller holds it. retire.h says how untracked heaps and orphans become abandoned. */
 #ifndef HAK_ABANDONED_H
 #define HAK_ABANDONED_H
 
 #include "core/heap.h"
 
-/* Once, before a heap is looked for: the heaps' lock begins. */
+/* Once, before a heap is looked for: sets up the heaps' lock. */
 void hak_abandoned_begin(void);
 
-/* Into the pool: the calling thread reclaimed the heap, alone, until now. */
+/* Abandons a heap that only the calling thread may touch, and that owns no other heap. */
 void hak_abandoned_put(struct hak_heap *heap);
 
-/* Under the heaps' lock. Any heap of the pool, for the calling thread; NULL: there is none. */
+/* The caller holds the heaps' lock. Takes an abandoned heap for the calling thread, if possible one
+ * that has memory; NULL: there is none. */
 struct hak_heap *hak_abandoned_take(void);
 
-/* One that owns memory, reclaimed by the thread of `heap` from here on; NULL: there is none. */
+/* The calling thread, whose heap is `heap`, reclaims an abandoned heap that has memory; NULL: there
+ * is none. */
 struct hak_heap *hak_abandoned_reclaim(struct hak_heap *heap);
 
-/* The heap after *link, which `heap`'s thread reclaimed, goes back into the pool. */
+/* Abandons the heap *link again, which the thread of `heap` had reclaimed. `link` is the pointer to
+ * it in the list of reclaimed heaps. */
 void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link);
 
-/* Puts reclaimed heaps that own nothing any more back into the pool. */
+/* Gives up empty SuperSlabs of the heaps that the thread of `heap` has reclaimed, and abandons
+ * those that have no SuperSlab left. */
 void hak_heap_release_reclaimed(struct hak_heap *heap);
 
-/* The one that owns memory and was looked after the longest ago, if that is at least so long; for the caller alone until it
- * is put back. NULL if there is none. */
+/* Takes the abandoned heap with memory that was looked after the longest ago, if that is at least
+ * `older_than_ms` ago; NULL: there is none. The caller alone works on it until it abandons it
+ * again. */
 struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms);
 
-/* A walk over all that own memory, one at a time, as for the former: a round, and the next that it has not seen. */
+/* A walk over all abandoned heaps with memory, one at a time. hak_abandoned_round begins a walk and
+ * returns its number. hak_abandoned_take_unseen takes the next heap that this walk has not seen, as
+ * hak_abandoned_take_idle does; NULL: the walk is over. */
 uint32_t hak_abandoned_round(void);
 struct hak_heap *hak_abandoned_take_unseen(uint32_t round);
 
-/* The calling thread's heap, whose end nobody will tell, is listed. */
+/* The calling thread's heap becomes untracked: nobody will tell the thread's end. */
 void hak_untracked_begin(struct hak_heap *heap);
-/* Under the lock: lists one whose thread still existed just now; forgets all. */
+/* The caller holds the heaps' lock. Lists an untracked heap whose thread still existed just now;
+ * empties the list. */
 void hak_untracked_link(struct hak_heap *heap);
 void hak_untracked_forget(void);
-/* How many there are; a hint. */
+/* Number of listed untracked heaps; a hint, read without the lock. */
 uint32_t hak_untracked_count(void);
-/* The one that was looked at the longest ago, in the caller's hands; NULL: there is none. It is put back. */
+/* Takes the untracked heap that was looked at the longest ago, for the caller alone; NULL: there is
+ * none. If its thread still exists, the caller puts it back. */
 struct hak_heap *hak_untracked_take(void);
 void hak_untracked_put(struct hak_heap *heap);
 
-/* Under the lock: an orphan from here on. */
+/* The caller holds the heaps' lock. The heap becomes an orphan. */
 void hak_orphan_link(struct hak_heap *heap);
-/* In such a child: a heap that was seized and is whole; nobody has it, and it may be the pool's. */
+/* In a child of fork: a heap that the calling thread had seized, and whose thread does not exist
+ * here, becomes an orphan. It is whole. */
 void hak_heap_orphan(struct hak_heap *heap);
 
+/* A hint, read without the lock. */
 bool hak_orphans_are_there(void);
-/* One of them, in the caller's hands; NULL: there is none. */
+/* Takes an orphan, for the caller alone; NULL: there is none. */
 struct hak_heap *hak_orphan_take(void);
 
-/* Runs `visit` on each heap that is listed as one of this state. For checks of a heap at rest;
- * takes no lock. */
+/* Calls `visit` for each heap in the list of this state: abandoned, untracked or orphan. Takes no
+ * lock: for checks, while no other thread is in an allocation function. */
 void hak_heap_each_listed(enum hak_heap_state state,
                           void (*visit)(struct hak_heap *heap, void *context), void *context);
 

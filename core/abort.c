@@ -12,41 +12,43 @@
 #include "core/thread_key.h"
 
 #define SIGNAL(number) ((uint64_t)1 << ((number)-1))
-#define SIGNAL_CANCEL  SIGNAL(32) /* glibc: pthread_cancel(3); kept away from the handler, too */
-#define SIGNAL_SETID   SIGNAL(33) /* glibc: setuid(3) of another thread waits for it */
+#define SIGNAL_CANCEL  SIGNAL(32) /* glibc: pthread_cancel(3); blocked for the handler, too */
+#define SIGNAL_SETID   SIGNAL(33) /* glibc: setuid(3) in another thread waits for it */
 #define SIGNALS_OF_FAULTS                                                                          \
     (SIGNAL(SIGSEGV) | SIGNAL(SIGBUS) | SIGNAL(SIGILL) | SIGNAL(SIGFPE) | SIGNAL(SIGTRAP) |        \
      SIGNAL(SIGSYS))
-/* What nothing good can come of while a message is written. */
+/* Blocked while a message is written. */
 #define SIGNALS_HELD (~(SIGNALS_OF_FAULTS | SIGNAL_SETID))
 
-#define WAIT_MS   10 /* a second thread looks so often */
+#define WAIT_MS   10 /* a second thread waits so long, WAIT_MOST times: 5 seconds */
 #define WAIT_MOST 500
-#define TRIES     3 /* other threads may change the action of SIGABRT meanwhile */
+#define TRIES     3 /* attempts: other threads may change the action of SIGABRT meanwhile */
 
 #define MARK                                                                                       \
-    0x68616b6d656d2100u /* where the handler runs below, the words of hak_abort's frame stay so */
+    0x68616b6d656d2100u /* in call_handler's frame: unchanged while the handler runs below it */
 #define MARK_WORDS 32
-#define DEEP       ((uintptr_t)8 << 20) /* no handler uses so much of a stack */
+#define DEEP       ((uintptr_t)8 << 20) /* bytes; no handler uses so much of a stack */
 
 static struct {
-    /* The process, and in the lower half the thread, that found the first error; 0: none. Atomic, and no step of the explorer:
-     * what happens after an error is no part of a schedule. */
+    /* The number of the process, and in the lower half that of the thread, that found the first
+     * error; 0: none. Atomic, but the explorer need not schedule here: what happens after an
+     * error is no part of a schedule. */
     uint64_t reporter;
-    /* Written by that thread. */
-    uint64_t signals; /* those that the program had blocked */
+    /* Written only by that thread. */
+    uint64_t signals; /* the signals that the program had blocked */
     const volatile uint64_t
-        *mark;         /* in hak_abort's frame, while the handler runs; NULL: it does not */
-    bool on_alternate; /* that frame is on the alternate signal stack */
+        *mark;         /* in call_handler's frame while the handler runs; NULL: it does not run */
+    bool on_alternate; /* call_handler's frame is on the alternate signal stack */
 } failure;
 
-/* The kernel's structure for rt_sigaction; for the default action all but the size is the same everywhere. */
+/* The kernel's structure for rt_sigaction. It differs between machines, but the default action
+ * is all zeroes, and only its size matters. */
 struct action {
     uintptr_t handler, flags, restorer, mask;
 };
 
-/* Stands for a number that a filter of system calls keeps secret; nobody has it. kill(2) takes
- * what such a filter answers, -1, for all processes. */
+/* Replaces the number of a process or thread that a filter of system calls hides; nobody has
+ * this number. Such a filter answers -1, which kill(2) takes for all processes. */
 #define SECRET 0x7fffffff
 
 static uint32_t number_or_secret(long call) {
@@ -71,7 +73,8 @@ static uint64_t signals_set(uint64_t blocked) {
 
 /* ---- the message ----------------------------------------------------------------------------- */
 
-/* True if this is the first error that is found in this process; what a child of fork has here is its parent's. */
+/* True if this is the first error that is found in this process. In a child of fork, `reporter`
+ * may still be the parent's. */
 static bool claim(uint64_t own) {
     uint64_t known = reporter();
     while (known >> 32 != own >> 32)
@@ -81,8 +84,9 @@ static bool claim(uint64_t own) {
     return false;
 }
 
-/* The calling thread has found an error, and its heap may be in any state: it has none from here on, and holds no lock. Its end
- * is to be seen, even if it has had no heap. */
+/* The calling thread has found an error, and its heap may be in any state. From here on the
+ * thread has no heap and holds no lock. The destructor of the key has to run at its end, even if
+ * it never had a heap. */
 static void heap_abandon(void) {
     const struct hak_heap *own = hak_thread_heap();
     bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_UNTRACKED;
@@ -100,8 +104,8 @@ void hak_abort_begin(void) {
         failure.mark = NULL;
     }
     heap_abandon();
-    /* For the handler, which may write. Not before the locks are dropped: another library may
-     * wrap it. */
+    /* A handler of SIGABRT may write, which is a cancellation point. The locks are dropped
+     * first, because another library may wrap this function. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }
 
@@ -125,7 +129,7 @@ _Noreturn void hak_fail(const char *what, const char *file, int line) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* False: neither system call is there for us. */
+/* False: the system allows neither system call. */
 static bool raise_abort(void) {
     uint64_t own = own_number();
     const long thread = (long)(uint32_t)own;
@@ -133,8 +137,8 @@ static bool raise_abort(void) {
            hak_syscall3(SYS_tkill, thread, SIGABRT, 0) == 0;
 }
 
-/* The default action; where a debugger, a filter of system calls or a process that is its container's first prevents that, what
- * else ends a process. */
+/* Ends the process by the default action. A debugger, a filter of system calls, or a process
+ * that is the first of its container can prevent that: then by whatever else ends a process. */
 static _Noreturn void end_by_default(void) {
     const struct action standard = {.handler = (uintptr_t)SIG_DFL};
     const long process = (long)(own_number() >> 32);
@@ -146,7 +150,7 @@ static _Noreturn void end_by_default(void) {
         signals_set(SIGNALS_HELD & ~SIGNAL(SIGABRT));
     }
     hak_syscall3(SYS_kill, process, SIGKILL, 0);
-    signals_set(~(uint64_t)0); /* a fault ends the process then */
+    signals_set(~(uint64_t)0); /* a fault whose signal is blocked ends the process */
     __builtin_trap();
 }
 
@@ -162,7 +166,8 @@ static bool is_on_alternate_stack(void) {
            ((unsigned)now.ss_flags & SS_ONSTACK) != 0;
 }
 
-/* The handler finds this thread's signals as the program had them, and its own unblocked. */
+/* Runs the handler with the signals blocked that the program had blocked, except that SIGABRT is
+ * not and SIGNAL_CANCEL is. */
 static HAK_NOINLINE void call_handler(void) {
     volatile uint64_t mark[MARK_WORDS];
     for (int i = 0; i < MARK_WORDS; i++)
@@ -183,8 +188,9 @@ _Noreturn void hak_abort(void) {
 
 /* ---- what the handler calls, and what goes on after it has left ------------------------------ */
 
-/* No handler of the thread is below hak_abort's frame any more: that is gone, or written over. A frame that is on another
- * stack tells nothing, unless one of the two is the alternate signal stack. */
+/* True if the handler no longer runs below call_handler's frame: the frame is gone, or
+ * overwritten. A frame on another stack proves nothing, unless one of the two is the alternate
+ * signal stack. */
 static bool handler_has_left(void) {
     const volatile uint64_t *mark = failure.mark;
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);

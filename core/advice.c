@@ -1,12 +1,16 @@
-/* madvise, mlock, mlock2 and mprotect, which note where a program gives pages of its blocks properties that outlive the
- * block: later blocks at this place would be missing in a child of fork, or stay locked. With libc's malloc such pages go when
- * the block is freed, for a long block is a mapping of its own.
+/* madvise, mlock, mlock2 and mprotect. They note where a program gives pages of its blocks
+ * properties that outlive the block. Otherwise later blocks at this place would be missing in a
+ * child of fork, or stay locked. With libc's malloc such pages disappear when the block is
+ * freed, because a large block is a mapping of its own.
  *
- * A long block's record says that its pages have to be renewed, as if they had been moved (large.h). Shorter blocks share pages
- * with others, here as there. After the note, the next function of the name is called, which is libc's or that of a library
- * that wraps it; until the library's constructor has looked for it, and in a static program, the system itself.
+ * The record of a large block says that its pages have to be renewed, as if they had been moved
+ * (large.h). Smaller blocks share pages with others, as they do with libc's malloc. After the
+ * note the next function of the name is called: libc's, or that of a library that wraps libc's.
+ * Until the constructor has looked up that function, and in a static program, the system itself
+ * is called.
  *
- * Any thread, also in a signal handler. No lock is taken, and no function of the allocator comes here. */
+ * Any thread, also in a signal handler. No lock is taken, and no function of the allocator calls
+ * these functions. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <sys/mman.h>
@@ -31,14 +35,14 @@ static _Atomic(locks *) next_mlock;
 static _Atomic(locks_by *) next_mlock2;
 
 #if HAK_STATIC_LIB
-/* Weak: before glibc 2.34 not every program had it. */
+/* Weak: before glibc 2.34 not every program had dlsym. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
 #define HAS_DLSYM (dlsym != NULL)
 #else
 #define HAS_DLSYM true
 #endif
 
-/* relaxed, here and below: the functions were there before their addresses */
+/* relaxed, here and below: the functions existed before their addresses were stored */
 #define LOOK_UP(name)                                                                              \
     atomic_store_explicit(&next_##name, (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name),    \
                           memory_order_relaxed)
@@ -60,7 +64,8 @@ static int by_system(long number, const void *start, size_t bytes, int third) {
 
 /* ---- the calls ------------------------------------------------------------------------------- */
 
-/* Other advice changes nothing that a later block would miss; a program that asks for huge pages does so again and again. */
+/* Other advice has no effect that a later block would suffer from. Advice about huge pages is
+ * not noted, because a program that gives it does so again and again. */
 static bool outlives(int advice) {
     return advice == MADV_DONTFORK || advice == MADV_WIPEONFORK || advice == MADV_DONTDUMP;
 }

@@ -2,7 +2,6 @@
 
 #include "core/hooks.h"
 
-/* What a free may still push, over all bins of a heap that is the caller's. */
 uint32_t hak_heap_free_capacity(const struct hak_heap *heap) {
     uint32_t free_capacity = 0;
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
@@ -10,16 +9,15 @@ uint32_t hak_heap_free_capacity(const struct hak_heap *heap) {
     return free_capacity;
 }
 
-/* The equation, as the thread itself sees it. */
 bool hak_heap_is_balanced(struct hak_heap *heap) {
     return !hak_heap_is_real(heap) || hak_heap_thread(heap) != &HAK_THREAD ||
            hak_heap_free_capacity(heap) ==
                HAK_OWN_LOAD(&heap->batched) + HAK_OWN_LOAD(&HAK_THREAD.announced);
 }
 
-/* False: the thread may have read the pointer before it was hidden, and be at work. A malloc or free that began has been
- * announced; it is not in the bin's free_capacity before its last write to the heap. A slow path that began is in `slow`, and whoever
- * sees what it did since sees that: so it is read last. */
+/* A malloc or free first announces itself, and changes the bin's free capacity with its last write
+ * to the heap: in between the equation does not hold. A slow path sets `slow` before it writes to
+ * the heap, and a thread that sees these writes also sees `slow`. So `slow` is read last. */
 bool hak_heap_is_outside(struct hak_heap *heap) {
     struct hak_thread *thread = hak_heap_thread_of_seized(heap);
     uint32_t free_capacity = 0;

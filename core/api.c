@@ -1,5 +1,5 @@
-/* The libc surface. Each function exists under its own and under its prefixed name (hakmem.h documents them).
- */
+/* The libc surface. Each function has its libc name and a prefixed name (hakmem.h documents
+ * them). */
 #include "core/api.h"
 
 #include <errno.h>
@@ -79,14 +79,15 @@ HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
 
 /* ---- functions made of others: those with libc's names are made of the public ones, below ---- */
 
-/* An overflowing product is no size of a block. */
+/* *bytes = count * size; false, and errno = ENOMEM, if the product overflows. */
 static bool product_is(size_t count, size_t size, size_t *bytes) {
     if (!__builtin_mul_overflow(count, size, bytes)) return true;
     errno = ENOMEM;
     return false;
 }
 
-/* The bytes of whole pages that pvalloc gives; more than any block has, if it cannot. */
+/* `size` rounded up to whole pages, for pvalloc. SIZE_MAX, which no block has, if that
+ * overflows. */
 static size_t whole_pages(size_t size) {
     size_t page = hak_os_page_size();
     if (size > HAK_REQUEST_MAX) return SIZE_MAX;
@@ -99,7 +100,7 @@ HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
 }
 
 HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
-    (void)size; /* the header knows better */
+    (void)size; /* the header has the class */
     hak_free(ptr);
 }
 
@@ -129,7 +130,8 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
 
 /* ---- mallopt: what a parameter changes ------------------------------------------------------- */
 
-/* A number of bytes that is below 0 is a very large one to glibc; programs that say 2 or 3 GiB mean it. */
+/* A negative value is a very large number of bytes to glibc, and programs that pass 2 or 3 GiB
+ * mean that. */
 static void set_trim_threshold(struct hak_policy *policy, int value) {
     policy->never_trims = value < 0;
     policy->bigcache_mb =
@@ -146,11 +148,11 @@ static void set_map_threshold(struct hak_policy *policy, int value) {
 
 struct parameter {
     int number;
-    void (*change)(struct hak_policy *policy, int value); /* NULL: it means nothing here */
+    void (*change)(struct hak_policy *policy, int value); /* NULL: taken, without effect */
     int least, most;
 };
 
-/* hakmem.h tells why some mean nothing. 160 is the most that glibc takes for its fast bins. */
+/* hakmem.h lists those without effect. 160 is the most that glibc takes for its fast bins. */
 static const struct parameter parameters[] = {
     {M_MXFAST, NULL, 0, 160},
     {M_NLBLKS, NULL, INT_MIN, INT_MAX},
@@ -176,7 +178,8 @@ HAK_EXPORT int hak_mallopt(int number, int value) {
     const struct parameter *parameter = parameter_find(number);
     if (parameter == NULL || value < parameter->least || value > parameter->most) return 0;
     if (parameter->change == NULL) return 1;
-    if (!hak_range_is_there()) hak_free(hak_malloc(1)); /* the range holds what is set */
+    /* makes the range, which is told what is set */
+    if (!hak_range_is_there()) hak_free(hak_malloc(1));
     const bool kept = hak_policy_keeps(hak_policy());
     if (!hak_policy_change(parameter->change, value)) return 0;
     if (!kept && hak_policy_keeps(hak_policy())) hak_keep_memory();
@@ -230,7 +233,7 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
     };
 }
 
-#if HAK_LIBC_NAMES /* a sanitizer's program keeps the sanitizer's malloc */
+#if HAK_LIBC_NAMES /* not in libhakmem_prefixed: the program keeps its own malloc */
 HAK_ALIAS(hak_malloc) void *malloc(size_t size);
 HAK_ALIAS(hak_free) void free(void *ptr);
 HAK_ALIAS(hak_calloc) void *calloc(size_t count, size_t size);
@@ -251,10 +254,12 @@ HAK_OWN(hak_malloc) void *hak_own_malloc(size_t size);
 HAK_OWN(hak_free) void hak_own_free(void *ptr);
 HAK_OWN(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
 
-/* The rest calls what it is made of by the public name. Tools take malloc, free, realloc and aligned_alloc over, some
- * by name (LD_PRELOAD), some by address (Valgrind), but not each tool what is made of these. A tool that has taken
- * one of these over too passes the call on to ours and has counted it: it is not shown to the tool twice. Only
- * libc's reallocarray always calls the public realloc; so does this one. */
+/* The functions below call the functions that they are made of by the public name. Tools replace
+ * malloc, free, realloc and aligned_alloc, some by name (LD_PRELOAD), some by address
+ * (Valgrind), but not every tool replaces the functions below. A tool that has replaced one of
+ * these, too, has counted the call before it passes the call on to ours. So ours does not show
+ * the call to the tool a second time. Only libc's reallocarray always calls the public realloc,
+ * and so does this one. */
 HAK_EXPORT void *reallocarray(void *ptr, size_t count, size_t size) {
     size_t bytes;
     return product_is(count, size, &bytes) ? realloc(ptr, bytes) : NULL;
@@ -279,8 +284,8 @@ void hak_own_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 HAK_ALIAS(hak_own_valloc) void *valloc(size_t size);
 HAK_HIDDEN void *hak_own_valloc(size_t size);
 void *hak_own_valloc(size_t size) {
-    if (HAK_IS_OURS(valloc) &&
-        !HAK_IS_OURS(aligned_alloc)) /* which may want whole multiples, as C11 did */
+    /* an aligned_alloc that is not ours may require a multiple of the alignment, as C11 did */
+    if (HAK_IS_OURS(valloc) && !HAK_IS_OURS(aligned_alloc))
         return aligned_alloc(hak_os_page_size(), whole_pages(size));
     return hak_aligned_alloc(hak_os_page_size(), size);
 }
@@ -295,8 +300,8 @@ void *hak_own_pvalloc(size_t size) {
 
 /* ---- the process: start, fork, end ----------------------------------------------------------- */
 
-/* No lock is held across a fork: libc takes its stdio lock after all handlers, and other libraries' handlers may wait for threads
- * that allocate. See lock.h. */
+/* No lock is held across a fork. libc takes its stdio lock after all handlers have run, and the
+ * handlers of other libraries may wait for threads that allocate. See lock.h. */
 static void fork_prepare(void) {
     hak_heap_fork_prepare();
     hak_seize_fork_prepare();
@@ -314,7 +319,7 @@ static void fork_child(void) {
     hak_seize_fork_end();
 }
 
-/* glibc gives constructors the program's arguments and environment. */
+/* glibc passes the program's arguments and environment to constructors. */
 __attribute__((constructor)) static void process_begin(int argc, char **argv, char **environment) {
     (void)argc;
     (void)argv;
@@ -327,7 +332,8 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
         static const char text[] =
             "hakmem: no memory for the handlers of fork: a child loses what other threads had\n";
         hak_os_write_error(text, sizeof text - 1);
-        hak_seize_forbid(); /* a child would look at threads that are gone, and libc unmaps their stacks */
+        /* a child would look at threads that are gone, whose stacks libc unmaps */
+        hak_seize_forbid();
     }
 }
 

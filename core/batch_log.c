@@ -2,7 +2,8 @@
 
 #include "core/text.h"
 
-/* "NAME BEFORE-AFTER (CHANGE)": the change is what the counters show, not what the batch meant to do. */
+/* "NAME BEFORE->AFTER (CHANGE)": the change is the difference of the counters, whatever the
+ * batch was meant to do. */
 static void log_counter(struct hak_text *line, const char *name, uint32_t before, uint32_t after) {
     hak_text_add(line, name);
     hak_text_add_number(line, before);
@@ -13,7 +14,6 @@ static void log_counter(struct hak_text *line, const char *name, uint32_t before
     hak_text_add(line, ")");
 }
 
-/* One line a batch: where it came from, how many blocks, and what it did to the counters. */
 HAK_COLD void hak_log_batch(const char *what, const struct hak_slab *slab, uint32_t count,
                             struct hak_counters before) {
     struct hak_counters after = hak_counters_of(slab);

@@ -6,7 +6,7 @@
 #define FIRST_BUCKETS 64u
 
 static struct {
-    uint32_t *buckets; /* first granules; grows by doubling, the old table is a small loss */
+    uint32_t *buckets; /* first granules; the table doubles, and the old one is never freed */
     uint32_t bucket_count;
     uint32_t bucket_shift; /* 32 - log2(bucket_count) */
     uint32_t entries;
@@ -47,7 +47,8 @@ static void bucket_remove(uint32_t first) {
     if (large->next != 0) hak_large_at(large->next)->previous = large->previous;
 }
 
-/* Marks both ends of a cached span, for those that look for neighbours; and takes the marks off: it is taken then. */
+/* Marks both ends of a cached span, so that its neighbours find it. ends_unmark: the span is taken
+ * from here on. */
 static void ends_mark(uint32_t first) {
     uint32_t last = first + hak_large_at(first)->granules - 1;
     hak_large_at(first)->span = hak_large_at(last)->span = first;
@@ -73,7 +74,7 @@ static void age_remove(uint32_t first) {
         cache.oldest = large->newer;
 }
 
-/* Puts an entry into the list by age, between those that it names. */
+/* Links an entry into the list by age, between the entries that it names as newer and older. */
 static void age_link(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
     if (large->newer != 0)
@@ -86,7 +87,7 @@ static void age_link(uint32_t first) {
         cache.oldest = first;
 }
 
-/* At the place of one that ceases to be. */
+/* Puts an entry into the place of `old`, which ceases to be one, in the list by age. */
 static void age_replace(uint32_t old, uint32_t first) {
     struct hak_large *large = hak_large_at(first);
     large->since = hak_large_at(old)->since;
@@ -119,7 +120,7 @@ static void entry_remove(uint32_t first) {
     HAK_ASSERT((cache.entries == 0) == (hak_bigcache_bytes() == 0));
 }
 
-/* Takes the last granules out of a cached block that has more. The rest waits on, as long as it did. */
+/* Takes the last granules off a cached block that has more. The rest keeps its age. */
 static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
@@ -133,7 +134,7 @@ static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     return first + large->granules;
 }
 
-/* The same of its first granules. */
+/* The same with its first granules. */
 static void entry_cut_front(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules);
@@ -150,8 +151,9 @@ static void entry_cut_front(uint32_t first, uint32_t granules) {
     bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
 }
 
-/* Two neighbours become one entry, as old as the longer of them: what is used all the time does not keep a long one from
- * being given back, nor is it given back for the sake of a short one. */
+/* Two neighbours become one entry, as old as the longer of them. So a short block that is used all
+ * the time does not keep a long old one in the cache, and a short old block does not evict a long
+ * one that is used all the time. */
 static void entries_join(uint32_t first, uint32_t behind) {
     struct hak_large *left = hak_large_at(first), *right = hak_large_at(behind);
     HAK_CHECK(first + left->granules == behind && left->span == first && right->span == behind);
@@ -180,21 +182,23 @@ static void join_neighbours(uint32_t first) {
         entries_join(hak_large_at(first - 1)->span, first);
 }
 
-/* False if there is no table and no memory for one. A table that cannot grow goes on with longer chains. */
+/* False: there is no table, and no memory for one. A table that cannot grow has longer chains. */
 static bool table_grow(void) {
     if (cache.entries < cache.bucket_count) return true;
     uint32_t count = cache.bucket_count == 0 ? FIRST_BUCKETS : cache.bucket_count * 2;
     uint32_t *buckets = hak_metadata_alloc(count * sizeof *buckets);
     if (buckets == NULL) return cache.buckets != NULL;
     cache.buckets = buckets;
-    cache.bucket_count = count;
+    /* release: a child of fork that sees the new count sees the new table */
+    __atomic_store_n(&cache.bucket_count, count, __ATOMIC_RELEASE);
     cache.bucket_shift = 32 - hak_log2(count);
     for (uint32_t entry = cache.oldest; entry != 0; entry = hak_large_at(entry)->newer)
         bucket_insert(entry);
     return true;
 }
 
-/* The oldest entry, or as many of its last granules as that. */
+/* Takes the oldest entry out of the cache; if it has more than `granules`, only the last
+ * `granules`. */
 static uint32_t oldest_take(uint32_t granules) {
     uint32_t piece = cache.oldest;
     if (hak_large_at(piece)->granules > granules) {
@@ -205,8 +209,8 @@ static uint32_t oldest_take(uint32_t granules) {
     return piece;
 }
 
-/* Takes from the oldest entries what is too old, or too much for `keep` bytes; the pieces are chained through `next`.
- */
+/* Takes the entries out that are too old, then the oldest until `keep` bytes are left. Returns the
+ * first of the pieces, which are chained through `next`; 0: there are none. */
 static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
     uint32_t evicted = 0;
     while (cache.oldest != 0) {
@@ -232,7 +236,7 @@ static size_t evicted_release(uint32_t evicted) {
     return bytes;
 }
 
-#define EVICTED_SHARE 32u /* of the budget, when it is exceeded */
+#define EVICTED_SHARE 32u /* if the budget is exceeded, 1/32 more is evicted */
 
 void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
@@ -246,7 +250,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
         entry_insert(first, now);
         join_neighbours(first);
         hak_held_look_at(hak_bigcache_bytes());
-        if (hak_bigcache_bytes() > budget) /* and not again at the next block */
+        if (hak_bigcache_bytes() > budget) /* by a little more, or each next block would evict */
             evicted = entries_evict(now, UINT32_MAX, budget - budget / EVICTED_SHARE);
     }
     hak_lock_drop(cache_lock);
@@ -262,7 +266,7 @@ static uint32_t chain_find(uint32_t granules) {
 
 #define FITS_TRIED 32
 
-/* The shortest of those that came last and have more granules than that; 0 if there is none. */
+/* The shortest entry with more granules, among the FITS_TRIED newest; 0: there is none. */
 static uint32_t fit_find(uint32_t granules) {
     uint32_t found = 0, length = UINT32_MAX;
     int tried = 0;
@@ -278,7 +282,7 @@ static uint32_t fit_find(uint32_t granules) {
     return found;
 }
 
-/* One that is taken whole, for it has exactly so many granules or the next more. */
+/* An entry to be taken whole, because it has exactly this length or the next quantum. 0: none. */
 static uint32_t whole_find(uint32_t granules) {
     uint32_t found = chain_find(granules);
     if (found == 0 && granules > 8) found = chain_find(hak_large_quantum(granules + 1));
@@ -328,7 +332,7 @@ bool hak_bigcache_extend(uint32_t span, uint32_t count, uint32_t granules) {
         entry_remove(first);
     if (found) {
         hak_large_at(span)->granules = count + granules;
-        hak_kind_set(first, HAK_KIND_NONE); /* it is the other span's now */
+        hak_kind_set(first, HAK_KIND_NONE); /* a part of the other span now */
     }
     hak_lock_drop(cache_lock);
     return found;
@@ -365,12 +369,14 @@ size_t hak_bigcache_bytes(void) {
     return atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed);
 }
 
-/* In a child of fork: nothing is cached any more; what was is found among the granules that nobody uses. */
+/* In a child of fork: the cache is empty from here on. The range finds the spans that were cached
+ * as free granules. */
 static void cache_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
     cache.entries = 0;
     cache.newest = cache.oldest = 0;
-    /* The table may have been growing: whichever of these was stored last. */
+    /* The table may have been growing: the shift follows from the count, whichever was stored
+     * last. */
     if (cache.buckets == NULL) cache.bucket_count = 0;
     cache.bucket_shift = cache.bucket_count == 0 ? 0 : 32 - hak_log2(cache.bucket_count);
     hak_os_zero(cache.buckets, cache.bucket_count * sizeof *cache.buckets);

@@ -15,7 +15,7 @@ static struct hak_block *list_tail(struct hak_block *head, uint32_t count) {
     return head;
 }
 
-/* Joins the taken remote list with the freelist; walks the shorter of the two. */
+/* Joins the taken remote list with the freelist. Walks the shorter of the two. */
 static void collect_join(struct hak_slab *slab, struct hak_block *head, uint32_t count) {
     uint32_t free_count = (uint32_t)(slab->carved - slab->used);
     if (free_count == 0 || count <= free_count) {
@@ -30,7 +30,7 @@ static void collect_join(struct hak_slab *slab, struct hak_block *head, uint32_t
     slab->freelist = own;
 }
 
-/* A slab whose notification has arrived: its remote list is taken back. */
+/* Takes back the remote list of a slab whose notification has arrived. */
 static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab,
                          const struct hak_policy *policy) {
     uint64_t word = hak_remote_take(slab);
@@ -39,7 +39,8 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab,
     hak_used_shown_add(slab, -count);
     struct hak_counters before = hak_counters_of(slab);
     if (count == slab->used) {
-        /* Every block is back: begin again, in address order, without a look at any of them. */
+        /* Every block is back: the slab is reset without a look at any block, and is carved
+         * again in address order. */
         hak_hook_batch(HAK_BATCH_RESET, slab, hak_remote_word_head(word), count);
         hak_slab_reset(slab);
         if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("collect-all", slab, count, before);
@@ -57,8 +58,8 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab,
 void hak_collect_home(struct hak_heap *heap, const struct hak_policy *policy) {
     struct hak_slab *slab = hak_home_take_notified(&heap->home);
     while (slab != NULL) {
-        struct hak_slab *next =
-            slab->notify_next; /* read first: a collected slab may cease to exist */
+        /* read first: the collect may destroy the slab */
+        struct hak_slab *next = slab->notify_next;
         HAK_CHECK(slab->home == &heap->home);
         collect_slab(heap, slab, policy);
         slab = next;

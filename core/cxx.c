@@ -1,9 +1,10 @@
 /* The C++ operators new and delete in all forms, under their mangled names ([new.delete]).
  *
- * A program may replace any of them. So a form that the standard defines by another form calls that form by its
- * public name, as the last thing that it does. The four base forms (new and delete, plain and aligned) are made
- * of malloc, aligned_alloc and free in the same way: a tool that interposes these sees the blocks of C++, too.
- * Where the public name is ours, a base form has the fast path inside. */
+ * A program may replace any of them. So a form that the standard defines by another form calls
+ * that form by its public name, as the last thing that it does. The four base forms (new and
+ * delete, plain and aligned) call malloc, aligned_alloc and free in the same way, so a tool that
+ * interposes these sees the blocks of C++, too. Where the public name is ours, a base form has
+ * the fast path inside. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -11,30 +12,33 @@
 #include "core/cxx.h"
 #include "core/report.h"
 
-/* A program that links the static library may replace some operators: its own win, as over libstdc++'s. */
+/* A program that links the static library may replace some operators. Its own take precedence,
+ * as over those of libstdc++. */
 #if HAK_STATIC_LIB
 #define EXPORT __attribute__((visibility("default"), weak))
 #else
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Declares an operator, and a second name for ours: one to compare with. And Valgrind takes over no function that has
- * a weak name only. */
+/* Declares an operator, and a second name for our definition, to compare the public name with.
+ * Valgrind needs the second name, too: it does not replace a function that has only a weak name. */
 #define OPERATOR(type, name, ...)                                                                  \
     EXPORT type name(__VA_ARGS__);                                                                 \
     HAK_HIDDEN __attribute__((alias(#name))) type hak_own_##name(__VA_ARGS__)
 
-/* An address in the code that called the exported function: a call may be the last instruction of its object. */
+/* An address in the code that called the exported function. 1 is subtracted because the call may
+ * be the last instruction of its object. */
 #define CALLER ((const char *)__builtin_return_address(0) - 1)
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-/* Somebody else's malloc(0) may return NULL. */
+/* A malloc that is not ours may return NULL for size 0. */
 HAK_INLINE void *allocate_plain(size_t size) {
     return HAK_IS_OURS(malloc) ? hak_fast_malloc(size) : malloc(size + (size == 0));
 }
 
-/* Somebody else's aligned_alloc may refuse what C11 did not allow: a size that is no multiple of the alignment. */
+/* An aligned_alloc that is not ours may refuse a size that is no multiple of the alignment,
+ * which C11 did not allow. */
 static void *allocate_foreign(size_t size, size_t align) {
     size_t least = align < sizeof(void *) ? sizeof(void *) : align;
     if (size > HAK_REQUEST_MAX || least > HAK_REQUEST_MAX) return NULL;
@@ -56,8 +60,8 @@ HAK_INLINE void release(void *ptr) {
 
 /* ---- no memory ------------------------------------------------------------------------------- */
 
-/* Calls the new-handler until there is memory. The handler may free memory, throw, or end the program. NULL: there
- * is no handler. */
+/* Calls the new-handler until there is memory. The handler may free memory, throw, or end the
+ * program. NULL: there is no handler. */
 static void *ask_handler(const struct hak_new *request) {
     hak_new_handler handler;
     while ((handler = hak_cxx_new_handler(request->caller)) != NULL) {
@@ -105,8 +109,9 @@ void *_ZnamSt11align_val_t(size_t size, size_t align) {
 
 /* ---- new that returns NULL ------------------------------------------------------------------- */
 
-/* Each calls the form of its name without `nothrow`, and catches what that throws. Where that form is ours it
- * need not throw, and there need be no C++ runtime. The tag comes by reference, that is as a pointer. */
+/* Each form calls the form of its name without `nothrow`, and catches what that form throws.
+ * Where that form is ours, nothing needs to be thrown, and no C++ runtime is needed. The tag
+ * comes by reference, that is as a pointer. */
 
 static void *call_new(const struct hak_new *request) {
     return _Znwm(request->size);
@@ -121,7 +126,7 @@ static void *call_new_array_aligned(const struct hak_new *request) {
     return _ZnamSt11align_val_t(request->size, request->align);
 }
 
-/* `replaced` calls the program's own form; NULL: all is ours. */
+/* `replaced` calls the form that the program has replaced; NULL: all forms are ours. */
 static void *new_nothrow(size_t size, const void *caller, hak_new_function *replaced) {
     if (replaced != NULL) return hak_null_if_thrown(replaced, &(struct hak_new){.size = size});
     void *user = allocate_plain(size);
@@ -172,7 +177,7 @@ void _ZdlPvSt11align_val_t(void *ptr, size_t align) {
     release(ptr);
 }
 
-/* The other forms: what each calls. */
+/* The other forms, each with its call of another form. */
 #define UNUSED __attribute__((unused))
 #define DELETE(name, call, ...)                                                                    \
     OPERATOR(void, name, __VA_ARGS__);                                                             \

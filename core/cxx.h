@@ -1,4 +1,4 @@
-/* What the C++ operators do when there is no memory. */
+/* How the C++ operators behave when there is no memory. */
 #ifndef HAK_CXX_H
 #define HAK_CXX_H
 
@@ -17,16 +17,17 @@ struct hak_new {
 
 typedef void *hak_new_function(const struct hak_new *request);
 
-/* What `function` returns; NULL if it throws. */
+/* Returns what `function` returns; NULL if it throws. */
 void *hak_null_if_thrown(hak_new_function *function, const struct hak_new *request);
 
 /* ---- the C++ runtime that `caller` uses (cxx_runtime.c) -----------------------------------------
  *
- * The library's callers may use several. Finding one takes the loader's lock: only where there is no memory. */
+ * The library's callers may use several runtimes. The search for one takes the loader's lock, so
+ * it is done only if there is no memory. */
 
 typedef void (*hak_new_handler)(void);
 
-/* What std::set_new_handler was told last; NULL: nothing, or there is no runtime. */
+/* The handler that std::set_new_handler set last; NULL: there is no handler, or no runtime. */
 hak_new_handler hak_cxx_new_handler(const void *caller);
 
 /* Throws std::bad_alloc; returns if there is no runtime. */

@@ -1,8 +1,8 @@
-// The one thing that C cannot say: an exception ends at the nothrow forms of operator new.
+// What C cannot express: an exception ends at the nothrow forms of operator new.
 
 #include "core/cxx.h"
 
-// Most programs have no C++ runtime, and nothing throws there.
+// Weak, because most programs have no C++ runtime. Nothing throws there.
 __asm__(".weak __cxa_begin_catch\n.weak __cxa_end_catch\n.weak __gxx_personality_v0\n.weak "
         "_ZSt9terminatev");
 

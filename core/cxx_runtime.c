@@ -1,9 +1,9 @@
 /* Finds the C++ runtime (libstdc++ or libc++) of the code that called operator new.
  *
- * Most programs have no runtime. A C program may load one with a plugin, for this plugin alone (RTLD_LOCAL), and
- * several plugins may bring several. So the shared library refers to none and looks when it needs one: a rare
- * case, outside of the way to a block, and no lock of ours is held. The static library refers to the runtime by
- * its names. */
+ * Most programs have no runtime. A C program may load one with a plugin, for this plugin alone
+ * (RTLD_LOCAL), and several plugins may bring several runtimes. So the shared library refers to
+ * no runtime, and looks for one when it needs it. That is rare: no block is on its way then, and
+ * no lock of ours is held. The static library refers to the runtime by its names. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -16,7 +16,8 @@ typedef hak_new_handler get_new_handler(void);
 
 #if HAK_STATIC_LIB
 
-/* Weak, for a C program may take these operators, too. The linker is told otherwise to bring the runtime in (Makefile). */
+/* Weak, because a C program may use these operators, too. The Makefile has the linker bring the
+ * runtime in by other means. */
 __attribute__((weak)) get_new_handler _ZSt15get_new_handlerv;        /* std::get_new_handler() */
 __attribute__((weak)) _Noreturn void _ZSt17__throw_bad_allocv(void); /* std::__throw_bad_alloc() */
 
@@ -34,10 +35,11 @@ void hak_cxx_throw_bad_alloc(const void *caller) {
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-/* Looks for something in what a loaded object sees; false if it is not there. */
+/* Looks for something in the names that a loaded object sees; false if it is not there. */
 typedef bool look_function(void *scope, void *result);
 
-/* The object that `address` is in, and what it was linked with. For the program this is all that everybody sees. */
+/* A handle for the object that `address` is in, and for what it was linked with. For the
+ * program, that is all that every object sees. */
 static void *scope_of(const void *address) {
     Dl_info file;
     struct link_map *object = NULL;
@@ -69,16 +71,17 @@ static int count_down(struct dl_phdr_info *object, size_t size, void *wanted) {
     return 1;
 }
 
-/* An address in the loaded object of that number; NULL: there are not so many. */
+/* An address in the loaded object with this number; NULL: there are not so many objects. */
 static const void *address_in(size_t number) {
     struct place place = {.objects_before = number, .address = NULL};
     dl_iterate_phdr(count_down, &place);
     return place.address;
 }
 
-/* In the order in which the loader resolves the names of `caller`: what everybody sees, then what the caller's object
- * sees. Then in any object: code may use a runtime that it was not linked with, and who calls as the last thing that
- * a function does is not seen in the return address. */
+/* Looks in the order in which the loader resolves the names of `caller`: first in what every
+ * object sees, then in what the caller's object sees. Then looks in each object: code may use a
+ * runtime that it was not linked with, and a caller whose call was the last thing in its
+ * function does not appear in the return address. */
 static bool look_from(const void *caller, look_function *look, void *result) {
     int saved = errno;
     const void *other;
@@ -102,13 +105,14 @@ hak_new_handler hak_cxx_new_handler(const void *caller) {
     return handler;
 }
 
-/* What throws std::bad_alloc in any runtime, also in one that the linker took only the needed parts of. */
+/* What is needed to throw std::bad_alloc. Each runtime has it, also one of which the linker took
+ * only the needed parts. */
 struct thrower {
     void *(*allocate)(size_t size);
     void (*throw)(void *object, void *type, void (*destroy)(void *object));
     void (*destroy)(void *object);
     void *type;
-    const void *const *functions; /* the first virtual function is the third word */
+    const void *const *functions; /* the virtual table; its first function is the third word */
 };
 
 static bool look_for_thrower(void *scope, void *result) {
@@ -133,8 +137,9 @@ void hak_cxx_throw_bad_alloc(const void *caller) {
 
 /* ---- catching -------------------------------------------------------------------------------- */
 
-/* What the compiler makes of `catch (...)` in cxx_nothrow.cc calls the three functions below, by the names that they
- * have in every runtime. These are the library's own, and hidden: they pass the call on to the runtime that threw. */
+/* The compiler's code for `catch (...)` in cxx_nothrow.cc calls the three functions below, by
+ * the names that they have in each runtime. These are the library's own, and hidden: they pass
+ * the call on to the runtime that threw. */
 
 typedef struct _Unwind_Exception exception;
 typedef _Unwind_Reason_Code personality(int version, _Unwind_Action actions,
@@ -144,8 +149,8 @@ HAK_HIDDEN personality __gxx_personality_v0;
 HAK_HIDDEN void *__cxa_begin_catch(void *thrown);
 HAK_HIDDEN void __cxa_end_catch(void);
 
-/* In the runtime that threw: each exception tells the function there that destroys it. NULL if that is none of C++,
- * such as libc's, which ends a thread so. */
+/* A symbol of the runtime that threw: each exception names the function there that destroys it.
+ * NULL if the exception is none of C++, such as the one with which libc ends a thread. */
 static void *thrower_symbol(const exception *thrown, const char *name) {
     if (thrown->exception_cleanup == NULL) return NULL;
     void *scope = scope_of((const void *)(uintptr_t)thrown->exception_cleanup);
@@ -164,7 +169,8 @@ _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Action actions,
                             : function(version, actions, kind, thrown, context);
 }
 
-/* The runtime's __cxa_end_catch does not say which runtime is meant. The handler does nothing, so it ends here. */
+/* A call of __cxa_end_catch does not say which runtime is meant. The catch block does nothing,
+ * so the catch ends here. */
 void *__cxa_begin_catch(void *thrown) {
     void *(*begin)(void *) =
         (void *(*)(void *))(uintptr_t)thrower_symbol(thrown, "__cxa_begin_catch");

@@ -1,16 +1,16 @@
 /* dlopen and dlmopen, which open libraries without RTLD_DEEPBIND.
  *
- * With this flag the loader looks a library's names up in the library and in what it needs, libc
- * among them, before it looks in the program. So the library calls libc's free for blocks of
- * HAKMEM's. Without the flag it finds HAKMEM's functions, as all other libraries do.
+ * With this flag the loader looks up a library's names in the library and in what it needs, libc
+ * among them, before it looks in the program. So the library would call libc's free for HAKMEM's
+ * blocks. Without the flag it finds HAKMEM's functions, as all other libraries do.
  *
- * The caller of dlopen stays the caller: from the return address the loader knows whose RUNPATH,
- * $ORIGIN and namespace count. So these functions end by a jump to the next functions of their names.
- * No C compiler promises a jump: the functions are assembly, around a C function that says where to
- * jump, and with which flags.
+ * The caller of dlopen must stay the caller: from the return address the loader knows whose
+ * RUNPATH, $ORIGIN and namespace count. So these functions end with a jump to the next functions
+ * of their names. No C compiler promises a jump, so they are assembly, around a C function that
+ * says where to jump, and with which flags.
  *
- * No lock is held here, and no function of the allocator comes here. Any thread may call, also before
- * the constructor. */
+ * No lock is held here, and no function of the allocator calls these functions. Any thread may
+ * call them, also before the constructor has run. */
 #include <dlfcn.h>
 #include <errno.h>
 
@@ -24,9 +24,9 @@ enum { DLOPEN, DLMOPEN, FUNCTIONS };
 
 #if HAK_STATIC_LIB
 
-/* Only a static libc has these names. Weak, for only a static program has such a libc. */
+/* Only a static libc has these names. Weak, because only a static program has such a libc. */
 __attribute__((weak)) function ___dlopen, ___dlmopen;
-/* Weak: before glibc 2.34 not every program had it. */
+/* Weak: before glibc 2.34 not every program had dlsym. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
 
 static function *in_static_libc(unsigned which) {
@@ -50,7 +50,8 @@ static bool has_dlsym(void) {
 
 #endif
 
-/* In the order of loading: libc's, or that of another library that wraps it. NULL: there is none. */
+/* The next function of the name in the order of loading: libc's, or that of another library that
+ * wraps libc's. NULL: there is none. */
 static function *look_up(unsigned which) {
     static const char *const names[FUNCTIONS] = {[DLOPEN] = "dlopen", [DLMOPEN] = "dlmopen"};
     if (!has_dlsym()) return NULL;
@@ -60,11 +61,11 @@ static function *look_up(unsigned which) {
     return (function *)(uintptr_t)found;
 }
 
-/* Looked up at the first call, for constructors of other libraries may call before ours. Threads
- * that do so at once find the same function. */
+/* Looked up at the first call, because constructors of other libraries may call before ours has
+ * run. Threads that call at the same time find the same function. */
 static function *next_function(unsigned which) {
     static _Atomic(function *) known[FUNCTIONS];
-    /* relaxed, here and below: the function was there before its address */
+    /* relaxed, here and below: the function existed before its address was stored */
     function *next = atomic_load_explicit(&known[which], memory_order_relaxed);
     if (next != NULL) return next;
     next = look_up(which);
@@ -81,7 +82,7 @@ struct jump {
     long mode;
 };
 
-/* For the assembly alone; with the arguments of dlopen and of dlmopen. */
+/* Only the assembly calls them, with the arguments of dlopen and of dlmopen. */
 HAK_HIDDEN struct jump hak_deepbind_dlopen(const char *file, int mode);
 HAK_HIDDEN struct jump hak_deepbind_dlmopen(Lmid_t space, const char *file, int mode);
 
@@ -89,7 +90,8 @@ static void *opens_nothing(void) {
     return NULL;
 }
 
-/* A library that a static program opens brings a libc along, and uses its malloc: the flag stays. */
+/* A library that a static program opens brings its own libc, and uses the malloc of that libc.
+ * So the flag stays. */
 static struct jump jump_to(unsigned which, int mode, bool shares_malloc) {
     function *next = in_static_libc(which);
     if (next != NULL) return (struct jump){.to = next, .mode = mode};
@@ -104,18 +106,18 @@ struct jump hak_deepbind_dlopen(const char *file, int mode) {
     return jump_to(DLOPEN, mode, true);
 }
 
-/* A new namespace has a libc, and so a malloc, of its own. */
+/* A new namespace has its own libc, and so its own malloc. */
 struct jump hak_deepbind_dlmopen(Lmid_t space, const char *file, int mode) {
     (void)file;
     return jump_to(DLMOPEN, mode, space == LM_ID_BASE);
 }
 
-/* NAME calls HELPER with its own arguments, puts the new mode into the register of that argument,
- * restores the others, and jumps. The stack is as the caller left it then, so that the unwinder sees
- * the caller as the caller, too. */
+/* NAME calls HELPER with its own arguments, puts the new mode into the register of that
+ * argument, restores the others, and jumps. The stack is then as the caller left it, so the
+ * unwinder, too, sees the caller as the caller. */
 #if defined(__x86_64__)
 
-/* endbr64: the functions may be called through pointers where the processor checks that. */
+/* endbr64: the functions may be called through pointers, and the processor may check such calls. */
 #define OPENS(name, helper, set_mode)                                                              \
     __asm__(".pushsection .text\n"                                                                 \
             ".p2align 4\n"                                                                         \
@@ -147,7 +149,8 @@ OPENS("dlmopen", "hak_deepbind_dlmopen",
 
 #elif defined(__aarch64__)
 
-/* hint 34 is bti c, as endbr64 above; a jump by x16 may arrive at such an instruction. */
+/* hint 34 is bti c, for the same purpose as endbr64 above. A jump through x16 may arrive at such
+ * an instruction. */
 #define OPENS(name, helper, set_mode)                                                              \
     __asm__(".pushsection .text\n"                                                                 \
             ".p2align 4\n"                                                                         \

@@ -1,30 +1,38 @@
-/* malloc and free. Everything that is not on this screen is rare.
+/* malloc and free. All that is not on this screen is rare.
  *
- * A thread's heap has a list of free blocks of each class. malloc takes the first block of a list, free puts one in front: no
- * lock, no atomic instruction, no block of another thread's. Three things keep that short:
+ * A thread's heap has a bin for each class: a list of free blocks. malloc takes the first block
+ * of a bin, and free puts one in front. There is no lock, no atomic instruction, and no access
+ * to the metadata of slabs or of other threads. Three things keep the paths short:
  *
- *   the header byte   before each block says which class it is of, and is the index of both arrays, `heads` and `free_capacity`
- *   free_capacity              is what free may still push; it is 0 for each byte that no live block has, so one test of it says that the
- *                     block is live, of a class, and that its list is not full
- *   announced         counts what the thread has begun. With the sum of `free_capacity` it tells another thread whether this one is at
- *                     work on its heap: who sleeps has its lists emptied, and pays an addition a call for that (announced.h)
+ *   the header byte   lies before each block and names its class. It is the index of both arrays,
+ *                     `heads` and `free_capacity`, so no index has to be computed from it.
+ *   free_capacity     is the number of blocks that a free may still push. It is 0 for each of the
+ *                     208 bytes that are no live block's header. So one test says that the block is
+ *                     live, has a size class, and that the thread cache has space for it.
+ *   announced         is the number of mallocs - frees that the thread has begun. With the sum of
+ *                     free_capacity it tells another thread whether this one is at work on its
+ *                     heap. So another thread can empty the bins of a thread that sleeps, and each
+ *                     malloc and free pays one addition for that (announced.h).
  *
- * A thread without a heap, or whose heap another thread has just now, shows one whose lists are all empty and full. */
+ * A thread without a heap, or whose heap is seized, points to a heap whose bins are all empty
+ * and full. So these cases need no test here. */
 #ifndef HAK_FAST_H
 #define HAK_FAST_H
 
 #include "core/enter.h"
 #include "core/hooks.h"
 
-/* Requests up to here are served by bins; without the pool tier, large blocks serve 8-52 KiB. */
+/* Requests up to here are served by bins. Without the pool tier, large blocks serve what is
+ * above the mid tier. */
 #define HAK_BINNED_MAX (HAK_POOL_TLS_PHASE1 ? HAK_POOL_MAX : HAK_MID_MAX)
 
-/* The rare cases: no heap yet or a seized one, bin empty or full, large or aligned block, no memory, an error of the program.
- */
+/* The rare cases: no heap yet or a seized one, an empty or full bin, a large or aligned block,
+ * no memory, an error of the program. */
 HAK_HIDDEN void *hak_malloc_slow(size_t size);
 HAK_HIDDEN void hak_free_slow(void *user);
 
-/* The header byte of a live block; if `user` is none of a bin, one for which no heap has free_capacity. */
+/* The header byte of a live block. If `user` is no live block of a bin: a byte for which no heap
+ * has free capacity. */
 HAK_INLINE uint8_t hak_live_header_of(const void *user) {
     uint8_t header = hak_header_of(user);
     if (HAK_HEADER_CLASSIDX) return header;
@@ -33,7 +41,7 @@ HAK_INLINE uint8_t hak_live_header_of(const void *user) {
     return slab != NULL && is_bins ? HAK_CLASS_HEADER(slab->class) : HAK_HEADER_LARGE;
 }
 
-/* The bin of a live block; not below HAK_CLASSES if `user` is none. */
+/* The bin of a live block; not below HAK_CLASSES if `user` is no block of a bin. */
 HAK_INLINE unsigned hak_class_of_block(const void *user) {
     return (uint8_t)(hak_live_header_of(user) - HAK_CLASS_HEADER_FIRST);
 }
@@ -43,7 +51,8 @@ HAK_INLINE void *hak_fast_malloc(size_t size) {
     if (HAK_LIKELY(size <= HAK_MID_MAX) || HAK_LIKELY(size <= HAK_BINNED_MAX)) {
         size_t header = hak_header_of_size(size);
         struct hak_block *block = heap->heads[header];
-        /* NULL is out of range too; a wild link is not followed; a header says free, and this class. */
+        /* The range excludes NULL and wild links. The header byte must say: free, and of this
+         * class. */
         if (HAK_LIKELY(hak_range_has(block)) &&
             HAK_LIKELY(hak_header_of(block) == (uint8_t)(header ^ HAK_HEADER_LIVE_BIT))) {
             hak_bin_pop(heap, header, block);

@@ -19,14 +19,17 @@ struct chain {
 #define WAYS      4u /* chains in a set */
 #define ALL_TAKEN ((1u << WAYS) - 1)
 #define CHAINS    (WAYS << SETS_LOG2)
-/* 2^32 by the golden ratio: as multiples of it, neighbours and what lies powers of two apart get different sets. */
+/* 2^32 divided by the golden ratio. A multiplication by it gives different sets to neighbouring
+ * slabs, and to slabs whose distance is a power of two. */
 #define SPREAD 0x9e3779b1u
 
-/* Chains of several slabs are gathered at once, so that each slab is written once and one CAS carries many blocks. */
+/* Chains of several slabs are gathered at the same time, so that each slab is written once and
+ * one compare-and-swap carries many blocks. */
 struct chains {
-    uint64_t open; /* a bit a chain, a set's first ones; what is not open has no meaning */
-    uint32_t now;  /* milliseconds; 0: not asked yet */
-    const struct hak_heap *heap; /* whose bin is flushed */
+    /* A bit for each chain in use: the first chains of each set. The others have no meaning. */
+    uint64_t open;
+    uint32_t now;                /* milliseconds; 0: the clock was not read yet */
+    const struct hak_heap *heap; /* the heap whose bin is flushed */
     struct chain chain[CHAINS];
 };
 
@@ -35,7 +38,7 @@ static void send_home(const struct chain *chain, const struct hak_policy *policy
     hak_hook_batch(HAK_BATCH_SEND, slab, chain->head, chain->count);
     if (hak_remote_push(slab, chain->head, chain->tail, chain->count))
         hak_home_notify(slab->home, slab);
-    /* From here on the slab may be gone: its owner may have collected these blocks. */
+    /* From here on the slab may not exist: its owner may have collected these blocks. */
     if (HAK_UNLIKELY(policy->p0_log)) hak_log_remote(chain->count);
 }
 
@@ -69,13 +72,14 @@ static void chain_end(struct chains *chains, const struct chain *chain,
 }
 
 static inline void chain_add(struct chain *chain, struct hak_block *block) {
-    block->next =
-        chain->head; /* the bin is last in, first out: this restores the order of the frees */
+    /* The bin is last in, first out: links in front restore the order of the frees. */
+    block->next = chain->head;
     chain->head = block;
     chain->count++;
 }
 
-/* Adds a block to the chain of its slab, and returns that chain. If all places of its set are taken, the last one's ends. */
+/* Adds a block to the chain of its slab, and returns that chain. If all chains of the set are in
+ * use, the last one is sent home or put back first. */
 static struct chain *chains_add(struct chains *chains, struct hak_slab *slab, bool own,
                                 struct hak_block *block, const struct hak_policy *policy) {
     const unsigned set = hak_slab_first_granule(slab) * SPREAD >> (32 - SETS_LOG2);
@@ -91,7 +95,8 @@ static struct chain *chains_add(struct chains *chains, struct hak_slab *slab, bo
         chain_end(chains, --chain, policy);
     else
         chains->open |= (uint64_t)(taken + 1) << set * WAYS;
-    /* The block's link stays: a circle that comes back to it while the chain is open walks on, until it has seen too many. */
+    /* The block's link stays as it is. If the list is a circle that comes back to this block
+     * while the chain is open, the walk goes on until it has seen too many blocks. */
     *chain = (struct chain){.slab = slab, .head = block, .tail = block, .count = 1, .own = own};
     return chain;
 }
@@ -101,7 +106,8 @@ static void chains_end(struct chains *chains, const struct hak_policy *policy) {
         chain_end(chains, &chains->chain[__builtin_ctzll(chains->open)], policy);
 }
 
-/* The slab of a block in a bin's list. The list lies in memory of the program: nothing of it is trusted. */
+/* The slab of a block in a bin's list. The list lies in memory that the program can write to, so
+ * each block is checked. */
 static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned bin) {
     if (HAK_LIKELY(hak_range_has(block)) &&
         HAK_LIKELY(hak_header_of(block) == HAK_CLASS_HEADER_FREE(bin))) {
@@ -119,7 +125,8 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     chains.open = 0;
     chains.now = 0;
     chains.heap = heap;
-    /* Of the last block; most often of the next one, too. The slab stays while that block is in a chain, or is kept. */
+    /* These are of the last block, and most often of the next one, too. The slab cannot be
+     * destroyed while the last block is in a chain or is kept. */
     struct hak_slab *slab = NULL;
     struct hak_places places = {.capacity = 0};
     bool own = false;
@@ -157,13 +164,14 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
     return others;
 }
 
-#define LARGE_LOTS_FROM 4u /* one block in so many goes home to others */
+/* a quarter of the blocks went home to others: the limit may rise to limit_max */
+#define LARGE_LOTS_FROM 4u
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_ASSERT(hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0);
-    const uint32_t count = class->limit; /* which another policy may have set */
+    const uint32_t count = class->limit; /* maybe set by an earlier policy */
     uint32_t others = hak_flush(heap, bin, hak_min_u32(count, bounds->limit_own) / 2);
     uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->limit_max : bounds->limit_own;
     HAK_ASSERT(hak_bin_count(heap, bin) < most);

@@ -1,30 +1,34 @@
-/* Flush: blocks leave the bins, for their slabs or for home. On the heap's own thread. */
+/* Flush: blocks leave the bins, for the freelists of own slabs or for the remote lists of
+ * others. Only in the thread that works on the heap: its own, or one that has seized it. */
 #ifndef HAK_FLUSH_H
 #define HAK_FLUSH_H
 
 #include "core/heap.h"
 
-/* Sends all blocks of other heaps home and the heap's own ones, but for the `keep` most recent, to their
- * slabs. The result is how many went home to others. */
+/* Sends all blocks of other heaps home, and the heap's own blocks to their slabs, except the
+ * `keep` most recent ones. Returns the number of blocks that went home to other heaps. */
 uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep);
 
-/* What a free does that finds its bin full: a flush, and the limit that suits what was flushed. */
+/* For a free that finds its bin full: a flush, and the limit that suits the blocks that were
+ * flushed. */
 void hak_flush_full(struct hak_heap *heap, unsigned bin);
 
-/* Empties all bins, gives up the current slabs, collects: the heap holds nothing that it need not. */
+/* Empties all bins, gives up the current slabs, and collects. Afterwards the heap holds nothing
+ * that it does not need. */
 void hak_flush_all(struct hak_heap *heap);
 
-/* Gives one block home without a heap: for threads that have none any more. */
+/* Sends one block home without a heap, for a thread that has none any more. */
 void hak_free_without_heap(struct hak_block *block, unsigned bin);
 
-/* Steps of a trim. The bin, which is empty, gets its first limit and batch; gives up the slab that it is
- * refilled from; holds nothing that it need not. */
+/* Steps of a trim, for one bin. reset: gives an empty bin its first limit and batch.
+ * drop_current: gives up the current slab. empty: a flush of all blocks, then both. */
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 void hak_bin_drop_current(struct hak_heap *heap, unsigned bin);
 void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 
-/* While memory is kept, before the range is asked for a run: if it has none with memory, what the heap's bins hold goes home, for
- * one may come of that. */
+/* While memory is kept, before the range is asked for a span of `granules` at a multiple of
+ * `align` granules: if the range has no such span with memory, the blocks of all bins go home,
+ * for that may make one. */
 void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align);
 
 #endif

@@ -6,14 +6,14 @@
 
 static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
-static bool children_are_unseen; /* read in a child */
+static bool children_are_unseen; /* set by hak_fork_children_unseen; read only in a child */
 
 void hak_fork_children_unseen(void) {
     children_are_unseen = true;
 }
 
-/* Without a lock: by the time that this is written, the heap may have another thread, which has
- * another number. */
+/* Without a lock, so the heap may get another thread before the mark is written. That thread has
+ * another number than the mark. */
 static void untracked_mark_gone(struct hak_heap *heap, void *unused) {
     (void)unused;
     int process = (int)HAK_HINT_LOAD(&heap->untracked_process);
@@ -36,7 +36,8 @@ static bool untracked_was_gone(struct hak_heap *heap) {
     return gone;
 }
 
-/* The bin's list is the truth; a block that is in none is lost. */
+/* Sets the bin's free capacity from its list, which is authoritative: a block that is in no list
+ * is lost. False: the list itself is damaged. */
 static bool bin_mend(struct hak_heap *heap, unsigned bin) {
     struct hak_block *block = hak_bin_first(heap, bin);
     uint32_t limit = heap->classes[bin].limit, count = 0;
@@ -51,8 +52,8 @@ static bool bin_mend(struct hak_heap *heap, unsigned bin) {
 }
 
 /* In a child of fork, for a heap whose thread was in the middle of a fast malloc or free. One
- * bin may be wrong: its first block says live or free, and may be counted or not. That block
- * becomes a free, counted one. false: more than that is wrong. */
+ * bin may be wrong: its first block may have the header of a live block, and may not be counted.
+ * Here that block becomes a free, counted one. False: more than that is wrong. */
 static bool heap_mend(struct hak_heap *heap) {
     HAK_CHECK(hak_home_owned_by(&heap->home, heap) && heap != hak_thread_heap());
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
@@ -60,20 +61,21 @@ static bool heap_mend(struct hak_heap *heap) {
     return true;
 }
 
-/* The audit's books know the block that is on its way by another state. */
+/* Not in the audit: its books have another state for the block that is on its way. */
 static bool can_be_mended(struct hak_heap *heap, const struct hak_thread *thread) {
     uint32_t slow = atomic_load_explicit(&thread->slow, memory_order_relaxed);
     return !HAK_AUDIT && (slow == HAK_SLOW_NO || slow == HAK_SLOW_LARGE) && heap_mend(heap);
 }
 
-/* The heap's thread, if it is another one, does not exist. True if it had one that was outside of the allocator, on a
- * fast path, or at work on large blocks, so that the heap is whole. The calling thread's own heap is lost if one that does
- * not exist has seized it. */
+/* Unregisters the heap's thread, unless it is the calling thread: the thread does not exist in
+ * this process. True if the heap is whole, because that thread was outside of the allocator, on
+ * a fast path, or at work on large blocks. The calling thread's own heap is lost if a thread
+ * that does not exist here has seized it. */
 static bool forget_thread(struct hak_heap *heap) {
     struct hak_thread *thread = hak_heap_thread(heap);
     if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized))
         return false;
-    /* Libc may have given up stacks of threads that are gone, in which these words lie. */
+    /* `*thread` lies in a stack that libc may have unmapped, for its thread is gone. */
     bool whole = !children_are_unseen && hak_os_is_mapped(thread, sizeof *thread) &&
                  atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (hak_heap_is_outside(heap) || can_be_mended(heap, thread));
@@ -81,26 +83,28 @@ static bool forget_thread(struct hak_heap *heap) {
     return whole;
 }
 
-/* After that for all heaps: the calling thread begins anew if its heap is lost. */
+/* After forget_thread for all heaps: if the calling thread has lost its heap, it begins anew. */
 static void forget_own(void) {
     uint32_t waits = HAK_SLOW_WAITS;
     if (hak_thread_heap() != &hak_heap_seized) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     hak_thread_heap_set(&hak_heap_none);
-    /* A signal handler may have interrupted the wait, which must not begin again. */
+    /* A signal handler of this thread may have interrupted the wait for the heap, and forked.
+     * The wait must not begin again. */
     atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH,
                                             memory_order_relaxed, memory_order_relaxed);
 }
 
-/* What other threads had in their hands stays so: whose hands is not known. */
+/* A heap in the state held stays held, because which thread holds it is not known. */
 static void fork_child_visit(struct hak_heap *heap, void *own) {
     if (heap->state == HAK_HEAP_UNTRACKED && heap->untracked_process == hak_os_process_id()) {
-        hak_untracked_link(heap); /* this thread's, or of one that the child has begun */
+        hak_untracked_link(heap); /* of this thread, or of one that the child has begun */
         return;
     }
     if (heap == own) return;
     if (heap == HAK_THREAD.visited) {
-        forget_thread(heap); /* a signal handler forked during the visit, which goes on */
+        /* a signal handler of this thread forked during its visit, which goes on */
+        forget_thread(heap);
         return;
     }
     bool is_whole = forget_thread(heap) || untracked_was_gone(heap);
@@ -111,9 +115,9 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         hak_heap_set_state(heap, HAK_HEAP_LOST);
 }
 
-/* A signal handler may have forked while its thread held a lock: then it is done later. So it is
- * where a thread that the child has begun comes first, for only the one that forked knows its
- * own heap. */
+/* Does nothing while the calling thread holds a lock (its signal handler has forked), nor in a
+ * thread that the child has begun: only the thread that forked knows its own heap. A later call
+ * does the work then. */
 void hak_heap_fork_child(void) {
     if (hak_os_process_state() == HAK_PROCESS_KNOWN) return;
     if (hak_lock_any_is_mine() || !hak_os_thread_is_first()) return;

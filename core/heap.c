@@ -6,13 +6,13 @@ const struct hak_heap hak_heap_none;
 const struct hak_heap hak_heap_gone;
 const struct hak_heap hak_heap_seized;
 
-/* The fast paths read the bins of these and never write them, so the constants may stand here. */
+/* The fast paths only read the bins of such a heap, so the pointer may show a constant. */
 _Thread_local struct hak_thread hak_thread = {.heap = (struct hak_heap *)(uintptr_t)&hak_heap_none};
 
-/* Every heap, through all_next. */
+/* The heap that was made last; all_next links the others. */
 static _Atomic(struct hak_heap *) all;
 
-/* What other threads read of a heap while its own thread writes it. */
+/* The fields that other threads read while the heap's own thread writes them. */
 static void atomics_begin(struct hak_heap *heap) {
     hak_hook_atomic(&heap->home.owner, sizeof heap->home.owner);
     hak_hook_atomic(&heap->thread_id, sizeof heap->thread_id);
@@ -28,7 +28,8 @@ static void atomics_begin(struct hak_heap *heap) {
     }
 }
 
-/* Its owner is itself from the beginning on: a child of fork takes what has none for the pool's. */
+/* The heap owns itself from the beginning: a child of fork takes each heap without an owner for an
+ * abandoned one. */
 struct hak_heap *hak_heap_create(void) {
     struct hak_heap *heap = hak_metadata_alloc(sizeof *heap);
     if (heap == NULL) return NULL;
@@ -41,8 +42,8 @@ struct hak_heap *hak_heap_create(void) {
     }
     heap->all_next = atomic_load_explicit(&all, memory_order_relaxed);
     hak_hook_release(&all);
-    atomic_store_explicit(&all, heap,
-                          memory_order_release); /* release: its contents; under the lock */
+    /* release: readers of `all` see the heap's contents. The heaps' lock excludes other writers. */
+    atomic_store_explicit(&all, heap, memory_order_release);
     return heap;
 }
 

@@ -1,14 +1,17 @@
 /* The thread heap: bins, slabs and SuperSlabs of one thread.
  *
- *   hak_thread --> heap: free_capacity[256]  by header byte: blocks that a free may still push
- *                          heads[48]  TLS SLL of each class; these two are all that malloc and free touch
- *                          home       what other threads touch
- *                          classes[]  current slab and partial slabs of each class
- *                          open[]     SuperSlabs with free units
- *                          reclaimed      further heaps whose threads have ended and that this thread reclaimed
+ *   hak_thread --> heap:  free_capacity[256]  blocks that a bin may still take, by header byte
+ *                         heads[48]           first block of each bin; malloc and free touch only
+ *                                             `free_capacity` and `heads`
+ *                         home                what other threads touch
+ *                         classes[48]         current slab and partial slabs of each class
+ *                         open[2]             SuperSlabs with free units
+ *                         next_reclaimed      list of the abandoned heaps that this thread has
+ *                                             reclaimed
  *
- * Heaps are never freed. A heap whose thread has ended waits in a pool, with its slabs, for a new thread to
- * take it whole, or for a running thread that needs memory to reclaim it (abandoned.h). */
+ * Heaps are never freed. When a thread ends, its heap is abandoned and waits, with its slabs, until
+ * a new thread takes it as its own, or a running thread that needs memory reclaims it
+ * (abandoned.h). */
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
@@ -19,25 +22,35 @@
 
 /* ---- hand-over ----------------------------------------------------------------------------------
  *
- * Who may touch a heap follows from its state, which changes in hak_heap_set_state alone. That proves in each build that the
- * step is one of these, and a test that docs/architecture.md has the same table.
+ * The state of a heap says who may touch it. hak_heap_set_state proves in each build that a change
+ * of the state is in this table; a test proves that docs/architecture.md has the same table. Only
+ * two places set the state directly: hak_seize_abandon, after an error, and the rebuilding of the
+ * abandoned heaps in a child of fork.
  *
- *   state     owner           in                   who may touch it            on to
- *   held      itself          a thread's hands     that thread                 own, late, pool
- *   own       itself          a thread's pointer   that thread                 held (its end), seized, orphan or lost (fork)
- *   late      itself          a thread's pointer   that thread                 held (the thread is gone), orphan or lost (fork)
- *   seized    itself          a thread's pointer   the thread that seized it   own, orphan or lost (fork)
- *   reclaimed     another heap    that heap's `reclaimed`  that heap's thread          pool
- *   pool      NULL            the pool             who holds the heaps' lock   held, reclaimed
- *   orphan    itself          heaps.orphans        who holds the heaps' lock   held
- *   lost      as it was       nothing              nobody, for ever            -
+ *   state      owner         where it is         who may touch it       next states
+ *   held       itself        with one thread     that thread            own, untracked, abandoned
+ *   own        itself        a thread's pointer  that thread            held, seized, orphan, lost
+ *   untracked  itself        a thread's pointer  that thread            held, orphan, lost
+ *   seized     itself        hidden from thread  its seizer             own, orphan, lost
+ *   reclaimed  another heap  that heap's list    that heap's thread     abandoned
+ *   abandoned  none          abandoned heaps     under the heaps' lock  held, reclaimed
+ *   orphan     itself        orphans             under the heaps' lock  held
+ *   lost       as it was     nowhere             nobody, for ever       -
  *
- * A heap is late if nobody will tell its thread's end, for libc calls no destructor any more. Such heaps are listed, and who needs a
- * heap asks the kernel whether the thread still exists.
+ * held: one thread has the heap for itself. The thread begins, ends, has borrowed the heap for one
+ * operation, looks after it, or could not register for seizing. An own heap becomes held when its
+ * thread ends; an untracked heap, when its thread is found gone.
  *
- * A heap enters the pool only when no other names it: first those that it rules, then the heap itself. The pool proves that, in
- * each build. Orphan and lost are states of a child of fork, of heaps whose threads do not exist there; lost is also the heap of
- * a thread that has found an error. */
+ * untracked: nobody will tell the end of the heap's thread, because libc calls no destructor any
+ * more, or had no memory for the key. The heap is listed. A thread that needs a heap asks the
+ * kernel whether the listed heap's thread still exists.
+ *
+ * abandoned: such a heap owns no other heap, because its next thread would work on the other heap
+ * without a lock. So a thread that ends abandons the heaps that it has reclaimed first, and its own
+ * heap last. hak_abandoned_put proves in each build that the heap owns none.
+ *
+ * orphan, lost: in a child of fork, heaps whose threads do not exist there. lost: also the heap of
+ * a thread that has found an error, and the heap that it had seized at that time. */
 enum hak_heap_state {
     HAK_HEAP_HELD,
     HAK_HEAP_OWN,
@@ -52,55 +65,65 @@ enum hak_heap_state {
 
 /* ---- the heap -------------------------------------------------------------------------------- */
 
-/* The slow part of a bin. */
+/* What slow paths know of a bin and its class. */
 struct hak_heap_class {
-    struct hak_slab *current;     /* of this heap or of one that it rules */
-    struct hak_slab *partial;     /* list, most recently flushed first */
+    struct hak_slab *current;     /* slab of this heap or of one that it owns; NULL: none */
+    struct hak_slab *partial;     /* list of partial slabs, most recently flushed first */
     uint32_t limit;               /* blocks that the bin may hold; count = limit - free_capacity */
     uint32_t batch;               /* blocks of the next carve */
     uint32_t tick_count;          /* the bin's count at the last tick */
-    uint32_t batches;             /* refills and flushes since then */
+    uint32_t batches;             /* refills and flushes since the last tick */
     _Atomic uint32_t count_shown; /* the bin's count after its last batch, for statistics */
-    _Atomic uint32_t
-        used_shown; /* sum of used over this heap's slabs of the class, for statistics */
+    _Atomic uint32_t used_shown; /* sum of `used` over this heap's slabs of the class: statistics */
 };
 
 struct hak_heap {
-    /* Both arrays are indexed by header bytes of live blocks, without arithmetic: the part of `heads` that no such byte
-     * reaches is where `free_capacity` lies, and more. */
+    /* The header byte of a live block is the index of both arrays, without arithmetic. No such byte
+     * is below HAK_CLASS_HEADER_FIRST: `free_capacity` and other fields lie in the part of `heads`
+     * below that index. */
     union {
-        struct hak_block *heads[HAK_CLASS_HEADER_FIRST + HAK_CLASSES]; /* TLS SLL of each class */
+        struct hak_block *heads[HAK_CLASS_HEADER_FIRST + HAK_CLASSES]; /* first block of each bin */
         struct {
-            /* Blocks that a free may still push; 0 for a full bin, and for every byte that is no live block's. */
-            _Atomic uint32_t free_capacity[UINT8_MAX + 1]; /* the last that malloc and free write */
-            struct hak_superslab
-                *open[2];          /* SuperSlabs with free units: [0] for slabs, [1] for the pool */
-            uint64_t recheck_bins; /* bins without a batch that the last tick found empty */
-            uint32_t superslabs;   /* owned, open or not */
+            /* Blocks that the bin may still take; 0 for a full bin, and for every byte that is not
+             * the header of a live block with a class. malloc and free write this last. */
+            _Atomic uint32_t free_capacity[UINT8_MAX + 1];
+            /* Lists of SuperSlabs with free units: [0] for the tiers tiny and mid, [1] for pool. */
+            struct hak_superslab *open[2];
+            /* A bit for each bin that the last tick found empty and without a batch. Such bins are
+             * looked at again before the next tick. */
+            uint64_t recheck_bins;
+            uint32_t superslabs; /* number of its SuperSlabs, with free units or without */
             struct hak_pool_arena arena;
-            struct hak_heap *next_reclaimed; /* next heap that the same thread rules */
-            struct hak_heap
-                *reclaimed_cursor; /* of those the one to look at next; NULL: the first */
-            struct hak_heap *
-                list_next; /* neighbours in the pool, or among late heaps, under the heaps' lock; next of a fork's orphans */
+            struct hak_heap *next_reclaimed; /* links the heaps that one thread has reclaimed */
+            /* The reclaimed heap where the next search for a slab begins; NULL: the first one. */
+            struct hak_heap *reclaimed_cursor;
+            /* Neighbours among the abandoned or untracked heaps, under the heaps' lock; list_next
+             * also links the orphans. */
+            struct hak_heap *list_next;
             struct hak_heap *list_prev;
-            struct hak_heap *all_next; /* next of all heaps that were ever made */
+            struct hak_heap *all_next; /* links all heaps that were ever made */
             enum hak_heap_state state;
-            _Atomic int untracked_gone; /* number of the thread that a fork found gone */
-            int untracked_process; /* that its thread is of, if nobody will tell that thread's end; or 0 */
-            uint32_t round; /* last walk over the pool that has seen it; under the heaps' lock */
-            _Atomic uint32_t slow_calls; /* written by its thread alone */
+            _Atomic int untracked_gone; /* number of its thread, if a fork has found it gone */
+            /* Number of the process of an untracked heap's thread; 0 for other heaps, and if the
+             * thread has found an error. */
+            int untracked_process;
+            uint32_t round; /* the last walk (hak_abandoned_round) that took it; heaps' lock */
+            _Atomic uint32_t slow_calls; /* slow paths so far; written by its thread alone */
             uint32_t last_tick;          /* milliseconds */
-            uint32_t trim_seen;          /* the last wish to trim that it followed */
-            uint32_t seen_calls;         /* slow_calls, and what its thread had announced, */
-            uint32_t seen_announced; /* when a seizer looked at it last; under the seizers' lock */
-            bool is_touched;         /* since memory is kept: see hak_heap_touch */
-            bool is_trimmed; /* a seizer has, and nothing has happened to it since; the same */
-            _Atomic bool is_wanted; /* the last look found that a visit may give something back */
-            _Atomic uint32_t
-                batched; /* sum of free_capacity = batched + what its thread has announced */
-            _Atomic(struct hak_thread *) thread; /* that may be seized from; NULL: none */
-            _Atomic int thread_id;               /* of the last thread that used it, for messages */
+            uint32_t trim_seen;          /* number of the last trim request that it followed */
+            /* slow_calls, and the thread's `announced`, when a seizer last looked at the heap;
+             * under the seizing lock. */
+            uint32_t seen_calls;
+            uint32_t seen_announced;
+            bool is_touched; /* hak_heap_touch was done since memory is kept */
+            /* A seizer has trimmed the heap and nothing has happened to it since; under the seizing
+             * lock. */
+            bool is_trimmed;
+            _Atomic bool is_wanted; /* the last look found that a visit may give memory back */
+            /* sum of free_capacity = batched + what its thread has announced (announced.h) */
+            _Atomic uint32_t batched;
+            _Atomic(struct hak_thread *) thread; /* that it may be seized from; NULL: none */
+            _Atomic int thread_id; /* number of the last thread that used it; for messages */
         };
     };
     _Alignas(64) struct hak_home home; /* written by other threads: a cache line of its own */
@@ -110,8 +133,9 @@ _Static_assert(offsetof(struct hak_heap, thread_id) + sizeof(int) <=
                    offsetof(struct hak_heap, heads[HAK_CLASS_HEADER_FIRST]),
                "what shares memory with `heads` ends before its first entry");
 
-/* What a thread's pointer shows before it has a heap, after it gave its heap back, and while another thread has seized it:
- * all bins empty, without free_capacity. They lie in read-only memory. */
+/* What a thread's pointer shows before the thread has a heap, after it gave its heap back, and
+ * while another thread has seized its heap. All bins are empty and have no free capacity, so each
+ * malloc and free takes the slow path. They lie in read-only memory. */
 extern HAK_HIDDEN const struct hak_heap hak_heap_none;
 extern HAK_HIDDEN const struct hak_heap hak_heap_gone;
 extern HAK_HIDDEN const struct hak_heap hak_heap_seized;
@@ -129,16 +153,18 @@ static inline void hak_thread_heap_set(const struct hak_heap *heap) {
                           memory_order_relaxed);
 }
 
-/* The bin's list, and its length. */
+/* The first block of a bin; NULL: the bin is empty. */
 static inline struct hak_block *hak_bin_first(const struct hak_heap *heap, unsigned bin) {
     return heap->heads[HAK_CLASS_HEADER(bin)];
 }
 
+/* The free capacity of the bin for this header byte. No other thread may write it meanwhile. */
 static inline uint32_t hak_bin_free_capacity(const struct hak_heap *heap, size_t header) {
     return HAK_OWN_LOAD(&heap->free_capacity[header]);
 }
 
-/* The fast paths' two uses of it, an instruction each, as hak_word_add. */
+/* This test and hak_bin_free_capacity_add are all that the fast paths do with the free capacity.
+ * Each is one instruction, as hak_word_add. */
 HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
 #if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
     bool full;
@@ -149,8 +175,9 @@ HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
 #endif
 }
 
-/* The last that a call does to a heap. The kernel's word that a late heap's thread is gone orders
- * this before what the heap's next thread does, and no tool knows: they see two atomic operations. */
+/* Each call does this last to a heap. The kernel's answer that the thread of an untracked heap is
+ * gone orders what that thread did before what the heap's next thread does. Tools do not know this,
+ * so they are shown a release here and an acquire in retire.c. */
 HAK_INLINE void hak_heap_left(struct hak_heap *heap) {
     if ((!HAK_ATOMICS_ARE_SEEN && !HAK_VALGRIND) || heap->untracked_process == 0) return;
     hak_hook_release(&heap->batched);
@@ -186,8 +213,9 @@ static inline void hak_bin_set(struct hak_heap *heap, unsigned bin, struct hak_b
     HAK_OWN_STORE(&heap->free_capacity[HAK_CLASS_HEADER(bin)], limit - count);
 }
 
-/* Takes `block`, the first of its class's list; it is live from here on, with this header byte. The bin's free_capacity tells it last,
- * when all else is done. */
+/* Takes `block`, the first block of its bin. It is live from here on, and has the header byte
+ * `header`. The caller calls hak_bin_popped when all else is done: the free capacity says that the
+ * malloc is over (announced.h). */
 HAK_INLINE void hak_bin_pop(struct hak_heap *heap, size_t header, struct hak_block *block) {
     HAK_ASSERT(hak_bin_count(heap, (unsigned)header - HAK_CLASS_HEADER_FIRST) > 0);
     HAK_ASSERT(heap->heads[header] == block &&
@@ -200,19 +228,18 @@ HAK_INLINE void hak_bin_popped(struct hak_heap *heap, size_t header) {
     hak_bin_free_capacity_add(heap, header, +1);
 }
 
-/* Puts a live block with this header byte in front of its class's list, which has free_capacity. */
+/* Puts a live block with the header byte `header` in front of its bin, which has free capacity. */
 HAK_INLINE void hak_bin_push(struct hak_heap *heap, size_t header, struct hak_block *block) {
     HAK_ASSERT(hak_bin_free_capacity(heap, header) > 0 &&
                header - HAK_CLASS_HEADER_FIRST < HAK_CLASSES);
     block->next = heap->heads[header];
-    atomic_signal_fence(memory_order_release); /* heap_mend follows each link */
+    /* The link is written before the head: heap_mend, in a child of fork, follows each link. */
+    atomic_signal_fence(memory_order_release);
     heap->heads[header] = block;
     if (HAK_HEADER_CLASSIDX)
         hak_header_flip(block);
-    else
-        hak_header_set(
-            block,
-            (uint8_t)(header ^ HAK_HEADER_LIVE_BIT)); /* the block's own byte was not asked */
+    else /* the class comes from the slab, so the block's own byte need not be `header` */
+        hak_header_set(block, (uint8_t)(header ^ HAK_HEADER_LIVE_BIT));
     hak_bin_free_capacity_add(heap, header, -1u);
 }
 
@@ -220,17 +247,17 @@ static inline struct hak_heap *hak_heap_of_home(struct hak_home *home) {
     return (struct hak_heap *)(void *)((char *)home - offsetof(struct hak_heap, home));
 }
 
-/* The heap, which is the caller's by its present state, has the next one; its owner fits to that
- * already. */
+/* Moves a heap to the state `next`. By the heap's present state the caller may touch it. */
 void hak_heap_set_state(struct hak_heap *heap, enum hak_heap_state next);
 
-/* A new heap, in its creator's hands; NULL: no memory. Under the heaps' lock. */
+/* A new heap, in the state held; NULL: no memory. Under the heaps' lock. */
 struct hak_heap *hak_heap_create(void);
 
-/* The heap that was made last, which leads to all others through all_next. They are never freed, so no lock is needed. */
+/* The heap that was made last; all_next leads from it to all others. NULL: there is none. Any
+ * thread; no lock is needed, because heaps are never freed. */
 struct hak_heap *hak_heap_newest(void);
 
-/* Runs `visit` on each heap that was ever made. */
+/* Calls `visit` for each heap that was ever made. Takes no lock. */
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 /* Once, before the first heap. */

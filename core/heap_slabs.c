@@ -3,7 +3,7 @@
 #include "core/hooks.h"
 #include "core/superslab_cache.h"
 
-#define OPEN_TRIED 8 /* SuperSlabs looked at for adjacent free units, before a new one is taken */
+#define OPEN_TRIED 8 /* SuperSlabs searched for adjacent free units before a new one is taken */
 
 static void open_push(struct hak_heap *heap, struct hak_superslab *ss) {
     struct hak_superslab **list = &heap->open[ss->pool];
@@ -70,23 +70,23 @@ HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, b
         if (units == 0) continue;
         struct hak_slab *slab = hak_slab_create(ss, bin, units);
         if (ss->all_mask == 0)
-            superslab_drop(heap, ss); /* somebody else has a mapping in its first unit */
+            superslab_drop(heap, ss); /* a foreign mapping lies in its first unit */
         else if (ss->free_mask == 0)
-            open_remove(heap, ss); /* also where somebody else has mappings in all that was free */
+            open_remove(heap, ss); /* also if a foreign mapping lies in all units that were free */
         if (slab != NULL) return slab;
     }
     return NULL;
 }
 
 struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
-    /* Units that hold memory first: they cost no page fault. */
+    /* Units that hold memory come first, because they cost no page fault. */
     struct hak_slab *slab = slab_in_units(heap, bin, true);
     return slab != NULL ? slab : slab_in_units(heap, bin, false);
 }
 
 static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
     struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
-    /* One size may not be had where the other still is. */
+    /* A SuperSlab of the other size may still be available. */
     if (ss == NULL)
         ss = hak_superslab_acquire(&heap->home,
                                    HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
@@ -124,7 +124,7 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
     if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
 }
 
-/* The bytes of a slab out of which no block was cut yet. */
+/* Has the system give memory to the part of a slab that is not carved yet. */
 static void slab_touch(struct hak_slab *slab) {
     if (slab == NULL) return;
     uintptr_t page = hak_os_page_size(),

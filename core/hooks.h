@@ -1,7 +1,9 @@
-/* The named places at which a variant may look at the allocator. Empty in release: HAK_AUDIT is 0 there and the
- * compiler drops the calls. The functions behind them are in verify/audit*.c, one in verify/record.c.
+/* Hooks: the named places at which a variant may look at the allocator. In release they are empty:
+ * HAK_AUDIT is 0 there, and the compiler drops the calls. The functions behind the hooks are in
+ * verify/audit*.c, one is in verify/record.c.
  *
- * A hook sees the state that it names; none of them may change anything that the allocator reads. */
+ * A hook sees the state that its comment names. No hook may change anything that the allocator
+ * reads. */
 #ifndef HAK_HOOKS_H
 #define HAK_HOOKS_H
 
@@ -10,49 +12,53 @@
 struct hak_heap;
 struct hak_slab;
 
-/* What moved a batch of blocks. */
+/* The kinds of batches: where the blocks come from and where they go. The hook runs after the
+ * counters have changed, unless the comment says otherwise. */
 enum hak_batch {
-    HAK_BATCH_TAKE,    /* freelist -> TLS SLL */
-    HAK_BATCH_CARVE,   /* uncarved -> TLS SLL */
-    HAK_BATCH_PUT,     /* TLS SLL -> freelist */
-    HAK_BATCH_SEND,    /* TLS SLL -> remote list, before the push */
-    HAK_BATCH_COLLECT, /* remote list -> freelist, before they are joined */
+    HAK_BATCH_TAKE,    /* freelist -> bin */
+    HAK_BATCH_CARVE,   /* uncarved -> bin */
+    HAK_BATCH_PUT,     /* bin -> freelist */
+    HAK_BATCH_SEND,    /* bin -> remote list, before the push */
+    HAK_BATCH_COLLECT, /* remote list -> freelist, after the two were joined */
     HAK_BATCH_RESET    /* remote list -> uncarved, before the counters change */
 };
 
-/* What else happened to a slab or heap. */
+/* Other events of a slab or a heap, which is the subject. */
 enum hak_event {
     HAK_EVENT_SLAB_CREATED,
     HAK_EVENT_SLAB_DESTROYED,
-    HAK_EVENT_SLAB_SWITCHED, /* it became its bin's current slab */
-    HAK_EVENT_HEAP_ENDED,    /* its thread gives it up: everything is flushed */
+    HAK_EVENT_SLAB_SWITCHED, /* the slab became its bin's current slab */
+    HAK_EVENT_HEAP_ENDED,    /* its thread gives the heap up: everything is flushed */
     HAK_EVENT_HEAP_RECLAIMED,
-    HAK_EVENT_HEAP_BEGUN,    /* the calling thread has it */
-    HAK_EVENT_HEAP_SEIZED,   /* the calling thread works on it, instead of its own */
-    HAK_EVENT_HEAP_RETURNED, /* it does no more */
-    HAK_EVENT_HEAP_LOST /* an error was found: the subject is a thread that uses its heap no more */
+    HAK_EVENT_HEAP_BEGUN,    /* the calling thread has obtained the heap */
+    HAK_EVENT_HEAP_SEIZED,   /* the calling thread works on this heap, instead of its own */
+    HAK_EVENT_HEAP_RETURNED, /* the calling thread works on its own heap again */
+    /* The subject is a thread that does not use its heap any more: an error was found, or a fork
+     * has lost the heap. */
+    HAK_EVENT_HEAP_LOST
 };
 
 /* ---- the audit's own state that hooks look at without a call --------------------------------- */
 
-/* Options, read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
+/* The audit's options. They are read like the allocator's own: HAKMEM_AUDIT_LEVEL and so on. */
 struct hak_audit_options {
     uint32_t level;       /* 0..3 */
     uint32_t leaks;       /* 1: list the live blocks at exit */
-    uint32_t summary;     /* 1: say at exit what was checked */
-    uint32_t signal;      /* number of the signal that proves the whole heap; 0: none */
-    uint32_t unwind;      /* 1: stacks by unwind tables instead of frame pointers */
-    char log[256];        /* also write reports here; "": nowhere */
+    uint32_t summary;     /* 1: print at exit what was checked */
+    uint32_t signal;      /* number of the signal that starts a check of the whole heap; 0: none */
+    uint32_t unwind;      /* 1: read stacks by unwind tables instead of frame pointers */
+    char log[256];        /* file that reports are written to as well; "": none */
     char symbolizer[256]; /* program that names addresses; "": the one beside the library */
 };
 extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
 
-/* A thread's books: what its bins must hold, by the audit's own count of what entered and left them. A thread has one heap
- * with blocks in its bins at a time; who seizes it has its books, too, for as long. */
+/* A thread's books: the lengths that its bins must have, by the audit's own count of the blocks
+ * that entered and left them. A thread has only one heap with blocks in its bins at a time. A
+ * thread that seizes the heap uses these books until it gives the heap back. */
 struct hak_audit_thread {
     uint32_t lengths[HAK_CLASSES];
-    struct hak_audit_thread *own;    /* of the seizer, meanwhile */
-    struct hak_audit_thread *orphan; /* what the thread has for a heap that has no thread */
+    struct hak_audit_thread *own;    /* while the heap is seized: the seizer's own books */
+    struct hak_audit_thread *orphan; /* the thread's books for a heap without a thread */
 };
 
 static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {
@@ -67,47 +73,52 @@ static inline bool hak_audit_follows_blocks(void) {
 
 /* ---- the functions behind the hooks ---------------------------------------------------------- */
 
-/* The program entered the allocator, and leaves it: what happens in between is not the program's. Nestable. Only the
- * valgrind build has them. */
+/* The program enters the allocator, and leaves it: the accesses in between are the allocator's, not
+ * the program's. Calls may nest. Only the valgrind build has these functions. */
 void hak_audit_enter(void);
 void hak_audit_leave(void);
-/* A large block began, all zero or not, or is about to end, or to be resized. The last two come before others can have any
- * of its memory. */
+/* A large block was allocated (`zero`: all its bytes are zero), is about to be freed, or is about
+ * to be resized. The last two are called before another thread can get any of its memory. */
 void hak_audit_large_begun(void *user, size_t size, bool zero);
 void hak_audit_large_ended(void *user);
 void hak_audit_large_resizing(void *user, size_t size);
-/* Its pages have moved: what is at `user` will be given back now. */
+/* The pages of a large block have moved away from `user`, whose span is about to be given back. */
 void hak_audit_large_left(void *user);
-/* It has its new size, or the old one again; at a new place if `old`, which others may have by now, is not `user`. */
+/* A large block has its new size, or, if the resize failed, its old one. If `old` is not `user`,
+ * the block has moved, and another thread may have the memory at `old` already. */
 void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size);
-/* `user` is an aligned pointer inside of the live block `block`: the program knows only `user`; and the end of that. */
+/* `user` is an aligned pointer inside of the live block `block`, and the program knows only `user`.
+ * unaligned: `user` is freed, and `block` is an ordinary live block again. */
 void hak_audit_aligned(void *block, void *user, size_t size);
 void hak_audit_unaligned(void *block, void *user);
-/* `user` was popped from a bin and is live now; `size` was asked for. This one and the next: of an audit that follows
- * blocks. */
+/* `user` was popped from a bin and is live now; `size` was asked for. This function and the next
+ * are called only by an audit that follows blocks. */
 void hak_audit_malloc(void *user, size_t size);
-/* `user` is about to be freed: header and contents are still those of the live block. */
+/* `user` is about to be freed: the header and the contents are still those of the live block. */
 void hak_audit_free(void *user);
-/* The `count` blocks of the list `head` moved; counters are those after the move. */
+/* The first `count` blocks of the list `head` move; see enum hak_batch. */
 void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, uint32_t count);
-/* A refill or flush of a bin is over. */
+/* A refill or flush of a bin has ended. */
 void hak_audit_bin(struct hak_heap *heap, unsigned bin);
 void hak_audit_event(enum hak_event event, void *subject);
-/* "NAME=value" of an option that the allocator does not know; true if the audit, or the recorder, does. */
+/* Whether the audit, or the recorder, knows the option in "NAME=value", which the allocator does
+ * not know. */
 bool hak_audit_option(const char *setting);
 bool hak_record_option(const char *setting);
-/* A live block stays where it is, and `size` is asked for now. */
+/* A live block of a bin stays where it is; its new size is `size`. */
 void hak_audit_resize(void *user, size_t size);
-/* Bytes that the program may use at `user`, which is the live block `block` or aligned inside of it, of `room`. */
+/* The bytes at `user` that the program may use, of the `room` that the block has there. `user` is
+ * the live block `block`, or an aligned pointer inside of it. */
 size_t hak_audit_usable(const void *block, const void *user, size_t room);
-/* An error of the program has been said, which the process does not survive: what is known of the block, or of what was one
- * at this address? */
+/* After the message of an error of the program, which ends the process: prints what the audit knows
+ * of the block at this address, live or freed. */
 void hak_audit_explain(const void *block);
-/* The library was loaded, and the process ends. */
+/* The library was loaded; the process ends. */
 void hak_audit_begin(void);
 void hak_audit_end(void);
 
-/* What follows tells tools that do not know C11 atomics which order our atomic operations give. */
+/* These tell tools that do not understand C11 atomics which order the allocator's atomic operations
+ * give; see the hooks. */
 void hak_valgrind_release(const volatile void *word);
 void hak_valgrind_acquire(const volatile void *word);
 void hak_valgrind_atomic(const volatile void *word, size_t bytes);
@@ -199,23 +210,25 @@ HAK_INLINE void hak_hook_end(void) {
     if (HAK_AUDIT) hak_audit_end();
 }
 
-/* Before an atomic operation on `word` that releases: all that this thread did so far comes before ... */
+/* Call before an atomic operation on `word` with release order: all that this thread did so far
+ * happens before ... */
 HAK_INLINE void hak_hook_release(const volatile void *word) {
     if (HAK_VALGRIND) hak_valgrind_release(word);
 }
 
-/* ... all that a thread does after an atomic operation on `word` that acquires. */
+/* ... all that a thread does after an atomic operation on `word` with acquire order. Call after
+ * that operation. */
 HAK_INLINE void hak_hook_acquire(const volatile void *word) {
     if (HAK_VALGRIND) hak_valgrind_acquire(word);
 }
 
-/* `word` is atomic: that threads store and load it at once is no race. Before its first store; what its operations
- * order is told by the two hooks above, and by nothing if they are relaxed. */
+/* `word` is atomic: concurrent stores and loads of it are no race. Call before its first store. The
+ * two hooks above tell the order of its operations; relaxed operations need neither of the two. */
 HAK_INLINE void hak_hook_atomic(const volatile void *word, size_t bytes) {
     if (HAK_VALGRIND) hak_valgrind_atomic(word, bytes);
 }
 
-/* Memory that the system gave us and nobody has used. */
+/* Memory that the system has just given to the allocator, and that nobody has used. */
 HAK_INLINE void hak_hook_fresh(void *start, size_t bytes) {
     if (HAK_VALGRIND) hak_valgrind_fresh(start, bytes);
 }

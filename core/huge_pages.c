@@ -1,14 +1,16 @@
-/* Transparent huge pages: where they are wanted, and how those that were given back stay away. */
+/* Transparent huge pages: where they are wanted, and how a purge keeps the kernel from making a
+ * huge page again of what is left. */
 #include "core/range_parts.h"
 
-/* So much of the range has no huge pages. Where the system gives them to all, each SuperSlab that a thread touches would be
- * 2 MiB resident at once; a large heap gains speed by that, a small one only size. */
+/* This many bytes at the range's start have no huge pages by default. Where the system gives huge
+ * pages to all memory, a thread's first touch of a SuperSlab would make 2 MiB resident. A large
+ * heap becomes faster by that, a small heap only larger. See docs/decisions/0013. */
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
 #define REGION_GRANULES   32u   /* a huge page of 2 MiB */
-#define SMALL_REGIONS_MAX 8192u /* each costs the kernel two mappings */
+#define SMALL_REGIONS_MAX 8192u /* each may cost the kernel two mappings */
 
-/* Huge pages may come where the memory of this region is. */
+/* True if the kernel may use a huge page in this region. */
 static bool region_is_huge(uint32_t region) {
     if (range->advice == HAK_ADVICE_HUGE_PAGES) return region >= HAK_GRANULE_FIRST;
     if (range->advice == HAK_ADVICE_SMALL_PAGES) return false;
@@ -25,7 +27,8 @@ static void region_set_small(uint32_t region) {
     hak_os.huge_pages(hak_granule_address(region), REGION_GRANULES * HAK_GRANULE, false);
 }
 
-/* Those of the regions in [first, end) that have small pages have not any more; `tell`: the kernel does not know. */
+/* No region in [first, end) counts as advised against huge pages from here on. `tell`: the kernel
+ * still has that advice, and gets the opposite one. */
 static void regions_forget(uint32_t first, uint32_t end, bool tell) {
     if (atomic_load_explicit(&range->small_regions, memory_order_relaxed) == 0) return;
     first = (uint32_t)hak_round_up(first, REGION_GRANULES);
@@ -44,7 +47,6 @@ void hak_range_used(uint32_t first, uint32_t count) {
     if (range->advice == HAK_ADVICE_HUGE_PAGES) regions_forget(first, first + count, true);
 }
 
-/* What is mapped there next has no advice. */
 void hak_huge_pages_unmapped(uint32_t first, uint32_t end) {
     regions_forget(first, end, false);
 }
@@ -60,9 +62,9 @@ bool hak_range_purge_part(void *start, size_t bytes) {
     return true;
 }
 
-/* Fresh mappings know nothing of what the rest of the range was advised, and would be mappings
- * of their own for ever. No loss if the system refuses. The first SuperSlab waits until it is
- * whole: before that no huge page has room there, and a small program makes no such call. */
+/* A fresh mapping lacks the advice of the rest of the range, and would stay a kernel mapping of its
+ * own. If the system refuses, nothing is lost. The first SuperSlab is advised when all of it is
+ * committed: before, no huge page fits there, and a small program saves the call. */
 void hak_huge_pages_advise(uintptr_t start, size_t bytes) {
     uintptr_t end = start + bytes, border = range->heap.start + SMALL_PAGES_BYTES;
     const uintptr_t whole = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX);

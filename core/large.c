@@ -5,19 +5,20 @@
 #include "core/peak.h"
 
 #define MOVE_MIN_BYTES                                                                             \
-    ((size_t)128 << 10) /* below, copying is as fast as two calls to the kernel */
+    ((size_t)128 << 10) /* of a span: below, copying is as fast as two calls to the kernel */
 #define COPY_MAX_BYTES                                                                             \
-    ((size_t)64 << 20)        /* of what is copied nobody knows how much was ever touched */
-#define COPY_NEW_SHARE 4u     /* of what is there must be new */
-#define MOVED_MAX      4096u  /* each moved block is a kernel mapping of its own, */
-#define CUT_MAX        28672u /* and each one without its span's end */
-#define CUT_SHARE      32u    /* of a block is worth to be cut off */
+    ((size_t)64 << 20)    /* above, a copy might touch many pages that were never touched before */
+#define COPY_NEW_SHARE 4u /* a copy is better only if it adds 1/4 or more to the block */
+#define MOVED_MAX      4096u  /* each moved block is a kernel mapping of its own */
+#define CUT_MAX        28672u /* each cut block costs the kernel a mapping, too */
+#define CUT_SHARE      32u    /* a cut has to save 1/32 of the block or more */
 
 static _Atomic uint32_t moved_blocks, cut_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
 
-/* Programs protect page by page: the granule of the record of a block that was marked, and << 32 how many of the block's granules
- * there are from that one on. It is forgotten before another block can have one of them. */
+/* The block that was marked last, because a program protects a block page by page: the granule of
+ * its record, and, << 32, the number of its granules from that one on. 0: none. Set to 0 before
+ * another block can have one of these granules. */
 static _Atomic uint64_t marked_last;
 
 static void marked_forget(const struct hak_large *large) {
@@ -43,21 +44,23 @@ HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
     if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
 }
 
-/* Granules that a block gets that needs so many. Where memory is kept, nothing waits by its length; there and where addresses
- * are scarce, what is there is to go as far as it can. */
+/* The granules that a new span gets for a block that needs `need`. Equal lengths help the BigCache;
+ * while memory is kept the BigCache is empty, and where addresses are scarce none are to be
+ * wasted. */
 static uint32_t granules_given(uint32_t need) {
     return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_quantum(need);
 }
 
-/* Where memory is kept, all of a free span has some: also what the program has not asked for at the block's end. */
+/* While memory is kept, all of a free span has memory: also the block's end that the program has
+ * not asked for. */
 HAK_COLD static void end_touch(const struct hak_large *large) {
     uintptr_t from = hak_round_up((uintptr_t)large->user + large->size, hak_os_page_size());
     if (from < span_end(large)) hak_os_touch((void *)from, span_end(large) - from);
 }
 
-/* Whether granules that leave the block's span get a fresh mapping. Where memory is kept, a moved block's mapping stays, and is
- * counted for ever; and no more pages are moved, for a span of several mappings cannot be. What a program has given its pages does
- * not stay. */
+/* Whether granules that leave the block's span get a fresh mapping. While memory is kept, a moved
+ * block's mapping stays and is counted for ever. Then no more pages are moved, because a span of
+ * several mappings cannot be moved. Properties that the program gave its pages never stay. */
 static bool renews(const struct hak_large *large) {
     if (!large->renew) return false;
     if (!hak_range_keeps() || (large->renew & HAK_PAGES_MARKED) != 0) return true;
@@ -65,19 +68,20 @@ static bool renews(const struct hak_large *large) {
     return false;
 }
 
-/* The block's span has so many granules from here on: its first granule's page map entry says so, too. */
+/* Sets the length of the block's span, also in the page map entry of its first granule. */
 static void granules_set(struct hak_large *large, uint32_t granules) {
     hak_large_at(large->first)->granules = granules;
     large->granules = granules;
 }
 
-/* Publishes the block in a taken span: its record lies in the page map entry of its header byte's granule. */
+/* Publishes a block in a taken span. Its record is the page map entry of the granule of its header
+ * byte. `moved`: HAK_PAGES_... bits. */
 static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void *user,
                          size_t size) {
     uint32_t at = hak_granule_of((char *)user - 1);
     HAK_CHECK(at >= first && at < first + granules);
     struct hak_large *large = hak_large_at(at);
-    HAK_CHECK(hak_large_at(first)->granules == granules); /* it may be another page map entry */
+    HAK_CHECK(hak_large_at(first)->granules == granules); /* may be another entry */
     large->user = user;
     large->size = size;
     large->first = first;
@@ -91,7 +95,8 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
     return user;
 }
 
-/* Where address space is scarce, the pages go that the granule's rest would be: `user` and `room` bytes are needed. */
+/* Where address space is scarce: unmaps the pages at the span's end that the block does not need.
+ * It needs `room` bytes from `user` on. */
 static void large_cut(void *user, size_t room) {
     struct hak_large *large = hak_large_at(hak_granule_of((char *)user - 1));
     size_t cut = span_end(large) - hak_round_up((uintptr_t)user + room, hak_os_page_size());
@@ -103,7 +108,8 @@ static void large_cut(void *user, size_t room) {
         atomic_fetch_sub_explicit(&cut_blocks, 1, memory_order_relaxed);
 }
 
-/* The block ends where its span does again; false: somebody else has a mapping there, or there is no memory. */
+/* Maps the cut end of the block's span again. False: somebody else has a mapping there, or there is
+ * no memory. */
 static bool large_mend(struct hak_large *large) {
     if (!hak_span_mend(large->first, large->granules, large->cut)) return false;
     large->cut = 0;
@@ -120,8 +126,8 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     HAK_CHECK(hak_is_power_of_two(align));
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
     if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
-    size_t room =
-        size > 0 ? size : 1; /* a pointer behind the span's end could be behind the range's, too */
+    /* else the pointer could be the span's end, which may be the range's, too */
+    size_t room = size > 0 ? size : 1;
     size_t total = hak_round_up(room + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
@@ -152,8 +158,8 @@ const struct hak_large *hak_large_find(const void *user) {
     return large_find(user);
 }
 
-/* The span is no block any more, but taken: `record` is its first granule's. Of two threads that free the block at once, one gets
- * it. */
+/* Ends the block; its span is taken from here on. `record`: the page map entry of the span's first
+ * granule. Of two threads that free the block at once, one gets true. */
 static inline bool large_end(struct hak_large *large, const struct hak_large *record) {
     uint8_t expected = HAK_KIND_LARGE;
     uint8_t taken = record == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
@@ -165,8 +171,9 @@ static inline bool large_end(struct hak_large *large, const struct hak_large *re
     return true;
 }
 
-/* The span of an ended block does not wait in the BigCache. A moved one keeps a kernel mapping to itself, and there may be few of
- * those; one that is cut is not all there; and where memory is kept, it waits in the range, for blocks of any size. */
+/* Gives back the span of an ended block that must not wait in the BigCache. A moved or marked block
+ * has a kernel mapping of its own, which counts against MOVED_MAX; a cut span is not all mapped;
+ * and while memory is kept, the span waits in the range, for blocks of any size. */
 HAK_COLD static void span_give_back(struct hak_large *record) {
     const uint32_t first = record->first, granules = record->granules;
     const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
@@ -209,7 +216,8 @@ size_t hak_large_usable(const struct hak_large *large) {
     return span_end(large) - (uintptr_t)large->user;
 }
 
-/* Cuts granules off the end that `size` bytes do not need, if they are many. */
+/* Gives back the granules at the end that `size` bytes do not need, if they are a quarter or
+ * more. */
 static void large_trim(struct hak_large *large, size_t size) {
     uint32_t need = hak_large_quantum(hak_granules_for(
         (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
@@ -228,13 +236,14 @@ static void large_trim(struct hak_large *large, size_t size) {
         hak_span_free(large->first + need, spare, renews(large));
 }
 
-/* By what is free behind it, or cached. */
+/* Extends the block's span into the free or cached granules behind it. */
 static bool span_extend(const struct hak_large *large, uint32_t more) {
     return hak_span_extend(large->first, large->granules, more) ||
            hak_bigcache_extend(large->first, large->granules, more);
 }
 
-/* What came behind a moved block joins its mapping, if it can: one mapping is moved by any kernel. False: it is lost. */
+/* The granules that were added behind a moved block join its mapping if possible, because any
+ * kernel can move a single mapping. False: they are lost. */
 static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t after) {
     HAK_CHECK(large->renew && after > before);
     enum hak_moved moved =
@@ -247,7 +256,8 @@ static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t aft
     return false;
 }
 
-/* Not where memory is kept: what came behind the block would lose it, and no more pages are moved. */
+/* Whether added granules join the block's mapping. Not while memory is kept: they would lose their
+ * memory. Then no more pages are moved. */
 static bool joins(const struct hak_large *large) {
     if (!large->renew) return false;
     if (!hak_range_keeps()) return true;
@@ -270,8 +280,8 @@ static bool large_extend(struct hak_large *large, size_t size) {
     return true;
 }
 
-/* Where the new part is large enough, a copy into a cached span costs less than that part's page faults, if the span's pages are there
- * as they mostly are. */
+/* Where the new part is large enough, a copy into a cached span costs less than the new part's page
+ * faults, if the cached span's pages are resident, as they mostly are. */
 static bool copy_is_better(const struct hak_large *large, size_t size) {
     size_t usable = hak_large_usable(large);
     HAK_ASSERT(size > usable);
@@ -288,13 +298,14 @@ static void span_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granu
         hak_span_free(first, granules, why == HAK_NOT_MOVED);
 }
 
-/* Moves the pages of a block that begins with its span to the start of a new span. */
+/* Moves the pages of a block that lies at the start of its span to the start of a new span. NULL:
+ * the block is as before. */
 static void *large_move(struct hak_large *large, size_t size) {
     uintptr_t from = (uintptr_t)hak_granule_address(large->first);
     const size_t offset = (uintptr_t)large->user - from, bytes = span_bytes(large);
     HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
     if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
-    if (hak_range_keeps()) return NULL; /* the pages' old place would have none */
+    if (hak_range_keeps()) return NULL; /* the old span would have no memory */
     if (copy_is_better(large, size)) return NULL;
     if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX)
         goto not_moved;
@@ -306,9 +317,9 @@ static void *large_move(struct hak_large *large, size_t size) {
     char *to = hak_granule_address(first);
     const struct hak_large old = *large;
     marked_forget(large);
-    /* First: nobody looks for a block where its pages may be gone. */
+    /* Before the move: nobody may find a block whose pages may be gone. */
     bool ended = large_end(large, hak_large_at(large->first));
-    HAK_CHECK(ended); /* or another thread frees the block meanwhile */
+    HAK_CHECK(ended); /* else another thread frees the block at the same time */
     enum hak_moved moved =
         hak_os.move((void *)from, bytes, to, (size_t)granules << HAK_GRANULE_SHIFT);
     if (moved != HAK_MOVED) {
@@ -343,7 +354,7 @@ void *hak_large_resize(void *user, size_t size) {
     return user;
 }
 
-/* The granule, or the next one before it that has a kind. */
+/* The granule, or else the nearest one before it that has a kind. */
 static uint32_t described_before(uint32_t granule) {
     const uint64_t last = atomic_load_explicit(&marked_last, memory_order_relaxed);
     const uint32_t at = (uint32_t)last;

@@ -1,27 +1,31 @@
-/* Large blocks (above 52 KiB): a span of granules each, described out of line by a page map entry. Any thread. */
+/* Large blocks (above 52 KiB). Each has a span of granules of its own, and is described out of line
+ * by a page map entry. Any thread. */
 #ifndef HAK_LARGE_H
 #define HAK_LARGE_H
 
 #include "core/large_record.h"
 
-/* A block of `size` bytes at a multiple of `align`; NULL if there is no memory. *is_zero: it reads as zero. */
+/* A block of `size` bytes at a multiple of `align` (a power of two). *is_zero: the block reads as
+ * zero. NULL: there is no memory. */
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero);
 
-/* Ends the block's life; false if `user` is no live large block's pointer. `budget`: of the BigCache, bytes.
- */
+/* Frees the block; false: `user` is not the pointer of a live large block. `budget`: bytes that the
+ * BigCache may hold. `now`: time of hak_os_now_ms. */
 bool hak_large_free(void *user, size_t budget, uint32_t now);
 
-/* The live block's record; NULL if `user` is no live large block's pointer. */
+/* The record of a live block; NULL: `user` is not the pointer of a live large block. */
 const struct hak_large *hak_large_find(const void *user);
 
-/* Bytes from user to the end of its span. */
+/* Bytes from the block's pointer to the end of its span, as far as that is mapped. */
 size_t hak_large_usable(const struct hak_large *large);
 
-/* Makes the block `size` bytes long where it is, or moves its pages without copying; returns its pointer.
- * NULL if neither can be done, or if a copy into a cached span is the better thing: the block is as before. */
+/* Makes the block `size` bytes long where it is, or moves its pages without copying. Returns its
+ * pointer. NULL: neither is possible, or a copy into a cached span is better; the block is as
+ * before. */
 void *hak_large_resize(void *user, size_t size);
 
-/* The program gives these bytes, if they are in live large blocks, properties that later blocks must not have. */
+/* The program is about to give these bytes properties that later blocks must not have (madvise,
+ * mprotect, mlock). Marks the live large blocks among the bytes: HAK_PAGES_MARKED. */
 void hak_large_mark(const void *start, size_t bytes);
 
 struct hak_large_stats {
@@ -30,8 +34,7 @@ struct hak_large_stats {
     size_t mapped_bytes; /* of the live blocks' spans */
     size_t peak_blocks;  /* highest live_blocks */
     size_t peak_bytes;   /* highest mapped_bytes */
-    size_t
-        lost_bytes; /* that the kernel took and did not give back, when it refused to move pages */
+    size_t lost_bytes;   /* of lost spans of any kind: see hak_span_lose */
 };
 struct hak_large_stats hak_large_stats(void);
 

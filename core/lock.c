@@ -19,7 +19,7 @@ static uintptr_t holder_of(const struct hak_lock *lock) {
     return atomic_load_explicit(&lock->holder, memory_order_relaxed) & ~HAK_LOCK_AWAITED;
 }
 
-/* The half of the word that futex(2) compares: the low one, which has the bit. */
+/* The half of the word that futex(2) compares: the low half, which contains HAK_LOCK_AWAITED. */
 static _Atomic uint32_t *futex_word(struct hak_lock *lock) {
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the low half comes first");
     return (_Atomic uint32_t *)(void *)&lock->holder;
@@ -31,7 +31,8 @@ static bool take_free(struct hak_lock *lock, uintptr_t name) {
                                                    memory_order_relaxed);
 }
 
-/* Others may wait, too, so that the one that waited takes the lock as one that is awaited. */
+/* Other threads may wait too, so a thread that has waited takes the lock with HAK_LOCK_AWAITED
+ * set. */
 static HAK_NOINLINE void wait_and_take(struct hak_lock *lock) {
     const uintptr_t name = my_name() | HAK_LOCK_AWAITED;
     while (!take_free(lock, name)) {
@@ -53,7 +54,7 @@ static bool holds_none_from(enum hak_lock_rank rank) {
     return true;
 }
 
-/* What follows each take. */
+/* After each take: rebuilds the data under a lost lock. */
 static void taken(struct hak_lock *lock) {
     hak_hook_acquire(&lock->rank);
     HAK_ASSERT(hak_lock_is_mine(lock));
@@ -101,8 +102,9 @@ bool hak_lock_any_is_mine(void) {
     return !holds_none_from(0);
 }
 
-/* A thread that began in the child may have the name of one that is gone, whose stack it got. It
- * holds nothing here: it would have asked before it took its first lock. */
+/* A thread that began in the child may have the name of a thread that does not exist here, if it
+ * got that thread's stack. Such a thread holds no lock yet: it calls hak_locks_after_fork before it
+ * takes its first one. So only the thread that forked can be a holder. */
 static void locks_lose(void) {
     const bool has_forked = hak_os_thread_is_first();
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++) {
@@ -115,8 +117,9 @@ static void locks_lose(void) {
     }
 }
 
-/* One thread does it, and others that the child has begun already wait; but not the same
- * thread's signal handler. */
+/* One thread marks the locks, and other threads that the child has begun already wait for it. A
+ * signal handler that interrupts this very thread does not wait: it finds the thread's own name in
+ * the busy state. */
 static HAK_NOINLINE void process_begins(void) {
     const uint32_t busy = HAK_PROCESS_BUSY | ((uint32_t)my_name() & ~7u);
     uint32_t state;

@@ -34,7 +34,7 @@ static long map(void *start, size_t bytes, int protection, int flags) {
                         flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-/* Before Linux 4.17 the address is no more than a wish. */
+/* Before Linux 4.17 the kernel ignores the flag, and the address is only a hint. */
 static enum hak_placed os_place(void *start, size_t bytes) {
     long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     if (got == (long)start) return HAK_PLACED;
@@ -56,7 +56,7 @@ static bool os_commit(void *start, size_t bytes) {
     return succeeds(SYS_mprotect, start, bytes, PROT_READ | PROT_WRITE);
 }
 
-#define PAGES_ASKED 64u /* at once */
+#define PAGES_ASKED 64u /* pages of one mincore call */
 
 bool hak_os_is_mapped(const void *start, size_t bytes) {
     unsigned char resident[PAGES_ASKED];
@@ -71,7 +71,7 @@ bool hak_os_is_mapped(const void *start, size_t bytes) {
     return true;
 }
 
-static _Atomic bool found_locked; /* no way back */
+static _Atomic bool found_locked; /* never becomes false again */
 
 bool hak_os_is_locked(void) {
     return atomic_load_explicit(&found_locked, memory_order_relaxed);
@@ -86,17 +86,18 @@ static void locked_found(void) {
     atomic_store_explicit(&found_locked, true, memory_order_relaxed);
 }
 
-/* Some emulators report success and do nothing. So the first call is tried on a byte that is not zero. */
+/* Some emulators report that MADV_DONTNEED succeeded and do nothing. So the first purge is tried on
+ * a byte that is not zero. */
 enum { UNTRIED, DOES_IT, ONLY_SAYS_SO };
 
 static _Atomic int purge_found;
 
 static bool purge_try(void *start, size_t bytes) {
     volatile char *first = start;
-    if (!hak_os_is_mapped(start, 1)) return true; /* in a child of fork; nothing is found out */
+    if (!hak_os_is_mapped(start, 1)) return true; /* in a child of fork; remains untried */
     *first = 1;
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
-    if (hak_syscall_failed(done)) return true; /* it tells */
+    if (hak_syscall_failed(done)) return true; /* it reports failure; remains untried */
     int found = *first == 0 ? DOES_IT : ONLY_SAYS_SO;
     atomic_store_explicit(&purge_found, found, memory_order_relaxed);
     return found == DOES_IT;
@@ -107,7 +108,8 @@ static bool page_is_locked(const char *page) {
                         MADV_DONTNEED) == -EINVAL;
 }
 
-/* Of pages that are purged. A program may have locked a few of them for itself: three of sixteen or more are asked. */
+/* True if three of these pages are locked, of at least sixteen: the program may have locked a few
+ * pages for itself. For pages that are being purged. */
 static bool all_are_locked(const char *start, size_t bytes) {
     const size_t page = hak_os_page_size();
     return bytes / page >= 16 && page_is_locked(start) && page_is_locked(start + bytes - page) &&
@@ -126,8 +128,8 @@ static bool os_purge(void *start, size_t bytes) {
     return !hak_syscall_failed(done);
 }
 
-/* Maps what the kernel unmapped before it failed. False: something lies there, perhaps another
- * thread's new mapping. */
+/* Maps again what the kernel unmapped before it failed. False: something lies there, perhaps a new
+ * mapping of another thread, or the system refuses. */
 static bool map_hole(void *start, size_t bytes) {
     return os_place(start, bytes) == HAK_PLACED;
 }
@@ -137,8 +139,9 @@ static bool os_renew(void *start, size_t bytes) {
            map_hole(start, bytes);
 }
 
-/* What the kernel, or a filter of system calls, answers before anything has changed: there is no
- * such call or flag, or it is forbidden. Other errors may come after `to` was unmapped. */
+/* True for the errors that the kernel, or a filter of system calls, returns before anything has
+ * changed: the call or flag does not exist or is forbidden. Other errors may come after `to` was
+ * unmapped. */
 static bool is_refused(long result) {
     return result == -ENOSYS || result == -EINVAL || result == -EPERM || result == -EACCES;
 }
@@ -148,8 +151,9 @@ static long move_pages(void *from, size_t bytes, void *to, size_t longer) {
                         MREMAP_MAYMOVE | MREMAP_FIXED, (long)to, 0);
 }
 
-/* True if this number is there; false also if nothing is mapped there, or the kernel does not tell. To read it might end the
- * process: another thread may have had a mapping there for a moment. */
+/* True if this number lies at `at`. False also if nothing is mapped there, or the kernel does not
+ * tell. A plain read might end the process: another thread may have had a mapping there for a
+ * moment. */
 static bool is_number(const void *at, uint32_t number) {
     const struct timespec none = {.tv_sec = 0};
     long got;
@@ -157,11 +161,11 @@ static bool is_number(const void *at, uint32_t number) {
         got = hak_syscall4(SYS_futex, hak_syscall_pointer(at), FUTEX_WAIT_PRIVATE, number,
                            hak_syscall_pointer(&none));
     } while (got == -EINTR);
-    return got == -ETIMEDOUT; /* it would have waited */
+    return got == -ETIMEDOUT; /* the kernel waits only if it finds the number */
 }
 
-/* The kernel moves several mappings one by one. If it has moved some and fails at the next, the rest
- * is copied. False: nothing was moved. */
+/* The kernel moves several mappings one by one. If it moved some of them and then failed, this
+ * copies the rest. False: nothing was moved. */
 static bool move_rest(char *from, size_t bytes, char *to) {
     const size_t page = hak_os_page_size();
     size_t moved = 0;
@@ -170,18 +174,19 @@ static bool move_rest(char *from, size_t bytes, char *to) {
     if (moved == 0) return false;
     if (moved == bytes) return true;
     bool there = hak_os_is_mapped(to + moved, bytes - moved) || map_hole(to + moved, bytes - moved);
-    HAK_CHECK(there); /* or the block is in two places, and another thread's mapping lies in both */
+    HAK_CHECK(there); /* or neither place can hold all of the pages any more */
     hak_os_copy(to + moved, from + moved, bytes - moved);
     os_release(from + moved, bytes - moved);
     return true;
 }
 
-/* What is one mapping comes with its new length, and can be moved again. Several come as they are where the kernel can do that
- * (Linux 6.17), which says first that they are several, and has changed nothing then. */
+/* The first call moves and lengthens the pages, so that they stay one mapping, which can be moved
+ * again. If the pages are several mappings, the kernel fails with EFAULT before it has changed
+ * anything; from Linux 6.17 on it can move them without a new length. */
 static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer) {
     volatile uint32_t *mark = to;
     const uint32_t number = (uint32_t)((uintptr_t)from >> 12) | 1;
-    *mark = number; /* tells whether the kernel has failed before or after it unmapped `to` */
+    *mark = number; /* tells whether the kernel failed before or after it unmapped `to` */
     long got = move_pages(from, bytes, to, longer);
     if (got == -EFAULT && is_number(to, number)) {
         got = move_pages(from, bytes, to, bytes);
@@ -231,7 +236,7 @@ size_t hak_os_limit(void) {
     return space < data ? space : data;
 }
 
-/* The beginning of one of the kernel's files, as a string; empty if it is not to be had. */
+/* The beginning of one of the kernel's files, as a string; empty if the file cannot be read. */
 static void read_setting(const char *path, char *text, size_t size) {
     long read = 0, file = hak_syscall4(SYS_openat, AT_FDCWD, hak_syscall_pointer(path),
                                        O_RDONLY | O_CLOEXEC, 0);
@@ -248,14 +253,14 @@ static bool read_strict(void) {
     return text[0] == '2';
 }
 
-/* "[always] madvise never" */
+/* The file says "[always] madvise never" if huge pages are for all memory. */
 static bool read_huge_pages(void) {
     char text[32];
     read_setting("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text);
     return text[0] == '[';
 }
 
-/* Asks once. 0: not yet, 1: no, 2: yes */
+/* Asks once. *known is 0: not asked yet, 1: no, 2: yes. */
 static bool asked(_Atomic int *known, bool (*ask)(void)) {
     int answer = atomic_load_explicit(known, memory_order_relaxed);
     if (answer == 0) {
@@ -282,7 +287,8 @@ static bool is_resident(const void *page) {
     return !hak_syscall_failed(done) && (resident & 1) != 0;
 }
 
-/* False where the kernel says so of all that is mapped (gVisor): of a page that nobody can touch, too. */
+/* False where the kernel reports each mapped page as resident (gVisor), even a page without access,
+ * which nobody can touch. */
 static bool tells_residence(void) {
     void *page = os_reserve(hak_os_page_size());
     if (page == NULL) return true;
@@ -298,7 +304,7 @@ bool hak_os_is_locked_at(const void *page) {
     return true;
 }
 
-/* x86-64 has one page size; 0: ask. */
+/* x86-64 has one page size. 0: ask the system. */
 #if defined(__x86_64__)
 #define PAGE_SIZE_FIXED 4096u
 #else
@@ -310,14 +316,15 @@ size_t hak_os_page_size(void) {
     if (PAGE_SIZE_FIXED != 0) return PAGE_SIZE_FIXED;
     size_t known = atomic_load_explicit(&size, memory_order_relaxed);
     if (known == 0) {
-        known = getauxval(AT_PAGESZ); /* sysconf touches 64 KiB more of libc */
+        known = getauxval(AT_PAGESZ); /* sysconf would touch 64 KiB more of libc */
         HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
         atomic_store_explicit(&size, known, memory_order_relaxed);
     }
     return known;
 }
 
-/* glibc's, and no function, which another library might wrap. Weak: other C libraries have none. */
+/* A variable of glibc: a function might be wrapped by another library. Weak, because other C
+ * libraries have none. */
 extern void *__libc_stack_end __attribute__((weak));
 
 uintptr_t hak_os_first_stack(void) {
@@ -331,7 +338,7 @@ size_t hak_os_memory_size(void) {
     return known ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
-/* By hand: MADV_POPULATE_WRITE needs Linux 5.14. */
+/* A loop, because MADV_POPULATE_WRITE needs Linux 5.14. */
 void hak_os_touch(void *start, size_t bytes) {
     const size_t page = hak_os_page_size();
     for (size_t i = 0; i < bytes; i += page)
@@ -342,14 +349,14 @@ void hak_os_zero(void *start, size_t bytes) {
     char *byte = start;
     for (size_t i = 0; i < bytes; i++) {
         byte[i] = 0;
-        __asm__ volatile("" : : "r"(byte) : "memory"); /* or the compiler calls memset */
+        __asm__ volatile("" : : "r"(byte) : "memory"); /* otherwise the compiler calls memset */
     }
 }
 
 void hak_os_copy(void *to, const void *from, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
         ((char *)to)[i] = ((const char *)from)[i];
-        __asm__ volatile("" : : "r"(to) : "memory"); /* or the compiler calls memcpy */
+        __asm__ volatile("" : : "r"(to) : "memory"); /* otherwise the compiler calls memcpy */
     }
 }
 
@@ -363,7 +370,7 @@ static int clock_by_system_call(clockid_t clock, struct timespec *time) {
                : 0;
 }
 
-/* The system call until the kernel's own function has been looked for. */
+/* The system call, until hak_os_clock_begin has found the function of the vDSO. */
 static _Atomic(clock_function *) clock_now = clock_by_system_call;
 
 #if defined(__x86_64__)

@@ -36,7 +36,7 @@ void hak_os_wake(_Atomic uint32_t *word, int most) {
     hak_syscall4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, most, 0);
 }
 
-/* 0 where a filter of system calls keeps it secret. */
+/* 0 where a filter of system calls refuses the call. */
 static int number_of(long call) {
     long number = hak_syscall3(call, 0, 0, 0);
     return hak_syscall_failed(number) ? 0 : (int)number;
@@ -52,17 +52,17 @@ int hak_os_process_id(void) {
 
 bool hak_os_thread_exists(int process, int thread) {
     if (hak_syscall3(SYS_tgkill, process, thread, 0) != -ESRCH) return true;
-    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) !=
-           0; /* a filter says so of all */
+    /* A filter of system calls may answer ESRCH for every thread, even for this one. */
+    return hak_syscall3(SYS_tgkill, process, hak_os_thread_id(), 0) != 0;
 }
 
-#define SIGNAL_OF_LIBC 32u /* glibc: pthread_cancel(3) */
+#define SIGNAL_OF_LIBC 32u /* glibc uses it for pthread_cancel(3) */
 
 bool hak_os_thread_is_first(void) {
     return hak_os_thread_id() == hak_os_process_id();
 }
 
-/* The first thread may have inherited what is blocked, and does not end so. */
+/* The first thread may have inherited its blocked signals, and does not end in this way. */
 bool hak_os_thread_ends(int thread) {
     uint64_t blocked = 0;
     if (thread == hak_os_process_id()) return false;
@@ -75,8 +75,8 @@ bool hak_os_is_secure(void) {
     return getauxval(AT_SECURE) != 0;
 }
 
-/* A word in a page of its own, which the kernel zeroes in a child of fork. Without: a word that
- * the handler of fork zeroes. */
+/* The state is a word in a page of its own, which the kernel zeroes in a child of fork. Without
+ * such a page it is this word, which the handler of fork zeroes. */
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 
@@ -93,7 +93,7 @@ void hak_os_process_begin(void *page) {
 void hak_os_process_began(void) {
     if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
         atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
-                              memory_order_relaxed); /* whatever the parent's was */
+                              memory_order_relaxed); /* whatever the parent's state was */
 }
 
 bool hak_os_process_set(uint32_t from, uint32_t to) {

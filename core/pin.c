@@ -1,21 +1,22 @@
-/* libhakmem.so cannot be unloaded: it is linked with -z nodelete, for threads end through its code and blocks of it live
- * on. An archive cannot ask for that. So an object that the archive was linked into, such as a plugin, asks for itself
- * when it is loaded. */
+/* libhakmem.so cannot be unloaded: it is linked with -z nodelete, because threads end through
+ * its code and its blocks live on. An archive cannot ask for that. So an object that the archive
+ * was linked into, such as a plugin, asks for itself when it is loaded. */
 #include <dlfcn.h>
 #include <link.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Weak: before glibc 2.34 not every program had these. dlopen is asked for by name, for the linker warns of it in each static
- * program. */
+/* Weak: before glibc 2.34 not every program had these functions. dlopen is looked up by name,
+ * because the linker warns of it in each static program. */
 __attribute__((weak)) int dladdr1(const void *address, Dl_info *info, void **extra, int flags);
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
 typedef void *open_function(const char *file, int mode);
 
-static const char anchor; /* lies in the object */
+static const char anchor; /* an address in the object */
 
-/* By its own name the loader finds the object in its list, also where there is no such file any more. The program itself
- * has an empty name, and stays; a static program has no loader. */
+/* The loader finds the object in its list by the object's name, even if there is no such file
+ * any more. The program has an empty name, and stays loaded anyway; a static program has no
+ * loader. */
 __attribute__((constructor)) static void pin(void) {
     Dl_info info;
     struct link_map *self = NULL;

@@ -4,7 +4,8 @@
 #include "core/os_process.h"
 #include "core/text.h"
 
-/* Bounds of a bin, by bytes: what a busy thread may hold of a class, and what an idle one begins with. */
+/* Bounds of each bin, in bytes and in blocks: the most that the bin of a busy thread may hold, and
+ * what the bin of a new or idle thread begins with. */
 #define LIMIT_MAX_BYTES      (256u << 10)
 #define LIMIT_MAX_BYTES_POOL (1u << 20)
 #define LIMIT_OWN_BYTES      (128u << 10)
@@ -40,7 +41,7 @@ static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).map_
 static _Atomic(const struct hak_policy *) current = &defaults;
 
 const struct hak_policy *hak_policy(void) {
-    /* acquire: the snapshot's contents */
+    /* acquire: this thread sees the snapshot's contents */
     const struct hak_policy *policy = atomic_load_explicit(&current, memory_order_acquire);
     hak_hook_acquire(&current);
     return policy;
@@ -52,8 +53,9 @@ static bool bounds_hold(const struct hak_bin_policy *bounds) {
            bounds->limit_own <= bounds->limit_max && bounds->batch_max <= bounds->limit_max;
 }
 
-/* The range lies below the policy, and has to be told. Of two threads that change the policy at once the later one tells last, or
- * the other one sees that there is another policy. */
+/* Tells the range whether memory is kept; the range is in a lower layer and cannot ask. If two
+ * threads change the policy at once, either the later one tells the range last, or the other one
+ * sees that the current snapshot is another one, and tells the range again. */
 static void range_follows(void) {
     const struct hak_policy *told;
     do {
@@ -80,7 +82,8 @@ void hak_policy_replace(const struct hak_policy *policy) {
     range_follows();
 }
 
-/* Snapshots are for ever: others may still read any of them. */
+/* Snapshots that hak_policy_change has made. They are never freed: other threads may still read any
+ * of them. */
 struct made_snapshot {
     struct hak_policy policy;
     struct made_snapshot *next;
@@ -94,7 +97,7 @@ static bool is_equal(const struct hak_policy *a, const struct hak_policy *b) {
     return true;
 }
 
-/* The snapshot that is equal to this; NULL: no memory for one. */
+/* The snapshot that is equal to `wanted`; made if there is none. NULL: no memory. */
 static const struct hak_policy *snapshot_of(const struct hak_policy *wanted) {
     struct made_snapshot *first = atomic_load_explicit(&made, memory_order_acquire);
     hak_hook_acquire(&made);
@@ -114,7 +117,7 @@ static const struct hak_policy *snapshot_of(const struct hak_policy *wanted) {
     return &same->policy;
 }
 
-/* The current snapshot was `old` and is `wanted`; or it is another one. */
+/* Replaces the snapshot `old` by `wanted`. False: another thread has replaced `old` first. */
 static bool policy_swap(const struct hak_policy *old, const struct hak_policy *wanted) {
     policy_check(wanted);
     hak_hook_atomic(&current, sizeof current);
@@ -157,7 +160,7 @@ static const struct option options[] = {HAK_OPTION_TABLE(OPTION_ROW)};
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 #define PREFIX       "HAKMEM_"
 
-/* A decimal number and nothing else; false otherwise, and above UINT32_MAX. */
+/* False if `text` is not a decimal number, has other characters, or is above UINT32_MAX. */
 static bool number_parse(const char *text, uint32_t *number) {
     uint64_t value = 0;
     if (*text == '\0') return false;
@@ -172,7 +175,8 @@ static bool number_parse(const char *text, uint32_t *number) {
 
 #define QUOTED_MOST 60u
 
-/* Text from outside: some characters up to `end`, and none that a terminal would act on. */
+/* Adds text from the environment, up to `end`, and at most QUOTED_MOST characters of it. A
+ * character that is not printable ASCII becomes '?', because a terminal might obey it. */
 static void add_quoted(struct hak_text *line, const char *text, char end) {
     const char *most = text + QUOTED_MOST;
     for (; *text != end && text != most; text++) {
@@ -182,7 +186,7 @@ static void add_quoted(struct hak_text *line, const char *text, char end) {
     if (*text != end) hak_text_add(line, "...");
 }
 
-/* The option whose name stands before the equals sign. */
+/* The option whose name stands before the equals sign in `name`; NULL: none. */
 static const struct option *option_find(const char *name) {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const char *rest = hak_text_after(name, options[i].name);
@@ -191,7 +195,7 @@ static const struct option *option_find(const char *name) {
     return NULL;
 }
 
-/* Edit distance, for names of up to 63 characters; more is far. */
+/* Edit distance of two names of up to 63 characters each; 64 if one is longer. */
 static unsigned name_distance(const char *a, size_t a_length, const char *b) {
     unsigned row[64];
     size_t b_length = 0;
@@ -254,7 +258,7 @@ bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
     while (*equals != '\0' && *equals != '=')
         equals++;
     if (*equals == '\0')
-        return true; /* not a variable: programs may put such strings into their environment */
+        return true; /* no variable: programs may put such strings into their environment */
     const struct option *option = option_find(name);
     if (option == NULL && hak_hook_option(setting)) return true;
     if (option == NULL) {

@@ -18,8 +18,9 @@ static _Atomic uint32_t trim_requests;
 
 #define TICK_CALLS 64u /* slow paths between two looks at the clock */
 
-/* A bin that no batch came to or left since the last tick: nobody used it, or the program goes round in a few blocks, which may
- * keep a slab each. They go back, and what is asked for again comes from as few slabs as there are. False if it is empty. */
+/* Flushes a bin that no batch came to or left since the last tick. Either nobody used the bin,
+ * or the program reuses a few blocks, each of which may keep a slab. Later refills take their
+ * blocks from as few slabs as possible. False if the bin is empty. */
 static bool idle_bin_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_ASSERT(heap->classes[bin].batches == 0);
     if (hak_bin_count(heap, bin) == 0) return false;
@@ -28,8 +29,9 @@ static bool idle_bin_flush(struct hak_heap *heap, unsigned bin, const struct hak
     return true;
 }
 
-/* No batch came to the bin or left it since the last tick. If the bin is empty and the class has
- * blocks, the program holds all of them now, so the bin is looked at again before the next tick. */
+/* Flushes the bin if no batch came to it or left it since the last tick. If the bin is empty and
+ * the class has blocks, the program holds all of them now, so the bin is looked at again before
+ * the next tick. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     const bool is_idle_class = class->batches == 0,
@@ -43,7 +45,7 @@ static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_polic
     class->tick_count = hak_bin_count(heap, bin);
 }
 
-/* Rare, as tick below. */
+/* Rare, and not inlined, as tick below. */
 HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_policy *policy) {
     for (uint64_t left = heap->recheck_bins; left != 0; left &= left - 1) {
         unsigned bin = (unsigned)__builtin_ctzll(left);
@@ -52,9 +54,9 @@ HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_po
     }
 }
 
-#define IDLE_A_TICK 4 /* heaps without a thread that one tick looks after */
+#define IDLE_A_TICK 4 /* abandoned heaps that one tick looks after */
 
-/* Nobody else takes back what is freed to heaps whose threads have ended. */
+/* Takes back what was freed to abandoned heaps, and purges them: no other thread does. */
 static void tick_idle(uint32_t now, const struct hak_policy *policy) {
     for (int i = 0; i < IDLE_A_TICK; i++) {
         struct hak_heap *idle = hak_heap_take_idle(now, policy->purge_delay_ms);
@@ -66,8 +68,9 @@ static void tick_idle(uint32_t now, const struct hak_policy *policy) {
     }
 }
 
-/* A step is a flush of one bin, a collect of one slab, or a purge of one SuperSlab's part: so
- * long the heap's thread may have to wait. */
+/* Trims a seized heap until its thread waits for it; returns the bytes given back. *whole: all
+ * was done. The thread waits for one step at most: a flush of one bin, a collect of one slab, or
+ * a purge of a part of a SuperSlab. */
 static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *whole) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
@@ -81,13 +84,14 @@ static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *w
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
     *whole = !hak_seize_is_awaited(heap);
-    /* What it was awaited for before, it gives back itself. */
+    /* Else the thread follows the request to trim itself, when it has its heap again. */
     if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     return bytes;
 }
 
-/* Neither do threads that sleep, of what their bins hold, what is free in their slabs, and what comes back to them. What
- * they give up has been idle for long enough already. */
+/* A thread that sleeps does not give back what its bins hold, what is free in its slabs, and
+ * what others free to them. All of that has been idle for long enough, so its age does not
+ * count. *gives: the visit gave something back. */
 static bool outside_visit(struct hak_heap *heap, void *gives) {
     bool whole;
     uint32_t superslabs = heap->superslabs;
@@ -106,7 +110,7 @@ static void tick_outside(uint32_t now, const struct hak_policy *policy) {
     hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, outside_after, &gives);
 }
 
-/* It may be touched once more when memory is kept again. */
+/* The heap may be touched again when memory is kept again. */
 static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay) {
     heap->is_touched = false;
     hak_heap_purge(heap, now, delay);
@@ -117,11 +121,13 @@ static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
         tick_purge_heap(each, now, delay);
     hak_superslab_cache_purge(now, delay);
     hak_bigcache_purge(now, delay, SIZE_MAX);
-    hak_range_purge(); /* what was kept once */
+    /* free spans that hold memory from a time when memory was kept */
+    hak_range_purge();
 }
 
-/* Each tick does that, for what another thread's heap or an older policy has left. A flush first: of blocks that nobody had yet,
- * no more than the link was ever written. */
+/* Runs at each tick, for memory that another thread's heap or a former policy has left in the
+ * caches. A flush comes first: in a block that was carved but never used no more than the link
+ * was written, so its pages may have no memory. */
 static void tick_keep(struct hak_heap *heap) {
     const uint32_t now = hak_os_now_ms();
     if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
@@ -131,14 +137,14 @@ static void tick_keep(struct hak_heap *heap) {
     hak_bigcache_purge(now, UINT32_MAX, 0);
 }
 
-#define TOUCHED_EMPTY ((size_t)64 << 20) /* bytes of free spans without memory that get some */
+#define TOUCHED_EMPTY ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
 
 void hak_keep_begin(struct hak_heap *heap) {
     tick_keep(heap);
     hak_range_touch(TOUCHED_EMPTY);
 }
 
-/* Rare: inlined, it makes each slow path save more registers. */
+/* Rare. If it were inlined, each slow path would save more registers. */
 HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
                               const struct hak_policy *policy) {
     heap->last_tick = now;
@@ -156,7 +162,7 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
 
 void hak_tick(struct hak_heap *heap) {
     if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
-        hak_trim(heap, 0); /* somebody has asked for it */
+        hak_trim(heap, 0); /* a thread has requested it */
     uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
     HAK_OWN_STORE(&heap->slow_calls, calls);
     if (calls % TICK_CALLS != 0) return;
@@ -207,8 +213,7 @@ static void trim_seized_after(struct hak_heap *heap, void *context) {
     release->bytes += hak_superslab_leave();
 }
 
-/* Gives all that is cached and idle back to the range, and what of it is so old to the system; returns the bytes. The first pass
- * sends blocks home, the second takes back what came there. */
+/* Two passes: the first sends blocks home, and the second takes back what came there. */
 size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms) {
     struct release release = {.age = older_than_ms};
     for (int pass = 0; pass < 2; pass++) {
@@ -216,7 +221,7 @@ size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_
         hak_heap_each_idle(trim_visit, &release);
         hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
     }
-    uint32_t now = hak_os_now_ms(); /* all of them gave before that */
+    uint32_t now = hak_os_now_ms(); /* after all times at which memory was given up */
     release.bytes += hak_superslab_cache_purge(now, 0);
     release.bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
     if (older_than_ms == 0) release.bytes += hak_range_purge();

@@ -10,16 +10,17 @@ struct hak_range_rest hak_range_rest;
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-/* The whole window for a heap of so many bytes; the slack aligns the first granule to a SuperSlab. */
+/* Bytes of the whole window for a heap of `heap` bytes. One SuperSlab more aligns the first
+ * granule. */
 static size_t window_size(size_t heap) {
     size_t granules = heap >> HAK_GRANULE_SHIFT;
-    size_t rounding = 4 * HAK_GRANULE; /* each area begins on a page, of at most a granule */
+    size_t rounding = 4 * HAK_GRANULE; /* areas begin at a page, of at most a granule */
     size_t tables =
         granules * HAK_MAP_ENTRY_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
     return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
 }
 
-/* Of a reservation: no program fills 16 x the machine's memory. */
+/* Bytes of the heap in a reservation: no program fills 16 times the machine's memory. */
 static size_t reservation_wanted(void) {
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     size_t memory = hak_os_memory_size();
@@ -28,12 +29,13 @@ static size_t reservation_wanted(void) {
     return heap;
 }
 
-/* Leaves a third of what there is to the program's own mappings, for stacks and libraries need some too. */
+/* Leaves a third of the address space to the program's own mappings: stacks and libraries need
+ * some. */
 static bool reservation_fits(size_t heap) {
     return hak_window_fits(hak_round_up(window_size(heap) + heap / 2, HAK_GRANULE));
 }
 
-/* 0: there is no address space. */
+/* Bytes of the heap; 0: there is too little address space. */
 static size_t reservation_choose(void) {
     const size_t wanted = reservation_wanted();
     size_t heap = wanted;
@@ -41,16 +43,18 @@ static size_t reservation_choose(void) {
         heap /= 2;
         if (heap < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
     }
-    /* Where address space is scarce, a power of two may leave nearly half of it: try quarters in between. */
+    /* Where address space is scarce, a power of two may leave nearly half of it unused: try
+     * quarters in between. */
     if (heap < wanted)
         for (unsigned quarter = 7; quarter > 4; quarter--)
             if (reservation_fits(heap / 4 * quarter)) return heap / 4 * quarter;
     return heap;
 }
 
-#define FIRST_SLOT_BYTES ((size_t)16 << 10) /* mapped together with the process's page */
+/* of the page map: mapped in one call with the process's page */
+#define FIRST_SLOT_BYTES ((size_t)16 << 10)
 
-/* The tables' areas, and behind them the heap. */
+/* Lays out the tables' areas, and the heap's behind them. */
 static void areas_set(size_t heap, const struct hak_area *opening) {
     const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
     range->process = (struct hak_area){.start = opening->start, .most = page, .committed = page};
@@ -71,7 +75,7 @@ static void areas_set(size_t heap, const struct hak_area *opening) {
     HAK_CHECK(hak_range.start + heap <= range->map.start + window_size(heap));
 }
 
-/* Granules [from, until) are there, and their page map entries. */
+/* The granules [from, until) have page map entries from here on. */
 static void kinds_begin(size_t from, size_t until) {
     for (size_t granule = from; granule < until; granule++)
         hak_hook_atomic(hak_map_entry_kind((uint32_t)granule), 1);
@@ -81,7 +85,7 @@ static bool window_open(void) {
     const size_t page = hak_os_page_size();
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     while (window_size(heap) > hak_window_most() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
-        heap /= 2; /* an emulator may have few addresses */
+        heap /= 2; /* under an emulator there may be few addresses */
     struct hak_area opening = {.most = page + hak_round_up(FIRST_SLOT_BYTES, page)};
     if (!hak_window_open(window_size(heap), &opening)) {
         heap = reservation_choose();
@@ -99,8 +103,9 @@ static bool window_open(void) {
 #define STEP_MIN HAK_GRANULE
 #define STEP_MAX ((size_t)64 << 20)
 
-/* Memory comes and goes in steps of a tenth or so of what is there: what is committed and not yet used is counted by limits,
- * held by dumps and resident where memory is locked. */
+/* The heap grows and shrinks in steps of a sixteenth to an eighth of what is committed. Larger
+ * steps would cost: limits count what is committed and not used, dumps hold it, and it is resident
+ * where memory is locked. */
 static size_t step_of(size_t committed) {
     size_t step = STEP_MIN;
     while (step < STEP_MAX && step < committed / 16)
@@ -108,7 +113,7 @@ static size_t step_of(size_t committed) {
     return step;
 }
 
-/* Tables double, for they are small. */
+/* A table doubles if it can, because tables are small. */
 static enum hak_placed table_grow(struct hak_area *table, size_t bytes) {
     if (bytes <= table->committed) return HAK_PLACED;
     size_t target = 2 * table->committed;
@@ -124,8 +129,6 @@ uint32_t hak_range_in_tables(void) {
     return (uint32_t)(most < hak_range.granules ? most : hak_range.granules);
 }
 
-/* Those of granules below `granules`; they go before memory, so that a failure in the middle leaves
- * only table memory that nobody reads. */
 enum hak_placed hak_range_tables_grow(uint32_t granules) {
     const size_t before = range->map.committed / HAK_MAP_ENTRY_SIZE;
     if (granules > hak_range.granules) return HAK_PLACE_REFUSED;
@@ -135,7 +138,6 @@ enum hak_placed hak_range_tables_grow(uint32_t granules) {
     return table_grow(&range->records, ((size_t)granules / 16 + 1) * HAK_SUPERSLAB_RECORD);
 }
 
-/* What malloc and free take for the range's: it ends where memory does. */
 void hak_range_limit_set(uint32_t granules) {
     uint64_t limit = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
     range->there = granules;
@@ -143,7 +145,6 @@ void hak_range_limit_set(uint32_t granules) {
         atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
 }
 
-/* The next multiple of a step. */
 static uint32_t step_up(uint32_t granules, size_t committed) {
     return (uint32_t)hak_round_up(granules, step_of(committed) >> HAK_GRANULE_SHIFT);
 }
@@ -157,12 +158,13 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
     return placed;
 }
 
-#define LOOK_FROM    ((size_t)8 << 20) /* bytes committed, below which no limit is near */
-#define LIMIT_SHARE  16u               /* more than that share of a limit is much */
-#define CACHED_SHARE 32u               /* of the limit, then */
+#define LOOK_FROM    ((size_t)8 << 20) /* bytes committed: below this no limit is near */
+#define LIMIT_SHARE  16u               /* a limit is near if more than 1/16 is committed */
+#define CACHED_SHARE 32u               /* caches may then hold 1/32 of the limit */
 
-/* Just after the heap has grown. What a program may have is asked for as the heap grows, for it may limit itself at any time. Where the kernel promises no
- * more than it has, or the memory is locked, all that is mapped counts. */
+/* Called just after the heap has grown. Asks for the limits each time, because a program may limit
+ * itself at any time. Where the kernel promises no more memory than it has, or memory is locked,
+ * all mapped memory counts: caches may hold a share of what is committed. */
 static void scarcity_look(void) {
     const size_t committed = range->heap.committed, limit = hak_os_limit();
     size_t most = SIZE_MAX;
@@ -175,7 +177,6 @@ static void scarcity_look(void) {
         atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
 }
 
-/* Commits the granules below `granules`, and a step more unless memory is scarce. */
 enum hak_placed hak_range_grow(uint32_t granules) {
     if (granules <= hak_range_granules()) return HAK_PLACED;
     uint32_t target = step_up(granules, range->heap.committed);
@@ -213,20 +214,17 @@ void hak_range_top_set(uint32_t top) {
     hak_range_tops_set(top, range->dirty_top);
 }
 
-/* Granules below this one may hold memory. */
 void hak_range_dirty_top_raise(uint32_t granule) {
     if (range->dirty_top < granule) hak_range_tops_set(range->top, granule);
 }
 
-/* Granules from this one on hold none. */
 void hak_range_dirty_top_lower(uint32_t granule) {
     if (range->dirty_top > granule) hak_range_tops_set(range->top, granule);
 }
 
-/* What is committed from this granule on goes; false: it stays, as in a reservation. */
 bool hak_range_shrink_to(uint32_t keep) {
     const uint32_t before = hak_range_granules();
-    hak_range_limit_set(keep); /* first: nobody is told that memory is there which is not */
+    hak_range_limit_set(keep); /* first: nobody may take unmapped addresses for the range's */
     hak_area_shrink(&range->heap, hak_range_bytes_below(keep));
     hak_huge_pages_unmapped(hak_range_granules(), before);
     hak_range_limit_set(hak_range_granules());
@@ -234,7 +232,6 @@ bool hak_range_shrink_to(uint32_t keep) {
     return hak_range_granules() == keep;
 }
 
-/* What is committed beyond the top goes, but for a step, or it would be wanted again soon. */
 void hak_range_shrink(void) {
     if (hak_range_keeps()) return;
     size_t step = step_of(hak_range_bytes_below(range->top));
@@ -264,7 +261,7 @@ bool hak_range_init(void) {
         return false;
     }
     hak_os_process_begin((void *)range->process.start);
-    /* before there is a limit; and from here on there is a range, also in a child of fork */
+    /* The base before the limit. From here on there is a range, also in a child of fork. */
     atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
                           memory_order_release);
     hak_range_limit_set(hak_range_granules());
@@ -304,7 +301,7 @@ size_t hak_range_committed(void) {
 }
 
 void hak_range_keep(bool keeps) {
-    /* seq_cst: who tells the range looks at the policy again after that */
+    /* seq_cst: the caller reads the policy again after this store */
     atomic_store_explicit(&hak_range.keeps, keeps, memory_order_seq_cst);
 }
 

@@ -1,10 +1,11 @@
-/* The range in a child of fork: what is in use is in the tables, all else is free. */
+/* The range in a child of fork: the tables say what is in use, and all else is free. */
 #include "core/range_child.h"
 
 #include "core/range_parts.h"
 
-/* The granules of the span in use that begins at `first`; 0 if none does. The kind is read again after the record: a SuperSlab
- * that is given up is taken first, and only then no longer in use. */
+/* The number of granules of the span in use that begins at `first`; 0: none begins there. The kind
+ * is read again after the record: a SuperSlab that is released is described as taken first, and
+ * only then its record becomes unused. */
 static uint32_t span_in_use(uint32_t first) {
     for (int look = 0; look < 2; look++) {
         enum hak_kind kind = hak_kind_of(first);
@@ -18,7 +19,7 @@ static uint32_t span_in_use(uint32_t first) {
     return 0;
 }
 
-/* The tables know of more granules than have memory. */
+/* Bytes of the granules that lie below the limit: the tables may have entries for more granules. */
 static size_t bytes_there(uint32_t first, uint32_t count) {
     uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
     uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
@@ -26,8 +27,8 @@ static size_t bytes_there(uint32_t first, uint32_t count) {
     return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
 }
 
-/* The granules [first, end) belong to nobody. What lies in them is unknown; where a hole was being made or filled, not all is
- * mapped. */
+/* Makes the granules [first, end), which belong to nobody, a free span. Their contents are unknown.
+ * If the parent was making or filling a hole there, some may be unmapped: then they are lost. */
 static void gap_free(uint32_t first, uint32_t end) {
     for (uint32_t granule = first; granule < end; granule++)
         if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
@@ -47,14 +48,15 @@ static void gap_free(uint32_t first, uint32_t end) {
         hak_span_insert(first, end - first, HAK_KIND_FREE_SPAN, false);
 }
 
-/* Granules of the hole that begins at `first`; 0 if none does. */
+/* The number of granules of the hole that begins at `first`; 0: none begins there. */
 static uint32_t hole_at(uint32_t first) {
     return hak_kind_of(first) == HAK_KIND_HOLE && hak_span_at(first)->first == first
                ? hak_span_at(first)->count
                : 0;
 }
 
-/* All that is in use is in the tables; all else is free. Nothing that is read here is changed by more than one store. */
+/* The tables say what is in use; all else is free. Whatever is read here changes by a single store,
+ * so it is whole in the child. */
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
@@ -63,12 +65,12 @@ static void rebuild(void) {
     hak_area_mend(&range->metadata);
     hak_area_mend(&range->heap);
     const uint32_t end = hak_range_in_tables();
-    hak_range_limit_set(hak_range_granules()); /* also where a gap is at the end */
+    hak_range_limit_set(hak_range_granules()); /* also if the last span is partly committed */
     hak_span_index_clear();
     range->top = end;
     range->dirty_top = 0;
     atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
-    uint32_t gap = HAK_GRANULE_FIRST; /* its first granule */
+    uint32_t gap = HAK_GRANULE_FIRST; /* first granule behind the last span in use or hole */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         const uint32_t hole = hole_at(granule);
         count = hole > 0 ? hole : span_in_use(granule);

@@ -7,8 +7,9 @@
 /* Once, before the range's lock is first taken. */
 void hak_range_child_begin(void);
 
-/* For whoever finds that the spans in use are not what the free spans say: in a child of fork, the spans that were on their way
- * between the parent's other threads, and those of the BigCache, if that is lost. Finds all free spans anew. */
+/* Finds all free spans anew, from the spans in use. For a child of fork: spans that threads of the
+ * parent were just taking or giving back become free, and so do the spans of the BigCache, if its
+ * lock is lost. Takes the range's lock. */
 void hak_range_rebuild(void);
 
 #endif

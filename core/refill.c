@@ -15,9 +15,10 @@ static struct hak_slab *partial_take(struct hak_heap *heap, unsigned bin) {
 }
 
 #define RECLAIMED_TRIED                                                                            \
-    8u /* reclaimed heaps looked at for each slab, in turn: a thread may rule hundreds */
+    8u /* reclaimed heaps looked at for each slab, in turn: a thread may own hundreds */
 
-/* A slab with free blocks, or else a new one, in the thread's own heap or in one of the next few that it rules. */
+/* A slab with free blocks or, if there is none, a new slab; in the thread's own heap, or in one
+ * of the next few heaps that it reclaimed. */
 static struct hak_slab *near_slab(struct hak_heap *heap, unsigned bin,
                                   const struct hak_policy *policy) {
     struct hak_heap *first =
@@ -45,7 +46,7 @@ static struct hak_slab *slab_of(struct hak_heap *heap, unsigned bin,
     return slab != NULL ? slab : hak_heap_new_slab(heap, bin);
 }
 
-/* Of a heap that the thread comes to rule; a few at a time. */
+/* A slab of a heap that the thread reclaims now; it reclaims at most `most` heaps. */
 static struct hak_slab *reclaim_slab(struct hak_heap *heap, unsigned bin, uint32_t most,
                                      const struct hak_policy *policy) {
     struct hak_slab *slab = NULL;
@@ -57,7 +58,7 @@ static struct hak_slab *reclaim_slab(struct hak_heap *heap, unsigned bin, uint32
     return slab;
 }
 
-/* Of any heap that the thread rules. */
+/* A slab of any heap that the thread owns. */
 HAK_COLD static struct hak_slab *reclaimed_slab(struct hak_heap *heap, unsigned bin,
                                                 const struct hak_policy *policy) {
     struct hak_slab *slab = NULL;
@@ -66,7 +67,8 @@ HAK_COLD static struct hak_slab *reclaimed_slab(struct hak_heap *heap, unsigned 
     return slab;
 }
 
-/* Where memory is kept: what of it other bins hold, before there is more. The bin that asks is empty, and has no slab. */
+/* While memory is kept: a slab out of what the other bins hold, before more memory is taken. The
+ * bin that asks is empty and has no current slab. */
 HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned bin,
                                                const struct hak_policy *policy) {
     const uint32_t units = 1u << (HAK_SUPERSLAB_SHIFT - HAK_GRANULE_SHIFT);
@@ -74,7 +76,8 @@ HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned b
     return near_slab(heap, bin, policy);
 }
 
-/* SuperSlabs, of which there may be no memory, or somebody else's mappings where it should be. */
+/* New SuperSlabs tried: there may be no memory for any unit of one, or other mappings where the
+ * units should be. */
 #define GROWN_TRIED 3
 
 static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
@@ -90,14 +93,14 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
     for (int tried = 0; tried < GROWN_TRIED && hak_heap_grow(heap, bin); tried++) {
         slab = hak_heap_new_slab(heap, bin);
         if (slab != NULL) return slab;
-        hak_heap_release_empty(heap); /* the new one */
+        hak_heap_release_empty(heap); /* the new SuperSlab */
     }
-    slab = reclaimed_slab(heap, bin, policy); /* there is no more memory */
+    slab = reclaimed_slab(heap, bin, policy); /* the system has no more memory */
     return slab != NULL ? slab : reclaim_slab(heap, bin, UINT32_MAX, policy);
 }
 
-/* Makes another slab with free blocks the bin's current one; false: no memory. The old one is exhausted: it
- * comes back through a flush or a collect. */
+/* Makes another slab with free blocks the bin's current slab; false: no memory. The former one
+ * is exhausted: a flush or a collect makes it a partial slab. */
 static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
     if (class->current != NULL) {
@@ -113,7 +116,8 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
     return true;
 }
 
-/* A batch arrived: the bin must hold it and as much again, or the next free would flush it. */
+/* A batch has arrived. The limit must allow as many blocks again, or the next free would flush
+ * the bin. */
 static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
                      const struct hak_bin_policy *bounds) {
     struct hak_heap_class *class = &heap->classes[bin];
@@ -133,7 +137,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
     uint32_t carve_max = policy->p0_enable ? hak_min_u32(class->batch, bounds->batch_max) : 1;
     uint32_t take_max = policy->p0_enable ? bounds->limit_max / 2u : 1;
     for (;;) {
-        struct hak_slab *slab = class->current; /* again after each switch */
+        struct hak_slab *slab = class->current; /* read again after each switch */
         if (slab != NULL) {
             struct hak_block *head;
             struct hak_counters before = hak_counters_of(slab);

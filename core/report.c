@@ -18,7 +18,7 @@ static void add_pointer(struct hak_text *line, const void *ptr) {
     hak_text_add_pointer(line, ": pointer ", ptr);
 }
 
-/* `block`: whose history may be known; NULL: none. */
+/* `block`: the audit may know its history; NULL: none. */
 _Noreturn static void end(struct hak_text *line, const void *block) {
     hak_text_print(line);
     if (block != NULL && !hak_abort_is_nested()) hak_hook_report(block);
@@ -60,7 +60,7 @@ static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, c
                         (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
 }
 
-/* The block is not live: a second free, or another use of it. */
+/* For a block that is not live: it was freed twice, or is used after it was freed. */
 static const char *freed_problem(const char *operation) {
     return hak_text_is(operation, "free") ? "double free" : "freed block";
 }
@@ -73,7 +73,8 @@ static const char *header_problem(struct hak_text *what, uint8_t header) {
     return what->bytes;
 }
 
-/* The block that ptr points into, or the slab's last; the first if the slab ceased to be just now, for another thread gave it up. */
+/* The block that ptr points into, or the slab's last block. The first block if the slab no
+ * longer exists, because another thread has just given it up. */
 static uint32_t index_in_slab(const struct hak_slab *slab, const void *ptr) {
     uint32_t index = hak_slab_index(slab, ptr), capacity = slab->capacity;
     if (index < capacity) return index;
@@ -87,9 +88,9 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr,
     const void *block = hak_slab_block(slab, index);
     uint8_t header = hak_header_of(ptr);
     const char *problem = "pointer inside a block";
+    /* also if the slab was reset, so that the block is uncarved now */
     if (ptr == block && header == HAK_CLASS_HEADER_FREE(slab->class))
-        problem =
-            freed_problem(operation); /* also where the slab was reset and is uncarved there */
+        problem = freed_problem(operation);
     else if (index >= slab->carved)
         problem = "pointer to memory that was never allocated";
     else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
@@ -138,31 +139,33 @@ _Noreturn static void report_outside(const char *operation, const void *ptr) {
 static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t span) {
     if (large->first < span || granule < large->first || granule - large->first >= large->granules)
         return false;
-    const void *user = *(const void *const volatile *)&large->user; /* once: it may change */
+    const void *user = *(const void *const volatile *)&large->user; /* read once: it may change */
     return hak_range_has(user) && hak_header_of(user) == (HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
 }
 
-/* Of a cached span, which several freed blocks may have become: the one that was there. Its record and its header are mostly as
- * they were; where another block had the place since and left both, that is not known. */
+/* The freed block around a granule of a cached span, into which several freed blocks may have
+ * been joined. Mostly the record and the header of each are as they were. If another block had
+ * the same place since, and left both behind, the former block is not known. */
 static const struct hak_large *freed_around(uint32_t granule, uint32_t span) {
     for (uint32_t at = granule; at > span; at--)
         if (was_around(hak_large_at(at), granule, span)) return hak_large_at(at);
     return hak_large_at(span);
 }
 
-/* The large block, live or cached, whose span covers a granule; NULL if none does. Slow: looks at each before.
- */
+/* The large block, live or cached, whose span covers a granule; NULL: there is none. Slow: it
+ * looks at each granule before. */
 static const struct hak_large *large_around(uint32_t granule) {
     bool behind = hak_granule_is_there(granule + 1);
     for (uint32_t at = granule + behind; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
         if (kind == HAK_KIND_NONE) continue;
-        if (at > granule && kind != HAK_KIND_LARGE)
-            continue; /* an aligned block's record may lie behind */
+        /* only the record of an aligned block may lie in the next granule */
+        if (at > granule && kind != HAK_KIND_LARGE) continue;
         if (kind != HAK_KIND_LARGE && kind != HAK_KIND_CACHED) return NULL;
         const struct hak_large *large = hak_large_at(at);
         if (kind == HAK_KIND_CACHED) {
-            uint32_t span = HAK_HINT_LOAD(&large->span); /* another thread may have it by now */
+            /* another thread may have taken the span */
+            uint32_t span = HAK_HINT_LOAD(&large->span);
             if (span == 0 || span > at) return NULL;
             large = hak_large_at(span);
         }
@@ -194,7 +197,7 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
-    /* Also where memory has been given back: what lay there is told by the tables. */
+    /* The limit is that of the tables, which still describe memory that has been given back. */
     uint64_t bytes = hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST)
                                                 << HAK_GRANULE_SHIFT
                                           : 0;
@@ -206,7 +209,8 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     if (address % HAK_ALIGNMENT != 0) report_misaligned(operation, ptr, slab, large);
     if (slab != NULL) report_in_slab(operation, ptr, slab);
     if (large != NULL) report_in_large(operation, ptr, large);
-    /* The memory went back to the system; a large block's pointer shows by its place what it was. */
+    /* The memory went back to the system. A large block's pointer is known by its place: 16
+     * bytes behind the start of a granule. */
     begin(&line, operation,
           address % HAK_GRANULE == HAK_ALIGNMENT ? freed_problem(operation)
                                                  : "pointer to unused memory");

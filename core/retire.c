@@ -7,8 +7,8 @@
 #include "core/hooks.h"
 #include "core/os_process.h"
 
-/* Returns all that the thread's heaps do not need and puts them into the pool, its own one last: as long as one names it, it
- * may not have another thread. */
+/* Reclaimed heaps become abandoned first. As long as a heap names one, the heap itself may not
+ * get another thread. */
 void hak_heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
@@ -20,7 +20,7 @@ void hak_heap_retire(struct hak_heap *heap) {
     hak_abandoned_put(heap);
 }
 
-/* What the end of its thread would have done. */
+/* Does what the end of the heap's thread would have done. */
 static void retire_for_thread(struct hak_heap *heap) {
     HAK_CHECK(hak_home_owned_by(&heap->home, heap));
     hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
@@ -35,8 +35,9 @@ static void orphan_retire(void) {
     if (heap != NULL) retire_for_thread(heap);
 }
 
-/* Of those of a fork's parent nothing is known, whose threads may have been at work; and a child
- * of vfork shares the list. 0: its thread has found an error. */
+/* True if the heap's thread is gone. Never true for a heap of another process: the threads of a
+ * fork's parent may have been at work on their heaps, and a child of vfork shares the list.
+ * Process 0: the heap's thread has found an error. */
 static bool untracked_is_over(const struct hak_heap *heap) {
     const int process = heap->untracked_process;
     if (process == 0 || process != hak_os_process_id()) return false;
@@ -52,15 +53,16 @@ static void untracked_retire(void) {
         hak_untracked_put(heap);
         return;
     }
-    atomic_thread_fence(memory_order_acquire); /* what the thread did before the kernel forgot it */
-    (void)atomic_load_explicit(&heap->batched, memory_order_acquire); /* hak_heap_left */
+    /* acquire: what the thread did before the kernel forgot it */
+    atomic_thread_fence(memory_order_acquire);
+    (void)atomic_load_explicit(&heap->batched, memory_order_acquire); /* pairs with hak_heap_left */
     hak_hook_acquire(&heap->batched);
     heap->untracked_process = 0;
     hak_heap_set_state(heap, HAK_HEAP_HELD);
     retire_for_thread(heap);
 }
 
-/* One of each kind: each is a flush of all bins. */
+/* At most one heap of each kind, because each costs a flush of all bins. */
 void hak_heap_retire_some(void) {
     orphan_retire();
     untracked_retire();

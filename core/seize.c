@@ -10,13 +10,13 @@
 #include "core/remote.h"
 
 static struct {
-    bool possible;      /* the system has the barrier, and children of fork are seen */
-    bool forbidden;     /* they are not */
+    bool possible;      /* the system has the barrier, and handlers of fork run */
+    bool forbidden;     /* no handler of fork runs */
     uint32_t last_look; /* milliseconds */
 } seizing;
 
-/* Which heap has which thread, and which of them are hidden. It is not held while a seized heap is visited: a heap that is
- * hidden is the seizer's, until the seizer gives it back. */
+/* Protects which heap has which thread, and which heaps are hidden. Not held while a seized heap
+ * is visited: a hidden heap is the seizer's until the seizer gives it back. */
 static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
 void hak_seize_setup(void) {
@@ -30,8 +30,9 @@ void hak_seize_forbid(void) {
     hak_fork_children_unseen();
 }
 
-/* Under the lock. True if nothing has happened to the heap since the last look. Malloc and free in turns leave no trace; a thread that does
- * no more than that may lose what its bins hold, which costs it some refills. */
+/* Under the lock. True if nothing has happened to the heap since the last look. A malloc and a
+ * free in turn leave no trace in these counters. A thread that does nothing else may lose what
+ * its bins hold, which costs it some refills. */
 static bool is_still(struct hak_heap *heap) {
     uint32_t calls = HAK_HINT_LOAD(&heap->slow_calls);
     uint32_t announced = HAK_HINT_LOAD(&hak_heap_thread_of_seized(heap)->announced);
@@ -41,8 +42,9 @@ static bool is_still(struct hak_heap *heap) {
     return still;
 }
 
-/* Its thread goes on, with the heap that is shown, if it waits for that; a thread that has reported an error meanwhile stays
- * without. Under the lock, or the thread could end before it is woken. */
+/* Shows `shown` to the thread of the heap, and wakes the thread if it waits. A thread that has
+ * reported an error meanwhile stays without a heap. Under the lock, or the thread could end
+ * before it is woken. */
 static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_thread *thread = hak_heap_thread_of_seized(heap);
     struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
@@ -65,13 +67,14 @@ static void give_back(struct hak_heap *heap) {
     give_back_as(heap, heap);
 }
 
-/* Under the lock. Hides the heap from its thread, unless that is at work. Threads that are keep their heaps all along. False: it
- * is not the caller's. */
+/* Under the lock. Hides the heap from its thread, and proves that the thread is not at work; a
+ * thread at work has its heap back at once. False: the heap is not the caller's. */
 static bool seize(struct hak_heap *heap) {
     struct hak_thread *thread = hak_heap_thread(heap);
     if (thread == NULL || thread == &HAK_THREAD || HAK_HINT_LOAD(&thread->forks) > 0) return false;
-    /* release: as when it comes back; a thread that reads the one before this one has that order. If the exchange fails, another
-     * thread has seized the heap, or its own has reported an error. */
+    /* release, as in the exchange that gives the heap back. A thread that still reads the former
+     * pointer is ordered by the exchange that wrote that pointer. If this exchange fails,
+     * another thread has seized the heap, or the heap's thread has reported an error. */
     struct hak_heap *shown = heap;
     if (!atomic_compare_exchange_strong_explicit(&thread->heap, &shown,
                                                  (struct hak_heap *)(uintptr_t)&hak_heap_seized,
@@ -85,7 +88,8 @@ static bool seize(struct hak_heap *heap) {
     return true;
 }
 
-/* Under the lock. What nothing has happened to since the last look is visited, unless there is nothing to give back. */
+/* Under the lock. The heap is wanted if nothing has happened to it since the last look, unless
+ * the last visit left nothing to give back and no slab has been notified since. Sets *any if so. */
 static void look_at(struct hak_heap *heap, void *any) {
     struct hak_thread *thread = hak_heap_thread(heap);
     if (thread == NULL || thread == &HAK_THREAD) return;
@@ -96,7 +100,7 @@ static void look_at(struct hak_heap *heap, void *any) {
     if (wanted) *(bool *)any = true;
 }
 
-/* Under the lock. True if a look is due, and finds something. */
+/* Under the lock. Looks at all heaps if a look is due; true if one of them is wanted. */
 static bool look(uint32_t now, uint32_t still_ms) {
     bool any = false;
     if (!hak_is_older(seizing.last_look, now, still_ms)) return false;
@@ -105,9 +109,10 @@ static bool look(uint32_t now, uint32_t still_ms) {
     return any;
 }
 
-#define TRIED_AT_ONCE 16u /* threads at work under one take of the lock, for each costs a barrier */
+#define TRIED_AT_ONCE 16u /* heaps tried under one take of the lock, for each costs a barrier */
 
-/* Under the lock. Seizes the first of these heaps that can be, or is wanted; NULL: none is left. */
+/* Under the lock. Seizes the first heap from `heap` on that can be seized, or the first such
+ * heap that is wanted; NULL: none is left. */
 static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
     unsigned tried = 0;
     for (; heap != NULL; heap = heap->all_next) {
@@ -124,7 +129,8 @@ static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
     return NULL;
 }
 
-/* One heap at a time, and not under the lock: its thread waits for one visit at most, and those of the others not at all. */
+/* One heap at a time, without the lock: the thread of a visited heap waits for one visit at
+ * most, and other threads do not wait at all. */
 void hak_seize_each(uint32_t now, uint32_t still_ms,
                     bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context) {
@@ -134,7 +140,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
     if (!only_wanted)
         hak_lock_take(seizing_lock);
     else if (!hak_lock_try(seizing_lock))
-        return; /* another thread is at it */
+        return; /* another thread is seizing heaps */
     struct hak_heap *heap = NULL;
     if (!only_wanted || look(now, still_ms)) heap = seize_next(hak_heap_newest(), only_wanted);
     HAK_THREAD.visited = heap;
@@ -144,8 +150,8 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
         bool whole = visit(heap, context);
         hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
         hak_lock_take(seizing_lock);
-        heap->is_trimmed =
-            whole && heap->next_reclaimed == NULL; /* others may free to heaps that it rules */
+        /* look_at does not see what other threads free to its reclaimed heaps */
+        heap->is_trimmed = whole && heap->next_reclaimed == NULL;
         give_back(heap);
         HAK_THREAD.visited = NULL;
         hak_lock_drop(seizing_lock);
@@ -157,18 +163,20 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
     }
 }
 
-/* The heap that was visited may be in any state, so its thread shall use it no more than this thread its own. */
+/* The visited heap may be in any state. From here on its thread does not use it, and this thread
+ * does not use its own. */
 void hak_seize_abandon(void) {
     struct hak_heap *own = atomic_exchange_explicit(
         &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
     if (own != &hak_heap_none && own != &hak_heap_gone)
         hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     if (hak_heap_is_real(own)) {
-        /* A late one is still listed, and leaves that list as one of another process. */
+        /* An untracked heap stays listed. Without a process it counts as one of another process:
+         * it is never retired, and leaves the list in a child of fork. */
         if (own->state == HAK_HEAP_UNTRACKED)
             own->untracked_process = 0;
         else
-            own->state = HAK_HEAP_LOST; /* whatever it was before */
+            own->state = HAK_HEAP_LOST; /* from any state, which hak_heap_set_state would refuse */
     }
     HAK_OWN_STORE(&HAK_THREAD.forks, 0);
     struct hak_heap *visited = HAK_THREAD.visited;
@@ -183,16 +191,18 @@ void hak_seize_abandon(void) {
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-/* A signal handler may fork amidst of a malloc or free of its thread, which nobody seizes then. */
+/* True if a signal handler runs that has interrupted a slow path of its thread, or a take of the
+ * lock. Nobody can seize the heap of such a thread. */
 static bool is_amidst(void) {
     return HAK_HINT_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
 }
 
-/* The seizer would not exist in the child. What other handlers of fork allocate changes nothing of that. `moved` goes on to count
- * meanwhile. */
+/* Waits until no thread has seized the calling thread's heap, and keeps it from being seized:
+ * the seizer would not exist in the child. Allocations of other handlers of fork do not change
+ * that, and `batched` continues to count meanwhile. */
 void hak_seize_fork_prepare(void) {
     if (HAK_THREAD.forks > 0) {
-        /* A signal handler interrupted a fork, and forks itself. */
+        /* A signal handler has interrupted a fork, and forks itself. */
         HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks + 1);
         return;
     }
@@ -205,7 +215,7 @@ void hak_seize_fork_prepare(void) {
             return;
         }
         hak_lock_drop(seizing_lock);
-        hak_slow_enter(0); /* waits */
+        hak_slow_enter(0); /* waits for the heap */
         hak_slow_leave();
     }
 }

@@ -12,9 +12,10 @@ const struct hak_class hak_classes[HAK_CLASSES] = {HAK_CLASS_TABLE(CLASS_ROW)};
                    "class table");
 HAK_CLASS_TABLE(CHECK_ROW)
 
-/* The lookup tables, generated from the class table: entry u is the class for u * 16 bytes, header included.
- * The pool's rows fall outside of the first table and the others' outside of the second: an empty range
- * there. */
+/* The lookup tables, generated from the class table. Sizes include the header byte: entry u of the
+ * first table is the class for u * 16 bytes, entry u of the second for u * 1024 + 16 bytes. The
+ * first table has no rows of the pool tier, and the second has only these: for the other rows a
+ * macro expands to nothing. */
 #define MAP_16_TINY(bin, previous, stride)                                                         \
     [(previous) / 16 + 1 ...(stride) / 16] = HAK_CLASS_HEADER(bin),
 #define MAP_16_MID(bin, previous, stride)                                                          \

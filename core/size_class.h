@@ -1,14 +1,16 @@
-/* The class table: one table, one function.
+/* The one class table, and the one function from a size to its class.
  *
- * A stride s serves requests up to s - 1, for the last byte of a block is the next block's header. Powers of
- * two are the most common requests, so a class ends just above each. */
+ * A stride s serves requests up to s - 1 bytes, because the last byte of a block is the header byte
+ * of the next one. Powers of two are the most common requests, so there is a stride just above each
+ * power of two. */
 #ifndef HAK_SIZE_CLASS_H
 #define HAK_SIZE_CLASS_H
 
 #include "core/types.h"
 
-/* X(tier, index in its tier, previous stride of the size order, stride, units of a slab).
- * Mid slabs of two units keep what is left over at their end below 3 %, pool slabs of four below 20 %. */
+/* X(tier, index in its tier, previous stride in the order of sizes, stride, units of a slab).
+ * The unused rest at the end of a slab is below 3 % in mid slabs of two units, and below 20 % in
+ * pool slabs of four. */
 #define HAK_CLASS_TABLE(X)                                                                         \
     X(TINY, 0, 0, 16, 1)                                                                           \
     X(TINY, 1, 16, 32, 1)                                                                          \
@@ -61,22 +63,23 @@
 
 #define HAK_CLASS_OF(tier, index) (HAK_TIER_##tier * HAK_TIER_CLASSES + (index))
 
-/* Largest request of the tables below. Mid strides are multiples of 16, pool strides of 1024 plus 16. */
+/* The largest request of each lookup table below. Mid strides are multiples of 16; pool strides are
+ * multiples of 1024, plus 16. */
 #define HAK_MID_MAX  ((size_t)7184 - 1)
 #define HAK_POOL_MAX ((size_t)53264 - 1)
 
 struct hak_class {
     uint32_t stride;     /* bytes */
-    uint32_t units;      /* units of its SuperSlab that a slab takes */
-    uint64_t reciprocal; /* ceil(2^40 / stride): offset / stride without a division */
+    uint32_t units;      /* units of a SuperSlab that a slab takes */
+    uint64_t reciprocal; /* ceil(2^40 / stride), for offset / stride without a division */
 };
 
 extern HAK_HIDDEN const struct hak_class hak_classes[HAK_CLASSES];
-/* Header bytes of live blocks, by size. */
+/* Header bytes of live blocks, by size; see hak_header_of_size. */
 extern HAK_HIDDEN const uint8_t hak_headers_by_16[HAK_MID_MAX / 16 + 2];
 extern HAK_HIDDEN const uint8_t hak_headers_by_1k[53];
 
-/* The class that serves `size` bytes, size <= HAK_POOL_MAX, as the header byte of its live blocks. */
+/* The header byte of a live block that serves `size` bytes; size <= HAK_POOL_MAX. */
 HAK_INLINE size_t hak_header_of_size(size_t size) {
     HAK_ASSERT(size <= HAK_POOL_MAX);
     /* size + 1 header byte, rounded up to 16 */
@@ -95,13 +98,14 @@ static inline enum hak_tier hak_tier_of_class(unsigned bin) {
 /* "tiny", "pool", "mid" */
 const char *hak_tier_name(enum hak_tier tier);
 
-/* Blocks of `bin` that fit a slab of `bytes`: block i's user is at start + 16 + i * stride. */
+/* The number of blocks of class `bin` that fit a slab of `bytes`: block i's user is at
+ * start + 16 + i * stride. */
 static inline uint32_t hak_slab_capacity(unsigned bin, size_t bytes) {
     size_t blocks = (bytes - 15) / hak_classes[bin].stride;
     return blocks > UINT16_MAX ? UINT16_MAX : (uint32_t)blocks;
 }
 
-/* offset / stride, for offsets below 2^24. */
+/* offset / stride, for an offset below 2^24. */
 static inline uint32_t hak_class_divide(unsigned bin, size_t offset) {
     HAK_ASSERT(offset < (size_t)1 << 24);
     return (uint32_t)((offset * hak_classes[bin].reciprocal) >> 40);

@@ -1,4 +1,4 @@
-/* The slow paths of malloc and free, and the aligned and large forms. */
+/* The slow paths of malloc and free, and aligned, zeroed and large blocks. */
 #include "core/slow.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "core/report.h"
 #include "core/thread.h"
 
-/* Pops the first block of a bin, which is refilled if it is empty; NULL: no memory. */
+/* Pops the first block of a bin, which is refilled first if it is empty; NULL: no memory. */
 static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     if (hak_bin_first(heap, bin) == NULL) {
         hak_tick(heap);
@@ -31,7 +31,7 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     return block;
 }
 
-/* *is_zero: it reads as zero, which is not asked of what bins serve. */
+/* *is_zero: whether a large block reads as zero; not set for blocks of bins. */
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT)
         return bin_pop(heap, hak_class_of_size(size), size);
@@ -44,7 +44,8 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *i
     return user;
 }
 
-/* Allocation of any kind by a thread in any state. */
+/* Allocates a block of any kind, for a thread that has no heap yet, has one, or has none any
+ * more. */
 static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t align,
                                      bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
@@ -53,7 +54,8 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, is_zero);
-        /* Address space or memory is short: what is cached in the wrong shape may serve. */
+        /* Address space or memory is short. What is cached in another shape may serve, once it
+         * is released. */
         if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules &&
             hak_release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
             user = alloc_any(heap, size, align, is_zero);
@@ -63,7 +65,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
     return user;
 }
 
-/* The fast path has entered (core/hooks.h). */
+/* The fast path has called hak_hook_enter (core/hooks.h). */
 void *hak_malloc_slow(size_t size) {
     bool is_zero;
     void *user = alloc_slow(hak_slow_enter(+1), size, HAK_ALIGNMENT, &is_zero);
@@ -74,10 +76,10 @@ void *hak_malloc_slow(size_t size) {
 
 #define PURGED_MIN                                                                                 \
     ((size_t)32                                                                                    \
-     << 20) /* bytes: a program that asks for as many zeroes writes to few of them, or waits for the faults */
+     << 20) /* bytes: a program that asks for so many zeroes writes to few, or waits for faults */
 
-/* Zeroes a block that held something else. The whole pages of a long one are given back instead, for nobody knows how many of
- * them the program will touch; not where memory is kept. */
+/* Zeroes a block that held something else. Of a long block the whole pages are purged instead,
+ * because nobody knows how many of them the program will touch; but not while memory is kept. */
 static void *block_zero(char *user, size_t size) {
     const uintptr_t page = hak_os_page_size();
     char *first = (char *)hak_round_up((uintptr_t)user, page),
@@ -90,7 +92,7 @@ static void *block_zero(char *user, size_t size) {
     return user;
 }
 
-/* memset is called outside of the allocator: another library may wrap it. */
+/* memset is called after the allocator has been left, because another library may wrap it. */
 static void *alloc_beyond_bins(size_t size, size_t align, bool zero) {
     bool is_zero = false;
     hak_hook_enter();
@@ -124,7 +126,7 @@ void *hak_alloc_aligned(size_t align, size_t size) {
     return user;
 }
 
-/* The block around a live aligned pointer; NULL if it is none. */
+/* The block around a live aligned pointer; NULL if `user` is no such pointer. */
 static struct hak_block *container_of(const void *user, const struct hak_slab **slab_out) {
     const struct hak_slab *slab = hak_slab_find(user);
     if (slab == NULL) return NULL;
@@ -152,7 +154,8 @@ static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
     hak_bin_push(heap, HAK_CLASS_HEADER(bin), user);
 }
 
-/* By what mallopt has set. The block may be none, and another thread may free it just now. */
+/* The budget after mallopt has set M_MMAP_THRESHOLD: it depends on the block's size. `user` may
+ * be no block, and another thread may be freeing it. */
 HAK_COLD static size_t budget_by_size(const void *user, const struct hak_policy *policy) {
     const struct hak_large *large = hak_large_find(user);
     return hak_policy_budget(policy, large != NULL ? large->size : 0);
@@ -191,8 +194,8 @@ static void free_slow(struct hak_heap *heap, void *user) {
     }
 }
 
-/* The block around an aligned pointer becomes an ordinary one. If two threads do that at once, its header comes to be that of
- * no live block, as with an ordinary block that two threads free at once. */
+/* The block around an aligned pointer becomes an ordinary block. If two threads do that at once,
+ * its header becomes that of no live block, as when two threads free an ordinary block at once. */
 static struct hak_block *unwrap(void *user) {
     const struct hak_slab *slab;
     struct hak_block *block = container_of(user, &slab);
@@ -206,7 +209,8 @@ static struct hak_block *unwrap(void *user) {
 
 void hak_free_slow(void *user) {
     if (hak_range_has(user) && hak_header_of(user) == HAK_HEADER_ALIGNED) {
-        hak_announce(+1); /* the block around it will be */
+        /* takes the announcement back: the free of the block around `user` is announced instead */
+        hak_announce(+1);
         hak_fast_free(unwrap(user));
     } else {
         free_slow(hak_slow_enter(-1u), user);
@@ -215,7 +219,8 @@ void hak_free_slow(void *user) {
     hak_hook_leave();
 }
 
-/* The bin of a live block, proved by its slab; not below HAK_CLASSES if `user` is none. */
+/* The bin of a live block, proved by its slab; not below HAK_CLASSES if `user` is no live block
+ * of a bin. */
 static inline unsigned bin_of_live(const void *user) {
     if (!hak_range_has(user)) return HAK_CLASSES;
     unsigned bin = (uint8_t)(hak_header_of(user) - HAK_CLASS_HEADER_FIRST);
@@ -223,13 +228,14 @@ static inline unsigned bin_of_live(const void *user) {
     return slab != NULL && slab->class == bin && hak_slab_owns(slab, user) ? bin : HAK_CLASSES;
 }
 
-/* By the header alone: who copies so many bytes need not wait for the slab's page map entry. */
+/* The bytes from `user` to the end of its block. The class comes from the header alone: a caller
+ * that copies so many bytes need not wait for the slab's page map entry. */
 static inline size_t usable_in_bin(unsigned bin, const struct hak_block *block, const void *user) {
     size_t room = hak_classes[bin].stride - 1 - (size_t)((const char *)user - (const char *)block);
     return hak_hook_usable(block, user, room);
 }
 
-/* Of any live block but a bin's. */
+/* The usable bytes of a live block that is large, or aligned inside a block of a bin. */
 static size_t usable_beyond_bins(const char *operation, const void *user) {
     uint8_t header = hak_range_has(user) ? hak_header_of(user) : 0;
     if (header == HAK_HEADER_LARGE) {
@@ -252,7 +258,8 @@ size_t hak_usable_size(const char *operation, const void *user) {
     return usable;
 }
 
-/* The contents go to a new block. If there is no memory, NULL; but a smaller one stays where it is. */
+/* Moves the contents to a new block. If there is no memory: NULL, and the old block stays; but
+ * if the block was to shrink, it stays and is the result. */
 static HAK_NOINLINE void *alloc_and_move(void *user, size_t size, size_t usable) {
     const bool shrinks = size <= usable;
     const int saved = shrinks ? errno : 0;
@@ -287,7 +294,7 @@ static inline void *realloc_block(void *user, size_t size) {
     unsigned bin = bin_of_live(user);
     if (bin >= HAK_CLASSES) return realloc_beyond_bins(user, size);
     size_t usable = usable_in_bin(bin, user, user);
-    /* What stays has exactly the class that malloc(size) would give. */
+    /* A block stays only in the class that malloc(size) would give. */
     bool stays = size <= HAK_BINNED_MAX && bin == hak_class_of_size(size);
     if (!stays) return alloc_and_move(user, size, usable);
     hak_hook_resize(user, size);

@@ -1,9 +1,11 @@
 /* Spans that are given back, and what becomes of their memory. */
 #include "core/range_parts.h"
 
-/* What is free has a page map entry at either end; those between, of a gigabyte a megabyte, go back with it. [from, until) came to the free
- * granules [first, end) just now. Under the lock, or somebody might have taken them. Locked memory stays, which is as good: nobody
- * relies on zero there. */
+/* A free span is described by the page map entries of its two ends. The entries in between, 1
+ * MiB for each GiB of free granules, say nothing, so their memory goes back, too. The
+ * granules [from, until) have just joined the free granules [first, end). Under the range's lock,
+ * because otherwise another thread might take the granules meanwhile. If the purge fails (locked
+ * memory), no harm is done: nobody relies on zero there. */
 static void map_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t until) {
     const size_t page = hak_os_page_size() / HAK_MAP_ENTRY_SIZE; /* in page map entries */
     HAK_ASSERT(first <= from && from < until && until <= end);
@@ -16,12 +18,14 @@ static void map_purge(uint32_t first, uint32_t end, uint32_t from, uint32_t unti
         hak_os.purge(hak_map_entry((uint32_t)low), (high - low) * HAK_MAP_ENTRY_SIZE);
 }
 
-/* A hole at the top leaves, and takes what is committed behind it along; not where that may hold memory. */
+/* A hole that ends at the top leaves the range, and what is committed behind it is unmapped. If
+ * that may hold memory, the hole stays. */
 static bool hole_may_leave(void) {
     return hak_range_dirty_behind_top() == 0;
 }
 
-/* Takes the free span or hole before the top, for the granules from there on are nobody's; false: there is none, or it stays. */
+/* Unlists the free span or hole that ends at the top, so that the top can sink to its start. False:
+ * there is none, or a hole has to stay. */
 static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
     const enum hak_kind kind = hak_kind_of(range->top - 1);
     *is_hole = kind == HAK_KIND_HOLE;
@@ -32,14 +36,16 @@ static bool top_take_before(bool *is_hole, uint32_t *first, bool *dirty) {
     return true;
 }
 
-/* A hole at the top that cannot leave. */
+/* Lists a hole that ends at the top and cannot leave. */
 static void hole_keep(uint32_t first, uint32_t count) {
     hak_span_join(&first, &count, HAK_KIND_HOLE);
     hak_span_insert(first, count, HAK_KIND_HOLE, false);
 }
 
-/* The granules from `first` on are nobody's, and unmapped if they were a hole. So is what is free before them. A hole's
- * addresses may be somebody else's now: they leave without a call, but not before what is committed behind them has gone. */
+/* Lowers the top to `first`, and on over the free spans and holes before it. `is_hole`: the
+ * granules from `first` to the top are a hole. Somebody else may have a mapping in a hole by now,
+ * so a hole leaves the range without a system call, but only after what is committed behind it was
+ * unmapped. */
 static void top_lower(uint32_t first, bool is_hole, bool dirty) {
     do {
         if (dirty) hak_range_dirty_top_raise(range->top);
@@ -58,9 +64,9 @@ static void top_lower(uint32_t first, bool is_hole, bool dirty) {
 }
 
 #define HOLES_MAX 1024u /* each costs the kernel a mapping */
-#define HOLE_MIN  4u    /* granules: less is soon wanted again, and hardly worth a mapping */
+#define HOLE_MIN  4u    /* granules: fewer are soon needed again, and hardly worth a mapping */
 
-/* Without the lock: there may be some more. */
+/* Read without the lock: there may come to be a few holes more than HOLES_MAX. */
 static bool holes_are_few(void) {
     return __atomic_load_n(&range->holes_now, __ATOMIC_RELAXED) < HOLES_MAX;
 }
@@ -70,7 +76,7 @@ static bool hole_is_wanted(uint32_t count) {
     return count >= HOLE_MIN && holes_are_few();
 }
 
-/* Unmaps a taken span; false: it has to be kept. */
+/* Unmaps a taken span; false: it stays mapped. */
 static bool span_unmap(uint32_t first, uint32_t count) {
     HAK_CHECK(hak_kind_of(first) == HAK_KIND_TAKEN && count > 0);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
@@ -79,15 +85,16 @@ static bool span_unmap(uint32_t first, uint32_t count) {
     return true;
 }
 
-/* The memory of a taken span goes, and it reads as zero; false: it is lost. */
+/* Gives the memory of a taken span to the system; the span reads as zero then. `renew`: as for
+ * hak_span_free. False: the span is lost. */
 static bool span_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    if (renew) hak_os_unlock(start, bytes); /* or all memory would be taken for locked */
+    if (renew) hak_os_unlock(start, bytes); /* else the purge may conclude that all is locked */
     bool zero = hak_range_purge_part(start, bytes);
     if (renew) {
-        /* Only now, when it has no memory any more: if that fails, the range may be somebody
-         * else's. */
+        /* After the purge: if renewing fails, the addresses may be another thread's, and no memory
+         * can be given back any more. */
         if (!hak_os.renew(start, bytes)) {
             hak_span_lose(first, count);
             return false;
@@ -95,13 +102,13 @@ static bool span_purge(uint32_t first, uint32_t count, bool renew) {
         zero = true;
         hak_huge_pages_advise((uintptr_t)start, bytes);
     }
-    if (!zero)
-        hak_os_zero(start,
-                    bytes); /* locked memory cannot be purged, and a free span reads as zero */
+    if (!zero) /* locked memory cannot be purged, and a free span reads as zero */
+        hak_os_zero(start, bytes);
     return true;
 }
 
-/* Puts a taken span to the free ones or to the holes. `dirty`: it may hold memory. Under the lock. */
+/* Makes a taken span a free span or a hole, by `kind`. `dirty`: it may hold memory. Under the
+ * range's lock. */
 static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     const uint32_t from = first, until = first + count;
     HAK_CHECK(until <= range->top && hak_kind_of(first) == HAK_KIND_TAKEN);
@@ -116,7 +123,7 @@ static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool di
     }
 }
 
-/* As span_put. */
+/* span_put for a caller without the lock. */
 static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     hak_lock_take(range_lock);
     span_put(first, count, kind, dirty);
@@ -126,7 +133,7 @@ static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, 
 
 void hak_span_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
-    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before anything of it is touched */
+    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before its memory is touched */
     const bool keeps = hak_range_keeps();
     enum hak_kind kind = HAK_KIND_FREE_SPAN;
     if (hole_is_wanted(count) && span_unmap(first, count))
@@ -149,8 +156,8 @@ void hak_span_free_part(uint32_t first, uint32_t count, uint32_t there) {
         hak_span_describe(first + there, count - there, false);
         hak_span_describe(first, there, true);
     }
-    span_put(first + there, count - there, HAK_KIND_HOLE,
-             false); /* no more of these than there were gaps */
+    /* HOLES_MAX is not asked: no more such holes come than there were partly committed spans */
+    span_put(first + there, count - there, HAK_KIND_HOLE, false);
     hak_lock_drop(range_lock);
     if (there > 0) hak_span_free(first, there, false);
 }
@@ -221,7 +228,8 @@ void hak_range_touch(size_t most) {
     hak_lock_drop(range_lock);
 }
 
-/* Locked memory stays as long as memory is kept: false. After that it is zeroed by hand, once. */
+/* False: the memory is locked and memory is kept, so it stays. When memory is kept no more, locked
+ * memory is zeroed by hand, once. */
 static bool granules_purge(uint32_t first, uint32_t count) {
     void *start = hak_granule_address(first);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
@@ -231,7 +239,7 @@ static bool granules_purge(uint32_t first, uint32_t count) {
     return true;
 }
 
-/* The spans of a list that may hold memory. */
+/* Purges the spans of a list that may hold memory. */
 static void list_purge(unsigned bin) {
     for (uint32_t first = range->free.lists[bin]; first != 0; first = hak_span_at(first)->next) {
         struct hak_free_span *span = hak_span_at(first);
@@ -250,7 +258,7 @@ size_t hak_range_purge(void) {
         list_purge(bin);
     hak_range_shrink();
     if (granules_purge(range->top, hak_range_dirty_behind_top())) hak_range_tops_set(range->top, 0);
-    top_lower(range->top, false, false); /* a hole that had to stay */
+    top_lower(range->top, false, false); /* a hole there had to stay until now */
     const size_t after = hak_range_kept();
     hak_lock_drop(range_lock);
     HAK_ASSERT(after <= before);

@@ -1,7 +1,8 @@
-/* Free spans and holes, listed by length. All under the range's lock. */
+/* Free spans and holes, in lists by length. All under the range's lock, except for hak_span_list_of
+ * and hak_span_describe. */
 #include "core/range_parts.h"
 
-#define EXACT_BINS 64u /* lengths below have a list each; four lists for each doubling above */
+#define EXACT_BINS 64u /* each length below has a list; above, each doubling has four */
 
 unsigned hak_span_list_of(uint32_t count) {
     if (count < EXACT_BINS) return count;
@@ -19,14 +20,13 @@ static void holes_add(uint32_t holes, size_t granules) {
     range->hole_bytes += granules << HAK_GRANULE_SHIFT;
 }
 
-/* `dirty`: it may hold memory, which no hole does. */
 void hak_span_insert(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     HAK_ASSERT(kind == HAK_KIND_FREE_SPAN || !dirty);
     unsigned bin = hak_span_list_of(count);
     struct hak_span_index *index = index_of(kind);
     uint32_t next = index->lists[bin];
     struct hak_free_span *span = hak_span_at(first);
-    span->first = first; /* not the kind, which others may look at */
+    span->first = first; /* member by member, not the kind: other threads may read the kind */
     span->count = count;
     span->dirty = dirty;
     span->next = next;
@@ -63,7 +63,6 @@ void hak_span_remove(uint32_t first) {
     if (span->dirty) hak_range_kept_sub(span->count);
 }
 
-/* The first list at or after `bin` that is not empty; HAK_SPAN_LISTS if none is. */
 unsigned hak_span_next_list(const struct hak_span_index *index, unsigned bin) {
     while (bin < HAK_SPAN_LISTS) {
         uint64_t word = index->nonempty[bin / 64] >> (bin % 64);
@@ -73,8 +72,6 @@ unsigned hak_span_next_list(const struct hak_span_index *index, unsigned bin) {
     return HAK_SPAN_LISTS;
 }
 
-/* Finds a span of this kind that holds `count` granules from an aligned one on; 0 if none was found among the first `most` of
- * each list. `dirty`: only of those that may hold memory. */
 uint32_t hak_span_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most,
                        bool dirty) {
     const struct hak_span_index *index = index_of(kind);
@@ -92,7 +89,6 @@ uint32_t hak_span_find(enum hak_kind kind, uint32_t count, uint32_t align, uint3
     return 0;
 }
 
-/* Cuts [from, from + count) out of a free span or hole. */
 void hak_span_split(uint32_t first, uint32_t from, uint32_t count) {
     const enum hak_kind kind = hak_kind_of(first);
     const bool dirty = hak_span_at(first)->dirty;
@@ -103,7 +99,6 @@ void hak_span_split(uint32_t first, uint32_t from, uint32_t count) {
     if (from + count < end) hak_span_insert(from + count, end - from - count, kind, dirty);
 }
 
-/* Takes the neighbours of this kind off the lists, and into [*first, *first + *count); true: one of them may hold memory. */
 bool hak_span_join(uint32_t *first, uint32_t *count, enum hak_kind kind) {
     const uint32_t end = *first + *count;
     bool dirty = false;

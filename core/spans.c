@@ -3,7 +3,7 @@
 #include "core/range_parts.h"
 
 #define SPANS_TRIED                                                                                \
-    32 /* a list of one length class may be long, and most of it too short or misaligned */
+    32 /* of each list: a list may be long, and most of its spans too short or misaligned */
 
 void hak_span_set_taken(uint32_t first, uint32_t count) {
     HAK_CHECK(first > 0 && count > 0);
@@ -15,19 +15,21 @@ void hak_span_lose(uint32_t first, uint32_t count) {
     HAK_ASSERT(hak_span_at(first)->count == count);
     atomic_fetch_add_explicit(&range->lost, (size_t)count << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
-    hak_range_fix(); /* or each block that cannot be moved may lose as much again */
+    hak_range_fix(); /* else each failed move may lose as much again */
 }
 
 /* ---- from the top ---------------------------------------------------------------------------- */
 
-/* What lies between the former top and an aligned span. While memory is kept it gets some, or its neighbours would lose by it. */
+/* Whether the granules between the former top and an aligned span may hold memory. While memory is
+ * kept, they get memory: a free span that they are joined with would otherwise have memory only in
+ * part. */
 static bool gap_is_dirty(uint32_t gap, uint32_t end) {
     if (!hak_range_keeps()) return gap < range->dirty_top;
     hak_granules_touch(gap > range->dirty_top ? gap : range->dirty_top, end);
     return true;
 }
 
-/* Nobody has the granules from the top to `from`. */
+/* Raises the top to `from`; the granules in between become a free span. */
 static void top_raise(uint32_t from) {
     const uint32_t gap = range->top;
     HAK_ASSERT(from >= gap && from <= hak_range_granules());
@@ -35,8 +37,8 @@ static void top_raise(uint32_t from) {
     if (from > gap) hak_span_insert(gap, from - gap, HAK_KIND_FREE_SPAN, gap_is_dirty(gap, from));
 }
 
-/* Somebody else has a mapping behind what is committed: goes on behind that, and gives up what is
- * between. False: there is no way on. */
+/* Somebody else has a mapping behind what is committed: the range goes on behind that mapping, and
+ * the granules in between are lost. False: there is no way on. */
 static bool mapping_skip(void) {
     const uint32_t first = hak_range_granules(), left = hak_range.granules - first;
     for (uint32_t skip = 1, more = 1; more > 0 && skip < left; skip += more) {
@@ -46,7 +48,7 @@ static bool mapping_skip(void) {
             hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
         if (placed == HAK_PLACE_TAKEN) continue;
-        hak_span_describe(first, skip, true); /* before it can be taken for free */
+        hak_span_describe(first, skip, true); /* before a child of fork takes it for free */
         hak_span_lose(first, skip);
         top_raise(first);
         hak_area_skip(&range->heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
@@ -64,8 +66,8 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
     return placed == HAK_PLACED ? hak_range_grow(heap) : placed;
 }
 
-/* More spans that are not all there, and each thread would cost the kernel a mapping. A large heap gains
- * nothing by them. */
+/* Without the first bound, each thread's partly committed SuperSlab would cost the kernel a
+ * mapping. A large heap gains nothing by such spans. */
 #define GAPS_MAX   256u
 #define GAPS_BELOW ((size_t)64 << 20)
 
@@ -75,7 +77,7 @@ static bool gap_is_good(void) {
            atomic_load_explicit(&range->gaps, memory_order_relaxed) < GAPS_MAX;
 }
 
-/* *there: how many of them have memory, the caller says how many must. */
+/* *there: as for hak_span_alloc_part. */
 static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     uint32_t now = *there == 0 && gap_is_good() ? 0 : count, from;
     for (;;) {
@@ -86,7 +88,8 @@ static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
         if (placed == HAK_PLACE_REFUSED || !mapping_skip()) return 0;
     }
     HAK_ASSERT(hak_kind_of(from) == HAK_KIND_NONE);
-    hak_span_describe(from, count, from < range->dirty_top); /* before it can be taken for free */
+    /* before a child of fork takes it for free */
+    hak_span_describe(from, count, from < range->dirty_top);
     top_raise(from);
     hak_range_top_set(from + count);
     uint32_t committed = hak_range_granules();
@@ -105,14 +108,15 @@ enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, u
     uintptr_t start = (uintptr_t)hak_granule_address(first + there);
     size_t bytes = (size_t)more << HAK_GRANULE_SHIFT;
     enum hak_placed placed = hak_window_commit(start, bytes);
-    /* What is mapped whole finds the way on at once, however long such a mapping is. */
+    /* From here on spans are committed whole: so mapping_skip passes such a mapping at once,
+     * however long it is. */
     if (placed == HAK_PLACE_TAKEN)
         atomic_store_explicit(&range->crowded, true, memory_order_relaxed);
     if (placed != HAK_PLACED) return placed;
     hak_huge_pages_advise(start, bytes);
     hak_lock_take(range_lock);
     if (first + there >= range->there)
-        hak_range_limit_set(first + there + more); /* or it is below the limit anyway */
+        hak_range_limit_set(first + there + more); /* else they are below the limit */
     hak_lock_drop(range_lock);
     atomic_fetch_sub_explicit(&range->absent, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range->gaps, 1, memory_order_relaxed);
@@ -121,7 +125,7 @@ enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, u
 
 /* ---- from the lists -------------------------------------------------------------------------- */
 
-/* Of a free span that hak_span_find has found; 0: it found none. */
+/* Takes `count` granules of a free span that hak_span_find has found; 0: it has found none. */
 static uint32_t span_take(uint32_t span, uint32_t count, uint32_t align) {
     if (span == 0) return 0;
     const uint32_t from = (uint32_t)hak_round_up(span, align);
@@ -131,12 +135,12 @@ static uint32_t span_take(uint32_t span, uint32_t count, uint32_t align) {
     return from;
 }
 
-/* From the lists; 0: none was found. */
+/* Takes a span from the lists of free spans; 0: none was found. */
 static uint32_t span_from_free(uint32_t count, uint32_t align, uint32_t most) {
     return span_take(hak_span_find(HAK_KIND_FREE_SPAN, count, align, most, false), count, align);
 }
 
-/* Maps a part of a hole anew. A hole in which somebody else has put a mapping is given up. */
+/* Maps a part of a hole again. A hole in which somebody else has a mapping is lost. */
 static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
     const uintptr_t start = (uintptr_t)hak_granule_address(from);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
@@ -170,7 +174,7 @@ static uint32_t span_from_hole(uint32_t count, uint32_t align, uint32_t most) {
     return from;
 }
 
-/* While memory is kept: a free span that holds some; 0: none. */
+/* While memory is kept: a free span that may hold memory; 0: there is none. */
 static uint32_t kept_find(uint32_t count, uint32_t align) {
     if (!hak_range_keeps() || hak_range_kept() < (size_t)count << HAK_GRANULE_SHIFT) return 0;
     return hak_span_find(HAK_KIND_FREE_SPAN, count, align, UINT32_MAX, true);
@@ -188,7 +192,8 @@ bool hak_span_is_kept(uint32_t count, uint32_t align) {
     return kept;
 }
 
-/* From the lists, but not where as much lies behind the top and holds memory. */
+/* Takes a span from the lists; 0: none was found, or enough granules behind the top hold memory:
+ * these come before free spans without memory. */
 static uint32_t span_from_lists(uint32_t count, uint32_t align) {
     uint32_t from = span_take(kept_find(count, align), count, align);
     if (from != 0 || top_is_kept(count, align)) return from;
@@ -207,7 +212,7 @@ uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
         *there = least;
         from = span_from_top(count, align, there);
     }
-    /* There is no more: look everywhere. */
+    /* No memory is left behind the top: look at all spans of the lists. */
     if (from == 0) {
         *there = count;
         from = span_from_free(count, align, UINT32_MAX);
@@ -224,7 +229,7 @@ uint32_t hak_span_alloc(uint32_t count, uint32_t align) {
     return hak_span_alloc_part(count, align, &there);
 }
 
-/* Whether the granules that come next may hold memory. */
+/* Whether the `more` granules from `next` on, behind a span, may hold memory. */
 static bool extends_kept(uint32_t next, uint32_t more) {
     if (next >= range->top) return next + more <= range->dirty_top;
     return hak_kind_of(next) == HAK_KIND_FREE_SPAN && hak_span_at(next)->dirty;
@@ -237,7 +242,7 @@ bool hak_span_extend(uint32_t first, uint32_t count, uint32_t more) {
     hak_lock_take(range_lock);
     HAK_CHECK(hak_span_at(first)->count == count);
     if (!extends_kept(next, more) && kept_find(count + more, 1) != 0) {
-        done = false; /* by a copy */
+        done = false; /* the caller copies the block to that span */
     } else if (next == range->top) {
         done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
         if (done) hak_range_top_set(next + more);

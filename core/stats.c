@@ -24,7 +24,7 @@ static void add_heap(struct hak_heap *heap, void *context) {
     }
 }
 
-/* Blocks that wait on remote lists are no longer live. */
+/* Blocks on remote lists are counted in `used`, but are no longer live. */
 static void add_slabs(struct hak_stats *stats, uint32_t top) {
     for (uint32_t granule = HAK_GRANULE_FIRST; granule < top; granule++) {
         if (hak_kind_of(granule) != HAK_KIND_SLAB) continue;
@@ -47,7 +47,8 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
 
 static void add_bytes(struct hak_stats *stats) {
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
-        /* Threads that run meanwhile can make the sums of different moments disagree: never below zero. */
+        /* The sums are of different moments and may disagree, because other threads run
+         * meanwhile. No figure falls below zero. */
         if ((ptrdiff_t)stats->blocks[bin] < 0) stats->blocks[bin] = 0;
         stats->live_blocks += stats->blocks[bin];
         stats->live_bytes += stats->blocks[bin] * hak_classes[bin].stride;
@@ -118,7 +119,8 @@ static void print_bytes(struct hak_text *line, const char *name, size_t value) {
     hak_text_print(line);
 }
 
-/* What programs look for that read glibc's malloc_stats. To them all heaps are one arena. */
+/* The lines that programs look for which read the output of glibc's malloc_stats. All heaps are
+ * one arena in them. */
 static void print_arena(struct hak_text *line, const struct hak_stats *stats) {
     hak_text_add(line, "Arena 0:");
     hak_text_print(line);
@@ -185,7 +187,8 @@ static void write_system(FILE *stream, const struct hak_stats *stats) {
     fprintf(stream, "<aspace type=\"mprotect\" size=\"%zu\"/>\n", stats->committed_bytes);
 }
 
-/* What programs look for that read glibc's malloc_info. To them all heaps are one. */
+/* The elements that programs look for which read the output of glibc's malloc_info. All heaps
+ * are one in them. */
 static void write_heap(FILE *stream, const struct hak_stats *stats) {
     fputs("<heap nr=\"0\">\n", stream);
     write_free_sizes(stream, stats);
@@ -198,7 +201,7 @@ static void write_heap(FILE *stream, const struct hak_stats *stats) {
     write_system(stream, stats);
 }
 
-/* The one function that uses stdio: the caller brought the stream. No lock is held. */
+/* The only function that uses stdio, because the stream is the caller's. No lock is held. */
 void hak_stats_write_xml(FILE *stream) {
     struct hak_stats stats;
     hak_stats_read(&stats);

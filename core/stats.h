@@ -1,4 +1,5 @@
-/* Figures about the whole heap. Other threads' bins are counted as of their last batch. Any thread. */
+/* Figures about the whole process. The bins of other threads are counted as of their last batch.
+ * Any thread. */
 #ifndef HAK_STATS_H
 #define HAK_STATS_H
 
@@ -9,19 +10,19 @@
 
 struct hak_stats {
     size_t blocks[HAK_CLASSES];  /* live, by class */
-    size_t live_blocks;          /* of all bins */
-    size_t live_bytes;           /* their strides */
+    size_t live_blocks;          /* sum of `blocks` */
+    size_t live_bytes;           /* sum of their strides */
     size_t free_blocks;          /* in bins and on remote lists: out of their slabs, but not live */
-    size_t free_bytes;           /* their strides */
-    size_t waiting[HAK_CLASSES]; /* these blocks, by class */
+    size_t free_bytes;           /* sum of their strides */
+    size_t waiting[HAK_CLASSES]; /* free_blocks, by class */
     size_t slab_bytes;           /* of all SuperSlabs */
-    size_t cached_bytes;         /* SuperSlabs without an owner and large blocks in the BigCache */
+    size_t cached_bytes;         /* SuperSlabs that no heap owns, and the BigCache */
     size_t superslabs;
-    size_t cached_blocks; /* large ones in the BigCache */
-    /* What is not in live large blocks: slab_bytes, the BigCache, and free spans that hold memory. */
+    size_t cached_blocks; /* large blocks in the BigCache */
+    /* All but live large blocks: slab_bytes, the BigCache, and free spans that hold memory. */
     size_t heap_bytes;
-    size_t heap_peak;       /* the most of it so far */
-    size_t kept_bytes;      /* of these free spans */
+    size_t heap_peak;       /* highest heap_bytes so far */
+    size_t kept_bytes;      /* free spans that hold memory */
     size_t rest_bytes;      /* heap_bytes - live_bytes - free_bytes */
     size_t heaps;           /* that were ever made */
     size_t threads;         /* heaps that a thread uses now */
@@ -29,19 +30,20 @@ struct hak_stats {
     struct hak_large_stats large;
 };
 
-/* What the build made, how, and of which sources; `build.sh verify` reads it. */
+/* Which library this is, how it was built, and of which sources. `build.sh verify` reads it. */
 extern const char hak_build_id[];
 
 void hak_stats_read(struct hak_stats *stats);
 
-/* The pieces that rest_bytes is in: each SuperSlab may have some, each cached block is one. */
+/* The number of pieces of rest_bytes: each SuperSlab may have some, and each cached block is
+ * one. */
 static inline size_t hak_stats_rest_count(const struct hak_stats *stats) {
     return stats->superslabs + stats->cached_blocks;
 }
 
-/* Lines on stderr; those of glibc, too. */
+/* Prints lines on stderr; with_arena: also those of glibc's malloc_stats. */
 void hak_stats_print(bool with_arena);
-/* Errors of the stream are the caller's to see, in the stream. */
+/* Errors of the stream are left in the stream, for the caller to see. */
 void hak_stats_write_xml(FILE *stream);
 
 #endif

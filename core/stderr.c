@@ -10,18 +10,18 @@
 #include "core/syscall.h"
 
 #define NOWHERE  (-1)
-#define PATIENCE 1 /* seconds that a file that takes nothing just now (O_NONBLOCK) is waited for */
+#define PATIENCE 1 /* seconds to wait for a file that takes no bytes at the moment (O_NONBLOCK) */
 
 static struct {
-    _Atomic int file; /* that lines go to */
-    bool is_asked;    /* by hak_stderr_keep */
-    bool is_kept;     /* there was a stderr; what follows says which file */
-    int copy;         /* NOWHERE: none */
+    _Atomic int file; /* where lines go; NOWHERE: they are dropped */
+    bool is_asked;    /* hak_stderr_keep was called */
+    bool is_kept;     /* stderr was open then; device and inode say which file it was */
+    int copy;         /* the duplicate; NOWHERE: none */
     dev_t device;
     ino_t inode;
 } output = {.file = STDERR_FILENO, .copy = NOWHERE};
 
-/* True if the file takes more, before the patience ends. */
+/* Waits for PATIENCE seconds at most; true if the file takes more bytes. */
 static bool takes_more(int file) {
     struct pollfd wait = {.fd = file, .events = POLLOUT};
     struct timespec limit = {.tv_sec = PATIENCE};
@@ -34,13 +34,13 @@ void hak_os_write_error(const char *text, size_t length) {
     while (length > 0) {
         long done = hak_syscall3(SYS_write, file, hak_syscall_pointer(text), (long)length);
         if (done == -EINTR || (done == -EAGAIN && takes_more(file))) continue;
-        if (done <= 0) break; /* it is closed or full: there is nobody left to tell */
+        if (done <= 0) break; /* closed or full: the rest of the text is dropped */
         text += done;
         length -= (size_t)done;
     }
 }
 
-/* The kernel's structure is libc's on the processors that we know. */
+/* The kernel's structure is the same as libc's on x86-64 and aarch64. */
 static bool status_of(int file, struct stat *status) {
     return hak_syscall3(SYS_fstat, file, hak_syscall_pointer(status), 0) == 0;
 }
@@ -52,7 +52,7 @@ static bool is_as_kept(int file) {
 
 void hak_stderr_keep(void) {
     static const int least[] = {
-        500, 100, 10}; /* programs count on low numbers; a limit may forbid high ones */
+        500, 100, 10}; /* programs rely on the low numbers; RLIMIT_NOFILE may forbid high ones */
     struct stat status;
     if (output.is_asked) return;
     output.is_asked = true;

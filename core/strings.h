@@ -1,11 +1,11 @@
-/* Strings without libc, whose functions may be wrapped. */
+/* Strings without libc: another library may wrap libc's functions. */
 #ifndef HAK_STRINGS_H
 #define HAK_STRINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What follows `start` in `string`; NULL if it begins otherwise. */
+/* The rest of `string` after `start`; NULL if `string` does not begin with `start`. */
 static inline const char *hak_text_after(const char *string, const char *start) {
     while (*start != '\0' && *string == *start)
         string++, start++;

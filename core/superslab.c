@@ -2,7 +2,6 @@
 
 #include "core/hooks.h"
 
-/* For `home`, of 1 << shift bytes of the range. */
 struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift) {
     uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
     uint32_t there = 0, first = hak_span_alloc_part(granules, granules, &there);
@@ -24,11 +23,14 @@ struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift)
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
-    hak_kind_set(first, HAK_KIND_NONE); /* the record says from here on that somebody uses it */
+    /* From here on the record says that the span is in use; no page map entry need say so. */
+    hak_kind_set(first, HAK_KIND_NONE);
     return ss;
 }
 
-/* Commits units from those on that are; no unit is any more that somebody else has a mapping in. */
+/* Commits the units from `reached` to `until`, exclusive. If this is a single unit and a foreign
+ * mapping lies in it, the SuperSlab loses this unit and all units behind it. False: not all are
+ * committed. */
 static bool units_reach(struct hak_superslab *ss, uint32_t until) {
     HAK_ASSERT(until > ss->reached && until <= ss->units);
     enum hak_placed placed = hak_span_reach(ss->first, ss->units, ss->reached, until - ss->reached);
@@ -40,7 +42,6 @@ static bool units_reach(struct hak_superslab *ss, uint32_t until) {
     return placed == HAK_PLACED;
 }
 
-/* Those that are not committed, too, if they are to be had. */
 void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     const uint32_t more = ss->units - ss->reached;
     if (more > 0 && hak_span_reach(ss->first, ss->units, ss->reached, more) == HAK_PLACED)
@@ -51,11 +52,13 @@ void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     ss->dirty_mask |= units;
 }
 
-/* If somebody else has a mapping in what was not committed, the addresses are given up, and what is committed is purged. */
+/* If a foreign mapping lies in the SuperSlab, all its addresses are given up for good, and its
+ * committed part is purged. */
 void hak_superslab_release(struct hak_superslab *ss) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
-    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask); /* its neighbours have it */
+    /* While memory is kept, free spans hold memory. This one may be joined with such a span. */
+    if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
     const uint32_t first = ss->first, units = ss->units, there = ss->reached;
     const bool whole = hak_superslab_is_whole(ss);
     if (!whole && there > 0)
@@ -72,10 +75,11 @@ void hak_superslab_release(struct hak_superslab *ss) {
         hak_span_free(first, units, false);
 }
 
-#define PURGE_STEP 4u /* units at once, while somebody may wait for the heap: 256 KiB */
+#define PURGE_STEP 4u /* most units of one step while a thread may wait for its heap: 256 KiB */
 
-/* All that are dirty, if none came lately. Where slabs come and go, one always did: then those that have waited since the look
- * before. */
+/* The old ones of the dirty units. These are all, if none became dirty within `older_than_ms`.
+ * Where slabs come and go, some unit always did: then the units that have been dirty since the look
+ * before this one, which was at least `older_than_ms` ago. */
 static uint32_t old_units(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms) {
     HAK_ASSERT((ss->waits_mask & ~ss->dirty_mask) == 0);
     if (hak_is_older(ss->since, now, older_than_ms)) return ss->dirty_mask;
@@ -110,7 +114,8 @@ size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t olde
     return bytes;
 }
 
-/* `count` adjacent free units at a multiple of `count`, a power of two; -1 if there are none. */
+/* The first of `count` adjacent units of `free_mask`, at a multiple of `count`, a power of two; -1
+ * if there are none. */
 static int units_find(uint32_t free_mask, uint32_t count) {
     for (uint32_t step = 1; step < count; step *= 2)
         free_mask &= free_mask >> step;
@@ -120,9 +125,10 @@ static int units_find(uint32_t free_mask, uint32_t count) {
 }
 
 #define REACH_MIN                                                                                  \
-    2u /* units at once, if there is so much; an eighth of what is there, if that is more */
+    2u /* the fewest units to commit at once; an eighth of the committed ones, if that is more */
 
-/* Commits up to the end of these units, and some more; less may be had, to the last unit before somebody else's mapping. */
+/* Commits the units to `until`, exclusive, and some more. If that fails, commits one unit: a
+ * foreign mapping may lie behind it. */
 static bool units_reach_some(struct hak_superslab *ss, uint32_t until) {
     uint32_t more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
     if (until < ss->reached + more) until = ss->reached + more;
@@ -130,7 +136,7 @@ static bool units_reach_some(struct hak_superslab *ss, uint32_t until) {
     return units_reach(ss, until) || units_reach(ss, ss->reached + 1u);
 }
 
-/* As units_find, of free units, with memory. */
+/* As units_find, for a SuperSlab with units that are not committed: commits those that it finds. */
 static HAK_NOINLINE int units_find_reach(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     for (;;) {
         int unit = units_find(units & ss->all_mask, count);

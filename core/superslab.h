@@ -1,8 +1,13 @@
-/* SuperSlabs: 32 units of a granule, or 16. A unit is free or belongs to a slab (slab.h). What is known of them is out of
- * line, in a table of its own, so neither an overflow nor a wild write of the program is likely to reach it.
+/* SuperSlabs: 32 units of one granule each, or 16. A unit is free or part of a slab (slab.h). The
+ * metadata lies out of line, in a table of its own, so that neither an overflow nor a wild write of
+ * the program is likely to reach it.
  *
- * A SuperSlab belongs to the thread that rules its home, and only that thread calls these functions. Those that no heap owns
- * are in a cache (superslab_cache.h). */
+ * A SuperSlab belongs to a home. Only the thread of the home's owner calls these functions.
+ * SuperSlabs that belong to no heap wait in a cache (superslab_cache.h).
+ *
+ * A foreign mapping, below, is one that the program or another library has put into the window
+ * where the SuperSlab was not committed yet. HAKMEM never touches it: the units there cannot be
+ * used. */
 #ifndef HAK_SUPERSLAB_H
 #define HAK_SUPERSLAB_H
 
@@ -10,27 +15,27 @@
 #include "core/spans.h"
 
 struct hak_superslab {
-    struct hak_home
-        *home; /* whose it is; NULL in the cache, and only there; changes under the cache's lock */
-    const struct hak_heap *former; /* in the cache: whose thread gave it up */
-    struct hak_superslab *next,
-        *prev;      /* its heap's list of SuperSlabs of this kind, or the cache's */
-    uint32_t first; /* granule */
+    /* NULL exactly while the SuperSlab is in the cache; changes to and from NULL are made under the
+     * cache's lock. */
+    struct hak_home *home;
+    const struct hak_heap *former; /* in the cache: the heap whose thread gave it up */
+    /* Links of its heap's list (heap->open, while it has free units), or of the cache's list. */
+    struct hak_superslab *next, *prev;
+    uint32_t first; /* its first granule */
     uint32_t units;
-    uint32_t all_mask;   /* a bit a unit, but for those that somebody else has a mapping in */
+    uint32_t all_mask;   /* a bit for each unit, except where a foreign mapping is in the way */
     uint32_t free_mask;  /* units in no slab */
-    uint32_t dirty_mask; /* free units that may hold memory; the others read as zero */
-    uint32_t active;     /* sum of used over its slabs */
-    uint32_t since;      /* time at which it last got a dirty unit, milliseconds */
-    uint32_t
-        waits_mask; /* dirty units that were that at the last look whether any are old, and ever since */
-    uint32_t looked; /* time of that, milliseconds */
-    uint8_t pool;    /* 1: of its heap's pool arena */
-    uint8_t reached; /* so many of its units, from the first on, are committed */
+    uint32_t dirty_mask; /* free units that may hold memory; the other free units read as zero */
+    uint32_t active;     /* sum of `used` over its slabs */
+    uint32_t since;      /* when a unit last became dirty, milliseconds */
+    uint32_t waits_mask; /* units dirty at the time `looked`, and ever since */
+    uint32_t looked;     /* when a purge last set waits_mask, milliseconds */
+    uint8_t pool;        /* 1: part of its heap's pool arena */
+    uint8_t reached;     /* number of committed units, which are the first ones */
     uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 4];
-    _Atomic uint8_t small_pages; /* the range's: hak_region_is_small */
-    _Atomic uint8_t
-        in_use; /* its units if it is owned by a heap or in the cache; 0: the record is unused */
+    _Atomic uint8_t small_pages; /* belongs to the range: hak_region_is_small */
+    /* Number of units, while a home or the cache has the SuperSlab; 0: the record is unused. */
+    _Atomic uint8_t in_use;
 };
 _Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD,
                "a SuperSlab fills its record");
@@ -41,7 +46,7 @@ static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
     return (size_t)ss->units << HAK_GRANULE_SHIFT;
 }
 
-/* Any thread: whether the rest of the record means anything. */
+/* Any thread. True if the other fields of the record are valid. */
 static inline bool hak_superslab_is_used(const struct hak_superslab *ss) {
     bool used = atomic_load_explicit(&ss->in_use, memory_order_acquire) != 0;
     hak_hook_acquire(&ss->in_use);
@@ -53,28 +58,32 @@ static inline uint32_t hak_units_of(uint32_t count) {
     return count == 32 ? UINT32_MAX : (1u << count) - 1;
 }
 
-/* False: somebody else has a mapping in it. */
+/* False: a foreign mapping makes some of its units unusable. */
 static inline bool hak_superslab_is_whole(const struct hak_superslab *ss) {
     return ss->all_mask == hak_units_of(ss->units);
 }
 
-/* For `home`, of 1 << shift bytes of the range, all units free; NULL: no memory. */
+/* A SuperSlab for `home`, made from 1 << shift bytes of the range; all its units are free. NULL: no
+ * memory. */
 struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift);
 
-/* Gives it back to the range; all its units are free. */
+/* Gives the SuperSlab back to the range. All its units must be free. */
 void hak_superslab_release(struct hak_superslab *ss);
 
-/* The first of `count` adjacent ones out of `units`, which are free, at a multiple of `count`, a power of two; they have memory
- * from here on. -1: there are none. */
+/* Finds `count` adjacent units (a power of two, and at a multiple of it) in the mask `units`, in
+ * which all units are free, and commits them. Returns the first one; -1: there are none, or no
+ * memory. */
 int hak_superslab_find_units(struct hak_superslab *ss, uint32_t units, uint32_t count);
 
-/* Gives back what free units of `ss` have held for so long. Where others came lately, that is
- * only known at the second look, so long after the first. Bytes. `ends`: in small steps, until
- * it says so of `of`; NULL: to the end. */
+/* Gives the memory of those free units back to the system that have been dirty for `older_than_ms`;
+ * returns the bytes. If any unit became dirty within that time, the age of the others is known only
+ * at a second call, `older_than_ms` after the first. `ends` is called before each small step: the
+ * purge stops when ends(of) is true. NULL: it does not stop early. */
 size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms,
                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
 
-/* Has the system give memory to those of `units` that are free. They are dirty from here on: young ones. */
+/* Has the system give memory to the free units in the mask `units`; they are dirty from here on,
+ * but `since` stays. First tries to commit all units of the SuperSlab. */
 void hak_superslab_touch(struct hak_superslab *ss, uint32_t units);
 
 #endif

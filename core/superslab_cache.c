@@ -2,30 +2,33 @@
 
 #include "core/hooks.h"
 
-/* What the cache may hold at first. A burst of more is rare, and what a program frees before it sleeps is not to stay. */
+/* The most that the cache may hold at first. Larger bursts are rare, and the memory that a program
+ * frees before it sleeps should not stay. */
 #define CACHE_MIN_BYTES ((size_t)64 << 20)
 
-/* And at last, whatever is asked for. */
+/* The most that it may ever hold, however much is asked for again. */
 #define CACHE_MAX_BYTES ((size_t)256 << 20)
 
-/* What is stocked leaves room for what is given up. */
+/* Prefill stops here, and leaves the rest to SuperSlabs that heaps give up. */
 #define PREFILL_MAX_BYTES ((size_t)16 << 20)
 
-/* SuperSlabs without an owner, by size; most recently retired first. What does not fit goes back to the range at once, and
- * costs a page fault a page when it comes again. So what is asked for soon after it went makes that much more room, for as
- * long as that is used: see hak_superslab_cache_purge(). */
+/* SuperSlabs that belong to no heap, in a list for each size (log2 of the bytes), most recently
+ * retired first. A SuperSlab that does not fit goes back to the range at once; when it is used
+ * again, each page costs a page fault. So if SuperSlabs are asked for soon after others went to the
+ * range, the maximum `most` rises by their bytes, for as long as this is used: see
+ * hak_superslab_cache_purge(). */
 static struct {
     struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes, most;
-    /* Since it last aged: */
+    /* When `most` was last set anew, milliseconds. The next two fields count from then on. */
     uint32_t aged;
-    size_t fullest; /* so much was here, or was earned */
-    size_t missed;  /* so much went back to the range, and was not asked for again */
+    size_t fullest; /* the most that `bytes` was, or that `most` was raised to */
+    size_t missed;  /* bytes that went back to the range and were not asked for again */
 } cache = {.most = CACHE_MIN_BYTES};
 
 static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_CACHE];
 
-/* The home of a SuperSlab that is on its way from or to the cache, and of no heap. */
+/* The home of a SuperSlab that is in use, but belongs neither to a heap nor to the cache. */
 static struct hak_home on_its_way;
 
 static unsigned superslab_shift(const struct hak_superslab *ss) {
@@ -44,8 +47,8 @@ static void cache_unlink(struct hak_superslab *ss) {
 
 #define FORMER_TRIED 16 /* SuperSlabs looked at for one that the same thread gave up */
 
-/* One that the thread with this heap gave up, for lines of its blocks may still be in that thread's caches; or else the most
- * recent. */
+/* Takes a SuperSlab that the thread of `owner` gave up, because the processor's caches may still
+ * hold lines of its blocks; or else the most recent one. NULL: none. Under the cache's lock. */
 static struct hak_superslab *cache_take(const struct hak_heap *owner, unsigned shift) {
     struct hak_superslab *found = cache.lists[shift], *ss = found;
     for (int tried = 0; tried < FORMER_TRIED && ss != NULL; tried++, ss = ss->next) {
@@ -57,7 +60,8 @@ static struct hak_superslab *cache_take(const struct hak_heap *owner, unsigned s
     return found;
 }
 
-/* So much came from the range, for the cache had it not. */
+/* A SuperSlab came from the range, because the cache had none. The cache's maximum rises by its
+ * bytes, as far as such bytes went to the range lately. */
 static void cache_missed(size_t bytes) {
     hak_lock_take(cache_lock);
     if (bytes > cache.missed) bytes = cache.missed;
@@ -67,15 +71,15 @@ static void cache_missed(size_t bytes) {
     hak_lock_drop(cache_lock);
 }
 
-/* From the range. */
+/* A SuperSlab from the range, which the cache has missed. */
 static struct hak_superslab *begin(struct hak_home *home, unsigned shift) {
     struct hak_superslab *ss = hak_superslab_begin(home, shift);
     if (ss != NULL) cache_missed(hak_superslab_bytes(ss));
     return ss;
 }
 
-/* A new one, or one of the cache, which keeps nothing of its former life but its place, who gave it up, and the knowledge
- * which of its bytes are zero and how long the others have waited. */
+/* Prepares a SuperSlab from the range or the cache for a heap. Of its former use it keeps its
+ * addresses, `former`, and which units are dirty and since when. */
 static void superslab_init(struct hak_superslab *ss, bool pool) {
     HAK_ASSERT(ss->free_mask == ss->all_mask && (ss->dirty_mask & ~ss->all_mask) == 0);
     HAK_ASSERT(ss->home != NULL && hak_superslab_is_used(ss));
@@ -84,7 +88,8 @@ static void superslab_init(struct hak_superslab *ss, bool pool) {
     ss->pool = pool;
 }
 
-/* Where there is none of this size, a smaller one that holds memory. One that does not is what each thread's pool begins with. */
+/* A cached SuperSlab of this size or, if there is none, a smaller one that holds memory. Smaller
+ * ones without memory stay: each pool arena begins with one. NULL: none. Under the cache's lock. */
 static struct hak_superslab *cache_get(const struct hak_heap *owner, unsigned shift) {
     const struct hak_superslab *smaller = cache.lists[HAK_SUPERSLAB_SHIFT_MIN];
     struct hak_superslab *ss = cache_take(owner, shift);
@@ -117,7 +122,8 @@ static void cache_put(struct hak_superslab *ss) {
     HAK_CHECK(ss->home != NULL);
     hak_lock_take(cache_lock);
     size_t bytes = hak_superslab_bytes(ss);
-    /* The range keeps it for any use, if it keeps anything. One with somebody else's mapping in it is no use. */
+    /* While memory is kept, it lies in the range, for blocks of any size. A SuperSlab with a
+     * foreign mapping is not worth caching. */
     bool keep = hak_superslab_is_whole(ss) &&
                 cache.bytes + bytes <= hak_range_cached_most(cache.most) && !hak_range_keeps();
     if (keep) {
@@ -131,7 +137,7 @@ static void cache_put(struct hak_superslab *ss) {
     if (!keep) hak_superslab_release(ss);
 }
 
-/* Not where there are some that hold memory: they come first. */
+/* False if the cache has SuperSlabs that hold memory: these are to be used first. */
 static bool prefill_is_wanted(void) {
     hak_lock_take(cache_lock);
     const struct hak_superslab *first = cache.lists[HAK_SUPERSLAB_SHIFT];
@@ -163,8 +169,10 @@ void hak_superslab_retire(struct hak_superslab *ss) {
     HAK_THREAD.leaving = ss;
 }
 
-/* Takes out those that were there for so long, or those of one heap. One in which there never was a slab has no time: with 0, all
- * go, whatever the time is. Under the lock, as what follows. */
+/* Takes SuperSlabs out of the cache and returns them as a list: those that the thread of `former`
+ * gave up or, if it is NULL, those that have been free for `older_than_ms`. With 0 all are taken,
+ * without a look at `since`: it is not set if the SuperSlab never had a slab. Under the cache's
+ * lock. */
 static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint32_t now,
                                             uint32_t older_than_ms) {
     struct hak_superslab *old = NULL, *next;
@@ -181,10 +189,11 @@ static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint3
     return old;
 }
 
+/* Sets the maximum anew: see hak_superslab_cache_purge(). Under the cache's lock. */
 static void cache_age(uint32_t now, uint32_t span_ms) {
     HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
     if (span_ms == 0 || hak_is_older(cache.aged, now, 2 * span_ms))
-        cache.fullest = cache.bytes; /* that is over, too */
+        cache.fullest = cache.bytes; /* what was before is too long ago */
     if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
         cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
         cache.fullest = cache.bytes;
@@ -246,7 +255,8 @@ size_t hak_superslab_cache_bytes(void) {
     return bytes;
 }
 
-/* In a child of fork: what the cache holds is what has no home. What was earned and missed is forgotten. */
+/* In a child of fork: the cached SuperSlabs are those that are in use and have no home. The raised
+ * maximum and the missed bytes are forgotten. */
 static void cache_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(cache_lock));
     for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++)

@@ -1,40 +1,48 @@
-/* SuperSlabs that no heap owns. Any thread; one lock. */
+/* The cache of SuperSlabs that belong to no heap. Any thread may call these functions; one lock
+ * protects the cache. */
 #ifndef HAK_SUPERSLAB_CACHE_H
 #define HAK_SUPERSLAB_CACHE_H
 
 #include "core/superslab.h"
 
-/* Once, before the first of these. */
+/* Call once, before any other function of this file. */
 void hak_superslab_cache_begin(void);
 
-/* A SuperSlab for `home`, all units free: from the cache, of 1 << shift bytes or, if it holds memory, of less; or of 1 << shift
- * bytes from the range. NULL: no memory. */
+/* A SuperSlab for `home`, with all its units free. It comes from the cache: of 1 << shift bytes, or
+ * a smaller one that holds memory; or else from the range: of 1 << shift bytes. `pool`: for slabs
+ * of the pool tier. NULL: no memory. */
 struct hak_superslab *hak_superslab_acquire(struct hak_home *home, unsigned shift, bool pool);
 
-/* Puts up to `count` SuperSlabs without memory from the range into the cache, for whoever needs one; not many, and not where
- * there are some that hold memory. */
+/* Prefill: moves up to `count` SuperSlabs, which hold no memory, from the range to the cache. Stops
+ * when the cache holds 16 MiB, and adds none while cached SuperSlabs hold memory. */
 void hak_superslab_prefill(uint32_t count);
 
-/* Gives back a SuperSlab whose units are all free: to the cache, or to the range if the cache has its fill. That is 64 MiB at
- * first; what went to the range and is soon asked for again is added to it, up to 256 MiB. */
+/* A heap gives up a SuperSlab, whose units must all be free: it goes to the cache, or to the range
+ * if the cache is full. The cache holds at most 64 MiB at first. If SuperSlabs that went to the
+ * range are soon asked for again, their bytes are added to this maximum, up to 256 MiB. */
 void hak_superslab_retire(struct hak_superslab *ss);
 
-/* Of a heap that the calling thread has seized, those only leave the heap. Once it is given
- * back: releases them to the range; bytes. */
+/* While the calling thread visits a heap that it has seized, hak_superslab_retire only puts the
+ * SuperSlabs aside, because the heap's thread may wait. Call this function once that thread has its
+ * heap again: it releases them to the range, and returns their bytes. */
 size_t hak_superslab_leave(void);
 
-/* The cache of SuperSlabs that no heap owns. */
+/* Bytes of the SuperSlabs in the cache. */
 size_t hak_superslab_cache_bytes(void);
-/* The first one of 1 << shift bytes; for checks, while no other thread is in an allocation function. */
+/* The first cached SuperSlab of 1 << shift bytes; NULL: none. For checks, while no other thread is
+ * in an allocation function. */
 const struct hak_superslab *hak_superslab_cache_first(unsigned shift);
-/* Its fill. */
+/* The most bytes that the cache may hold at present. */
 size_t hak_superslab_cache_most(void);
-/* Gives those to the range that have been there for so long; returns their bytes. And if that was last done so long ago, the
- * cache's fill becomes the most that it held since then, or was allowed anew, and at least 64 MiB; and what went to the range before
- * is forgotten. So what was earned lasts for one or two such spans after its last use. If it was done twice as long ago, or with a
- * span of 0, what it held in between does not count. */
+/* Releases cached SuperSlabs to the range that have been free for `older_than_ms`; returns their
+ * bytes. Also sets the cache's maximum anew, unless that was done less than `older_than_ms` ago: it
+ * becomes the most that the cache has held since then, or the maximum to which it was raised since
+ * then, and at least 64 MiB. What went to the range before is no longer counted. So a raised
+ * maximum lasts for one or two such periods after its last use. If the maximum was last set twice
+ * as long ago, or `older_than_ms` is 0, only what the cache holds now counts. */
 size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
-/* Those that the thread with this heap gave up, instead; the fill stays. */
+/* Releases the cached SuperSlabs that the thread of the heap `former` gave up; returns their bytes.
+ * The cache's maximum stays. */
 size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
 
 #endif

@@ -1,7 +1,8 @@
-/* System calls as our own instructions: a public function of libc may be wrapped by another library, which may allocate
- * (libfaketime wraps getpid and clock_gettime, torsocks wraps syscall). Nothing here touches errno.
+/* System calls as instructions of HAKMEM's own. Another library may wrap a public function of libc,
+ * and the wrapper may allocate (libfaketime wraps getpid and clock_gettime, torsocks wraps
+ * syscall). Nothing here touches errno.
  *
- * The result is that of the kernel: -errno in [-4095, -1] on failure. */
+ * The result is the kernel's: -errno in [-4095, -1] on failure. */
 #ifndef HAK_SYSCALL_H
 #define HAK_SYSCALL_H
 
@@ -54,7 +55,7 @@ static inline long hak_syscall4(long number, long a, long b, long c, long d) {
     return hak_syscall6(number, a, b, c, d, 0, 0);
 }
 
-/* A pointer as an argument. */
+/* A pointer as an argument of a system call. */
 static inline long hak_syscall_pointer(const void *pointer) {
     return (long)(uintptr_t)pointer;
 }

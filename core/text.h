@@ -1,5 +1,6 @@
-/* Lines for stderr, put together in a fixed buffer: stdio may call malloc. A line begins with
- * `length = 0`; compilers call memset for an initializer. */
+/* Lines for stderr, built in a fixed buffer, because stdio may call malloc. The caller begins a
+ * line with `length = 0`: for an initializer a compiler may call memset. What does not fit is cut
+ * off. */
 #ifndef HAK_TEXT_H
 #define HAK_TEXT_H
 
@@ -33,7 +34,7 @@ static inline void hak_text_add_number(struct hak_text *text, uint64_t number) {
     hak_text_add_base(text, number, 10);
 }
 
-/* With blanks before it, so that it has `width` characters at least. */
+/* Adds blanks before the number, so that it has at least `width` characters. */
 static inline void hak_text_add_padded(struct hak_text *text, uint64_t number, unsigned width) {
     unsigned digits = 1;
     for (uint64_t left = number / 10; left != 0; left /= 10)
@@ -48,8 +49,8 @@ static inline void hak_text_add_hex(struct hak_text *text, uint64_t number) {
     hak_text_add_base(text, number, 16);
 }
 
-/* An address, with the words before it. In a process with raised rights neither: who started it shall not learn where its memory
- * lies. */
+/* Adds the words `before` and an address. In a process with raised rights it adds neither: the user
+ * that started the process must not learn where its memory lies. */
 static inline void hak_text_add_address(struct hak_text *text, const char *before,
                                         uintptr_t address) {
     if (hak_os_is_secure()) return;
@@ -62,7 +63,7 @@ static inline void hak_text_add_pointer(struct hak_text *text, const char *befor
     hak_text_add_address(text, before, (uintptr_t)pointer);
 }
 
-/* Writes the line, with its end, in one call. */
+/* Writes the line and a newline to stderr in one call, and begins a new line. */
 static inline void hak_text_print(struct hak_text *text) {
     text->bytes[text->length] = '\n';
     hak_os_write_error(text->bytes, text->length + 1);

@@ -26,7 +26,7 @@ void hak_heap_advise(void) {
     if (thp != 0) hak_range_huge_pages(thp == 1);
 }
 
-/* Under the heaps' lock. The first thing that any thread does here. */
+/* Under the heaps' lock. Sets HAKMEM up, once; false: no memory. */
 static bool setup(void) {
     if (atomic_load_explicit(&is_set_up, memory_order_relaxed)) return true;
     hak_heaps_begin();
@@ -42,10 +42,11 @@ static bool setup(void) {
     return true;
 }
 
-/* For the calling thread, whose number this is. */
+/* A heap for the calling thread, whose number is `thread`; NULL: no memory. */
 static struct hak_heap *heap_obtain(int thread) {
     hak_heap_retire_some();
-    (void)hak_os_page_size(); /* may ask libc the first time, which is not done under a lock */
+    /* the first call may ask libc, which is not done under a lock */
+    (void)hak_os_page_size();
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = NULL;
     if (setup()) {
@@ -66,10 +67,9 @@ void hak_heap_end_thread(void *value) {
         return; /* in a child that the handler of SIGABRT forked */
     }
     hak_hook_enter();
-    struct hak_heap *own = hak_slow_enter(0); /* waits for who has seized it */
-    HAK_CHECK(own == heap ||
-              own ==
-                  &hak_heap_none); /* none: lost with a fork, while another thread had seized it */
+    struct hak_heap *own = hak_slow_enter(0); /* waits while the heap is seized */
+    /* none: the heap was lost in a fork, because another thread had seized it */
+    HAK_CHECK(own == heap || own == &hak_heap_none);
     if (own == heap) hak_seize_unregister(heap);
     hak_thread_heap_set(&hak_heap_gone);
     if (own == heap) hak_heap_retire(heap);
@@ -88,7 +88,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
     if (heap == NULL) return NULL;
     hak_hook_atomic(&HAK_THREAD, sizeof HAK_THREAD);
     hak_thread_heap_set(heap);
-    /* May allocate, which works from here on. */
+    /* The call may allocate, which works from here on. */
     if (hak_thread_key_set(heap, hak_heap_end_thread))
         hak_seize_register(heap);
     else
@@ -102,7 +102,8 @@ struct hak_heap *hak_heap_begin_thread(void) {
     return heap;
 }
 
-/* The first thread of a process exists for the kernel until the process ends. */
+/* The first thread of a process exists for the kernel until the process ends, so nobody could
+ * find out that it is gone. It borrows a heap, and so does a thread that has found an error. */
 struct hak_heap *hak_heap_begin_untracked(bool *borrowed) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
     if (HAK_THREAD.failed > 0) hak_abort_recheck();

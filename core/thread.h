@@ -1,21 +1,23 @@
-/* A thread's first heap, its end, and what comes after that. */
+/* A thread's first heap, the thread's end, and what it allocates after that. */
 #ifndef HAK_THREAD_H
 #define HAK_THREAD_H
 
 #include "core/heap.h"
 
-/* Advises the system about huge pages, as the options say; once there is a range, and again when they are read. */
+/* Advises the system about huge pages, as the options say. Called once there is a range, and
+ * again when the options are read. */
 void hak_heap_advise(void);
 
-/* The calling thread's first heap; sets HAKMEM up if nobody did. NULL: no memory; hak_heap_gone,
- * also from here on: the thread's end is too far for that. */
+/* Gives the calling thread its first heap; sets HAKMEM up if no thread has done so. NULL: no
+ * memory. hak_heap_gone: the thread is so far in its end that it gets no heap, now or later. */
 struct hak_heap *hak_heap_begin_thread(void);
 
-/* The destructor of the thread-specific key: the calling thread ends, whose heap this is. */
+/* The destructor of the thread-specific key: the calling thread, whose heap this is, ends. */
 void hak_heap_end_thread(void *heap);
 
-/* A heap for a thread that has none any more and allocates: its own from here on, or, where
- * *borrowed, for this operation, after which it is returned. NULL: no memory. */
+/* A heap for a thread that has none any more and allocates; NULL: no memory. The thread keeps it
+ * from here on. If *borrowed, it is for this operation alone, and the thread returns it
+ * afterwards. */
 struct hak_heap *hak_heap_begin_untracked(bool *borrowed);
 void hak_heap_return(struct hak_heap *heap);
 

@@ -6,14 +6,15 @@
 
 #include "core/hooks.h"
 
-/* pthread_key_t + 1; 0: not made yet. */
+/* The pthread_key_t + 1; 0: there is no key yet. */
 static _Atomic uint64_t key;
 
 void hak_thread_key_begin(void) {
     hak_hook_atomic(&key, sizeof key);
 }
 
-/* The key is made by the first thread that has a heap already, for libc, or who wraps it, may allocate; two may be first. */
+/* A thread makes the key only when it has a heap, because libc, or a library that wraps the
+ * call, may allocate. Two threads may do so at once; the first key is kept. */
 bool hak_thread_key_set(void *value, void (*ends)(void *value)) {
     uint64_t known = atomic_load_explicit(&key, memory_order_acquire);
     if (known == 0) {

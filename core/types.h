@@ -1,24 +1,31 @@
-/* Glossary, equations and the header-byte table.
+/* Glossary, equations and the header-byte table. docs/glossary.md has all terms.
  *
- *   granule   64 KiB of address space; granule g begins at hak_range.start + g * 64 KiB
- *   block     what one malloc returns ("user"), with its header byte at user - 1
- *   stride    distance of two blocks of one class; it serves requests up to stride - 1 bytes
- *   slab      a span of granules cut into blocks of one class
- *   SuperSlab 32 units of 64 KiB, or 16, each free or in a slab; owned by one heap
- *   home      the part of a heap that other threads touch
- *   bin       a heap's TLS SLL of one class: the fast path
+ *   granule    64 KiB of address space; granule g begins at hak_range.start + g * 64 KiB
+ *   span       a row of adjacent granules
+ *   page map   a table with one entry of 64 bytes for each granule
+ *   block      the memory that one malloc returns ("user"), with its header byte at user - 1
+ *   stride     the distance in bytes between two neighbouring blocks of a slab; it serves requests
+ *              up to stride - 1 bytes
+ *   class      a stride with a number, 0 to 47
+ *   slab       one, two or four granules that are cut into blocks of one class
+ *   SuperSlab  32 units of 64 KiB, or 16; each unit is free or in a slab. One heap has the
+ *              SuperSlab, or it waits in the cache
+ *   heap       what one thread has: bins, slabs and SuperSlabs
+ *   bin        the thread cache's singly linked list of free blocks of one class
+ *   home       the part of a heap that other threads touch
  *
- * At every point where a slab's owner is outside a batch (DESIGN section 4):
+ * These hold for a slab at every point where its owner is not in the middle of a batch:
  *
  *   carved           <= capacity
- *   used              = carved - length(freelist)    blocks live, in any TLS SLL, or on the remote list
+ *   used              = carved - length(freelist)    blocks live, in any bin, or on the remote list
  *   count(remote)     = length(remote) <= used
  *   active(SuperSlab) = sum of used over its slabs
  *   count(bin)        = length(bin's list)
  *
- * and every block is in exactly one place: uncarved, freelist, remote list, one TLS SLL, or live.
+ * and every block is in exactly one place: uncarved, freelist, remote list, one bin, or live.
  *
- * A slab's page map entry, 64 bytes, out of line and so out of reach of an overflowing block:
+ * A slab's metadata is in the page map entry of its first granule. The page map lies apart from the
+ * blocks, so a block that overflows cannot reach it:
  *
  *   page map      [g0][g1][g2]...        one page map entry a granule
  *                        |
@@ -35,18 +42,18 @@
 
 #include "core/config.h"
 
-/* The header byte. A freed block has the same byte with the top bit cleared. */
+/* The header byte of a live block. A free block has the same byte with the top bit cleared. */
 enum hak_header {
     HAK_HEADER_TINY = 0xa0,      /* | class index 0..15 */
     HAK_HEADER_POOL = 0xb0,      /* | class index 0..15 */
     HAK_HEADER_MID = 0xc0,       /* | class index 0..15 */
-    HAK_HEADER_LARGE = 0xd0,     /* own mapping, described by its page map entry */
-    HAK_HEADER_ALIGNED = 0xd1,   /* aligned pointer inside a block of a bin */
+    HAK_HEADER_LARGE = 0xd0,     /* on a span of its own, described by its page map entry */
+    HAK_HEADER_ALIGNED = 0xd1,   /* aligned pointer inside a block of a size class */
     HAK_HEADER_CONTAINER = 0xd2, /* the block around a HAK_HEADER_ALIGNED pointer */
     HAK_HEADER_LIVE_BIT = 0x80
 };
 
-/* Number of a class over all tiers: header byte - 0xa0. Tiny 0..15, pool 16..31, mid 32..47. */
+/* The number of a class over all tiers: header byte - 0xa0. Tiny 0..15, pool 16..31, mid 32..47. */
 #define HAK_CLASSES            48u
 #define HAK_TIER_CLASSES       16u
 #define HAK_CLASS_HEADER_FIRST HAK_HEADER_TINY
@@ -56,7 +63,7 @@ enum hak_header {
 
 enum hak_tier { HAK_TIER_TINY = 0, HAK_TIER_POOL = 1, HAK_TIER_MID = 2 };
 
-/* A free block: the link lies where the user's data was, the header byte is before it. */
+/* A free block: the link lies where the user's data was; the header byte is before the link. */
 struct hak_block {
     struct hak_block *next;
 };
@@ -67,61 +74,69 @@ static inline uint8_t hak_header_of(const void *user) {
 static inline void hak_header_set(void *user, uint8_t header) {
     ((uint8_t *)user)[-1] = header;
 }
-/* Live to freed, freed to live. */
+/* Makes the header of a live block that of a free one, and back. */
 static inline void hak_header_flip(void *user) {
     ((uint8_t *)user)[-1] ^= HAK_HEADER_LIVE_BIT;
 }
 
-/* What a granule is, in its page map entry. Of a large block, a free or a cached span only the granules that describe it have a kind. */
+/* What a granule is, in its page map entry. In a large block, a free span or a cached span only the
+ * granules that describe it have a kind. */
 enum hak_kind {
     HAK_KIND_NONE = 0,
     HAK_KIND_SLAB,      /* first granule of a slab */
     HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
-    HAK_KIND_CACHED,    /* first or last granule of freed large blocks in the BigCache */
-    HAK_KIND_FREE_SPAN, /* first or last granule of a span that nobody uses */
-    HAK_KIND_HOLE,      /* the same, unmapped */
-    HAK_KIND_TAKEN      /* first granule of a span that somebody uses and nothing else describes */
+    HAK_KIND_CACHED,    /* first or last granule of a span in the BigCache */
+    HAK_KIND_FREE_SPAN, /* first or last granule of a free span */
+    HAK_KIND_HOLE,      /* first or last granule of a free span that is unmapped */
+    HAK_KIND_TAKEN      /* first granule of a span in use that no other kind describes */
 };
 
+/* Where a thread is, as it tells other threads (hak_thread.slow). */
 enum hak_slow {
-    HAK_SLOW_NO = 0, /* outside of the allocator, or on a fast path */
+    HAK_SLOW_NO = 0, /* outside of the allocator, or on the fast path */
     HAK_SLOW_PATH,
-    HAK_SLOW_LARGE, /* at work on large blocks: its heap is whole */
-    HAK_SLOW_WAITS  /* for its heap, which is seized */
+    HAK_SLOW_LARGE, /* at work on large blocks: the thread's heap is whole */
+    HAK_SLOW_WAITS  /* the thread waits for its heap, which is seized */
 };
 
-/* What malloc and free touch of their thread before all else. They announce here how they will change the room of a bin: so
- * the thread is at work on its heap's bins just when that has not happened yet, or when `slow` says so. While it is not,
- * another thread may seize the heap (seize.h). */
+/* The part of a thread that malloc and free touch first. Each malloc and free first announces here
+ * by how much it will change the free capacity of a bin; that change is its last write to the heap.
+ * So the thread is at work on its bins while an announced change is still missing, or while `slow`
+ * says so. At other times another thread may seize the heap (seize.h). */
 struct hak_thread {
     _Atomic(struct hak_heap *) heap;
     _Atomic uint32_t announced; /* mallocs - frees */
     _Atomic uint32_t slow;      /* enum hak_slow */
-    uint32_t failed;            /* errors that it has reported: it has no heap then (abort.h) */
-    void *books;                /* of a variant's own: verify/ */
-    struct hak_heap *visited;   /* another thread's, which this one has seized; NULL: none */
-    struct hak_superslab
-        *leaving;   /* what that gave up, to be released when the other thread has its heap again */
-    uint32_t forks; /* nobody may seize the heap until so many forks are over */
+    uint32_t failed; /* errors that the thread has reported; above 0 it has no heap (abort.h) */
+    void *books;     /* for a variant: verify/ */
+    struct hak_heap *visited; /* heap of another thread that this thread has seized; NULL: none */
+    /* SuperSlabs that the visited heap gave up. They are released when its thread has it again. */
+    struct hak_superslab *leaving;
+    uint32_t forks; /* forks of this thread that are not over; above 0 nobody may seize its heap */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread
     __attribute__((tls_model("initial-exec")));
-#ifndef HAK_THREAD /* the calling thread's; a variant may have threads of its own */
+#ifndef HAK_THREAD /* of the calling thread; a variant may have virtual threads */
 #define HAK_THREAD hak_thread
 #endif
 
-/* A word that no other thread writes meanwhile: what is read there is no news, and no step. */
+/* Reads a word that no other thread writes at the same time: a plain load suffices; the explorer
+ * need not schedule here. */
 #define HAK_OWN_LOAD(word) (*(const uint32_t *)(uintptr_t)(word))
-/* Nor is what is written there while other threads keep away from it. */
+/* Writes such a word at a time when no other thread relies on its value: a relaxed store suffices;
+ * the explorer need not schedule here. */
 #define HAK_OWN_STORE(word, value)                                                                 \
     __atomic_store_n((uint32_t *)(uintptr_t)(word), (value), __ATOMIC_RELAXED)
 
-/* A word that another thread may write just now: no more than a hint, and no step. */
+/* Reads a word that another thread may write at the same time. The value is only a hint; the
+ * explorer need not schedule here. */
 #define HAK_HINT_LOAD(word) __atomic_load_n((const uint32_t *)(uintptr_t)(word), __ATOMIC_RELAXED)
 
-/* Such a word changes, after all that this thread wrote before; the compiler moves nothing over that, either way. One
- * instruction, where it would take more for an atomic variable; where tools must see each access, it may not be. */
+/* Adds to a word that no other thread writes at the same time. A thread that sees the sum also sees
+ * all that this thread wrote before. The compiler moves no access across it, in either direction.
+ * On x86-64 it is one instruction, where an atomic variable would take several. Elsewhere, and
+ * where a tool must see each access, it is a load and a store. */
 HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
 #if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
     __asm__ volatile("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc", "memory");
@@ -131,12 +146,13 @@ HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
 #endif
 }
 
-/* Ends the program with one line; for states that only a bug in HAKMEM or a wild write can produce. */
+/* Ends the program with one line on stderr. For states that only a bug in HAKMEM or a wild write of
+ * the program can produce. */
 _Noreturn void hak_fail(const char *what, const char *file, int line);
 
-/* Kept in every variant: the condition is cheap and what it guards is not. */
+/* In every variant: the condition costs little, and what it guards is worth more. */
 #define HAK_CHECK(cond) ((void)(HAK_LIKELY(cond) || (hak_fail(#cond, __FILE__, __LINE__), 0)))
-/* Debug and audit variants only. */
+/* In debug and audit variants only. */
 #define HAK_ASSERT(cond)                                                                           \
     ((void)((!HAK_DEBUG && !HAK_AUDIT) || HAK_LIKELY(cond) ||                                      \
             (hak_fail(#cond, __FILE__, __LINE__), 0)))

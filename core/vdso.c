@@ -7,14 +7,15 @@
 
 #include "core/strings.h"
 
-/* The tables of the image that name its functions. */
+/* The image's tables of function names. */
 struct tables {
     const ElfW(Sym) * symbols;
     const char *names;
     const uint32_t *hash, *gnu_hash;
 };
 
-/* One more than the highest symbol of a chain; a chain's last entry has the low bit set. */
+/* The number of symbols: one more than the last symbol of the highest chain. The last entry of a
+ * chain has the low bit set. */
 static uint32_t gnu_hash_count(const uint32_t *table) {
     uint32_t buckets = table[0], first = table[1], bloom = table[2], highest = 0;
     const uint32_t *bucket = table + 4 + (size_t)bloom * (sizeof(ElfW(Addr)) / sizeof(uint32_t));

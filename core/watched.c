@@ -1,13 +1,14 @@
-/* The public functions of libhakmem_prefixed where a sanitizer may watch the program. The sanitizer does not see what the
- * allocator does, so it must be told:
+/* The public functions of libhakmem_prefixed, where a sanitizer may watch the program. The
+ * sanitizer does not see what the allocator does, so it must be told:
  *
- *   ThreadSanitizer    who had that memory before, and what mutexes lay in it, is over: by the calls that are there for a
- *                      Java machine, whose heap it does not manage either
- *   MemorySanitizer    a new block has no contents yet, whatever was written to that memory before
- *   LeakSanitizer      which is part of AddressSanitizer: our blocks can hold the only pointers to blocks of the program's
- *                      own malloc
+ *   ThreadSanitizer    the former use of a block's memory, and of mutexes in it, has ended. The
+ *                      calls are those for a Java machine, whose heap it does not manage either.
+ *   MemorySanitizer    a new block has no contents yet, whatever was written to its memory before.
+ *   LeakSanitizer      (a part of AddressSanitizer) our blocks may hold the only pointers to blocks
+ *                      of the program's own malloc.
  *
- * A watched program's blocks are filled and moved by memset and memcpy, which the sanitizer does see. */
+ * The blocks of a watched program are filled and moved by memset and memcpy, which the sanitizer
+ * sees. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -21,7 +22,7 @@ SANITIZER void __tsan_java_free(uintptr_t start, uintptr_t bytes);
 SANITIZER void __msan_unpoison(const volatile void *start, size_t bytes);
 SANITIZER void __lsan_register_root_region(const void *start, size_t bytes);
 
-/* Those of api.c. */
+/* The functions of api.c. */
 HAK_HIDDEN void *hak_unwatched_calloc(size_t count, size_t size);
 HAK_HIDDEN void *hak_unwatched_realloc(void *ptr, size_t size);
 HAK_HIDDEN void *hak_unwatched_aligned_alloc(size_t alignment, size_t size);
@@ -32,7 +33,8 @@ HAK_HIDDEN void *hak_unwatched_pvalloc(size_t size);
 
 #define TSAN_UNIT ((size_t)8)
 
-/* The range exists. Of it only memory that can be read is searched for pointers, however large it is. */
+/* Once there is a range. However large it is, only memory in it that can be read is searched for
+ * pointers. */
 static void tell_range(void) {
     size_t bytes = (size_t)hak_range.granules << HAK_GRANULE_SHIFT;
     if (__tsan_java_init != NULL) __tsan_java_init(hak_range.start, bytes);
@@ -47,7 +49,7 @@ static void tell_range_once(void) {
 
 HAK_COLD static void tell_begun(void *user, size_t size) {
     if (user == NULL) return;
-    tell_range_once(); /* another library's constructor may be first */
+    tell_range_once(); /* the constructor of another library may be first */
     size_t bytes = hak_round_up(size == 0 ? 1 : size, TSAN_UNIT);
     if (__tsan_java_alloc != NULL) __tsan_java_alloc((uintptr_t)user, bytes);
     if (__msan_allocated_memory != NULL) __msan_allocated_memory(user, size);
@@ -127,7 +129,7 @@ void *hak_aligned_alloc(size_t alignment, size_t size) {
 int hak_posix_memalign(void **out, size_t alignment, size_t size) {
     int error = hak_unwatched_posix_memalign(out, alignment, size);
     if (error != 0) return error;
-    if (__msan_unpoison != NULL) __msan_unpoison(out, sizeof *out); /* we wrote it */
+    if (__msan_unpoison != NULL) __msan_unpoison(out, sizeof *out); /* the library wrote it */
     begun(*out, size);
     return 0;
 }
@@ -146,6 +148,6 @@ void *hak_pvalloc(size_t size) {
 
 __attribute__((constructor)) static void watch_begin(void) {
     if (__lsan_register_root_region == NULL) return;
-    hak_fast_free(hak_fast_malloc(1)); /* the range exists from here on */
+    hak_fast_free(hak_fast_malloc(1)); /* there is a range from here on */
     if (hak_range_is_there()) tell_range_once();
 }

@@ -1,5 +1,5 @@
-/* Included before api.c where api.c becomes part of libhakmem_prefixed: the public functions of that library are in
- * watched.c, and these are what they call. */
+/* Included before api.c where api.c becomes part of libhakmem_prefixed. The public functions of
+ * that library are in watched.c, and call these. */
 #ifndef HAK_WATCHED_H
 #define HAK_WATCHED_H
 

@@ -1,5 +1,5 @@
-// Two more public functions of libhakmem_prefixed (watched.c). MemorySanitizer must be told of a result that the caller has
-// memory for, and only in C++ is a variable built there.
+// Two more public functions of libhakmem_prefixed (watched.c). MemorySanitizer must be told that a
+// result in the caller's memory is initialised. Only a C++ compiler builds the variable there.
 #include <malloc.h>
 
 #include "core/hakmem.h"

@@ -3,7 +3,7 @@
 #include "core/hooks.h"
 
 static struct {
-    void *reserved; /* NULL: nothing is mapped but what is committed */
+    void *reserved; /* start of the reservation; NULL: only committed pages are mapped */
     size_t bytes;
 } window;
 
@@ -11,22 +11,24 @@ static struct {
 
 #define TRIES 4u
 
-/* A bijection that spreads each bit: the finalizer of splitmix64 (Steele, Lea, Flood 2014). */
+/* A bijection in which each bit of the input changes many bits: the finalizer of splitmix64
+ * (Steele, Lea, Flood 2014). */
 static uint64_t spread(uint64_t word) {
     word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
     word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
     return word ^ (word >> 31);
 }
 
-/* As hard to guess as where the kernel has put the first stack and our code. The same each time where
- * the user has switched that off. */
+/* As hard to guess as the addresses at which the kernel has put the first stack and HAKMEM's code.
+ * The same each time if the user has switched the kernel's random addresses off. */
 static uint64_t chance(unsigned attempt) {
     return spread(hak_os_first_stack() + spread((uintptr_t)&chance + attempt));
 }
 
-/* Where a process may have addresses, its stack lies in the upper half. Programs, libraries, stacks
- * and what the kernel chooses lie above five eighths; what asks for low addresses, and the shadow
- * memory of AddressSanitizer, below a quarter. */
+/* The first stack lies in the upper half of the addresses that a process may have, which gives
+ * their number. Programs, libraries, stacks and the kernel's own choices lie above five eighths of
+ * them. Mappings that ask for low addresses, and the shadow memory of AddressSanitizer, lie below a
+ * quarter. */
 static void window_borders(uintptr_t *low, uintptr_t *high) {
     const uintptr_t half = (uintptr_t)1 << hak_log2(hak_os_first_stack());
     *low = half / 2;
@@ -130,7 +132,8 @@ void hak_area_shrink(struct hak_area *area, size_t bytes) {
     HAK_ASSERT(bytes % hak_os_page_size() == 0);
     if (window.reserved != NULL || bytes >= before) return;
     area->changing = before;
-    area->committed = bytes; /* first: a child of fork must not take for there what is not */
+    /* First: a child of fork must not take unmapped pages for committed ones. */
+    area->committed = bytes;
     if (!hak_os.release((void *)(area->start + bytes), before - bytes)) area->committed = before;
     area->changing = 0;
 }

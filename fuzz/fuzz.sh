@@ -2,15 +2,17 @@
 # Runs fuzz targets that are built already.
 #
 #   fuzz.sh TARGET [SECONDS]   default: a minute
-#   fuzz.sh all [SECONDS]      each target for so long; the canary first
-#   fuzz.sh seeds [TARGET...]  rewrites fuzz/corpus/ from what runs have learnt: the fewest inputs that reach the same code
-#   fuzz.sh coverage [FOLDER]  lines and branches of core/ that fuzz/corpus/ and fuzz/regressions/ reach; fails below 95 %
-#                              of the lines
+#   fuzz.sh all [SECONDS]      each target for so many seconds; the canary first
+#   fuzz.sh seeds [TARGET...]  rewrites fuzz/corpus/ from what runs have learnt: the fewest inputs
+#                              that reach the same code
+#   fuzz.sh coverage [FOLDER]  lines and branches of core/ that fuzz/corpus/ and fuzz/regressions/
+#                              reach; fails below 95 % of the lines
 #   fuzz.sh --list | --max-len TARGET
 #
-# A run begins with the target's regressions, fuzz/regressions/TARGET/, then fuzzes from the seeds, fuzz/corpus/TARGET/, and
-# from what earlier runs have learnt, out/fuzz/corpus/TARGET/. A finding is kept in out/fuzz/findings/, is replayed ten
-# times, and is a failure; that of fuzz_canary is a success, and none within a minute is a failure.
+# A run begins with the regressions of the target, fuzz/regressions/TARGET/. Then it fuzzes from the
+# seeds, fuzz/corpus/TARGET/, and from what earlier runs have learnt, out/fuzz/corpus/TARGET/. A
+# finding is a failure; it is kept in out/fuzz/findings/ and replayed ten times. For fuzz_canary a
+# finding is a success, and no finding within half an hour is a failure.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 out=$root/out/fuzz
@@ -28,7 +30,7 @@ targets() {
     done
 }
 
-# The length of an input; short ones are found first, and run fast.
+# The greatest length of an input. Short inputs are found first, and run fast.
 max_len() {
     case $1 in
     fuzz_log) echo 4096 ;;
@@ -36,7 +38,7 @@ max_len() {
     esac
 }
 
-# Folders of checked-in inputs of a target, those that there are.
+# The folders with checked-in inputs of a target, as far as they exist.
 inputs_of() {
     local folder
     for folder in "$root/fuzz/corpus/$1" "$root/fuzz/regressions/$1"; do
@@ -44,7 +46,7 @@ inputs_of() {
     done
 }
 
-# replay PROGRAM FILE: how many of ten runs of the file fail
+# replay PROGRAM FILE: prints how many of ten runs on the file fail
 replay() {
     local failed=0 i
     for ((i = 0; i < replays; i++)); do
@@ -53,13 +55,13 @@ replay() {
     echo "$failed"
 }
 
-# first_words LOG: what was said first
+# first_words LOG: prints the first line of a report
 first_words() {
     grep -m 1 -E '^(hakmem|fuzz|explore): |: runtime error: |ERROR: (Address|Thread)Sanitizer|WARNING: ThreadSanitizer|ERROR: libFuzzer' "$1" |
         sed -E 's/^==[0-9]+==//' | cut -c 1-150
 }
 
-# tell PROGRAM LOG: of the finding
+# tell PROGRAM LOG: reports the finding
 tell() {
     local found
     found=$(grep -m 1 -oP 'Test unit written to \K.*' "$2" || true)
@@ -72,7 +74,7 @@ tell() {
         "$(replay "$1" "$found")" "$replays"
 }
 
-# fuzz_program PROGRAM TARGET SECONDS LOG: status of the fuzzer
+# fuzz_program PROGRAM TARGET SECONDS LOG: runs the fuzzer; its status is that of the fuzzer
 fuzz_program() {
     local program=$1 target=$2 seconds=$3 log=$4 learnt=$out/corpus/$2 folders dictionary=()
     mkdir -p "$learnt" "$out/findings"
@@ -89,7 +91,7 @@ regressions_hold() {
     "$program" "$folder"/* >"$log" 2>&1
 }
 
-# canary: it must be found, from nothing
+# canary: the planted bug must be found, without seeds
 canary() {
     local log=$out/fuzz_canary.log learnt=$out/corpus/fuzz_canary status=0
     rm -rf "$learnt"
@@ -104,7 +106,7 @@ canary() {
 
 figure() { sed -nE "s/^stat::$2: *//p" "$1"; }
 
-# under_tsan TARGET SECONDS LOG: ThreadSanitizer's program does what was learnt, over and over
+# under_tsan TARGET SECONDS LOG: replays what was learnt under ThreadSanitizer, over and over
 under_tsan() {
     local program=$root/out/fuzztsan/fuzz/$1 log=$3 end=$((SECONDS + $2)) runs=0 folders files
     mapfile -t folders < <(inputs_of "$1")
@@ -142,7 +144,7 @@ one() {
     esac
 }
 
-# seeds_of TARGET: edges count, not how often: that keeps the corpus small
+# seeds_of TARGET: reached edges count, not how often they are reached; so the corpus stays small
 seeds_of() {
     local seeds=$root/fuzz/corpus/$1 fewest=$out/fewest folders
     [ "$1" != fuzz_canary ] || return 0
@@ -156,7 +158,7 @@ seeds_of() {
     printf '%-20s %4s seeds, %s bytes\n' "$1" "$(find "$seeds" -type f | wc -l)" "$(cat "$seeds"/* | wc -c)"
 }
 
-# coverage FOLDER: an HTML report in FOLDER, a summary on stdout
+# coverage FOLDER: writes an HTML report to FOLDER, a summary to stdout
 coverage() {
     local folder=$1 target folders objects=() profile=$1/all.profdata bin=$root/out/fuzzcov/fuzz llvm
     llvm=$(clang -dumpversion)
@@ -167,7 +169,7 @@ coverage() {
         mapfile -t folders < <(inputs_of "$target")
         [ ${#folders[@]} -ne 0 ] || continue
         LLVM_PROFILE_FILE=$folder/raw/$target-%m.profraw "$bin/$target" -runs=0 "${folders[@]}" >"$folder/$target.log" 2>&1
-        [ "$target" = fuzz_log ] || objects+=(-object "$bin/$target") # nothing of core/ is in it
+        [ "$target" = fuzz_log ] || objects+=(-object "$bin/$target") # it contains no code of core/
     done
     "llvm-profdata-$llvm" merge -o "$profile" "$folder"/raw/*.profraw
     "llvm-cov-$llvm" show -format=html -show-branches=count -instr-profile="$profile" -output-dir="$folder/html" \
@@ -177,7 +179,8 @@ coverage() {
     printf 'line by line: %s\n' "$folder/html/index.html"
     "llvm-cov-$llvm" report -show-functions -show-branch-summary=false -instr-profile="$profile" "${objects[@]:1}" \
         "$root"/core/*.c >"$folder/functions.txt"
-    # What is said of errors, and how the process ends then; the fuzzers write lines themselves. And what is proved elsewhere.
+    # Left out: the reports of errors and the end of the process after them, because the fuzzers
+    # write the lines themselves; and the functions of elsewhere.txt, which other tests cover.
     awk 'FNR == 1 { file++ }
         file == 1 && !/^#/ { elsewhere[$1] = 1 }
         file == 2 { sub(/^[a-z]*\.c:/, "", $1) }

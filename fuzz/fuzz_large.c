@@ -1,4 +1,4 @@
-/* Blocks above 52 KiB, the BigCache and the spans of granules below them. */
+/* Blocks above 52 KiB, the BigCache, and the spans of granules that the blocks lie on. */
 #include "fuzz/run.h"
 
 static const uint8_t kinds[] = {
@@ -7,7 +7,8 @@ static const uint8_t kinds[] = {
     FUZZ_FREE_MANY, FUZZ_USABLE_SIZE, FUZZ_TRIM,    FUZZ_TIME_PASSES,
 };
 
-/* A few lengths that come again, around the edges of granules; others up to 8 MiB; some that are bins'. */
+/* A few lengths that recur, near multiples of a granule; lengths near the largest class, on both
+ * sides; others up to 8 MiB. */
 static size_t size_large(uint16_t code) {
     size_t n = code & 0x1fff;
     switch (code >> 14) {

@@ -1,5 +1,7 @@
-/* The reader of operation logs. Any bytes: a log or an error with its place, and only numbers within their bounds. The same
- * bytes as the records of a log whose checksums are right: what was read is written and read again, and is the same. */
+/* The reader of operation logs. From any bytes it must read a log or return an error with its
+ * offset, and give only numbers within their bounds. The same bytes also become the records of a
+ * log with correct checksums. Such a log is read and written twice, and both copies must be the
+ * same. */
 #include <string.h>
 
 #include "fuzz/oplog.h"
@@ -9,12 +11,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define RECORDS_MAX ((size_t)4096) /* bytes */
 
-/* A log that is written, with room for the switches that the reader adds. */
+/* A log that is written, with space for the switches that append() adds. */
 struct log {
     uint8_t bytes[OPLOG_HEADER + 8 * RECORDS_MAX];
     size_t length;
     uint32_t thread;
-    size_t last; /* place of the record before */
+    size_t last; /* offset of the previous record */
 };
 
 static bool look(const struct oplog_op *op, size_t offset, void *context) {
@@ -45,7 +47,7 @@ static bool copy(const struct oplog_op *op, size_t offset, void *context) {
     return append(log, op);
 }
 
-/* Makes log->bytes a closed log; false if its records are not sound. */
+/* Makes log->bytes a closed log; false if its records are not valid. */
 static bool seal(struct log *log) {
     struct oplog_result result;
     size_t last = 0;

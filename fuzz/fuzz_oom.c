@@ -1,4 +1,5 @@
-/* A call to the system fails, once or from then on: requests may fail, nothing else may happen. */
+/* One call to the system fails, or all from that call on. Requests may fail; nothing else may go
+ * wrong. */
 #include "fuzz/run.h"
 
 static const uint8_t kinds[] = {
@@ -8,7 +9,7 @@ static const uint8_t kinds[] = {
     FUZZ_TRIM,    FUZZ_MALLOPT,   FUZZ_TIME_PASSES,   FUZZ_THREAD_END,
 };
 
-/* Long blocks bring the range to its committed end soon. */
+/* Half of the blocks are long, so that they soon fill the committed part of the range. */
 static size_t size_mostly_long(uint16_t code) {
     return code % 4 < 2 ? (size_t)(code >> 2) * 64 : fuzz_size_any(code);
 }

@@ -1,5 +1,6 @@
-/* The option parser, the audit's options included: each line of the input is a setting. A setting is taken if and only if it
- * should be, only its own field changes, and whatever is said about it is one printable line. */
+/* The option parser, including the audit's options. Each line of the input is a setting. The parser
+ * must accept exactly the valid settings, change only the field of the option, and report each
+ * other setting in one printable line. */
 #include <string.h>
 
 #include "fuzz/state.h"
@@ -33,7 +34,7 @@ static const struct known *find(const char *name, size_t length) {
     return NULL;
 }
 
-/* The number that the digits mean; false if they are none, or it is not in least..most. */
+/* Reads a number; false if the text is no number, or the number is not in least..most. */
 static bool number_of(const char *digits, const struct known *option, uint32_t *number) {
     size_t length = strlen(digits);
     if (length == 0 || strspn(digits, "0123456789") != length) return false;
@@ -52,7 +53,7 @@ static bool is_one_line(const char *text, size_t length) {
     return length > 1 && length <= 1000 && text[length - 1] == '\n';
 }
 
-/* What the parser must do with a setting of the allocator's own. */
+/* Checks what the parser did with a setting of the allocator, which is not one of the audit's. */
 static void expect(const struct hak_policy *before, const struct hak_policy *after,
                    const char *setting, bool taken) {
     const char *name = setting + strlen(PREFIX), *equals = strchr(name, '=');
@@ -69,7 +70,8 @@ static void expect(const struct hak_policy *before, const struct hak_policy *aft
                setting);
 }
 
-/* The audit's options: only in their bounds, whatever is asked for; back as they were afterwards, for LOG is a file. */
+/* The audit's options must stay within their bounds, whatever the setting says. They are restored
+ * afterwards, because the option LOG names a file. */
 static void expect_audit(const struct hak_audit_options *before, const char *setting, bool taken) {
     const struct hak_audit_options *now = &hak_audit_options;
     FUZZ_CHECK(now->level <= 3 && now->summary <= 1 && now->leaks <= 1 && now->signal <= 64,
@@ -94,7 +96,8 @@ static void try_setting(struct hak_policy *policy, const char *setting) {
     expect(&before, policy, setting, taken);
 }
 
-/* All settings at once, as the environment: the audit's are left out, for its log is a file that would be written. */
+/* Passes all settings at once, as the environment. The audit's settings are left out, because its
+ * log is a file that would be written. */
 static void try_environment(char *const *settings) {
     fuzz_lines_begin(is_one_line);
     hak_policy_init(settings);

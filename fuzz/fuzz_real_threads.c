@@ -1,6 +1,7 @@
-/* Real threads, under AddressSanitizer and under ThreadSanitizer: each does its part of the input's operations on slots that
- * all of them share, so blocks are freed, resized and looked at by threads that did not allocate them. Whose turn it is, is
- * the system's choice: an input need not find the same again. */
+/* Real threads, under AddressSanitizer and under ThreadSanitizer. Each thread does its part of the
+ * input's operations on slots that all threads share, so threads free, resize and read blocks that
+ * other threads allocated. The system schedules the threads: an input that found an error once need
+ * not find it again. */
 #include <pthread.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct op {
     uint16_t size;
 };
 
-/* The beginning of each block; the rest is `fill`. */
+/* The beginning of each block. The bytes after it, up to 256 of them, are `fill`. */
 struct block {
     uint32_t size, fill;
 };

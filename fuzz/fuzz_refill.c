@@ -1,5 +1,5 @@
-/* Refill, flush and collect: blocks of which a slab has few, tiny caps, and threads that free each other's blocks, so that
- * each edge of a slab and of a SuperSlab is a few operations away. */
+/* Refill, flush and collect. Slabs have few blocks, limits are tiny, and threads free each other's
+ * blocks, so that each edge of a slab and of a SuperSlab is a few operations away. */
 #include "fuzz/run.h"
 
 static const uint8_t kinds[] = {
@@ -8,7 +8,8 @@ static const uint8_t kinds[] = {
     FUZZ_THREAD_END,  FUZZ_TIME_PASSES, FUZZ_TRIM,    FUZZ_MALLOC_MANY, FUZZ_MEMALIGN,
 };
 
-/* 1 to 4 blocks a slab of the pool, 8 to 18 a slab of the mid tier; now and then one of the tiny tier. */
+/* Sizes of classes with 4 to 10 blocks in a slab (tier pool), with 9 to 21 (tier mid), and of one
+ * tiny class. */
 static size_t size_few_a_slab(uint16_t code) {
     static const uint8_t bins[] = {HAK_CLASS_OF(POOL, 15), HAK_CLASS_OF(POOL, 14),
                                    HAK_CLASS_OF(POOL, 11), HAK_CLASS_OF(POOL, 8),
@@ -25,6 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     size_t mutated = fuzz_mutate(data, size, max_size, seed);
-    if (mutated > 0 && data[0] == 0) data[0] = 1; /* never the default caps */
+    if (mutated > 0 && data[0] == 0) data[0] = 1; /* never the default limits */
     return mutated;
 }

@@ -1,10 +1,12 @@
-/* The remote protocol alone (core/remote.h): a home with a few slabs of few blocks, threads that send blocks home in runs,
- * and the home's owner, who collects. A block is at each moment in one place, which is written in it: who has the right to
- * the block has the right to that, so the protocol orders these writes, too.
+/* The protocol of remote frees alone (core/remote.h): a home with a few slabs of few blocks,
+ * threads that send chains of blocks home, and the owner, which collects them. Each block is in one
+ * place at a time, and the place is written in the block. Only a thread that may access the block
+ * may access this field, so the protocol must order these writes, too.
  *
- * With a scheduler the input says who runs (fuzz/schedule.h). Under ThreadSanitizer the threads are real, and a missing order
- * between two of them is a race on a block, a slab or a place: first one operation after the other, in orders that
- * are the same each time, then all threads at once. */
+ * With a scheduler the input says which thread runs (fuzz/schedule.h). Under ThreadSanitizer the
+ * threads are real, and a missing order between two threads is a race on a block, a slab or a
+ * place. There the operations are first done one after the other, in the same order in each run,
+ * and then by all threads at once. */
 #include <string.h>
 
 #include "core/remote.h"
@@ -22,10 +24,10 @@ static enum kind kind_of(const struct fuzz_op *op) {
 }
 
 enum place {
-    FREE,
-    OUT,
-    SENT
-}; /* in its slab's freelist; in a slot or a thread's hand; in a remote list */
+    FREE, /* on the freelist of its slab */
+    OUT,  /* in a slot, or held by a thread */
+    SENT  /* on a remote list */
+};
 
 struct node {
     struct hak_block block;
@@ -38,8 +40,8 @@ static struct hak_slab slabs[SLABS];
 static struct node nodes[SLABS][BLOCKS];
 static _Atomic(struct node *) slots[SLOTS];
 static struct {
-    unsigned begun;    /* written by who begins one, */
-    unsigned notified; /* and by the owner */
+    unsigned begun;    /* written by the thread that begins an epoch */
+    unsigned notified; /* written by the owner */
 } epochs[SLABS];
 
 static struct node *node_of(struct hak_block *block) {
@@ -77,7 +79,7 @@ static void run_send(struct run *run, unsigned slab) {
     hak_home_notify(&home, &slabs[slab]);
 }
 
-/* The blocks of some slots go home, those of one slab at once. */
+/* Sends the blocks of some slots home, one chain for each slab. */
 static void send(const struct fuzz_op *op) {
     struct run runs[SLABS] = {{0}};
     for (unsigned i = 0; i <= op->align % 4u; i++) {
@@ -98,7 +100,7 @@ static void put_back(struct node *node) {
     slab->used--;
 }
 
-/* Blocks of the slab go out, to whoever finds them. */
+/* Takes blocks off the slab and puts them into slots, where any thread may find them. */
 static void take(const struct fuzz_op *op) {
     struct hak_slab *slab = &slabs[op->align % SLABS];
     for (unsigned i = 0; i <= op->size % BLOCKS && slab->freelist != NULL; i++) {
@@ -118,7 +120,7 @@ static void take(const struct fuzz_op *op) {
 static void collect_slab(struct hak_slab *slab) {
     unsigned number = (unsigned)(slab - slabs);
     FUZZ_CHECK(number < SLABS, "a slab that is none is notified");
-    /* Before the list is taken: a new epoch may begin behind that. */
+    /* Counted before the list is taken: a new epoch may begin as soon as it is taken. */
     epochs[number].notified++;
     FUZZ_CHECK(epochs[number].begun == epochs[number].notified,
                "slab %u: %u notifications in %u epochs", number, epochs[number].notified,
@@ -139,7 +141,7 @@ static void collect_slab(struct hak_slab *slab) {
                found);
 }
 
-/* `most`: of the notified slabs; the others wait in the owner's hand until its next collect. */
+/* Collects up to `most` notified slabs; the others wait for the owner's next collect. */
 static void collect(unsigned most) {
     static struct hak_slab *rest;
     if (rest == NULL) rest = hak_home_take_notified(&home);
@@ -175,7 +177,7 @@ static void begin(void) {
     }
 }
 
-/* All blocks are in their slabs: none was lost, none is there twice. */
+/* All blocks must be on the freelist of their slab: none is lost, none is there twice. */
 static void expect_home(unsigned s) {
     unsigned count = 0;
     FUZZ_CHECK(hak_remote_count(&slabs[s]) == 0 && slabs[s].used == 0,
@@ -193,7 +195,7 @@ static void expect_home(unsigned s) {
 
 static void end(void) {
     for (unsigned i = 0; i < SLABS + 1; i++)
-        collect(SLABS); /* first what was left over, then what is new */
+        collect(SLABS); /* first the slabs that were left over, then newly notified ones */
     for (unsigned i = 0; i < SLOTS; i++) {
         struct node *node = atomic_exchange(&slots[i], NULL);
         if (node != NULL) put_back(node);

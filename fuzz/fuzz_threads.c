@@ -1,5 +1,6 @@
-/* Virtual threads at once, in an order that the input gives (fuzz/schedule.h): blocks are freed, resized and looked at by
- * threads that did not allocate them, threads end, begin anew and take over heaps, and a fork's child goes on alone. */
+/* Virtual threads that run concurrently, in an order that the input gives (fuzz/schedule.h).
+ * Threads free, resize and read blocks that other threads allocated; they end, begin anew and
+ * reclaim heaps; and the child of a fork goes on alone. */
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,7 +43,8 @@ static enum kind kind_of(const struct fuzz_op *op) {
     return (enum kind)kinds[op->kind % sizeof kinds];
 }
 
-/* Blocks of which a slab has few, so that each edge is near; now and then a tiny or a large one. */
+/* Sizes of classes with few blocks in a slab, so that each edge is near; sometimes a tiny or a
+ * large size. */
 static size_t size_of(const struct fuzz_op *op) {
     static const uint8_t bins[] = {HAK_CLASS_OF(POOL, 15), HAK_CLASS_OF(POOL, 15),
                                    HAK_CLASS_OF(POOL, 11), HAK_CLASS_OF(POOL, 8),
@@ -53,12 +55,12 @@ static size_t size_of(const struct fuzz_op *op) {
     return choice == 7 ? 100000 + less : hak_classes[bins[choice]].stride - 1 - less;
 }
 
-static struct hak_policy other_policy; /* an operation makes it the process's */
+static struct hak_policy other_policy; /* the operation POLICY makes it the policy of the process */
 
 bool __real_hak_check_heap(struct hak_heap_check *result);
 bool __wrap_hak_check_heap(struct hak_heap_check *result);
 
-/* Part of core/'s code, but none of the program's steps. */
+/* The check runs code of core/, whose steps are not steps of the program. */
 bool __wrap_hak_check_heap(struct hak_heap_check *result) {
     fuzz_schedule_hold();
     bool sound = __real_hak_check_heap(result);
@@ -66,14 +68,15 @@ bool __wrap_hak_check_heap(struct hak_heap_check *result) {
     return sound;
 }
 
-/* The audit looks at the whole heap while only one thread is in the middle of something. */
+/* The audit proves the whole heap (level 3) only while at most one thread is in the middle of an
+ * operation. */
 static void level_set(unsigned busy) {
     hak_audit_options.level = busy > 1 ? 2 : 3;
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-static bool busy[FUZZ_SLOTS]; /* some thread is about to fill or to empty the slot */
+static bool busy[FUZZ_SLOTS]; /* a thread is about to fill or to empty the slot */
 
 static void slot_empty(unsigned slot) {
     unsigned char *start = fuzz_block(slot)->start;
@@ -93,7 +96,7 @@ static void expect_zero(const unsigned char *start, size_t size) {
                "calloc of %zu bytes is not zero", size);
 }
 
-/* The slot's block ends, and a new one begins. */
+/* Frees the block of the slot and allocates a new one. */
 static void take(const struct fuzz_op *op) {
     size_t size = size_of(op), align = (size_t)16 << op->align % 9;
     if (busy[op->slot] || fuzz_live_bytes() + size > LIVE_MAX) return;
@@ -142,7 +145,8 @@ static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *))
         each(&one);
 }
 
-/* The other threads are gone, whatever they were doing: their blocks are as they were, and everything works. */
+/* In the child of a fork the other threads do not exist, whatever they were doing. Their blocks
+ * must be unchanged, and every operation must work. */
 _Noreturn static void go_on_alone(void) {
     for (unsigned slot = 0; slot < FUZZ_SLOTS; slot++)
         if (!busy[slot]) slot_empty(slot);
@@ -155,7 +159,7 @@ _Noreturn static void go_on_alone(void) {
     fuzz_child_ends(true);
 }
 
-/* Seldom: it takes longer than all else. */
+/* Rare, because a fork takes longer than all other operations. */
 static void copy_process(const struct fuzz_op *op) {
     if (op->align < 255) return;
     pid_t child = fork();
@@ -163,7 +167,8 @@ static void copy_process(const struct fuzz_op *op) {
     if (child == 0) go_on_alone();
     int status = 0;
     while (waitpid(child, &status, 0) < 0)
-        FUZZ_CHECK(errno == EINTR, "waitpid: errno %d", errno); /* libFuzzer's alarm */
+        FUZZ_CHECK(errno == EINTR, "waitpid: errno %d",
+                   errno); /* libFuzzer's alarm interrupts it */
     FUZZ_CHECK(status == 0, "the child of a fork ended with %#x", (unsigned)status);
 }
 
@@ -218,7 +223,7 @@ static void policies_begin(const struct fuzz_header *header) {
     other_policy = *fuzz_policy(&other);
     policy = *fuzz_policy(header);
     hak_policy_replace(&policy);
-    fuzz_flush_all(); /* its caps and batches are the policy's now */
+    fuzz_flush_all(); /* the bins now have the limits of the policy */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -238,6 +243,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     size_t mutated = fuzz_schedule_mutate(data, size, max_size, seed);
-    if (mutated > 0 && data[0] == 0) data[0] = 1; /* never the default caps */
+    if (mutated > 0 && data[0] == 0) data[0] = 1; /* never the default limits */
     return mutated;
 }

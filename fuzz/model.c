@@ -10,13 +10,13 @@ static uint32_t seeds;
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-#define PERIOD 4096u /* contents are a function of seed and offset with this period */
-#define CHUNK  64u   /* bytes written and compared at once */
-#define CHUNKS 16u   /* so many of a block that is too long to be filled, */
-#define ENDS   3u    /* and of one that is longer than that: each costs a page */
+#define PERIOD 4096u /* the contents of a block have this period; its seed says where they begin */
+#define CHUNK  64u   /* bytes that are written and compared at once */
+#define CHUNKS 16u   /* most chunks of a block of up to LONG bytes */
+#define ENDS   3u    /* most chunks of a longer block: each touches another page */
 #define LONG   4096u
 
-/* The period and once more its beginning, so that a chunk is one piece. */
+/* One period, and its first bytes again, so that each chunk is contiguous. */
 static const unsigned char *pattern(void) {
     static unsigned char bytes[PERIOD + CHUNK];
     uint32_t random = 1;
@@ -38,7 +38,7 @@ static size_t chunks_of(size_t size) {
     return count < most ? count : most;
 }
 
-/* The last chunk ends the block; the others begin at equal distances. */
+/* The last chunk ends where the block ends; the others begin at equal distances. */
 static size_t chunk_at(size_t size, size_t index) {
     if (size <= CHUNK) return 0;
     if (index + 1 == chunks_of(size)) return size - CHUNK;
@@ -73,12 +73,12 @@ static uintptr_t begin_of(unsigned slot) {
     return (uintptr_t)blocks[slot].start;
 }
 
-/* A block of no bytes still has a place of its own. */
+/* A block of 0 bytes still has an address of its own. */
 static uintptr_t end_of(unsigned slot) {
     return begin_of(slot) + (blocks[slot].size > 0 ? blocks[slot].size : 1);
 }
 
-/* How many blocks begin below the address. */
+/* The number of live blocks that begin below the address. */
 static unsigned rank_of(uintptr_t address) {
     unsigned low = 0, high = live;
     while (low < high) {

@@ -1,4 +1,4 @@
-/* The model: which blocks are live, where they are and what is in them. */
+/* The model: which blocks are live, their addresses and their contents. */
 #ifndef HAK_FUZZ_MODEL_H
 #define HAK_FUZZ_MODEL_H
 
@@ -15,16 +15,17 @@ struct fuzz_block {
 /* The block in a slot. */
 const struct fuzz_block *fuzz_block(unsigned slot);
 
-/* A new block: must be in the range, aligned, and overlap no other; gets contents of its own. */
+/* Adds and fills a block. Checks that it is in the range, aligned, and overlaps no other block. */
 void fuzz_block_begin(unsigned slot, void *start, size_t size, size_t align);
 
-/* The block is about to be given away: its contents must be as they were. */
+/* Removes a block that is about to be freed. Checks that its contents are unchanged. */
 void fuzz_block_end(unsigned slot);
 
-/* The block is gone already: its contents can no longer be looked at. */
+/* Removes a block that has been freed already: its contents can no longer be read. */
 void fuzz_block_forget(unsigned slot);
 
-/* The first `size` bytes at `start` must be what the slot's block, which has ended or not, began with. */
+/* Checks that the first `size` bytes at `start` are the contents that `block` was filled with; the
+ * block may have been removed from the model. */
 void fuzz_block_kept(const struct fuzz_block *block, const unsigned char *start, size_t size);
 
 /* Bytes of all live blocks. */

@@ -1,4 +1,5 @@
-/* Mutations that keep what an input means: whole operations are moved about, and single fields changed. */
+/* Mutations that keep the structure of an input: they move whole operations and change single
+ * fields. */
 #include "fuzz/schedule.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ static void op_make(uint8_t *op) {
         op[i] = (uint8_t)random_below(256);
 }
 
-/* Makes room for `count` operations before `index`; false if there is none. */
+/* Inserts space for `count` operations before `index`; false if the input would exceed max_size. */
 static bool ops_insert(uint8_t *data, size_t *size, size_t max_size, size_t index, size_t count) {
     if (*size + count * OP > max_size) return false;
     memmove(op_at(data, index + count), op_at(data, index), *size - HEADER - index * OP);
@@ -39,7 +40,7 @@ static void ops_delete(uint8_t *data, size_t *size, size_t index, size_t count) 
     *size -= count * OP;
 }
 
-/* A stretch of at most 8 operations that begins at `from` is done once more. */
+/* Copies up to 8 operations that begin at `from` to another place. */
 static void ops_repeat(uint8_t *data, size_t *size, size_t max_size, size_t count, size_t from) {
     uint8_t copy[8 * OP];
     size_t most = count - from < 8 ? count - from : 8;
@@ -56,7 +57,8 @@ static void ops_exchange(uint8_t *a, uint8_t *b) {
     memcpy(b, kept, OP);
 }
 
-/* One field of an operation is made anew, or is that of another operation: the same slot, the same size. */
+/* Gives one field of an operation a random value, or that of another operation, for example the
+ * same slot or size. */
 static void field_change(uint8_t *op, const uint8_t *other) {
     static const struct {
         uint8_t offset, bytes;
@@ -94,7 +96,7 @@ static size_t mutate_once(uint8_t *data, size_t size, size_t max_size) {
     case 2:
         ops_exchange(op_at(data, at), op_at(data, random_below(count)));
         break;
-    case 3: /* libFuzzer's own, with what it has learnt from comparisons */
+    case 3: /* libFuzzer's own mutation, which uses values from comparisons */
         LLVMFuzzerMutate(op_at(data, at), OP, OP);
         break;
     default:
@@ -117,14 +119,15 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
 
 /* ---- switches -------------------------------------------------------------------------------- */
 
-/* The first switch at or behind `from`, which goes round; `count` if there is none. */
+/* The first switch at or after `from`, or else the first one before it; `count` if there is
+ * none. */
 static size_t switch_find(uint8_t *data, size_t count, size_t from) {
     for (size_t i = 0; i < count; i++)
         if (*op_at(data, (from + i) % count) >= FUZZ_SWITCH) return (from + i) % count;
     return count;
 }
 
-/* Most operations have few steps. */
+/* Half of the switches come after fewer than 8 steps, because most operations have few steps. */
 static void switch_make(uint8_t *op) {
     op_make(op);
     uint16_t steps = (uint16_t)random_below(random_below(2) == 0 ? 8 : FUZZ_STEPS_MAX);
@@ -140,7 +143,7 @@ static void switch_move(uint8_t *data, size_t size, size_t from, size_t to) {
     if (ops_insert(data, &size, max_size, to, 1)) memcpy(op_at(data, to), op, OP);
 }
 
-/* A few steps sooner or later. */
+/* Moves a switch by up to two steps. */
 static void switch_shift(uint8_t *op) {
     uint16_t steps;
     memcpy(&steps, op + offsetof(struct fuzz_op, size), sizeof steps);

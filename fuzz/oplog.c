@@ -12,7 +12,7 @@
 #define WINDOW        ((size_t)1 << 20)
 #define WINDOW_STEP   ((size_t)1 << 16) /* a multiple of the page size */
 
-/* Places in the header. */
+/* Offsets in the header. */
 enum {
     AT_VERSION = 8,
     AT_FLAGS = 9,
@@ -105,7 +105,7 @@ static bool fails(struct input *in, size_t offset, const char *error) {
     return false;
 }
 
-/* Shortest form only: each log has one spelling. */
+/* Accepts only the shortest form, so that each log has one encoding. */
 static bool get_varint(struct input *in, uint64_t *number) {
     *number = 0;
     for (unsigned shift = 0;; shift += 7) {
@@ -242,7 +242,8 @@ static bool file_is_there(struct oplog_writer *writer) {
                : stops(writer, EBADF);
 }
 
-/* The file grows by a whole window, whose place on the disk is taken first: a store into it cannot fail. */
+/* The file grows by a whole window. The disk space of the window is allocated first, so that a
+ * store into the mapping cannot fail. */
 static bool window_open(struct oplog_writer *writer, size_t start) {
     if (!file_is_there(writer)) return false;
     int error = posix_fallocate(writer->fd, (off_t)start, (off_t)WINDOW);
@@ -259,7 +260,8 @@ static void window_close(struct oplog_writer *writer) {
     writer->window = NULL;
 }
 
-/* No record lies in two windows: the next one begins with the page that is not full. */
+/* No record lies in two windows: the next window begins with the last WINDOW_STEP bytes that are
+ * not full. */
 static bool window_has_room(struct oplog_writer *writer) {
     if (writer->used + OPLOG_RECORD_MAX <= WINDOW) return true;
     size_t whole = writer->used & ~(WINDOW_STEP - 1);
@@ -268,7 +270,7 @@ static bool window_has_room(struct oplog_writer *writer) {
     return window_open(writer, writer->window_start + whole);
 }
 
-/* The first byte comes last: until then the log ends before the record. */
+/* The first byte of the record is stored last: until then the log ends before the record. */
 static bool put_record(struct oplog_writer *writer, const struct oplog_op *op) {
     uint8_t record[OPLOG_RECORD_MAX];
     if (!window_has_room(writer)) return false;

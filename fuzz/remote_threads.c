@@ -10,7 +10,7 @@
 #ifdef FUZZ_REAL_THREADS
 
 #define ROUNDS                                                                                     \
-    100u /* of the same operations: a few of them are over before all threads have begun */
+    100u /* rounds of all operations at once: fewer are over before all threads have begun */
 
 static struct {
     const uint8_t *ops;
@@ -25,7 +25,7 @@ unsigned fuzz_remote_thread(void) {
     return this_thread;
 }
 
-static _Atomic uint32_t turn; /* of the operation with this number */
+static _Atomic uint32_t turn; /* number of the operation that may run */
 
 static void turn_wait(uint32_t own) {
     for (;;) {
@@ -40,7 +40,7 @@ static void turn_pass(uint32_t next) {
     syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-#define TURNS 20u /* as many operations as the input has, so often */
+#define TURNS 20u /* the operations done in turn, as a multiple of the input's */
 
 static struct fuzz_op op_at(size_t i) {
     struct fuzz_op op;
@@ -48,14 +48,15 @@ static struct fuzz_op op_at(size_t i) {
     return op;
 }
 
-/* The operations one after the other, in orders that are the same each time, whatever the machine
- * does meanwhile. ThreadSanitizer does not know that the threads wait for each other: what orders
- * them is what the operations do. */
+/* Does the operations one after the other: first in the order of the input, then in an order that
+ * looks random but is the same in each run, whatever else the machine does. The relaxed accesses
+ * and the futex do not tell ThreadSanitizer that the threads wait for each other, so for
+ * ThreadSanitizer only the operations themselves order the threads. */
 static void run_in_turn(void) {
     uint64_t random = 1;
     uint32_t number = 0;
     for (size_t i = 0; i < TURNS * input.count; i++) {
-        random = random * 6364136223846793005u + 1; /* Knuth's */
+        random = random * 6364136223846793005u + 1; /* Knuth's multiplier */
         struct fuzz_op op = op_at(i < input.count ? i : (size_t)(random >> 33));
         if (fuzz_is_switch(&op)) continue;
         if (fuzz_thread_of(&op) == this_thread) {

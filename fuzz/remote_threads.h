@@ -1,10 +1,10 @@
-/* The threads of fuzz_remote: virtual ones where there is a scheduler, else the system's. */
+/* The threads of fuzz_remote: virtual threads, or real ones if FUZZ_REAL_THREADS is defined. */
 #ifndef HAK_FUZZ_REMOTE_THREADS_H
 #define HAK_FUZZ_REMOTE_THREADS_H
 
 #include "fuzz/schedule.h"
 
-/* The thread that runs. */
+/* The running thread. */
 unsigned fuzz_remote_thread(void);
 
 /* Does the input's operations, each on its thread. */

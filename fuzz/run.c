@@ -17,11 +17,11 @@
 #include "verify/os_faults.h"
 
 #define SIZE_POSSIBLE                                                                              \
-    ((size_t)16 << 20) /* requests up to here must succeed, if no call to the system fails */
-#define LIVE_BYTES_MAX ((size_t)64 << 20) /* an operation that would need more is left out */
+    ((size_t)16 << 20) /* requests up to here must succeed unless a call to the system fails */
+#define LIVE_BYTES_MAX ((size_t)64 << 20) /* an operation that would need more is skipped */
 
 static const struct fuzz_profile *profile;
-static unsigned thread; /* that runs */
+static unsigned thread; /* the virtual thread that runs */
 
 /* ---- sizes and alignments -------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ static bool is_possible(size_t size) {
     return size <= SIZE_POSSIBLE;
 }
 
-/* Powers of two up to 4 MiB, and now and then none. */
+/* Mostly powers of two, up to 4 MiB; sometimes no power of two. */
 static size_t alignment_of(const struct fuzz_op *op) {
     if (op->align >= 0xf0) return (size_t)(op->align & 15) * 24;
     return (size_t)1 << (op->align >= 0xe0 ? 7 + op->align % 16u : (op->align & 31) % 13u);
@@ -68,7 +68,7 @@ static size_t power_at_least(size_t n) {
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-#define ERRNO_BEFORE 77 /* no call may change errno but to say why it failed */
+#define ERRNO_BEFORE 77 /* a call may change errno only to report its failure */
 
 static bool fits(size_t size) {
     return !is_possible(size) || fuzz_live_bytes() + size <= LIVE_BYTES_MAX;
@@ -78,7 +78,7 @@ static void record(enum oplog_kind kind, unsigned slot, size_t size, size_t alig
     fuzz_record(kind, thread, slot, size, align, oplog_returns_block(kind) && !is_possible(size));
 }
 
-/* The outcome of a request: a block that meets the contract, or a failure that is allowed. */
+/* Checks the outcome of a request: a block that meets the contract, or an allowed failure. */
 static void *request_done(unsigned slot, void *start, size_t size, size_t align) {
     if (start == NULL) {
         FUZZ_CHECK(errno == ENOMEM, "errno is %d after a request of %zu bytes", errno, size);
@@ -103,7 +103,8 @@ static void slot_free(unsigned slot) {
     FUZZ_CHECK(errno == ERRNO_BEFORE, "free changed errno to %d", errno);
 }
 
-/* An empty slot and a size that may be had. */
+/* Prepares a request: empties the slot and sets errno. False if the block would exceed
+ * LIVE_BYTES_MAX. */
 static bool begin(const struct fuzz_op *op, size_t size) {
     slot_free(op->slot);
     errno = ERRNO_BEFORE;
@@ -121,7 +122,8 @@ static bool is_zero(const unsigned char *bytes, size_t size) {
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
-/* Whole short blocks, and both ends of others: what was written there before is not looked for page by page. */
+/* Checks a block of up to a granule as a whole, and a granule at both ends of a longer one: the
+ * pages in between are not read. */
 static void expect_zero(const unsigned char *bytes, size_t size) {
     size_t part = size < HAK_GRANULE ? size : HAK_GRANULE;
     FUZZ_CHECK(is_zero(bytes, part) && is_zero(bytes + size - part, part),
@@ -141,7 +143,7 @@ static void op_calloc(const struct fuzz_op *op) {
     request_done(op->slot, start, overflows ? SIZE_MAX : count * part, HAK_ALIGNMENT);
 }
 
-/* A block changed its size: the old one is gone, or still there as it was. */
+/* Checks the outcome of a realloc: the old block is gone or, if the request failed, unchanged. */
 static void resized(unsigned slot, struct fuzz_block old, void *start, size_t size) {
     if (start == NULL && old.start != NULL) {
         fuzz_block_kept(&old, old.start, old.size);
@@ -198,7 +200,7 @@ static void op_free_sized(const struct fuzz_op *op) {
         hak_free_aligned_sized(block.start, HAK_ALIGNMENT, block.size);
 }
 
-/* Alignment that is asked for, and that is given. */
+/* Checks the outcome of an aligned request; `valid`: the interface allows this alignment. */
 static void aligned_done(const struct fuzz_op *op, void *start, size_t size, size_t align,
                          bool valid) {
     if (!valid) {
@@ -228,7 +230,7 @@ static void op_posix_memalign(const struct fuzz_op *op) {
     FUZZ_CHECK(errno == ERRNO_BEFORE, "posix_memalign changed errno to %d", errno);
     FUZZ_CHECK((error == 0) == (start != before), "posix_memalign: %d and a pointer %p", error,
                start);
-    if (error != 0) errno = error; /* as the others say it */
+    if (error != 0) errno = error; /* the other functions return the error in errno */
     aligned_done(op, error == 0 ? start : NULL, size, align, valid);
 }
 
@@ -258,8 +260,7 @@ static void op_pvalloc(const struct fuzz_op *op) {
     request_done(op->slot, hak_pvalloc(size), whole, page);
 }
 
-/* The program may use all of what it is told. */
-/* As if the program protected, locked or advised some pages of a block. */
+/* Marks a part of the block, as if the program had protected, locked or advised its pages. */
 static void mark_part(const struct fuzz_block *block, const struct fuzz_op *op) {
     const size_t from = op->size % block->size, most = block->size - from,
                  wanted = (size_t)op->size << 2;
@@ -269,6 +270,7 @@ static void mark_part(const struct fuzz_block *block, const struct fuzz_op *op) 
                "nobody knows that a block of %zu bytes is marked", block->size);
 }
 
+/* The program may use all of the bytes that malloc_usable_size returns. */
 static void op_usable_size(const struct fuzz_op *op) {
     struct fuzz_block block = *fuzz_block(op->slot);
     record(OPLOG_USABLE_SIZE, op->slot, 0, 0);
@@ -280,8 +282,9 @@ static void op_usable_size(const struct fuzz_op *op) {
     fuzz_block_begin(op->slot, block.start, usable, HAK_ALIGNMENT);
 }
 
-/* Most often a few, so that short inputs run fast. What is wrong with the whole heap stays wrong: it is looked at only now
- * and then in between. */
+/* Does an operation on several slots in a row: mostly on a few, so that short inputs run fast. The
+ * audit checks the whole heap (level 3) only at each eighth operation: an error in the heap stays
+ * there until then. */
 static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *)) {
     struct fuzz_op one = *op;
     unsigned most = op->align < 192 ? 8 : 64;
@@ -291,7 +294,7 @@ static void many(const struct fuzz_op *op, void (*each)(const struct fuzz_op *))
     }
 }
 
-/* Fewer of long blocks: pages cost more time than they find. */
+/* Fewer blocks if they are long: touching their pages costs time and finds few bugs. */
 static void op_malloc_many(const struct fuzz_op *op) {
     struct fuzz_op less = *op;
     if (profile->size(op->size) > 2048) less.align = op->align % 8;
@@ -308,7 +311,7 @@ static void op_trim(const struct fuzz_op *op) {
     hak_malloc_trim(pad);
 }
 
-/* Both ways to say them; what is said goes nowhere. */
+/* Prints the statistics in both forms; the output is discarded. */
 static void figures_print(int options) {
     static FILE *nowhere;
     if (nowhere == NULL) nowhere = fopen("/dev/null", "w");
@@ -332,7 +335,8 @@ static void op_mallopt(const struct fuzz_op *op) {
     static const int parameters[] = {M_TRIM_THRESHOLD, M_MMAP_MAX, M_MMAP_THRESHOLD, M_MXFAST};
     int parameter = parameters[op->align % 4],
         value = (op->size - 2) * (op->align < 128 ? 1 : 4096);
-    if (op->size % 4 == 0) value = parameter == M_MMAP_MAX ? 0 : -1; /* the two that keep memory */
+    /* M_MMAP_MAX 0 and M_TRIM_THRESHOLD -1 have the range keep its memory. */
+    if (op->size % 4 == 0) value = parameter == M_MMAP_MAX ? 0 : -1;
     int taken = hak_mallopt(parameter, value);
     bool valid = parameter != M_MXFAST || (value >= 0 && value <= 160);
     FUZZ_CHECK(taken == valid || (profile->faults && !taken), "mallopt(%d, %d) gave %d", parameter,
@@ -359,8 +363,8 @@ static void op_flush_all(const struct fuzz_op *op) {
     fuzz_flush_all();
 }
 
-/* In a child of fork: as if threads that do not exist there had held these locks, a bit a rank.
- * What they protect is rebuilt when it is needed. */
+/* In a child of fork: as if threads that do not exist in the child had held these locks, one bit
+ * for each rank. The first thread that takes a lost lock rebuilds what the lock protects. */
 static void locks_lose(unsigned ranks) {
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++)
         if ((ranks >> rank & 1) != 0) hak_locks[rank].lost = true;
@@ -370,7 +374,8 @@ static void locks_lose(unsigned ranks) {
     }
 }
 
-/* Seldom: a fork takes longer than all other operations. The child's heap must be whole, and work. */
+/* Rare, because a fork takes longer than all other operations. The child's heap must be consistent,
+ * and must work. */
 static void op_fork(const struct fuzz_op *op) {
     if (op->align < 255) return;
     pid_t child = fork();
@@ -384,7 +389,7 @@ static void op_fork(const struct fuzz_op *op) {
     }
     int status = 0;
     pid_t ended;
-    do { /* libFuzzer's alarm interrupts it */
+    do { /* libFuzzer's alarm interrupts waitpid */
         ended = waitpid(child, &status, 0);
     } while (ended < 0 && errno == EINTR);
     FUZZ_CHECK(ended == child, "waitpid gave %d for child %d: errno %d", (int)ended, (int)child,
@@ -447,19 +452,19 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     return &policy;
 }
 
-/* As where a limit is near: what is freed is unmapped. */
+/* Acts as if address space were scarce, so that freed memory is unmapped. */
 static void scarcity(const struct fuzz_header *header) {
     size_t most = header->for_ever & 2 ? (size_t)(header->options & 15) << 18 : SIZE_MAX;
     atomic_store_explicit(&hak_range.cached_most, most, memory_order_relaxed);
 }
 
-/* Most operations are the first thread's; a quarter is shared by the others. */
+/* Most operations belong to thread 0; the other threads share a quarter of them. */
 static unsigned thread_of(const struct fuzz_op *op) {
     unsigned choice = op->thread % 16;
     return choice < 12 ? 0 : choice < 14 ? 1 : choice - 12;
 }
 
-/* Whatever failed, and whether once or for ever: afterwards everything works. */
+/* Whichever call failed, once or for ever: when no call fails any more, everything must work. */
 static void faults_end(void) {
     struct fuzz_profile sound = *profile;
     const struct fuzz_profile *failing = profile;
@@ -476,7 +481,7 @@ static void faults_end(void) {
     profile = failing;
 }
 
-/* In the log, the thread that has ended ends after each of its operations. */
+/* In the log, FUZZ_THREAD_GONE exits after each of its operations. */
 static void thread_run(unsigned next) {
     if (thread == FUZZ_THREAD_GONE) record(OPLOG_THREAD_EXIT, 0, 0, 0);
     thread = next;
@@ -503,7 +508,7 @@ int fuzz_run(const struct fuzz_profile *wanted, const uint8_t *data, size_t size
     fuzz_record_begin();
     hak_policy_replace(policy);
     scarcity(&header);
-    fuzz_flush_all(); /* its caps and batches are the policy's now */
+    fuzz_flush_all(); /* the bins now have the limits of the policy */
     fuzz_lines_begin(NULL);
     if (profile->faults) hak_os_faults_begin(header.fail, header.for_ever % 2 != 0);
     run_operations(data + sizeof header, size - sizeof header);

@@ -13,17 +13,17 @@ static void (*op_run)(const struct fuzz_op *op);
 static void (*busy_changed)(unsigned busy);
 
 static struct {
-    unsigned op;          /* that it is in the middle of; NONE: of none */
-    unsigned next_op;     /* its first one that has not begun */
-    unsigned next_switch; /* behind the last switch that has happened in `op` */
-    unsigned steps;       /* since then */
-    int error;            /* errno, which all of them share */
+    unsigned op;          /* the operation that it is doing; NONE: none */
+    unsigned next_op;     /* its first operation that has not begun */
+    unsigned next_switch; /* index after the last switch that took effect in `op` */
+    unsigned steps;       /* done in `op` since its beginning or last switch */
+    int error;            /* its errno: the fibers share one variable */
 } threads[FUZZ_THREADS];
 
 static bool held;
 static void (*held_hook)(struct explore_step *step);
 
-static const char between; /* the step between two operations */
+static const char between; /* its address stands for the step between two operations */
 
 unsigned fuzz_schedule_thread(void) {
     return explore_fiber();
@@ -36,7 +36,7 @@ static unsigned op_find(unsigned thread, unsigned op) {
     return op;
 }
 
-/* Whose operation is the next one in the input. */
+/* The thread whose operation is the next one in the input. */
 static unsigned thread_due(void) {
     unsigned due = 0;
     for (unsigned i = 1; i < FUZZ_THREADS; i++)
@@ -44,7 +44,7 @@ static unsigned thread_due(void) {
     return due;
 }
 
-/* Whom a switch names now; otherwise the thread itself. */
+/* The thread to which a switch leads now; without a switch, the thread itself. */
 static unsigned switched(unsigned thread) {
     unsigned at = threads[thread].next_switch;
     if (threads[thread].op == NONE || at >= op_count || !fuzz_is_switch(&ops[at]) ||
@@ -78,7 +78,7 @@ static void errno_goes_along(unsigned from, unsigned to, void *context) {
 }
 
 void fuzz_schedule_hold(void) {
-    held = true; /* taking a lock is a step without the hook */
+    held = true; /* taking a lock is a step even without the hook */
     held_hook = explore_step_hook;
     explore_step_hook = NULL;
 }

@@ -1,3 +1,4 @@
-/* Included before each file of core/ in the fuzz variants: its variables, those of functions too, lie in two sections
- * that fuzz/state.c can save and restore as a whole. */
+/* Included before each file of core/ in the fuzz variants. It puts the variables of core/, static
+ * variables of functions too, into two sections, which fuzz/state.c saves and restores as a
+ * whole. */
 #pragma clang section bss = "hak_bss" data = "hak_data"

@@ -15,12 +15,12 @@
 #include "verify/os_faults.h"
 
 #define TIME_BEGIN  1000u             /* milliseconds */
-#define FIRST_BYTES ((size_t)6 << 20) /* bytes of one block */
+#define FIRST_BYTES ((size_t)6 << 20) /* bytes of a block that makes the range grow */
 
-/* core/'s variables: fuzz/sections.h. */
+/* The bounds of the variables of core/ (fuzz/sections.h). */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
 
-/* A stretch of memory as it was when the first input began. */
+/* A memory area, and a copy of it from before the first input. */
 struct saved {
     char *start, *copy;
     size_t bytes;
@@ -33,7 +33,8 @@ static uint32_t first_top, first_committed; /* granules */
 
 /* ---- mappings -------------------------------------------------------------------------------- */
 
-/* What the system was asked to change, since the first state or the one before it: each is undone. */
+/* The changes of mappings that core/ made since the first state, or since the state before the
+ * first use. Each change is undone. */
 #define CHANGES_MAX 20000u
 
 enum change_kind { PLACED, COMMITTED, RESERVED, RELEASED };
@@ -75,7 +76,7 @@ static bool logged_commit(void *start, size_t bytes) {
     return done;
 }
 
-/* What was moved away is gone where it was. */
+/* A move unmaps the old addresses. */
 static enum hak_moved logged_move(void *from, size_t bytes, void *to, size_t longer) {
     enum hak_moved moved = system_calls.move(from, bytes, to, longer);
     if (moved == HAK_MOVED) changed(from, bytes, RELEASED);
@@ -93,7 +94,7 @@ static void mappings_begin(void) {
     hak_os_table_write(&logged);
 }
 
-/* Memory that comes back reads as zero. */
+/* Memory that is mapped again reads as zero. */
 static void undo(const struct change *change) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
     int protection = change->kind == COMMITTED ? PROT_NONE : PROT_READ | PROT_WRITE;
@@ -114,18 +115,18 @@ static void mappings_go_back(size_t count) {
 static struct {
     struct hak_thread thread;
     struct hak_audit_thread books, orphan;
-    _Atomic uint32_t ends; /* of threads that took turns in being this one */
+    _Atomic uint32_t ends; /* threads that have ended as this virtual thread */
 } threads[FUZZ_THREADS];
 static unsigned running;
 
-#define NUMBER_FIRST (1 << 24) /* above those of the kernel */
+#define NUMBER_FIRST (1 << 24) /* above the thread numbers of the kernel */
 
 int __wrap_hak_os_thread_id(void);
 int __real_hak_os_thread_id(void);
 bool __wrap_hak_os_thread_exists(int process, int thread);
 bool __real_hak_os_thread_exists(int process, int thread);
 
-/* The kernel's number of each. */
+/* The kernel's number of each virtual thread; it changes when a thread ends. */
 int __wrap_hak_os_thread_id(void) {
     if (!fuzz_is_of_thread((uintptr_t)&HAK_THREAD)) return __real_hak_os_thread_id();
     return NUMBER_FIRST + (int)(HAK_OWN_LOAD(&threads[running].ends) * FUZZ_THREADS + running);
@@ -146,7 +147,8 @@ void fuzz_thread_switch(unsigned thread) {
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 
-/* heap.c's key, which it makes again after its first use was undone, and what it wants done at a thread's end. */
+/* The key of core/thread_key.c. After fuzz_state_untouched core/ creates a key again, and gets this
+ * one. */
 static struct {
     bool made;
     pthread_key_t key;
@@ -182,7 +184,7 @@ void fuzz_collect(void) {
     hak_slow_leave();
 }
 
-/* From a late heap it vanishes. */
+/* From an untracked heap the thread vanishes: nobody tells its end. */
 static void teardown(struct hak_heap *heap) {
     if (heap->untracked_process == 0) {
         hak_heap_end_thread(heap);
@@ -190,7 +192,8 @@ static void teardown(struct hak_heap *heap) {
         hak_thread_heap_set(&hak_heap_gone);
         memset(threads[running].books.lengths, 0, sizeof threads[running].books.lengths);
     }
-    /* As the kernel's end of it: all that it stored is in memory, and who asks does not acquire. */
+    /* As when the kernel ends a thread: all its stores are in memory before others can see that it
+     * has ended (release). The thread that asks does not acquire. */
     atomic_fetch_add_explicit(&threads[running].ends, 1, memory_order_release);
 }
 
@@ -199,8 +202,8 @@ void fuzz_thread_teardown(void) {
     if (hak_heap_is_real(heap)) teardown(heap);
 }
 
-/* As libc ends a thread: with its heap, even if another thread has seized that just now. So it waits
- * until the heap is given back. */
+/* libc ends a thread with its heap even if another thread has seized the heap just now, so this
+ * waits until the heap has been given back. */
 void fuzz_thread_end(void) {
     if (running == 0) return;
     struct hak_heap *heap = hak_slow_enter(0);
@@ -228,7 +231,7 @@ static void threads_begin(void) {
 
 /* ---- the first state ------------------------------------------------------------------------- */
 
-/* memcpy for memory with red zones of the sanitizer in it. */
+/* memcpy for memory that contains red zones of AddressSanitizer. */
 __attribute__((no_sanitize("address"), no_builtin("memcpy"))) static void
 copy(char *to, const char *from, size_t bytes) {
     size_t words = (uintptr_t)from % 8 == 0 && (uintptr_t)to % 8 == 0 ? bytes / 8 : 0;
@@ -252,9 +255,9 @@ void fuzz_state_init(void) {
     if (first_heap != NULL) return;
     fuzz_time_set(TIME_BEGIN);
     hak_free(hak_malloc(1));
-    hak_free(hak_malloc(FIRST_BYTES)); /* the range need not grow for most inputs */
+    hak_free(hak_malloc(FIRST_BYTES)); /* most inputs then need no growth of the range */
     hak_malloc_trim(0);
-    hak_audit_options.level = 3; /* no block is older */
+    hak_audit_options.level = 3; /* no block that is live was allocated before this */
     first_heap = hak_thread_heap();
     first_announced = HAK_THREAD.announced;
     if (atomic_load(&first_heap->thread) != NULL)
@@ -279,8 +282,9 @@ static void expect_empty(void) {
     FUZZ_CHECK(check.slabs == 0, "%zu slabs at the end", check.slabs);
 }
 
-/* As in the first state: memory that has come since goes. What was there then reads as zero: it is proved to be free, or
- * mapped anew, for calls that failed may have left anything in its place. */
+/* Restores the memory of the first state, and unmaps memory that was mapped since. The memory must
+ * read as zero: either it was proved to be free or, if `torn`, it is mapped anew, because calls
+ * that failed may have left anything at its addresses. */
 static void memory_go_back(bool torn) {
     memset(slots.start, 0, slots.bytes);
     memset(records.start, 0, records.bytes);
@@ -290,7 +294,8 @@ static void memory_go_back(bool torn) {
     if (torn) undo(&(struct change){.start = start, .bytes = bytes, .kind = RELEASED});
 }
 
-/* The whole heap is proved at the end of this; until then only the batches are. */
+/* Ends the threads, and proves the whole heap at the end. Until then the audit proves only the
+ * batches (level 2). */
 static void threads_end(void) {
     if (hak_audit_options.level > 2) hak_audit_options.level = 2;
     for (unsigned i = 1; i < FUZZ_THREADS; i++) {
@@ -330,7 +335,7 @@ void fuzz_state_drop(void) {
 
 static struct saved untouched;
 
-/* core/'s own constructor, which allocates, comes later. */
+/* Priority 101: runs before the constructor of core/, which allocates. */
 __attribute__((constructor(101))) static void keep_untouched(void) {
     save(&untouched, __start_hak_data, (size_t)(__stop_hak_data - __start_hak_data));
 }
@@ -348,7 +353,8 @@ void fuzz_state_untouched(void) {
 void fuzz_state_untouched_end(void) {
     threads_end();
     mappings_go_back(0);
-    /* The one mapping that is not made by the table; or a variable, where there is none. */
+    /* The page of hak_os_process is the only mapping that hak_os does not make. Where the kernel
+     * cannot wipe that page, hak_os_process points to a variable. */
     uintptr_t page = (uintptr_t)atomic_load(&hak_os_process);
     if (page % hak_os_page_size() == 0)
         FUZZ_CHECK(munmap((void *)page, hak_os_page_size()) == 0, "cannot undo the process's page");

@@ -22,7 +22,7 @@ uint32_t __wrap_hak_os_now_ms(void) {
     return now;
 }
 
-/* Reports go to stderr whatever is wanted: the program is about to end. */
+/* True for reports, which always go to stderr: the program is about to end. */
 static bool is_report(const char *text, size_t length) {
     static const char *const beginnings[] = {
         "hakmem: audit: broken", "hakmem: audit:   ", "hakmem: check: ", "hakmem: internal check"};
@@ -64,7 +64,8 @@ void fuzz_time_passes(uint32_t milliseconds) {
 
 const char *__asan_default_options(void);
 
-/* The blocks that AddressSanitizer would keep are the fuzzer's own; the more there are, the longer takes a fork. */
+/* A small quarantine: AddressSanitizer sees only the fuzzer's own blocks, and a fork takes longer
+ * the more freed blocks it keeps. */
 const char *__asan_default_options(void) {
     return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
 }
@@ -79,7 +80,7 @@ _Noreturn void fuzz_fail(const char *format, ...) {
     abort();
 }
 
-/* The coverage runtime's own, where it is linked. */
+/* Defined by the coverage runtime, if that is linked. */
 int __llvm_profile_write_file(void) __attribute__((weak));
 
 _Noreturn void fuzz_child_ends(bool well) {

@@ -1,10 +1,10 @@
-/* Included before each file of the fuzz variants and of explore: the thread that core/ works for may be a virtual one
- * (state.h). */
+/* Included before each file of the fuzz variants and of the explorer. HAK_THREAD is the thread that
+ * core/ works for: a virtual thread (fuzz/state.h) or the system's thread. */
 #ifndef HAK_FUZZ_THREAD_H
 #define HAK_FUZZ_THREAD_H
 
 struct hak_thread;
-extern struct hak_thread *fuzz_virtual_thread; /* NULL: it is the system's */
+extern struct hak_thread *fuzz_virtual_thread; /* NULL: the system's thread */
 
 #define HAK_THREAD (*(fuzz_virtual_thread != NULL ? fuzz_virtual_thread : &hak_thread))
 

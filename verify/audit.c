@@ -15,19 +15,23 @@
 
 struct hak_audit_figures hak_audit_figures;
 
-/* The books: an entry a granule, and the sum of used of each SuperSlab. Address space; touched where there are slabs. */
+/* The books. Only address space is taken for all of them; memory is touched where there are
+ * slabs. */
 static struct {
-    _Atomic(struct hak_audit_slab *) slabs;
-    uint32_t *active; /* by the SuperSlab's first granule / 16 */
+    _Atomic(struct hak_audit_slab *) slabs; /* one entry a granule */
+    /* The sum of used of each SuperSlab, by the SuperSlab's first granule / 16. */
+    uint32_t *active;
     _Atomic bool off; /* there was no address space: nothing is audited */
 } books;
 
-static _Atomic uint32_t
-    books_state; /* for the first block of all, amidst of malloc: pthread_once(3) may be wrapped */
+/* The books are opened in the middle of the first malloc. pthread_once(3) is not called there:
+ * another library may wrap it. */
+static _Atomic uint32_t books_state;
 enum { BOOKS_CLOSED, BOOKS_OPENING, BOOKS_OPEN };
 
-/* Helgrind keeps records of all memory that is accessible from its beginning on, and for so much they would not fit;
- * Memcheck looks at each byte of what becomes accessible later. */
+/* Helgrind keeps records of all memory that is mapped accessible, and the books are too large for
+ * that: so they are mapped without access and made accessible afterwards. Memcheck walks each byte
+ * of memory that becomes accessible afterwards: for it the books are mapped accessible. */
 void *hak_audit_map(size_t bytes) {
     bool later = HAK_VALGRIND && !hak_valgrind_is_memcheck();
     int access = PROT_READ | PROT_WRITE;
@@ -77,7 +81,7 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
     return &slabs[hak_slab_first_granule(slab)];
 }
 
-/* HAK_THREAD.books, which lead to the thread's own unless it has seized a heap. */
+/* HAK_THREAD.books: the thread's own books, or those of the heap that it has seized. */
 static struct hak_audit_thread *books_of_thread(void) {
     static _Thread_local struct hak_audit_thread own, orphan;
     if (HAK_THREAD.books == NULL) {
@@ -87,7 +91,8 @@ static struct hak_audit_thread *books_of_thread(void) {
     return HAK_THREAD.books;
 }
 
-/* Of a heap whose thread does not exist in this process: begun anew, by the bins' own counts. */
+/* Books for a heap whose thread does not exist in this process. They start from the bins'
+ * counts. */
 static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
     struct hak_audit_thread *orphan = books_of_thread()->orphan;
     HAK_CHECK(orphan != NULL);
@@ -96,7 +101,7 @@ static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
     return orphan;
 }
 
-/* The heap's thread cannot end meanwhile. */
+/* A thread cannot end while its heap is seized, so its books stay valid. */
 static void books_seize(struct hak_heap *heap) {
     const struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_acquire);
     struct hak_audit_thread *theirs = thread != NULL ? thread->books : books_of_orphan(heap);
@@ -120,7 +125,7 @@ static void at_most(const char *equation, uint64_t left, uint64_t right,
     if (HAK_UNLIKELY(left > right)) hak_audit_report(equation, left, right, slab, NULL);
 }
 
-/* A block that moves: where it lies is found from its address alone. */
+/* Proves place and header of a moved block. The slab is found from the block's address alone. */
 static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct hak_slab *slab) {
     equal("moved block is in the range", hak_range_has(block), true, slab, block);
     equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab,
@@ -130,14 +135,16 @@ static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct
           block);
 }
 
-/* The list that the calling thread's last batch took off a slab, whole and proved: a refill makes it its bin's. */
+/* The list that the calling thread's last batch took off a slab; all its blocks are proved. If a
+ * refill makes it the bin's whole list, hak_audit_bin need not walk the list again. */
 static _Thread_local struct {
     const struct hak_block *head;
     uint32_t count;
 } proved __attribute__((tls_model("initial-exec")));
 
-/* Counts the blocks of a batch itself; `ends`: the list must be no longer. The slab that an address leads to is the same
- * for a whole granule: it is looked up once for each, the place and the header of each block. */
+/* Counts and proves the blocks of a batch. `ends`: the list must end with the batch. All blocks of
+ * a granule lie in the same slab, so the slab is looked up once a granule; place and header are
+ * checked for each block. */
 static void count_moved(enum hak_batch batch, const struct hak_slab *slab,
                         const struct hak_block *head, uint32_t count) {
     const struct hak_places places = hak_slab_places(slab);
@@ -163,7 +170,7 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab,
     proved.count = count;
 }
 
-/* What the batch must do to the counters, by the audit's own count. */
+/* Changes the audit's own counters as the batch must change the allocator's. */
 static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t count,
                  const struct hak_slab *slab) {
     switch (batch) {
@@ -215,8 +222,8 @@ static void remember(struct hak_audit_slab *own, enum hak_batch batch, const str
                                                                        .batch = (uint8_t)batch};
 }
 
-/* Level 3. The batch is not over for its bin yet, so only what lies in slabs can be proved here; the bin's hook
- * proves the rest. */
+/* Level 3. Only after a whole refill or flush: between its batches, bin and slabs need not
+ * agree. */
 static void check_everything(void) {
     struct hak_heap_check check;
     atomic_fetch_add_explicit(&hak_audit_figures.heap_checks, 1, memory_order_relaxed);
@@ -238,14 +245,14 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
     uint64_t number =
         atomic_fetch_add_explicit(&hak_audit_figures.batches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&hak_audit_figures.blocks, count, memory_order_relaxed);
-    if (batch == HAK_BATCH_SEND) { /* the sender has no right to the counters */
+    if (batch == HAK_BATCH_SEND) { /* the slab's owner may change the counters at the same time */
         at_most("blocks sent <= capacity", count, slab->capacity, slab);
         count_moved(batch, slab, head, count);
         return;
     }
     uint32_t *active = &books.active[slab->superslab_first / 16];
-    if (batch ==
-        HAK_BATCH_RESET) { /* before the counters change: what they are then, the next batch proves */
+    if (batch == HAK_BATCH_RESET) {
+        /* This hook runs before the counters change; the next batch proves them afterwards. */
         equal("used = blocks that left the slab and did not come back", slab->used, own->used, slab,
               NULL);
         remember(own, batch, slab, count, number);
@@ -263,7 +270,7 @@ void hak_audit_batch(enum hak_batch batch, struct hak_slab *slab, void *head, ui
     count_moved(batch, slab, head, count);
 }
 
-/* The slab of a block in a bin's list. */
+/* The slab of a block in a bin's list; proves that the slab has the bin's class. */
 static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *block,
                                                        unsigned bin) {
     const struct hak_slab *slab = hak_range_has(block) ? hak_slab_find(block) : NULL;
@@ -274,7 +281,7 @@ static HAK_NOINLINE const struct hak_slab *listed_slab(const struct hak_block *b
 
 /* Proves each block of a bin's list; returns its length, or count + 1 if it is longer. */
 static uint32_t list_length(const struct hak_heap *heap, unsigned bin, uint32_t count) {
-    const struct hak_slab *slab = NULL; /* of the block before: most often of the next one, too */
+    const struct hak_slab *slab = NULL; /* of the last block; the next one is mostly in it, too */
     struct hak_places places = {.capacity = 0};
     struct hak_audit_block *records = NULL;
     uint32_t length = 0;
@@ -329,7 +336,7 @@ static void slab_destroyed(const struct hak_slab *slab) {
     hak_audit_blocks_reset(slab);
 }
 
-/* A heap without a thread holds nothing in its bins. */
+/* Proves that a heap without a thread has empty bins and no current slab. */
 static void heap_is_idle(const struct hak_heap *heap) {
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         equal("bins of an ended heap", hak_bin_count(heap, bin), 0, NULL, heap);
@@ -338,7 +345,8 @@ static void heap_is_idle(const struct hak_heap *heap) {
     }
 }
 
-/* The thread begins again, with heaps that it borrows; one that found an error, and the one whose heap that had seized. */
+/* Gives a thread whose heap is lost new, empty books: it borrows heaps from now on. [1] is for the
+ * thread that found the error, [0] for the thread whose heap that thread had seized. */
 static void books_lose(struct hak_thread *thread) {
     static struct hak_audit_thread fresh[2], orphans[2];
     const bool own = thread == &HAK_THREAD;

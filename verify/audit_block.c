@@ -9,12 +9,12 @@
 
 #define CANARY    0xcb
 #define FREE_FILL 0xdf
-/* How much of a block is filled and looked at: whole small blocks, and both ends of others. */
+/* A freed block is filled and checked whole if it is small, otherwise only at both ends. */
 #define ENDS_BYTES ((size_t)64)
 #define LINK_BYTES ((size_t)8) /* at the beginning of a free block */
 
-static _Atomic(struct hak_audit_block *)
-    records; /* of each granule as many as it can have blocks */
+/* GRANULE_RECORDS for each granule, the most blocks that a granule can hold. */
+static _Atomic(struct hak_audit_block *) records;
 
 #define GRANULE_RECORDS (HAK_GRANULE / 16)
 
@@ -44,19 +44,20 @@ struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const vo
     return record_of(slab, block);
 }
 
-/* That of its header byte's granule, in which no slab is as long as the block lives. */
+/* The first record of the header byte's granule: no slab uses it while the large block lives. */
 struct hak_audit_block *hak_audit_large_of(const void *user) {
     struct hak_audit_block *first = atomic_load_explicit(&records, memory_order_acquire);
     if (HAK_UNLIKELY(hak_audit_options.level < 2 || first == NULL)) return NULL;
     return &first[hak_granule_of((const char *)user - 1) * GRANULE_RECORDS];
 }
 
-/* AddressSanitizer's own functions; its header would ask for it in every build. */
+/* AddressSanitizer's functions, declared here because its header would be needed by every build. */
 void __asan_poison_memory_region(void const volatile *start, size_t bytes);
 void __asan_unpoison_memory_region(void const volatile *start, size_t bytes);
 
-/* What of a block may be poisoned: not the link in the first 8 bytes of a free one, and not the 8 bytes that end with
- * the next block's header, for the sanitizer cannot poison a part of 8 bytes that is followed by good ones. */
+/* Poisons a block's bytes from `from` on, but not the last 8, which end with the next block's
+ * header: the sanitizer cannot poison the beginning of 8 aligned bytes and leave the end
+ * accessible. The caller leaves out the link in the first 8 bytes of a free block. */
 static void poison(void *block, size_t from, size_t room) {
     size_t until = room + 1 - 8;
     if (HAK_ASAN && from < until) __asan_poison_memory_region((char *)block + from, until - from);
@@ -72,7 +73,8 @@ const char *hak_audit_state_name(unsigned state) {
     return state < sizeof names / sizeof names[0] ? names[state] : "broken";
 }
 
-/* The thread in 16 bits, by its books: its heap's pointer may be hidden just now. */
+/* 16 bits that stand for the thread whose bins the caller works on. They are taken from the address
+ * of its books, because its heap pointer is hidden while the heap is seized. */
 static uint16_t thread_mark(void) {
     return (uint16_t)((uint64_t)(uintptr_t)HAK_THREAD.books * 0x9e3779b97f4a7c15u >> 48);
 }
@@ -120,7 +122,7 @@ void hak_audit_block_listed(const struct hak_audit_block *record, const struct h
 
 void hak_audit_blocks_reset(const struct hak_slab *slab) {
     unpoison((void *)hak_slab_start(slab), (size_t)slab->granules << HAK_GRANULE_SHIFT);
-    /* Blocks that were never cut have no record: most slabs of a fuzzer's inputs have few others. */
+    /* Only carved blocks have records to reset. A fuzzer's slabs mostly have few of them. */
     for (uint32_t i = 0; i < slab->carved; i++) {
         struct hak_audit_block *record = record_of(slab, hak_slab_block(slab, i));
         if (record == NULL) return;
@@ -148,14 +150,14 @@ static size_t room_of(const struct hak_slab *slab) {
     *(volatile char *)at++ = (char)value
 #endif
 
-/* Bytes one by one, where they are few or rarely looked at. */
+/* Sets bytes one by one, where they are few or the case is rare. */
 HAK_NOINLINE static void bytes_set(void *block, size_t from, size_t until, uint8_t value) {
     char *at = (char *)block + from;
     size_t count = until - from;
     BYTES_SET(at, value, count);
 }
 
-/* The first byte that is not the value; `until` if there is none. */
+/* The offset of the first byte that differs from `value`; `until` if there is none. */
 HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t until,
                                         uint8_t value) {
     const uint8_t *bytes = block;
@@ -164,14 +166,15 @@ HAK_NOINLINE static size_t bytes_differ(const void *block, size_t from, size_t u
     return from;
 }
 
-/* All others are written and looked at in vectors and in windows of four, whatever the requested size: this runs on every
- * malloc and free, and a loop of each length would be guessed wrong each time. A vector begins where the one at the block's end
- * is a number of vectors away: then two of them are the same bytes or have none in common, and the processor need not put
- * together from two stores what it loads. */
+/* All other bytes are written and checked in vectors, or in windows of four vectors, whatever the
+ * requested size is. This code runs on every malloc and free, and the processor would mispredict
+ * the end of a loop whose length differs each time. Vectors of a small block lie at whole multiples
+ * of VECTOR_BYTES from the block's end. Two of them are then either the same bytes or disjoint, so
+ * no load has to combine bytes of two stores. */
 #define VECTOR_BYTES ((size_t)16)
-#define FIRST_VECTOR (VECTOR_BYTES - 1) /* the end is a byte before a multiple of 16 */
+#define FIRST_VECTOR (VECTOR_BYTES - 1) /* offset; a block's end is a multiple of 16, less one */
 #define SMALL_ROOM                                                                                 \
-    (FIRST_VECTOR + 4 * VECTOR_BYTES) /* up to here four vectors have all but the first bytes */
+    (FIRST_VECTOR + 4 * VECTOR_BYTES) /* up to here four vectors cover all from FIRST_VECTOR on */
 typedef uint8_t vector __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t vector_words __attribute__((vector_size(16)));
 typedef uint64_t word __attribute__((aligned(1), may_alias));
@@ -181,7 +184,8 @@ _Static_assert(LINK_BYTES + sizeof(word) > FIRST_VECTOR,
 
 #define WORD_OF(value) ((value)*0x0101010101010101u)
 
-/* 0 below ENDS_BYTES, 0xff above: from ENDS_BYTES - n on they keep what begins at a window's byte n. */
+/* 0 below ENDS_BYTES, 0xff from there on: read at ENDS_BYTES - n, this is the mask that keeps the
+ * bytes of a window from its byte n on. */
 static const uint8_t keep_from[2 * ENDS_BYTES] = {[ENDS_BYTES... 2 * ENDS_BYTES - 1] = 0xff};
 
 HAK_INLINE void window_set(void *block, size_t at, uint8_t value) {
@@ -189,7 +193,7 @@ HAK_INLINE void window_set(void *block, size_t at, uint8_t value) {
     to[0] = to[1] = to[2] = to[3] = (vector){0} + value;
 }
 
-/* Sets the bytes from `from` on, which is in the window. */
+/* Sets the bytes of the window at `at` from `from` on; `from` lies in the window. */
 HAK_INLINE void window_set_from(void *block, size_t at, size_t from, uint8_t value) {
     vector *to = (vector *)((char *)block + at);
     const vector *keep = (const vector *)&keep_from[ENDS_BYTES - (from - at)];
@@ -210,7 +214,7 @@ HAK_INLINE bool window_is(const void *block, size_t at, uint8_t value) {
                     (bytes[3] ^ value));
 }
 
-/* True if all bytes from `from` on, which is in the window, are of that value. */
+/* True if all bytes of the window from `from` on are `value`; `from` lies in the window. */
 HAK_INLINE bool window_is_from(const void *block, size_t at, size_t from, uint8_t value) {
     const vector *bytes = (const vector *)((const char *)block + at);
     const vector *keep = (const vector *)&keep_from[ENDS_BYTES - (from - at)];
@@ -218,13 +222,13 @@ HAK_INLINE bool window_is_from(const void *block, size_t at, size_t from, uint8_
                     ((bytes[2] ^ value) & keep[2]) | ((bytes[3] ^ value) & keep[3]));
 }
 
-/* ---- freed memory: what is between the link and the end, or both ends of that */
+/* ---- freed memory: filled between the link and the end, or at both ends of that part */
 
 static word *word_behind_link(const void *block) {
     return (word *)((uintptr_t)block + LINK_BYTES);
 }
 
-/* The vector that has `i` others behind it, or the first one. */
+/* The vector with `i` others behind it, or the first one if the block has fewer vectors. */
 static vector *small_vector(const void *block, size_t room, size_t i) {
     size_t behind = (i + 1) * VECTOR_BYTES;
     return (vector *)((uintptr_t)block +
@@ -244,7 +248,7 @@ HAK_INLINE bool small_is_filled(const void *block, size_t room) {
 }
 
 static void free_fill(void *block, size_t room) {
-    unpoison(block, LINK_BYTES); /* a small block's end was poisoned there */
+    unpoison(block, LINK_BYTES); /* poisoned if the block was smaller than a link */
     poison(block, LINK_BYTES, room);
     if (HAK_ASAN) return;
     if (HAK_UNLIKELY(room == FIRST_VECTOR)) {
@@ -282,7 +286,8 @@ static void free_fill_check(const struct hak_slab *slab, const void *block, size
 
 /* ---- the canary: up to ENDS_BYTES bytes behind the requested size */
 
-/* Of a small block that was not chosen for a larger size: in the last vector. */
+/* True if a small block's canary lies in the last vector. It does not if the block was chosen for a
+ * larger size than it has now. */
 HAK_INLINE bool canary_is_short(size_t size, size_t room) {
     return HAK_LIKELY(room - size <= VECTOR_BYTES) && HAK_LIKELY(room != FIRST_VECTOR);
 }
@@ -291,12 +296,13 @@ HAK_INLINE const vector *canary_keep(size_t size, size_t room) {
     return (const vector *)&keep_from[ENDS_BYTES - VECTOR_BYTES + (room - size)];
 }
 
-/* Where the window begins that has what is behind the requested size, or the first of it. */
+/* The offset of the window that has the canary. The window begins at the requested size, or
+ * earlier, so that it ends at the block's end. */
 static size_t canary_window(size_t size, size_t room) {
     return room - size < ENDS_BYTES ? room - ENDS_BYTES : size;
 }
 
-/* The allocator chose the block for this size. */
+/* Proves that the block that the allocator chose is large enough. */
 static void fits_check(const struct hak_slab *slab, const void *block, size_t size, size_t room) {
     if (HAK_UNLIKELY(size > room))
         hak_audit_report("the requested size fits the block", size, room, slab, block);
@@ -336,7 +342,7 @@ HAK_INLINE void canary_check(const struct hak_slab *slab, const void *block, siz
     if (HAK_UNLIKELY(at < end)) canary_broken(slab, block, size, at);
 }
 
-/* A block becomes live. `frame` is that of the hook. */
+/* A block becomes live. `frame`: the hook's. */
 HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     const struct hak_slab *slab = hak_slab_find(user);
     size_t room = room_of(slab);
@@ -358,7 +364,7 @@ HAK_INLINE void block_begun(void *user, size_t size, const void *frame) {
     canary_set(user, size, room);
 }
 
-/* A block ceases to be live. */
+/* A block is freed. `frame`: the hook's. */
 HAK_INLINE void block_ended(void *user, const void *frame) {
     if (HAK_VALGRIND) hak_valgrind_ended(user);
     if (hak_audit_options.level < 2) return;
@@ -409,7 +415,7 @@ void hak_audit_resize(void *user, size_t size) {
     block_resized(slab, user, size);
 }
 
-/* To the byte: what lies behind is the canary's. */
+/* The exact requested size: the bytes behind it hold the canary. */
 size_t hak_audit_usable(const void *block, const void *user, size_t room) {
     const struct hak_slab *slab = hak_slab_find(block);
     const struct hak_large *large = slab == NULL ? hak_large_find(block) : NULL;
@@ -431,7 +437,7 @@ static void large_guard(void *user, size_t size, const void *frame) {
     canary_set(user, size, hak_large_usable(hak_large_find(user)));
 }
 
-/* False if the block has no guard, having begun before the audit was there. */
+/* False if the block has no canary: it was allocated before the audit had opened its books. */
 static bool large_check(void *user) {
     struct hak_audit_block *record = hak_audit_large_of(user);
     const struct hak_large *large = hak_large_find(user);
@@ -443,7 +449,8 @@ static bool large_check(void *user) {
     return true;
 }
 
-/* The place may be a slab's next, whose records begin as uncarved blocks; the sites are kept until then. */
+/* A slab may take this granule next, and its records must begin as uncarved. The sites are kept
+ * until then, for reports of bad frees. */
 static void large_unguard(void *user, const void *frame) {
     struct hak_audit_block *record = hak_audit_large_of(user);
     record->free_site = hak_audit_site_of(frame);
@@ -482,7 +489,7 @@ void hak_audit_large_resized(void *old, void *user, size_t old_size, size_t size
         canary_set(user, size, room);
 }
 
-/* The program's block is the inner one. */
+/* The program knows only the inner block `user`. */
 void hak_audit_aligned(void *block, void *user, size_t size) {
     block_resized(hak_slab_find(block), block, (size_t)((char *)user - (char *)block) + size);
     if (!HAK_VALGRIND) return;

@@ -1,11 +1,12 @@
-/* Level 2: what the audit knows of each block, 16 bytes. The records of a slab's blocks lie side by side, from the place
- * of the slab's first granule on, so that they take few cache lines; there is address space for as many as can be. */
+/* Level 2: a record of 16 bytes for each block. The records of a slab's blocks lie side by side and
+ * begin at the records of the slab's first granule, so they take few cache lines. Address space is
+ * reserved for the most blocks that the range can hold. */
 #ifndef HAK_VERIFY_AUDIT_BLOCK_H
 #define HAK_VERIFY_AUDIT_BLOCK_H
 
 #include "verify/audit.h"
 
-/* The one place where a block is (types.h). */
+/* Each block is in exactly one of these places (types.h). */
 enum hak_audit_state {
     HAK_AUDIT_UNCARVED = 0,
     HAK_AUDIT_IN_SLAB,
@@ -15,36 +16,37 @@ enum hak_audit_state {
 };
 
 struct hak_audit_block {
-    uint32_t size;       /* asked for; kept after the free */
+    uint32_t size;       /* requested bytes; kept after the free */
     uint32_t alloc_site; /* see hak_audit_site */
     uint32_t free_site;
-    uint16_t thread; /* in a bin: whose, see thread_mark() */
+    uint16_t thread; /* of a block in a bin: the bin's thread, see thread_mark() */
     uint8_t state;   /* enum hak_audit_state */
-    uint8_t filled;  /* 1: freed memory was filled and nobody may write it */
+    uint8_t filled;  /* 1: the freed block is filled and must not change */
 };
 
-/* Address space for the records; false if there is none. */
+/* Reserves the address space of the records; false if there is none. */
 bool hak_audit_blocks_open(void);
 
-/* The records of the slab's blocks, by their number; NULL while there are none, and below level 2. */
+/* The records of the slab's blocks, by block number; NULL below level 2 or without records. */
 struct hak_audit_block *hak_audit_records_of(const struct hak_slab *slab);
 
-/* The record of one of the slab's blocks; NULL if `block` is no block's place, and as above. */
+/* The record of one of the slab's blocks; NULL if no block begins at `block`, and as above. */
 struct hak_audit_block *hak_audit_block_of(const struct hak_slab *slab, const void *block);
 
-/* The record of the large block at this address, or of the last one that was; NULL as above. It knows sites only: size and
- * state are the allocator's own. */
+/* The record of the large block at this address, or of the last one there; NULL as above. Its
+ * `size` is not used: the allocator keeps the size of a large block. */
 struct hak_audit_block *hak_audit_large_of(const void *user);
 
-/* A batch moves a block: its state must be the one that this batch starts from. */
+/* Proves that a block is in the state that this batch takes blocks from, and sets the next
+ * state. */
 void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record,
                            const struct hak_slab *slab, const struct hak_block *block);
 
-/* A block that is in a bin's list must be known to be there. */
+/* Proves that a block found in a bin's list has the state HAK_AUDIT_IN_BIN. */
 void hak_audit_block_listed(const struct hak_audit_block *record, const struct hak_slab *slab,
                             const struct hak_block *block);
 
-/* All blocks of the slab are uncarved from here on; none may be live or in a bin. */
+/* Proves that no block of the slab is live or in a bin, and makes all of them uncarved. */
 void hak_audit_blocks_reset(const struct hak_slab *slab);
 
 const char *hak_audit_state_name(unsigned state);
@@ -54,7 +56,7 @@ struct hak_text;
 void hak_audit_print(struct hak_text *line);
 void hak_audit_print_site(const char *what, uint32_t site);
 
-/* Lists what is still live (level 2). */
+/* Lists the blocks that are still live (level 2). */
 void hak_audit_leaks(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* The blocks that are still live when the program ends, summed by the place that allocated them. */
+/* Lists the blocks that are still live when the program ends, summed by the site that allocated
+ * them. */
 #include <sys/mman.h>
 
 #include "core/large_record.h"
@@ -12,7 +13,7 @@ struct leak {
     uint64_t blocks, bytes;
 };
 
-#define SHOWN 20 /* places, the largest first */
+#define SHOWN 20 /* sites that are listed, largest first */
 
 static void add_slab(struct leak *leaks, const struct hak_slab *slab) {
     for (uint32_t i = 0; i < slab->carved; i++) {

@@ -35,7 +35,7 @@ struct hak_audit_options hak_audit_options = {.level = HAK_ASAN || HAK_VALGRIND 
 
 #define PREFIX "HAKMEM_AUDIT_"
 
-/* Once. */
+/* Says once why there is no log, and gives the log up. */
 static void log_is_refused(int failed) {
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: audit: log ");
@@ -58,11 +58,12 @@ void hak_audit_print(struct hak_text *line) {
     }
     line->bytes[length] = '\n';
     hak_syscall3(SYS_write, log, hak_syscall_pointer(line->bytes),
-                 (long)(length + 1)); /* stderr has it, too */
+                 (long)(length + 1)); /* may fail, because stderr has the line, too */
     hak_syscall3(SYS_close, log, 0, 0);
 }
 
-/* What is there already shows at the start whether it will do. */
+/* Refuses an existing file at the start if it cannot be the log. The first report makes a new
+ * one. */
 static void log_check(void) {
     if (hak_audit_options.log[0] == '\0') return;
     int log = hak_log_open(hak_audit_options.log, O_WRONLY | O_APPEND);
@@ -72,9 +73,9 @@ static void log_check(void) {
         log_is_refused(log);
 }
 
-static bool options_read; /* what was wrong with them is said */
+static bool options_read; /* errors in the options have been reported */
 
-/* A number in least..most, or a line and the default. */
+/* Reads a number in least..most. If it is none, reports the error once and keeps the default. */
 static void option_number(uint32_t *field, const char *setting, const char *value, uint32_t least,
                           uint32_t most) {
     uint64_t number = 0;
@@ -101,7 +102,7 @@ static void option_number(uint32_t *field, const char *setting, const char *valu
     hak_audit_print(&line);
 }
 
-/* A path; false if it is too long. */
+/* Copies a path; false if it is too long. */
 static bool option_path(char (*field)[256], const char *value) {
     size_t length = 0;
     while (length < sizeof *field && value[length] != '\0')
@@ -111,7 +112,8 @@ static bool option_path(char (*field)[256], const char *value) {
     return true;
 }
 
-/* Amidst of the first malloc: libc's functions on strings may be wrapped. */
+/* Runs in the middle of the first malloc: calls no string function of libc, which may be
+ * wrapped. */
 bool hak_audit_option(const char *setting) {
     const char *value, *name = hak_text_after(setting, PREFIX);
     if (name == NULL) return false;
@@ -130,11 +132,12 @@ bool hak_audit_option(const char *setting) {
 void hak_audit_options_read(void) {
     if (options_read || environ == NULL || hak_os_is_secure()) return;
     for (char *const *setting = environ; *setting != NULL; setting++)
-        (void)hak_audit_option(*setting); /* unknown ones are reported with the allocator's */
+        (void)hak_audit_option(*setting); /* the allocator reports unknown options */
     options_read = true;
 }
 
-/* "program+0x123": what addr2line and debuggers take. _dl_find_object needs no lock and no memory. */
+/* Adds "program+0x123", which addr2line and debuggers accept. _dl_find_object needs no lock and no
+ * memory. */
 static void add_frame(struct hak_text *line, const void *address) {
     struct dl_find_object object;
     if (_dl_find_object((void *)(uintptr_t)address, &object) != 0) {
@@ -149,7 +152,7 @@ static void add_frame(struct hak_text *line, const void *address) {
     hak_text_add_hex(line, (uintptr_t)address - object.dlfo_link_map->l_addr);
 }
 
-/* A line a frame: what was done in the first, blanks as long in the others. */
+/* Prints one line a frame. The first line begins with `what`, the others with as many blanks. */
 static void print_named(const char *what, const char *frame) {
     bool first = true;
     for (; *frame != '\0'; frame += strlen(frame) + 1) {
@@ -184,7 +187,7 @@ void hak_audit_print_site(const char *what, uint32_t site) {
         print_addresses(what, frames, count);
 }
 
-/* What is known of a pointer that may be no block's. */
+/* The record of `block`, which may be no block's address; NULL: there is none. */
 static const struct hak_audit_block *record_of(const void *block) {
     if (!hak_range_has(block)) return NULL;
     const struct hak_slab *slab = hak_slab_find(block);
@@ -210,7 +213,7 @@ static void print_block(const void *block) {
     hak_audit_print(&line);
 }
 
-/* Last of all: names come from another program. */
+/* Printed last, because the names come from another process. */
 static void print_sites(const void *block) {
     const struct hak_audit_block *record = record_of(block);
     if (record == NULL) return;
@@ -315,7 +318,7 @@ size_t hak_heap_check(void) {
     return check.faults;
 }
 
-/* Meant for a program that stands still; the walk itself changes nothing. */
+/* For a program that stands still. The walk itself changes nothing. */
 static void on_signal(int number) {
     (void)number;
     struct hak_heap_check check;
@@ -336,14 +339,14 @@ void hak_audit_begin(void) {
     options_read = true;
     log_check();
     if (hak_audit_options.leaks || hak_audit_options.summary) hak_stderr_keep();
-    hak_free(hak_malloc(1)); /* opens the books, which a large first block would not */
+    hak_free(hak_malloc(1)); /* opens the books; a first block that is large would not */
     if (hak_audit_options.signal == 0) return;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction((int)hak_audit_options.signal, &action, NULL);
 }
 
 void hak_audit_end(void) {
-    hak_hook_enter(); /* Memcheck must not see that the list reads the books */
+    hak_hook_enter(); /* the list reads the books, and Memcheck must not report that */
     if (hak_audit_options.leaks) hak_audit_leaks();
     if (hak_audit_options.summary) print_summary();
     hak_hook_leave();

@@ -1,4 +1,4 @@
-/* Stacks, each kept once: a table that only grows, without a lock. */
+/* The table of stacks. Each stack is kept once. The table only grows, and has no lock. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include "verify/audit_site.h"
 #include "verify/audit_unwind.h"
 
-#define FRAMES 8u /* of the program */
+#define FRAMES 8u /* the most return addresses of a site */
 
 struct site {
     _Atomic uint64_t hash; /* 0: free */
@@ -29,12 +29,13 @@ static uint32_t site_keep(uint64_t hash, const void *const *frames) {
         }
         if (known == hash || expected == hash) return (uint32_t)(site - sites) + 1;
     }
-    return 0; /* the table is full there: no site is better than a wrong one */
+    return 0; /* all probed entries are taken: an unknown site is better than a wrong one */
 }
 
 /* ---- walks ----------------------------------------------------------------------------------- */
 
-/* While a static libc begins, it allocates, and _dl_find_object crashes; soon after it sets this name. */
+/* A static libc allocates while it starts, when _dl_find_object still crashes. Soon afterwards libc
+ * sets this name. */
 static bool objects_are_known(void) {
     return program_invocation_name[0] != '\0';
 }
@@ -57,7 +58,7 @@ void hak_audit_walk_elsewhere(struct hak_audit_walk *walk, uintptr_t frame) {
     }
 }
 
-/* The allocator's frames below the one that is given are left out. */
+/* Leaves out the allocator's frames below `frame`. */
 HAK_NOINLINE void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk, uintptr_t frame) {
     struct hak_unwind unwind = {.proof =
                                     hak_audit_proof_begin((uintptr_t)__builtin_frame_address(0))};
@@ -72,8 +73,9 @@ HAK_NOINLINE void hak_audit_walk_unwind_tables(struct hak_audit_walk *walk, uint
 
 /* ---- what is code ---------------------------------------------------------------------------- */
 
-/* Whether an address lies in an executable segment of the object, by the program headers at the object's beginning. Of a
- * static program glibc takes its code alone for the object: nothing else is found. */
+/* True if an address of the object lies in an executable segment, by the program headers at the
+ * object's beginning. In a static program glibc's object begins with the code, not with the
+ * headers, and consists of code alone. */
 static bool is_code(const struct dl_find_object *object, uintptr_t address) {
     const ElfW(Ehdr) *header = object->dlfo_map_start;
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return true;
@@ -87,9 +89,10 @@ static bool is_code(const struct dl_find_object *object, uintptr_t address) {
     return false;
 }
 
-/* Keeps the return addresses in code, up to the first that is in none: with code that has no frame pointers a walk reads
- * whatever lies there. The allocator's own say nothing; in a program that it is linked into they cannot be told from the
- * program's. _dl_find_object takes no lock and no memory. */
+/* Keeps the return addresses up to the first that does not lie in code: where code has no frame
+ * pointers, a walk reads arbitrary words. Addresses in the allocator's library are left out. If the
+ * allocator is linked into the program, they cannot be told from the program's own addresses and
+ * are kept. _dl_find_object takes no lock and no memory. */
 static uint32_t site_of(const struct hak_audit_walk *walk) {
     if (!objects_are_known()) return 0;
     const void *frames[FRAMES] = {NULL};

@@ -5,7 +5,7 @@
 
 #include "core/syscall.h"
 
-#define PAGE       ((uintptr_t)4096) /* or more */
+#define PAGE       ((uintptr_t)4096) /* the smallest page size */
 #define STACK_MAX  ((uintptr_t)1 << 30)
 #define FRAME_SIZE (2 * sizeof(uintptr_t))
 
@@ -13,25 +13,26 @@ extern void *__libc_stack_end; /* glibc: the main thread's first frame */
 
 _Thread_local struct hak_audit_stack hak_audit_stack;
 
-/* No frame up to here is on the thread's own stack: a page that cannot be read lies between. */
+/* No frame at or below this address is on the thread's own stack: a page between cannot be read. */
 static _Thread_local uintptr_t foreign_to __attribute__((tls_model("initial-exec")));
 
-/* Asks for a change that is none: whoever waits at the address goes on waiting, and nobody is moved. */
+/* The system call wakes 0 waiters and moves 0 waiters, so it changes nothing. But the kernel has to
+ * read the word at the address, to compare it. */
 static bool is_readable(uintptr_t page) {
     static const uint32_t nobody;
     long answer = hak_syscall6(SYS_futex, (long)page, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0,
                                hak_syscall_pointer(&nobody), 0);
-    return answer >= 0 || answer == -EAGAIN; /* the word at the address was compared */
+    return answer >= 0 || answer == -EAGAIN; /* the word was read: it was equal, or not */
 }
 
-/* pthread_self(3) may be wrapped. */
+/* In place of pthread_self(3), which another library may wrap. */
 #if defined(__x86_64__)
 #define THREAD_POINTER(to) __asm__("mov %%fs:0, %0" : "=r"(to))
 #else
 #define THREAD_POINTER(to) __asm__("mrs %0, tpidr_el0" : "=r"(to))
 #endif
 
-/* glibc keeps a thread's control block above its stack. */
+/* glibc puts the control block of each thread but the main thread above the thread's stack. */
 static uintptr_t end_of_stack(uintptr_t here) {
     uintptr_t control;
     THREAD_POINTER(control);

@@ -1,5 +1,5 @@
-/* The helper process that finds names. The program may be in any state here: nothing below allocates, waits for ever, or
- * depends on what the helper answers. */
+/* The helper process that finds names. The program may be in any state here: nothing below
+ * allocates, waits without a limit, or trusts the helper's answer. */
 #include "verify/audit_symbolize.h"
 
 #include <dlfcn.h>
@@ -25,18 +25,18 @@
 #define HELPER_NAME "hakmem-symbolize"
 
 static struct {
-    _Atomic int owner; /* thread that talks to the helper; 0: nobody */
-    bool failed;       /* it is not asked again; written by the owner, like all below */
+    _Atomic int owner; /* thread that uses the helper; 0: none. It alone writes what is below */
+    bool failed;       /* the helper is not asked again */
     pid_t pid;
     int socket; /* -1: there is no helper */
     uint32_t begun_ms;
-    sigset_t signals; /* the owner's, before */
+    sigset_t signals; /* the owner's signal mask, to be restored */
     char path[PATH_MAX];
     char answer[1 << 14];
 } helper = {.socket = -1};
 
-/* What the option says, or beside the library's file. False if neither is known: in a program that the library is linked
- * into, the file is the program's. */
+/* Finds the helper: the path of the option, or HELPER_NAME beside the library's file. False if
+ * neither is known: a program that the library is linked into has no library file. */
 static bool path_find(void) {
     if (hak_audit_options.symbolizer[0] != '\0') {
         strcpy(helper.path, hak_audit_options.symbolizer);
@@ -54,9 +54,9 @@ static bool path_find(void) {
     return true;
 }
 
-/* posix_spawn runs no handlers of fork and does not copy the address space. Its file actions would allocate: so the
- * helper inherits its end of the socket and closes everything else itself. Without environment LD_PRELOAD cannot
- * follow. */
+/* posix_spawn runs no fork handlers and does not copy the address space. Its file actions would
+ * allocate, so the helper inherits its end of the socket and closes all other descriptors itself.
+ * The environment is empty, so LD_PRELOAD does not load the allocator into the helper. */
 static bool spawn(int its_end) {
     struct hak_text socket = {.length = 0}, pid = {.length = 0};
     hak_text_add_number(&socket, (uint64_t)its_end);
@@ -89,7 +89,8 @@ static bool start(void) {
     return started;
 }
 
-/* The program must find no child of ours; but it may have waited for all its children, so ours may be gone. */
+/* Kills the helper and waits for it: the program must not find a child that it did not start. The
+ * helper may be gone already, if the program waits for all its children. */
 static void stop(void) {
     if (helper.socket < 0) return;
     close(helper.socket);
@@ -110,7 +111,8 @@ static bool ask(const void *const *frames, size_t count) {
            (ssize_t)line.length;
 }
 
-/* Adds what comes next to the answer; false if it is too late, too long or over. */
+/* Appends received bytes to the answer. False: time is up, the answer is too long, or the helper
+ * has ended. */
 static bool receive(size_t *length) {
     uint32_t spent = hak_os_now_ms() - helper.begun_ms;
     size_t room = sizeof helper.answer - 1 - *length;
@@ -130,7 +132,8 @@ static bool is_whole(size_t length) {
            (length == 1 || helper.answer[length - 2] == '\n');
 }
 
-/* Lines that begin with "#0 ", "#1 " and so on, and hold nothing that a terminal would act on; strings afterwards. */
+/* Makes strings of the lines. False if they do not begin with "#0 ", "#1 " and so on, or contain
+ * control characters, which a terminal would act on. */
 static bool split(char *text) {
     for (uint64_t n = 0; *text != '\0'; n++) {
         struct hak_text begin = {.length = 0};
@@ -154,7 +157,8 @@ static bool answered(const void *const *frames, size_t count) {
     return split(helper.answer);
 }
 
-/* One thread at a time has the helper, from its first stack to its last; signals wait, for their handlers may allocate. */
+/* One thread at a time uses the helper, from its first stack to its last. All signals are blocked
+ * meanwhile, because their handlers may allocate. */
 static bool own(void) {
     int nobody = 0, self = hak_os_thread_id();
     if (!atomic_compare_exchange_strong(&helper.owner, &nobody, self)) return nobody == self;

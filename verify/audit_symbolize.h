@@ -4,12 +4,13 @@
 
 #include "core/types.h"
 
-/* The stack as strings "#0 ...", "#1 ...", one behind the other, then an empty one; valid until the next call. NULL:
- * there is no helper, it failed, or another thread talks to it. Starts the helper, if need be, and keeps it.
- * Allocates nothing; the helper's answers together take at most a few seconds. */
+/* The stack as strings "#0 ...", "#1 ...", one after the other, and an empty string at the end;
+ * valid until the next call. NULL: there is no helper, the helper failed, or another thread uses
+ * it. Starts the helper if necessary and keeps it running. Allocates nothing. All answers of the
+ * helper together take at most twenty seconds. */
 const char *hak_audit_symbolize(const void *const *frames, size_t count);
 
-/* The calling thread needs no more names: ends the helper. */
+/* Ends the helper, if the calling thread uses it. */
 void hak_audit_symbolize_end(void);
 
 #endif

@@ -3,7 +3,8 @@
 #include <dlfcn.h>
 #include <string.h>
 
-/* The processor's numbers in the tables, by enum hak_unwind_register; where the return address is, that is its column. */
+/* The register numbers of the tables, by enum hak_unwind_register. That of PC is the column of the
+ * return address. */
 #if defined(__x86_64__)
 static const uint64_t numbers[] = {[HAK_UNWIND_SP] = 7, [HAK_UNWIND_FP] = 6, [HAK_UNWIND_PC] = 16};
 #elif defined(__aarch64__)
@@ -23,7 +24,7 @@ static uint64_t take(struct bytes *bytes, size_t size) {
         bytes->at = bytes->end;
         return 0;
     }
-    memcpy(&value, bytes->at, size); /* the lowest byte comes first */
+    memcpy(&value, bytes->at, size); /* little-endian */
     bytes->at += size;
     return value;
 }
@@ -56,7 +57,7 @@ static struct bytes take_block(struct bytes *bytes) {
     return block;
 }
 
-/* Bytes of an encoded pointer (DW_EH_PE_*). */
+/* The size in bytes of an encoded pointer (DW_EH_PE_*); 0: not supported. */
 static size_t encoded_size(uint8_t encoding) {
     static const uint8_t sizes[] = {8, 0, 2, 4, 8, 0, 0, 0};
     return sizes[encoding & 7];
@@ -68,11 +69,11 @@ struct entry {
     uintptr_t start, range;
     uint64_t code_factor;
     int64_t data_factor;
-    bool is_signal;               /* the kernel's frame below a handler */
+    bool is_signal;               /* the frame that the kernel makes to call a signal handler */
     struct bytes common, program; /* instructions of the CIE, and of the FDE */
 };
 
-/* An entry's contents; the length is before them. */
+/* The contents of an entry, which follow its length. */
 static struct bytes entry_bytes(const uint8_t *at) {
     uint32_t length;
     memcpy(&length, at, sizeof length);
@@ -80,7 +81,8 @@ static struct bytes entry_bytes(const uint8_t *at) {
     return (struct bytes){.at = at + sizeof length, .end = at + sizeof length + length};
 }
 
-/* The encoding of the function's start; -1: the entry is of no form that is known. */
+/* Parses a CIE. Returns the encoding of the function's start; -1: the form of the entry is not
+ * supported. */
 static int common_parse(struct entry *entry, struct bytes bytes) {
     int encoding = 0;
     take(&bytes, 4); /* 0: a CIE */
@@ -117,14 +119,15 @@ static bool entry_parse(struct entry *entry, const uint8_t *at) {
     int encoding = common_parse(entry, entry_bytes(field - distance));
     size_t size = encoding < 0 ? 0 : encoded_size((uint8_t)encoding);
     if (size == 0) return false;
-    take(&bytes, size); /* the start, which the search has found */
+    take(&bytes, size); /* the function's start: known from the search */
     entry->range = take(&bytes, size);
     take_block(&bytes);
     entry->program = bytes;
     return true;
 }
 
-/* Searches the sorted table of PT_GNU_EH_FRAME: pairs of a function's start and its entry, relative to the table. */
+/* Searches the sorted table of PT_GNU_EH_FRAME: pairs of a function's start and its entry, relative
+ * to the table. */
 static bool entry_find(struct entry *entry, uintptr_t pc) {
     struct dl_find_object object;
     if (_dl_find_object((void *)pc, &object) != 0 || object.dlfo_eh_frame == NULL) return false;
@@ -150,7 +153,7 @@ static bool entry_find(struct entry *entry, uintptr_t pc) {
     return entry_parse(entry, header + pair[1]) && pc - entry->start < entry->range;
 }
 
-/* ---- the codes of DWARF 5, section 7, that compilers use for this; and GNU's ----------------- */
+/* ---- the codes of DWARF 5, section 7, that compilers use for this, and GNU's ----------------- */
 
 enum {
     OP_DEREF = 0x06,
@@ -198,7 +201,7 @@ enum {
     CFA_VAL_OFFSET = 0x14,
     CFA_VAL_EXPRESSION = 0x16,
     CFA_GNU_ARGS_SIZE = 0x2e,
-    /* With an operand in the lower bits. */
+    /* These have an operand in the lower six bits. */
     CFA_ADVANCE_LOC = 0x40,
     CFA_OFFSET = 0x80,
     CFA_RESTORE = 0xc0,
@@ -229,7 +232,7 @@ static bool register_of(uint64_t number, enum hak_unwind_register *found) {
     return false;
 }
 
-/* Of two values the upper one is taken. */
+/* Takes the upper of two values off the stack and combines it with the lower one. */
 static bool combine(struct values *values, uint8_t operation) {
     if (values->count < 2) return false;
     uint64_t right = values->value[--values->count], *left = &values->value[values->count - 1];
@@ -320,12 +323,12 @@ enum how { SAME, UNDEFINED, AT_OFFSET, AT_EXPRESSION, UNKNOWN };
 
 struct rule {
     enum how how;
-    int64_t offset; /* from the CFA, what the caller's stack pointer is */
+    int64_t offset; /* from the CFA, which is the caller's stack pointer */
     struct bytes expression;
 };
 
 struct rules {
-    struct rule cfa; /* AT_OFFSET: of `base` */
+    struct rule cfa; /* AT_OFFSET: the offset is from the register `base` */
     enum hak_unwind_register base;
     bool has_base;
     struct rule registers[HAK_UNWIND_REGISTERS];
@@ -337,7 +340,7 @@ struct machine {
     const struct entry *entry;
     uintptr_t location;
     struct rules now, first,
-        remembered[REMEMBERED]; /* first: when the CIE's instructions are over */
+        remembered[REMEMBERED]; /* `first`: the rules after the CIE's instructions */
     unsigned depth;
 };
 
@@ -381,7 +384,7 @@ static void advance(struct machine *machine, uint64_t units) {
     machine->location += units * machine->entry->code_factor;
 }
 
-/* The rules of the CFA; false if the instruction is none of these. */
+/* Instructions for the rule of the CFA; false if the instruction is none of them. */
 static bool execute_cfa(struct machine *machine, uint8_t code, struct bytes *bytes) {
     switch (code) {
     case CFA_DEF_CFA:
@@ -409,7 +412,7 @@ static bool execute_cfa(struct machine *machine, uint8_t code, struct bytes *byt
     }
 }
 
-/* Rules of a register that the instruction's operand names. */
+/* Instructions for the rule of a register, which the operand names. */
 static bool execute_rule(struct machine *machine, uint8_t code, struct bytes *bytes) {
     uint64_t number = take_unsigned(bytes);
     switch (code) {
@@ -442,7 +445,7 @@ static bool execute_rule(struct machine *machine, uint8_t code, struct bytes *by
         set_rule(machine, number, (struct rule){.how = UNKNOWN});
         return true;
     case CFA_GNU_ARGS_SIZE:
-        return true; /* the operand is no register */
+        return true; /* the operand, taken above, is no register */
     default:
         return false;
     }
@@ -484,7 +487,7 @@ static bool execute_one(struct machine *machine, struct bytes *bytes) {
     }
 }
 
-/* Up to the first instruction for a place behind the one where the registers are wanted. */
+/* Executes the instructions up to the first for a location behind `pc`. */
 static bool execute(struct machine *machine, struct bytes bytes, uintptr_t pc) {
     while (bytes.at < bytes.end) {
         if (!execute_one(machine, &bytes)) return false;

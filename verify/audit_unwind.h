@@ -1,6 +1,7 @@
-/* Stacks by unwind tables (DWARF call frame information, .eh_frame), for code without frame pointers. Unlike libgcc's unwinder
- * this one reads no memory of a stack that it has not proved readable, and takes no lock. It follows what return addresses, frame
- * pointer and stack pointer need, and ends the walk at anything else. */
+/* Walks stacks by unwind tables (DWARF call frame information, .eh_frame), for code without frame
+ * pointers. Unlike libgcc's unwinder this one takes no lock, and reads no memory of a stack that it
+ * has not proved readable. It supports what the rules of the return address, frame pointer and
+ * stack pointer need. The walk ends at anything else. */
 #ifndef HAK_VERIFY_AUDIT_UNWIND_H
 #define HAK_VERIFY_AUDIT_UNWIND_H
 
@@ -11,7 +12,7 @@ enum hak_unwind_register { HAK_UNWIND_SP, HAK_UNWIND_FP, HAK_UNWIND_PC, HAK_UNWI
 
 struct hak_unwind {
     uintptr_t registers[HAK_UNWIND_REGISTERS];
-    bool is_interrupted; /* by a signal: the next instruction is at the address, not behind it */
+    bool is_interrupted; /* by a signal: PC is the next instruction, not a return address */
     struct hak_audit_proof proof;
 };
 
@@ -29,7 +30,7 @@ struct hak_unwind {
     __asm__ volatile("adr %0, .\n\tmov %1, sp\n\tmov %2, x29" : "=&r"(pc), "=&r"(sp), "=&r"(fp))
 #endif
 
-/* To the caller of the frame; false: there is none that is known. */
+/* Goes to the frame's caller. False: there is none, or it cannot be found. */
 bool hak_unwind_step(struct hak_unwind *unwind);
 
 #endif

@@ -1,22 +1,24 @@
 #include "verify/audit_valgrind.h"
 
 #include <valgrind/helgrind.h>
-/* after Helgrind's: of the requests that both have, this one's replace only what differs */
+/* After Helgrind's header: of the macros that both define, this header replaces only those that
+ * differ. */
 #include <valgrind/drd.h>
 #include <valgrind/memcheck.h>
 
 #include "core/hooks.h"
 
 bool hak_valgrind_is_memcheck(void) {
-    static signed char known = -1; /* from the first call, before there is a second thread */
+    static signed char known = -1; /* set by the first call, when there is only one thread */
     static char byte;
     if (known < 0)
         known = VALGRIND_MAKE_MEM_DEFINED(&byte, sizeof byte) != 0; /* only Memcheck answers */
     return known;
 }
 
-/* The allocator reads and writes links in memory that Memcheck knows to be free. Helgrind and DRD are told nothing but
- * the truth and may report what they find in it. */
+/* The allocator reads and writes links in blocks that Memcheck knows to be free, so Memcheck's
+ * errors are switched off inside of the allocator. Helgrind and DRD are told of every order that
+ * there is, and may report what they find there. */
 void hak_audit_enter(void) {
     if (hak_valgrind_is_memcheck()) VALGRIND_DISABLE_ERROR_REPORTING;
 }
@@ -35,8 +37,8 @@ void hak_valgrind_ended(void *user) {
     VALGRIND_FREELIKE_BLOCK(user, 0);
 }
 
-/* Memcheck keeps what it knew of the contents only where the block stays. A shorter block is told before another can have
- * the rest, a longer one afterwards. */
+/* Memcheck keeps its knowledge of the contents only if the block stays in place. Shrinking is
+ * announced before another thread can have the rest, growth afterwards. */
 void hak_valgrind_resizing(void *user, size_t old_size, size_t size) {
     if (size < old_size) VALGRIND_RESIZEINPLACE_BLOCK(user, old_size, size, 0);
 }
@@ -54,7 +56,8 @@ void hak_valgrind_resized(void *old, void *user, size_t old_size, size_t size, s
     VALGRIND_MAKE_MEM_NOACCESS((char *)user + size, room - size);
 }
 
-/* Memcheck knows how far the block goes even where the audit keeps no record of it. Errors are off meanwhile. */
+/* Memcheck knows where the block ends even if the audit has no record of it. The caller has
+ * switched errors off. */
 size_t hak_valgrind_usable(const void *user, size_t room) {
     uintptr_t end = VALGRIND_CHECK_MEM_IS_ADDRESSABLE(user, room);
     return end == 0 ? room : end - (uintptr_t)user;
@@ -77,7 +80,8 @@ void hak_valgrind_atomic(const volatile void *word, size_t bytes) {
     ANNOTATE_BENIGN_RACE_SIZED(word, bytes, "atomic");
 }
 
-/* Helgrind looks away from memory that was reserved without access, also after it was made accessible. */
+/* Helgrind ignores memory that was reserved without access, even after it has become accessible.
+ * This request makes Helgrind check it. */
 void hak_valgrind_fresh(void *start, size_t bytes) {
     VALGRIND_HG_CLEAN_MEMORY(start, bytes);
 }

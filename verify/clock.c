@@ -8,7 +8,7 @@ static _Atomic uint32_t clock_ms = UINT32_MAX - BEFORE_THE_WRAP;
 
 uint32_t __wrap_hak_os_now_ms(void);
 
-/* Changed by read-modify-write only, which orders nothing and which Helgrind and DRD take for a read. */
+/* A relaxed read-modify-write: it orders nothing, and Helgrind and DRD take it for a read. */
 void hak_clock_passes(uint32_t milliseconds) {
     atomic_fetch_add_explicit(&clock_ms, milliseconds, memory_order_relaxed);
 }

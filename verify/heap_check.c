@@ -11,11 +11,12 @@
 #define equal        hak_check_equal
 #define at_most      hak_check_at_most
 
-/* Where a block was found: a byte a block. Reserved for the smallest stride, touched only where there are
- * slabs. */
+/* One byte for each block tells where the block was found. The bytes are reserved for the smallest
+ * stride, and touched only where there are slabs. */
 enum place { PLACE_NONE = 0, PLACE_FREELIST, PLACE_REMOTE, PLACE_BIN, PLACE_NOTIFIED };
 
-/* The last byte of a slab's first granule belongs to no block: it tells whether the slab is on a notified stack. */
+/* The last byte of a slab's first granule belongs to no block. It tells whether the slab is on a
+ * stack of notified slabs. */
 #define BLOCKS_A_GRANULE (HAK_GRANULE / 16)
 #define NOTIFIED_AT      (BLOCKS_A_GRANULE - 1)
 _Static_assert((HAK_GRANULE - 15) / 16 <= NOTIFIED_AT, "no block has this place");
@@ -54,8 +55,9 @@ bool hak_check_at_most(struct check *check, const char *equation, uint64_t left,
     return false;
 }
 
-/* Walks a list of free blocks of one bin; each must be one of `slab`, or of any slab if that is NULL, and be
- * in no other list. Stops at the first fault, so that a broken link is not followed. Returns the length. */
+/* Walks a list of free blocks of class `bin`. Each block must lie in `slab`, or in any slab if
+ * `slab` is NULL, and in no other list. Stops at the first fault, so that a broken link is not
+ * followed. Returns the length. */
 static size_t walk(struct check *check, const struct hak_block *block, unsigned bin,
                    const struct hak_slab *slab, enum place place) {
     size_t length = 0;
@@ -144,7 +146,7 @@ static void each_superslab(struct check *check, void (*visit)(const struct hak_s
     }
 }
 
-/* What the SuperSlab table says of a heap. */
+/* The SuperSlabs of one home, by the SuperSlab table. */
 struct owned {
     const struct hak_home *home;
     uint32_t superslabs, arena_mib, open[2];
@@ -183,7 +185,7 @@ static void check_owned(struct hak_heap *heap, void *context) {
     check->owned += owned.superslabs;
 }
 
-/* Blocks of the slab that were in no list must be live, and say so. */
+/* A carved block that was found in no list must have the header of a live block. */
 static void check_live(struct check *check, const struct hak_slab *slab) {
     const uint8_t *marks = places_of(check, slab);
     size_t listed = 0;
@@ -288,7 +290,8 @@ static void check_used_shown(struct hak_heap *heap, void *context) {
               atomic_load_explicit(&heap->classes[bin].used_shown, memory_order_relaxed), 0, heap);
 }
 
-/* The marks of small heaps are kept from one check to the next, all PLACE_NONE: fuzzers check after every batch. */
+/* The marks of a small heap are kept for the next check, all PLACE_NONE, because fuzzers check the
+ * heap after every refill and flush. */
 #define KEPT_BYTES ((size_t)1 << 20)
 static _Atomic(uint8_t *) kept_places;
 
@@ -337,8 +340,8 @@ bool hak_check_heap(struct hak_heap_check *result) {
     equal(&check, "current slabs of heaps = current slabs", check.listed_current, check.current,
           NULL);
     each_superslab(&check, check_superslab, &check);
-    each_slab(&check,
-              add_used); /* subtracts, compares with zero, restores: no memory for sums is needed */
+    /* Subtracts each slab's `used`, compares with zero and adds it again: no memory for sums. */
+    each_slab(&check, add_used);
     hak_heap_each(check_used_shown, &check);
     each_slab(&check, take_back_used);
     hak_check_range(&check);

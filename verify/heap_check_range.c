@@ -9,10 +9,11 @@
 
 /* ---- granules -------------------------------------------------------------------------------- */
 
-/* A walk over the granules below the top, from one thing that lies there to the next. */
+/* A walk over the granules below the top: over free spans, holes, SuperSlabs, cached and large
+ * blocks. */
 struct tiling {
-    uint32_t ahead; /* no granule between the walk and here has a kind */
-    uint32_t free_spans, holes, superslabs, cached, lost;
+    uint32_t ahead; /* a granule; none between the walk and this one has a kind */
+    uint32_t free_spans, holes, superslabs, cached, lost; /* lost: granules that the kernel took */
     size_t kept; /* granules of free spans that may hold memory */
     size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
 };
@@ -30,7 +31,7 @@ bool hak_check_bounds(struct check *check) {
     return check->result->faults == faults;
 }
 
-/* Inside of a run only the granules that describe it have a kind. */
+/* Of a span, only the granules whose entries describe the span have a kind. */
 static void check_inside(struct check *check, uint32_t first, uint32_t count, uint32_t described) {
     uint32_t kinds = 0;
     for (uint32_t i = 0; i < count && first + i < check->top; i++)
@@ -38,7 +39,8 @@ static void check_inside(struct check *check, uint32_t first, uint32_t count, ui
     equal(check, "granules of a span that have a kind", kinds, described, hak_map_entry(first));
 }
 
-/* Of a free span, or of a hole, which may end at the top: it stays while memory is kept behind it. */
+/* Checks a free span or a hole; returns its length. A hole may end at the top, and stays while
+ * memory behind it is kept. */
 static uint32_t free_span_at(struct check *check, struct tiling *tiling, uint32_t granule,
                              enum hak_kind kind) {
     const struct hak_free_span *span = hak_map_entry(granule);
@@ -82,7 +84,7 @@ static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t g
     return large->granules;
 }
 
-/* A span that is taken, and is no block's: the kernel has it. */
+/* The length of a taken span that belongs to no block: the kernel took its memory. */
 static uint32_t taken_at(struct tiling *tiling, uint32_t granule) {
     if (hak_kind_of(granule) != HAK_KIND_TAKEN) return 0;
     uint32_t count = hak_large_at(granule)->granules;
@@ -90,7 +92,8 @@ static uint32_t taken_at(struct tiling *tiling, uint32_t granule) {
     return count;
 }
 
-/* The block's record lies in the granule of its header, behind the span's first if it is aligned: that says that it is taken. */
+/* The record of a large block lies in the page map entry of the header's granule. If the block is
+ * aligned, this may be a granule after the span's first, whose kind is HAK_KIND_TAKEN then. */
 static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t granule) {
     while (tiling->ahead < check->top &&
            (hak_kind_of(tiling->ahead) == HAK_KIND_NONE ||
@@ -105,8 +108,8 @@ static uint32_t large_at(struct check *check, struct tiling *tiling, uint32_t gr
     equal(check, "large block's record", hak_granule_of((char *)large->user - 1), tiling->ahead,
           large);
     equal(check, "large block's header", hak_header_of(large->user), HAK_HEADER_LARGE, large->user);
-    equal(check, "granules in the first page map entry of a large block", hak_large_at(granule)->granules,
-          large->granules, large);
+    equal(check, "granules in the first page map entry of a large block",
+          hak_large_at(granule)->granules, large->granules, large);
     at_most(check, "large block ends in its span", large->size, hak_large_usable(large), large);
     check_inside(check, granule, large->granules, tiling->ahead == granule ? 1 : 2);
     return large->granules;
@@ -118,7 +121,7 @@ static const struct hak_superslab *superslab_at(uint32_t granule) {
     return atomic_load_explicit(&ss->in_use, memory_order_acquire) ? ss : NULL;
 }
 
-/* Granules of what begins at `granule`; 0: nothing does. */
+/* The length in granules of what begins at `granule`; 0: nothing begins there. */
 static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t granule) {
     const struct hak_superslab *ss = superslab_at(granule);
     if (tiling->ahead < granule) tiling->ahead = granule;
@@ -134,8 +137,8 @@ static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t gr
     return count > 0 ? count : taken_at(tiling, granule);
 }
 
-/* Free spans, SuperSlabs, large and cached blocks fill the range without a gap; a gap's granules were lost to the
- * kernel, and counted. */
+/* Free spans, holes, SuperSlabs, large and cached blocks fill the range without a gap, except for
+ * granules that the kernel took, which the allocator counts. */
 static void check_tiles(struct check *check, struct tiling *tiling) {
     uint32_t granule = HAK_GRANULE_FIRST;
     while (granule < check->top) {
@@ -260,7 +263,7 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
         }
     }
     for (const struct hak_superslab *ss = HAK_THREAD.leaving; ss != NULL; ss = ss->next)
-        cached++; /* on their way out of a heap that this thread has seized */
+        cached++; /* given up by a heap that this thread has seized, and not yet in the cache */
     equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs,
           NULL);
     equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);

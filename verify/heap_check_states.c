@@ -1,15 +1,15 @@
-/* The table of hand-over states (core/heap.h), proved heap by heap and list by list. */
+/* Proves the table of heap states (core/heap.h) heap by heap and list by list. */
 #include "core/abandoned.h"
 #include "core/heap.h"
 #include "verify/heap_check_parts.h"
 
 #define equal hak_check_equal
 
-/* Heaps by state, and of those that a list names, by the state that it stands for. */
+/* counted: heaps by state. listed: heaps in lists, by the state that the list stands for. */
 struct states {
     struct check *check;
     size_t counted[HAK_HEAP_STATES], listed[HAK_HEAP_STATES];
-    enum hak_heap_state list; /* that is walked */
+    enum hak_heap_state list; /* the list that is walked */
 };
 
 static bool has_itself_as_owner(enum hak_heap_state state) {
@@ -37,7 +37,7 @@ static void check_reclaimed(struct states *states, const struct hak_heap *owner)
     }
 }
 
-/* What the heap's thread shows, if it has one that may be seized from. */
+/* What the pointer of the heap's thread shows; NULL if the heap has no thread to seize from. */
 static const struct hak_heap *shown(struct hak_heap *heap) {
     struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_relaxed);
     return thread == NULL ? NULL : atomic_load_explicit(&thread->heap, memory_order_relaxed);
@@ -48,11 +48,11 @@ static void check_thread(struct check *check, struct hak_heap *heap) {
                                     : heap->state == HAK_HEAP_SEIZED ? &hak_heap_seized
                                                                      : NULL;
     equal(check, "what the heap's thread shows", (uintptr_t)shown(heap), (uintptr_t)wanted, heap);
-    equal(check, "a heap is late if it has a late thread's process", heap->untracked_process != 0,
+    equal(check, "a heap is untracked if it has its thread's process", heap->untracked_process != 0,
           heap->state == HAK_HEAP_UNTRACKED, heap);
 }
 
-/* So is what a lost heap rules, and stays as it was. */
+/* True for a lost heap and for the heaps that it has reclaimed, whose state stays reclaimed. */
 static bool is_lost(const struct hak_heap *heap) {
     if (heap->state != HAK_HEAP_RECLAIMED) return heap->state == HAK_HEAP_LOST;
     const struct hak_heap *owner = hak_home_owner(&heap->home);
@@ -64,15 +64,15 @@ static void check_state(struct hak_heap *heap, void *context) {
     if (!equal(states->check, "state of a heap", heap->state < HAK_HEAP_STATES, true, heap)) return;
     if (is_lost(heap)) return;
     states->counted[heap->state]++;
-    equal(states->check, "a heap rules itself", hak_home_owned_by(&heap->home, heap),
+    equal(states->check, "a heap owns itself", hak_home_owned_by(&heap->home, heap),
           has_itself_as_owner(heap->state), heap);
-    equal(states->check, "a heap of the pool has no owner", hak_home_owned_by(&heap->home, NULL),
+    equal(states->check, "an abandoned heap has no owner", hak_home_owned_by(&heap->home, NULL),
           heap->state == HAK_HEAP_ABANDONED, heap);
     check_thread(states->check, heap);
     if (has_itself_as_owner(heap->state))
         check_reclaimed(states, heap);
     else if (heap->state == HAK_HEAP_ABANDONED)
-        equal(states->check, "a heap of the pool rules none", heap->next_reclaimed == NULL, true,
+        equal(states->check, "an abandoned heap owns no other", heap->next_reclaimed == NULL, true,
               heap);
 }
 

@@ -1,10 +1,10 @@
-/* The whole library of the libc variant: every prefixed entry point forwards to libc's function, so a program
- * that allocates through hakmem.h shows each of its blocks to ASan, TSan, MSan, LSan or another malloc. The
- * libc names and the C++ operators stay with libc or the sanitizer.
+/* The whole library of the libc variant: every prefixed entry point forwards to libc's function. So
+ * a program that allocates through hakmem.h shows each of its blocks to ASan, TSan, MSan, LSan or
+ * another malloc. The libc names and the C++ operators stay with libc or the sanitizer.
  *
- * Every call is the last thing its function does, and becomes a jump (ci/variants/libc.mk): the sanitizer sees
- * the program's line as its caller. TSan would lose that line otherwise, since nothing here is instrumented.
- */
+ * Every call is a tail call and is compiled to a jump (ci/variants/libc.mk), so the sanitizer sees
+ * the program's line as its caller. Otherwise TSan would lose that line, because nothing here is
+ * instrumented. */
 #include "core/hakmem.h"
 
 #include <errno.h>
@@ -30,8 +30,8 @@ HAK_EXPORT void *hak_realloc(void *ptr, size_t size) {
     return realloc(ptr, size);
 }
 
-/* Not libc's reallocarray: not every sanitizer intercepts it, and hakmem.h promises that an overflow fails
- * while ASan's ends the program. */
+/* Does not call libc's reallocarray: not every sanitizer intercepts it. Also, hakmem.h promises
+ * that an overflow returns NULL, while ASan's reallocarray ends the program. */
 HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -41,7 +41,7 @@ HAK_EXPORT void *hak_reallocarray(void *ptr, size_t count, size_t size) {
     return realloc(ptr, bytes);
 }
 
-/* C23's, which libc may not have yet. */
+/* C23 functions, which libc may lack. */
 HAK_EXPORT void hak_free_sized(void *ptr, size_t size) {
     (void)size;
     free(ptr);
@@ -53,7 +53,8 @@ HAK_EXPORT void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size)
     free(ptr);
 }
 
-/* memalign because sanitizers refuse what hakmem.h allows: a size that is no multiple of the alignment. */
+/* Calls memalign, because the aligned_alloc of sanitizers refuses a size that is no multiple of the
+ * alignment, which hakmem.h allows. */
 HAK_EXPORT void *hak_aligned_alloc(size_t alignment, size_t size) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
         errno = EINVAL;
@@ -71,7 +72,7 @@ HAK_EXPORT void *hak_memalign(size_t alignment, size_t size) {
         errno = EINVAL;
         return NULL;
     }
-    size_t power = sizeof(void *); /* sanitizers refuse what libc rounds up */
+    size_t power = sizeof(void *); /* libc rounds the alignment up; sanitizers refuse it */
     while (power < alignment)
         power *= 2;
     return memalign(power, size);
@@ -86,7 +87,7 @@ HAK_EXPORT void *hak_pvalloc(size_t size) {
 }
 
 HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
-    if (ptr == NULL) return 0; /* LSan's would read there */
+    if (ptr == NULL) return 0; /* LSan's function would read at NULL */
     return malloc_usable_size((void *)(uintptr_t)ptr);
 }
 
@@ -106,7 +107,7 @@ HAK_EXPORT struct mallinfo2 hak_mallinfo2(void) {
     return mallinfo2();
 }
 
-/* glibc marks its own as outdated in favour of mallinfo2. */
+/* glibc marks mallinfo as deprecated in favour of mallinfo2. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 HAK_EXPORT struct mallinfo hak_mallinfo(void) {

@@ -17,7 +17,7 @@ static bool fails(void) {
     return call == fail_first || (fail_for_ever && call > fail_first);
 }
 
-/* Failures are of either kind in turn. */
+/* The two kinds of failure take turns. */
 static enum hak_placed faulty_place(void *start, size_t bytes) {
     if (!fails()) return original.place(start, bytes);
     return failed_places++ % 2 == 0 ? HAK_PLACE_REFUSED : HAK_PLACE_TAKEN;
@@ -34,8 +34,8 @@ static bool faulty_commit(void *start, size_t bytes) {
 static bool faulty_purge(void *start, size_t bytes) {
     return !fails() && original.purge(start, bytes);
 }
-/* As the kernel may, which unmaps before it maps: nobody may touch the range any more, and
- * nothing else can come to lie there, so that a test may go on. */
+/* Loses memory as the kernel may, which unmaps before it maps. The range becomes inaccessible, but
+ * stays reserved: nothing else can be mapped there, so the test can go on. */
 static void lose(void *start, size_t bytes) {
     void *lost = mmap(start, bytes, PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -48,7 +48,7 @@ static bool faulty_renew(void *start, size_t bytes) {
     return false;
 }
 
-/* Failed moves are of each kind in turn. */
+/* The kinds of failed moves take turns. */
 static enum hak_moved faulty_move(void *from, size_t bytes, void *to, size_t longer) {
     static const enum hak_moved kinds[] = {HAK_NOT_MOVED, HAK_NOT_MOVED_TO_LOST, HAK_MOVE_REFUSED};
     if (!fails()) return original.move(from, bytes, to, longer);
@@ -68,7 +68,7 @@ static bool faulty_huge_pages(void *start, size_t bytes, bool wanted) {
     return !fails() && original.huge_pages(start, bytes, wanted);
 }
 
-/* The table is constant: its page was made read-only after relocation. */
+/* The table is constant, and its page was made read-only after relocation. */
 void hak_os_table_write(const struct hak_os_table *table) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)&hak_os & ~(page - 1);
@@ -76,7 +76,7 @@ void hak_os_table_write(const struct hak_os_table *table) {
     int bad = mprotect((void *)start, end - start, PROT_READ | PROT_WRITE);
     HAK_CHECK(bad == 0);
     struct hak_os_table *written = (struct hak_os_table *)(uintptr_t)&hak_os;
-    __asm__("" : "+r"(written)); /* clang drops stores to what it knows to be constant */
+    __asm__("" : "+r"(written)); /* clang would drop stores to a constant */
     *written = *table;
     HAK_CHECK(((const volatile struct hak_os_table *)&hak_os)->reserve == table->reserve);
 }
@@ -96,7 +96,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     if (original.reserve == NULL) original = hak_os;
     fail_first = first;
     fail_for_ever = for_ever;
-    failed_moves = failed_places = first; /* the first one that fails is of any kind */
+    failed_moves = failed_places = first; /* so the kind of the first failure varies with `first` */
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
     hak_os_table_write(&faulty);
 }

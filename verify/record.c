@@ -1,9 +1,10 @@
-/* The variant `record`: the libc names, each of which calls the allocator under its prefixed name, and writes what was
- * asked for to the log HAKMEM_RECORD=FILE (fuzz/oplog.h). `%p` in FILE is the process's number.
+/* The variant `record`: the libc names. Each calls the allocator's prefixed function and writes the
+ * request to the log HAKMEM_RECORD=FILE (fuzz/oplog.h). `%p` in FILE stands for the process id.
  *
- * One lock orders all threads: a block that begins is recorded after its allocation, one that ends before it is given
- * away, and a realloc after it, while nobody else knows the block. So the log never frees what it has not allocated.
- * Nothing of the allocator runs under the lock. A child of fork records nothing. */
+ * One lock orders the requests of all threads. An allocation is recorded after the allocator's
+ * call, a free before it, and a realloc after it, while no other thread knows the block. So the log
+ * never frees a block that it has not allocated. The allocator is never called under the lock. A
+ * child of fork records nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,12 +25,12 @@
 #include "verify/record_slots.h"
 
 #define VARIABLE   "HAKMEM_RECORD"
-#define FD_LEAST   500 /* programs count on low numbers, and close them */
+#define FD_LEAST   500 /* programs expect and close low descriptor numbers */
 #define HAK_EXPORT __attribute__((visibility("default")))
 
 static struct {
     pthread_mutex_t lock;
-    bool active; /* changes under the lock; read without it only to save the lock */
+    bool active; /* changes under the lock; a read without it only saves taking it */
     struct oplog_writer writer;
     const char *path;
     pthread_key_t key; /* its destructor sees a thread's end */
@@ -37,12 +38,12 @@ static struct {
     uint32_t free_count, thread_count;
 } record = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* The thread's number in the log and 1; 0: not yet. */
+/* The thread's number in the log + 1; 0: none yet. */
 static __thread uint32_t thread_number;
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-/* With or without the lock. */
+/* Says why recording ends. With or without the lock. */
 static void complain(const char *path, const char *reason) {
     struct hak_text line = {.length = 0};
     hak_text_add(&line, "hakmem: record: ");
@@ -53,7 +54,7 @@ static void complain(const char *path, const char *reason) {
     hak_text_print(&line);
 }
 
-/* With the lock. */
+/* Ends recording. Under the lock. */
 static void stop(const char *reason) {
     __atomic_store_n(&record.active, false, __ATOMIC_RELAXED);
     complain(record.path, reason);
@@ -76,7 +77,8 @@ static bool take_thread(void) {
     return true;
 }
 
-/* The thread's first operation. Setting the key may allocate, which is recorded: not under the lock. */
+/* Before the thread's first operation. pthread_setspecific may allocate, which is recorded: so it
+ * is called without the lock. */
 static void begin_thread(void) {
     pthread_mutex_lock(&record.lock);
     bool begun = record.active && take_thread();
@@ -85,7 +87,7 @@ static void begin_thread(void) {
     if (begun) pthread_setspecific(record.key, (void *)1);
 }
 
-/* The lock, if there is anything to record. */
+/* Takes the lock; false, without the lock, if nothing is recorded. */
 static bool enter(void) {
     if (!__atomic_load_n(&record.active, __ATOMIC_RELAXED)) return false;
     if (thread_number == 0) begin_thread();
@@ -103,7 +105,8 @@ static struct oplog_op operation(enum oplog_kind kind) {
     return (struct oplog_op){.kind = kind, .thread = thread_number - 1};
 }
 
-/* Other keys' destructors may still allocate: the last round of destructors is the thread's end. */
+/* Destructors of other keys may still allocate, so the thread's end is recorded in the last round
+ * of destructors. */
 static void end_thread(void *round) {
     if ((uintptr_t)round < PTHREAD_DESTRUCTOR_ITERATIONS) {
         pthread_setspecific(record.key, (void *)((uintptr_t)round + 1));
@@ -119,7 +122,7 @@ static void end_thread(void *round) {
 
 /* ---- what is recorded ------------------------------------------------------------------------ */
 
-/* The operation gave `block`, which its slot holds from here on. */
+/* Records an operation that returned `block`, and puts the block into the operation's slot. */
 static void add_block(const struct oplog_op *op, const void *block) {
     if (op->slot == RECORD_NO_SLOT || !record_slot_fill(op->slot, block))
         stop("no memory for its slots");
@@ -127,7 +130,7 @@ static void add_block(const struct oplog_op *op, const void *block) {
         add(op);
 }
 
-/* A request was answered with `block`, or with none; `errno` stays what the answer made it. */
+/* Records a request that returned `block`, or failed. Keeps the request's `errno`. */
 static void *answered(enum oplog_kind kind, void *block, size_t size, size_t align) {
     int saved = errno;
     if (!enter()) return block;
@@ -145,7 +148,7 @@ static void *answered(enum oplog_kind kind, void *block, size_t size, size_t ali
     return block;
 }
 
-/* A block is about to end. One that was there before the recording is not in the log. */
+/* Records a free that is about to begin. A block from before the recording is not in the log. */
 static void ends(const void *block) {
     if (block == NULL) return;
     int saved = errno;
@@ -173,8 +176,9 @@ static void asked(enum oplog_kind kind, const void *block, size_t size) {
     leave();
 }
 
-/* A live block of the log is in this thread's hands alone: another block may get its address before the realloc is over.
- * Its slot, or none. */
+/* Before a realloc. Takes the block out of its slot, because another block may get its address
+ * before the realloc is over. Returns the slot, or RECORD_NO_SLOT if the log does not have the
+ * block. */
 static uint32_t resize_begins(const void *block) {
     if (!enter()) return RECORD_NO_SLOT;
     uint32_t slot = record_slot_of(block);
@@ -222,7 +226,7 @@ HAK_EXPORT void *realloc(void *ptr, size_t size) {
     void *again = hak_realloc(ptr, size);
     if (slot != RECORD_NO_SLOT)
         resize_ends(slot, ptr, again, size);
-    else if (again != NULL && again != ptr) /* the old block was there before the recording */
+    else if (again != NULL && again != ptr) /* the old block is from before the recording */
         answered(OPLOG_REALLOC, again, size, 0);
     return again;
 }
@@ -233,7 +237,7 @@ HAK_EXPORT void *reallocarray(void *ptr, size_t count, size_t size) {
     return realloc(ptr, bytes);
 }
 
-/* C23's, which libc may not have yet. */
+/* C23 functions, which libc may lack. */
 void free_sized(void *ptr, size_t size);
 void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 
@@ -313,14 +317,14 @@ static void fork_parent(void) {
     pthread_mutex_unlock(&record.lock);
 }
 
-/* The mapping is the parent's file. */
+/* The child must not write into the mapped file, which is the parent's. */
 static void fork_child(void) {
     __atomic_store_n(&record.active, false, __ATOMIC_RELAXED);
     oplog_abandon(&record.writer);
     pthread_mutex_unlock(&record.lock);
 }
 
-/* FILE, with the process's number for each %p; NULL: too long. */
+/* FILE with the process id for each %p; NULL: too long. */
 static const char *path_of(const char *file) {
     static struct hak_text path;
     for (; *file != '\0'; file++) {
@@ -334,7 +338,7 @@ static const char *path_of(const char *file) {
     return path.length < sizeof path.bytes - 1 ? path.bytes : NULL;
 }
 
-/* The descriptor's number is moved out of the program's way; negative: why there is none. */
+/* Opens the file and moves the descriptor to a high number. Negative: the error. */
 static int file_open(const char *path) {
     int low = hak_log_open(path, O_RDWR | O_CREAT);
     if (low < 0) return low;
@@ -344,14 +348,15 @@ static int file_open(const char *path) {
     return high;
 }
 
-/* A new file, or an older log; whatever else was there stays. */
+/* True if the file is empty or an older log. Any other file is left as it is. */
 static bool file_is_ours(int fd) {
     char magic[sizeof OPLOG_MAGIC - 1];
     ssize_t length = pread(fd, magic, sizeof magic, 0);
     return length == 0 || (length == sizeof magic && memcmp(magic, OPLOG_MAGIC, sizeof magic) == 0);
 }
 
-/* False: nothing is to be recorded, and why was said; or another process writes the file: its own log goes on. */
+/* False: nothing is recorded. The reason was reported, or another process is writing this file as
+ * its log. */
 static bool file_begin(const char *path) {
     int fd = file_open(path);
     if (fd < 0)
@@ -366,7 +371,7 @@ static bool file_begin(const char *path) {
     return false;
 }
 
-/* Before the allocator's own constructor, so that the log has all of the program's blocks. */
+/* Runs before the allocator's own constructor, so that the log has all of the program's blocks. */
 __attribute__((constructor(101))) static void record_begin(void) {
     const char *file = getenv(VARIABLE);
     if (file == NULL || *file == '\0' || hak_os_is_secure()) return;

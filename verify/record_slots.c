@@ -6,14 +6,14 @@
 #include "fuzz/oplog.h"
 
 struct slot {
-    uintptr_t address; /* that it holds, or held last */
-    uint32_t next;     /* free slot below this one on the stack */
+    uintptr_t address; /* of the block that it holds, or held last */
+    uint32_t next;     /* of a free slot: the slot below it on the stack of free slots */
 };
 
 static struct slot *slots;
 static uint32_t slot_count, slot_room, free_top = RECORD_NO_SLOT;
 
-/* Open addressing: slot + 1 of a live block, or 0. At most half full. */
+/* Hash table with open addressing: slot + 1 of a live block, or 0. At most half full. */
 static uint32_t *places;
 static size_t place_room, place_used;
 
@@ -30,7 +30,7 @@ static size_t place_after(size_t place) {
     return (place + 1) & (place_room - 1);
 }
 
-/* Where the address is, or the empty place where it belongs. */
+/* The place of the address, or the empty place where it belongs. */
 static size_t place_of(uintptr_t address) {
     size_t place = home_of(address);
     while (places[place] != 0 && slots[places[place] - 1].address != address)
@@ -89,7 +89,7 @@ uint32_t record_slot_of(const void *block) {
     return places[place_of((uintptr_t)block)] - 1;
 }
 
-/* Those behind the gap move up, unless they would come before their home. */
+/* Entries behind the gap move into it, except those that would then lie before their home place. */
 static void place_clear(size_t gap) {
     for (size_t place = place_after(gap); places[place] != 0; place = place_after(place)) {
         size_t home = home_of(slots[places[place] - 1].address);

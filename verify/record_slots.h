@@ -1,4 +1,5 @@
-/* Which slot of the log stands for which address. The caller has the recorder's lock; memory comes from the system. */
+/* Maps addresses of blocks to slots of the operation log. All functions: under the recorder's lock.
+ * Memory comes from the system. */
 #ifndef HAK_VERIFY_RECORD_SLOTS_H
 #define HAK_VERIFY_RECORD_SLOTS_H
 
@@ -7,17 +8,18 @@
 
 #define RECORD_NO_SLOT UINT32_MAX
 
-/* A slot that is free; the one that became free last. None: no memory, or too many. */
+/* Takes the slot that became free last, or a new one. RECORD_NO_SLOT: no memory, or too many
+ * slots. */
 uint32_t record_slot_take(void);
-/* The slot holds this block from here on. False: no memory. */
+/* Puts the block into the taken slot. False: no memory. */
 bool record_slot_fill(uint32_t slot, const void *block);
-/* The slot that holds the block; none: no slot does. */
+/* The slot that holds the block, or RECORD_NO_SLOT. */
 uint32_t record_slot_of(const void *block);
-/* The slot holds no block, and is not free yet. */
+/* Takes the block out of its slot. The slot stays taken. */
 void record_slot_empty(uint32_t slot);
-/* The empty slot is free. */
+/* Makes an empty slot free. */
 void record_slot_drop(uint32_t slot);
-/* A free slot that held this address last; none: no such slot. */
+/* The free slot that held a block at this address last, or RECORD_NO_SLOT. */
 uint32_t record_slot_that_held(const void *block);
 
 #endif

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Runs the stress test and the real programs on the audit for a long time: nothing may be reported, for there is nothing.
+# Runs the stress test and the real programs on the audit for a long time. Any report is a false
+# one, and fails.
 #
 #   soak.sh [MINUTES]     default: 60
 #
-# The minutes are shared by level 1 and level 2, and in each by the stress test (another seed every minute) and the
-# real programs of ci/programs/. Status 1 and the report at the first word that is said.
+# Level 1 and level 2 get half of the minutes each. On each level the stress test (with another seed
+# every minute) and the real programs of ci/programs/ take turns. At the first report the script
+# prints it and ends with status 1.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 minutes=${1:-60}
@@ -23,7 +25,7 @@ fails() {
     exit 1
 }
 
-# stress SECONDS SEED: silent but for its last line and the audit's sum
+# stress SECONDS SEED: fails if anything is printed but the last line and the audit's summary
 stress() {
     HAKMEM_AUDIT_SUMMARY=1 timeout $(($1 * 40 + 600)) "$audit/tests/stress_internal" "$1" "$2" >"$said" 2>&1 ||
         fails "the stress test at level $HAKMEM_AUDIT_LEVEL, seed $2, ended with status $?"
@@ -31,7 +33,7 @@ stress() {
         fails "the stress test at level $HAKMEM_AUDIT_LEVEL, seed $2, said"
 }
 
-# The comparison with the system's malloc demands equal stderr: a report would be a difference.
+# ci/programs.sh demands the same stderr as with the system's malloc, so a report is a difference.
 programs() {
     HAK_OUT=$audit "$root/ci/programs.sh" >"$said" 2>&1 || fails "the real programs at level $HAKMEM_AUDIT_LEVEL"
 }

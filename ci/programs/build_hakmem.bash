@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# A compiler, $compiler, building HAKMEM itself: objects and libraries must be the same, byte for byte.
+# The compiler $compiler builds HAKMEM itself: objects and libraries must be the same, byte for
+# byte.
 
-# A copy: both runs compile the same text even while somebody edits it.
+# A copy, so that both runs compile the same text even if somebody edits it meanwhile.
 prepare() {
     cp -R "$root/Makefile" "$root/core" "$root/verify" "$root/bench" "$root/ci" .
 }

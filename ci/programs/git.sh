@@ -4,7 +4,7 @@
 needs=(git awk)
 subjects=(git)
 
-# What edits the files: the N-th call appends to some files and changes a few lines in others.
+# edit N: appends lines to some files and makes files that do not exist yet
 edit() {
     awk -v seed="$1" 'BEGIN {
         x = seed * 7919 + 1
@@ -48,7 +48,7 @@ workload() {
     git log -p --no-merges -M -C | sha256sum
     git blame -w main -- "$(git ls-files | sed -n 1p)" | sha256sum
     git grep -c -E 'weight of [0-9]*7 ' main
-    # Two packing threads may lay the pack out in another order; the objects in it are the same.
+    # Two packing threads may order the objects in the pack differently; the objects are the same.
     git cat-file --batch-all-objects --unordered --batch-check | sort | sha256sum
     git fsck --full --strict
     git archive main | sha256sum

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034
-# PHP: XML, SQLite, regular expressions, ICU, serialised data and forked children. PHP opens its extensions with RTLD_DEEPBIND.
-# Twice: with PHP's own allocator over mmap, and with each of its blocks from malloc.
+# PHP: XML, SQLite, regular expressions, ICU, serialised data and forked children. PHP opens its
+# extensions with RTLD_DEEPBIND. Twice: with PHP's own allocator, on mmap, and with each block from
+# malloc.
 
 needs=(php)
 subjects=(php)

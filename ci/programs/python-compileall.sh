@@ -8,8 +8,8 @@ workload() {
     local library
     library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
     if [[ $quick == 1 ]]; then library+=/asyncio; fi
-    # Source hashes instead of time stamps in the bytecode; the fixed hash seed fixes the order of constant sets.
-    # Left out are the files that are meant not to compile.
+    # The bytecode has source hashes instead of time stamps, and the fixed hash seed fixes the order
+    # of constant sets. Files that are meant not to compile are left out.
     PYTHONMALLOC=malloc PYTHONHASHSEED=0 PYTHONPYCACHEPREFIX=$PWD python3 -m compileall -q -f \
         --invalidation-mode unchecked-hash -x '/(test/bad|lib2to3/tests/)' "$library"
     find . -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum

@@ -10,7 +10,7 @@ workload() {
         modules+=(array bytes collections deque descr functools itertools json memoryview ordered_dict pickle re set
             thread threading.ThreadTests unicode zlib)
     fi
-    # The verdict on every test is on stderr. What tests print on stdout is their own chatter, and so are the times.
+    # The result of every test is on stderr. Output on stdout, and times, vary and are dropped.
     PYTHONMALLOC=malloc PYTHONHASHSEED=0 python3 -m unittest -v "${modules[@]/#/test.test_}" 2>&1 >/dev/null |
         sed -E 's/^(Ran [0-9]+ tests?) in .*/\1/'
 }

@@ -1,14 +1,17 @@
 # shellcheck shell=bash disable=SC2034
-# redis-server under redis-benchmark with many pipelining clients, then with data whose digest must be the same.
+# redis-server under redis-benchmark with many pipelining clients, then with data whose digest must
+# be the same.
 #
-# Debian's redis-tools carries the server's binary under another name; its redis-server package adds a link to it and
-# a service that it starts, which no test wants. The server is linked with jemalloc as a shared library, so a
-# preloaded malloc replaces that, and the run on the system's malloc is really one on jemalloc.
+# Debian's redis-tools has the server's binary under another name. The package redis-server adds a
+# link to it and a service that it starts, which a test does not want. The server is linked with
+# jemalloc as a shared library. A preloaded malloc replaces jemalloc, so the run on the system's
+# malloc is really a run on jemalloc.
 
 needs=(redis-check-rdb redis-cli redis-benchmark awk)
 subjects=(redis-server redis-benchmark redis-cli)
 
-# Commands in every encoding that Redis has, small and large values, changed and partly deleted again.
+# Makes commands that use every encoding of Redis, with small and large values that are changed and
+# partly deleted again.
 prepare() {
     local keys=60000
     if [[ $quick == 1 ]]; then keys=3000; fi
@@ -45,11 +48,11 @@ workload() {
     local requests=150000 server waits=0
     if [[ $quick == 1 ]]; then requests=5000; fi
     ln -s "$(type -P redis-check-rdb)" redis-server
-    # Lazy freeing: what the main thread allocated, a background thread frees.
+    # Lazy freeing: a background thread frees what the main thread allocated.
     ./redis-server --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --enable-debug-command yes \
         --lazyfree-lazy-user-del yes --lazyfree-lazy-server-del yes --logfile "$PWD/log" &
     server=$!
-    # shellcheck disable=SC2064 # this server
+    # shellcheck disable=SC2064 # expanded now: the trap is for this server
     trap "kill $server 2>/dev/null || true; wait $server || true" EXIT
     until [[ $(redis ping 2>/dev/null) == PONG ]]; do
         if ((++waits == 2000)) || ! kill -0 "$server"; then
@@ -59,7 +62,7 @@ workload() {
         sleep 0.05
     done
 
-    # Its figures vary; that every test ran does not.
+    # The figures of the benchmark vary; only the names of its tests are compared.
     redis-benchmark -s "$PWD/socket" -c 20 -P 16 -n "$requests" -r 20000 -d 100 --csv \
         -t set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange_100,mset | cut -d, -f1
     redis flushall async

@@ -1,10 +1,11 @@
 # shellcheck shell=bash disable=SC2034
-# z3, a theorem prover in C++: its search takes the same steps, counted in its statistics, whatever malloc it runs on.
+# z3, a theorem prover in C++. Its search takes the same steps on every malloc; its statistics count
+# them.
 
 needs=(z3)
 subjects=(z3)
 
-# Each string is made of the previous one twice.
+# Each string contains the previous one twice.
 strings() {
     local number
     for ((number = 0; number <= $1; number++)); do echo "(declare-const s$number String)"; done
@@ -15,7 +16,8 @@ strings() {
     echo "(assert (= (str.len s0) 5)) (assert (str.contains s$1 \"zxab\")) (check-sat)"
 }
 
-# Group theory without an end: quantifiers make terms by the million until the limit of steps stops it.
+# Group theory without an end: quantifiers make terms by the million until the step limit ends the
+# search.
 group() {
     echo "(set-option :rlimit $1)"
     cat <<'SMT'
@@ -27,7 +29,7 @@ group() {
 SMT
 }
 
-# Factors of a product of two numbers of that many bits.
+# factors BITS PRODUCT: finds the factors of a product of two numbers of so many bits.
 factors() {
     cat <<SMT
 (declare-const a (_ BitVec $((2 * $1)))) (declare-const b (_ BitVec $((2 * $1))))
@@ -50,6 +52,6 @@ workload() {
     for problem in strings group factors; do
         z3 -st "$input/$problem.smt2" | grep -vE ':(time|total-time|memory|max-memory) '
     done
-    # Several threads: only their common verdict is always the same.
+    # With several threads only the common result is always the same.
     z3 smt.threads=3 tactic.default_tactic=smt "$input/factors.smt2"
 }

@@ -1,6 +1,6 @@
 # The real allocator under AddressSanitizer, with prefixed names only.
-# The audit poisons free memory and what lies behind the requested size, so the sanitizer sees a wrong access of the
-# program, or of the allocator, at the instruction.
+# The audit poisons free memory and the bytes after the requested size. So the sanitizer reports a
+# wrong access of the program, or of the allocator, at the instruction.
 HAK_DEBUG := 0
 HAK_AUDIT := 1
 HAK_LIBC_NAMES := 0

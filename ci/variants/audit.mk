@@ -1,4 +1,4 @@
-# The production fast paths, which prove counters, lists and blocks after every batch.
+# The production fast paths, which prove counters, lists and blocks after each batch.
 HAK_DEBUG := 0
 HAK_AUDIT := 1
 HAK_LIBC_NAMES := 1

@@ -1,5 +1,6 @@
-# The real allocator with each step told, to count the cache lines that move (build.sh counts).
-# Each plain access is told, too: what the explorer gets, here from real threads (verify/counts/). Needs clang.
+# The real allocator, reporting each step, to count the cache lines that move (build.sh counts).
+# Plain accesses are reported, too: as to the explorer, but from real threads (verify/counts/).
+# Needs clang.
 CC := clang
 HAK_DEBUG := 0
 HAK_AUDIT := 0

@@ -1,6 +1,7 @@
 # The real allocator for the explorer (build.sh explore).
-# With the audit, every assertion, each step and plain access told; needs clang.
-# core/'s variables lie in sections of their own, so that each schedule begins with the same state (fuzz/state.h).
+# With the audit and every assertion; each step and each plain access is reported. Needs clang.
+# The variables of core/ lie in sections of their own, so that each schedule begins with the same
+# state (fuzz/state.h).
 CC := clang
 HAK_DEBUG := 1
 HAK_AUDIT := 1

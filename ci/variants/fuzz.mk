@@ -1,6 +1,7 @@
 # The real allocator for libFuzzer (build.sh fuzz).
-# With the audit, every assertion, AddressSanitizer and UndefinedBehaviorSanitizer; needs clang.
-# core/'s variables lie in sections of their own, so that each input begins with the same state (fuzz/state.h).
+# With the audit, every assertion, AddressSanitizer and UndefinedBehaviorSanitizer. Needs clang.
+# The variables of core/ lie in sections of their own, so that each input begins with the same state
+# (fuzz/state.h).
 CC := clang
 HAK_DEBUG := 1
 HAK_AUDIT := 1
@@ -10,11 +11,12 @@ HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 VARIANT_LDFLAGS := -fsanitize=address,undefined
 VARIANT_INCLUDE := -include fuzz/thread.h
-# Comparisons of the allocator say nothing to the fuzzer, and tracing them costs more than all else; the audit is not what
-# is to be covered.
+# Comparisons in the allocator tell the fuzzer nothing, and tracing them costs more than everything
+# else. The audit is not instrumented: its coverage is not the goal.
 VARIANT_FUZZ_CFLAGS := -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp
 VARIANT_CORE_CFLAGS := $(VARIANT_FUZZ_CFLAGS) -include fuzz/sections.h $(STEPS_ARE_TOLD)
-# The audit looks at the whole heap after each batch: half of an input's time.
+# The audit checks the whole heap after each batch, which takes half of an input's time: so it is
+# optimised and has no sanitizers.
 VARIANT_VERIFY_CFLAGS := -O2 -fno-sanitize=address,undefined
 VARIANT_SRCS := $(AUDIT_SRCS) verify/explore/yields.c fuzz/thread.c
 FUZZ_ENGINE := -fsanitize=fuzzer

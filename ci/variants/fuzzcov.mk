@@ -1,4 +1,4 @@
-# Fuzz targets that count which lines of core/ they reach (build.sh fuzz-coverage).
+# Fuzz targets that record which lines of core/ they reach (build.sh fuzz-coverage).
 CC := clang
 HAK_DEBUG := 0
 HAK_AUDIT := 1

@@ -1,6 +1,6 @@
-# Fuzz targets under ThreadSanitizer, to replay what the fuzz variant has learnt.
-# Clang 14 takes the fuzzer's counters for races, so there are none. Without the audit, whose books are atomic and
-# would order what is not ordered.
+# Fuzz targets under ThreadSanitizer, to replay the inputs that the fuzz variant has learnt.
+# Without the fuzzer's counters, which clang 14 takes for races. Without the audit, whose books are
+# atomic and would add an order between threads that is not there.
 CC := clang
 HAK_DEBUG := 1
 HAK_AUDIT := 0

@@ -1,4 +1,4 @@
-# No allocator: hak_malloc and its like forward to libc's, so that a sanitizer sees every block.
+# No allocator: hak_malloc and the others forward to libc, so that a sanitizer sees every block.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 0

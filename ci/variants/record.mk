@@ -1,5 +1,5 @@
-# The production allocator; HAKMEM_RECORD=FILE writes a log of what the program asks for.
-# Its libc names are wrapped for that.
+# The production allocator; HAKMEM_RECORD=FILE writes a log of the program's requests.
+# The recorder provides the libc names.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 0

@@ -1,5 +1,5 @@
 # The real allocator under ThreadSanitizer, with prefixed names only.
-# The program's own malloc is the sanitizer's.
+# The program's own malloc is that of the sanitizer.
 HAK_DEBUG := 0
 HAK_AUDIT := 0
 HAK_LIBC_NAMES := 0

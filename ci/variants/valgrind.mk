@@ -1,4 +1,4 @@
-# The audit with requests to Valgrind, which sees blocks while our code runs (build.sh valgrind).
+# The audit, which tells Valgrind of each block of HAKMEM (build.sh valgrind).
 HAK_DEBUG := 0
 HAK_AUDIT := 1
 HAK_LIBC_NAMES := 1

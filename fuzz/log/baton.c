@@ -15,14 +15,15 @@ struct player {
 static struct player *players;
 static size_t player_count;
 static bool real_threads;
-static uint32_t last_thread; /* that was given an operation */
+static uint32_t last_thread; /* of the last operation that was given */
 static struct baton_figures figures;
 
-/* Operations of one thread in a row; the one that has the baton reads, and only the reader of the log writes. */
+/* Successive operations of one thread. The thread that has the baton reads them; only the thread
+ * that reads the log writes them. */
 static struct {
     struct oplog_op ops[BATCH];
     size_t count;
-    bool last; /* the thread ends behind them */
+    bool last; /* the thread ends after them */
     sem_t done;
 } batch;
 
@@ -53,7 +54,7 @@ static void begin(struct player *player) {
     figures.threads++;
 }
 
-/* Hands the batch over, and comes back when it is done. */
+/* Hands the batch to its thread, and returns when the batch is done. */
 static void hand_over(bool last) {
     struct player *player = player_of(&batch.ops[0]);
     batch.last = last;

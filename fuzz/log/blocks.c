@@ -4,7 +4,7 @@
 
 #include "fuzz/log/replay.h"
 
-/* A node of a treap over addresses while it is live; links are slot + 1. */
+/* While a block is live, it is a node of a treap over addresses; a link is slot + 1, or 0. */
 struct block {
     uint8_t *start;
     size_t size;
@@ -41,11 +41,12 @@ const struct blocks_proved *blocks_figures(void) {
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-/* Of a longer block only so many bytes at both ends are written: a program may ask for more than the machine has. */
+/* If a block is longer than both ends, only the ends are written: a program may ask for more memory
+ * than the machine has. */
 #define END_BYTES ((size_t)512 << 10)
 #define PIECE     512u
 
-/* The `index`th piece of the contents; no byte is 0, as in fresh memory. */
+/* The `index`th piece of the contents. No byte is 0, so that it differs from fresh memory. */
 static void piece_make(uint8_t piece[PIECE], uint64_t seed, uint64_t index) {
     uint64_t state = (seed << 32) + index;
     for (size_t i = 0; i < PIECE; i += sizeof state) {
@@ -55,7 +56,7 @@ static void piece_make(uint8_t piece[PIECE], uint64_t seed, uint64_t index) {
     }
 }
 
-/* Calls `each` for the pieces of a block of `size` bytes that are written, as far as they lie below `limit`. */
+/* Calls `each` for the written pieces of a block, as far as they lie below `limit`. */
 static void each_piece(const struct block *block, uint8_t *start, size_t limit,
                        void (*each)(uint8_t *at, const uint8_t *piece, size_t length,
                                     size_t offset)) {
@@ -114,7 +115,7 @@ static struct block *node(uint32_t link) {
     return &blocks[link - 1];
 }
 
-/* Blocks below the address to the left, the others to the right. */
+/* Splits the tree: blocks below the address go to the left, the others to the right. */
 static void split(uint32_t tree, const uint8_t *address, uint32_t *left, uint32_t *right) {
     while (tree != 0) {
         if (node(tree)->start < address) {
@@ -148,7 +149,7 @@ static uint32_t join(uint32_t left, uint32_t right) {
     return tree;
 }
 
-/* The live block that begins at or before the address, or, `behind`, after it. */
+/* The nearest live block that begins at or before the address, or after it if `behind`. */
 static const struct block *neighbour(const uint8_t *address, bool behind) {
     const struct block *found = NULL;
     for (uint32_t link = root; link != 0;) {
@@ -159,7 +160,7 @@ static const struct block *neighbour(const uint8_t *address, bool behind) {
     return found;
 }
 
-/* A block of no bytes still has a place of its own. */
+/* A block of 0 bytes still has an address of its own. */
 static const uint8_t *end_of(const struct block *block) {
     return block->start + (block->size > 0 ? block->size : 1);
 }

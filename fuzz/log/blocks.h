@@ -1,4 +1,5 @@
-/* The blocks of a replay: where they are, and what is in them. Only the thread that has the baton comes here. */
+/* The blocks of a replay: their addresses and contents. Only the thread that has the baton
+ * (fuzz/log/replay.h) calls these functions. */
 #ifndef HAK_FUZZ_LOG_BLOCKS_H
 #define HAK_FUZZ_LOG_BLOCKS_H
 
@@ -7,25 +8,25 @@
 #include <stdint.h>
 
 struct blocks_proved {
-    uint64_t blocks; /* that began */
-    uint64_t bytes;  /* compared with what was written there */
+    uint64_t blocks; /* blocks that were allocated */
+    uint64_t bytes;  /* bytes that were compared with what was written there */
 };
 
-/* For slots 0..count-1. */
+/* Makes the slots 0..count-1. */
 void blocks_init(size_t count);
 
-/* The slot's block, or the one it held last; NULL: none ever. */
+/* The slot's block, or the last block that it held; NULL if it never held one. */
 void *blocks_start(uint32_t slot);
 size_t blocks_size(uint32_t slot);
 bool blocks_is_live(uint32_t slot);
 
-/* A new block: proves that it is aligned and overlaps no live one; then fills it. */
+/* Adds a block: proves that it is aligned and overlaps no live block; then fills it. */
 void blocks_begin(uint32_t slot, void *start, size_t size, size_t align);
 
-/* The slot's block is about to end: proves its contents. */
+/* Removes the slot's block, which is about to be freed: proves its contents. */
 void blocks_end(uint32_t slot);
 
-/* The block ended, and `start` has what of its contents `size` bytes can hold. */
+/* After blocks_end: proves that `start` has the contents of the block, up to `size` bytes. */
 void blocks_prove_kept(uint32_t slot, const void *start, size_t size);
 
 void blocks_prove_zero(const void *start, size_t size);

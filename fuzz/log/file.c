@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* dprintf and vsnprintf of these formats do not allocate. */
+/* dprintf and vsnprintf do not allocate with these formats. */
 _Noreturn void log_die(enum log_exit status, const char *format, ...) {
     char text[500];
     va_list values;

@@ -1,11 +1,13 @@
-/* Replays a log on the allocator that this program is linked with, in the log's order, and proves every outcome.
+/* Replays a log on the allocator that this program is linked with, in the log's order, and proves
+ * every outcome.
  *
  *   replay [--threads real|virtual] FILE
  *
- * real (the default): each virtual thread is a thread of the system, with a heap of its own; they take turns. virtual: one
- * thread does everything. Each block's contents are proved when it is resized or freed, and at the end. Status: 0, all is
- * as it should be; 1, something was found, and one line says what; 2, the log or the command is wrong. The allocator's own
- * checks may abort the program; the line "replay: operation N ..." then says where. */
+ * real (the default): each virtual thread is a thread of the system with a heap of its own, and the
+ * threads take turns. virtual: one thread does everything. The contents of each block are proved
+ * when it is resized or freed, and at the end. Status 0: no error. Status 1: an error was found,
+ * and one line describes it. Status 2: the log or the command is wrong. A check of the allocator
+ * may abort the program; the line "replay: SIGNAL in operation N ..." then says where. */
 #include "fuzz/log/replay.h"
 
 #include <signal.h>
@@ -50,7 +52,7 @@ _Noreturn void replay_fail(const char *format, ...) {
     log_die(LOG_EXIT_FAILED, "%s; %s", text, where);
 }
 
-/* The allocator's own checks have said what is wrong; here is where. */
+/* Writes in which operation the program dies; the allocator's own check has written the reason. */
 static void on_death(int number) {
     char text[250];
     int length = snprintf(text, sizeof text, "replay: %s in ", strsignal(number));
@@ -63,7 +65,7 @@ static void on_death(int number) {
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-/* C asks for an alignment that fits any object of the size; HAKMEM promises 16 for all. */
+/* C requires an alignment that fits any object of the size; HAKMEM guarantees 16 for all sizes. */
 static size_t least_align(size_t size) {
     bool any_allocator = strcmp(HAK_VARIANT_NAME, "libc") == 0;
     return any_allocator && size < 16 ? 8 : 16;
@@ -93,7 +95,8 @@ static void *request(const struct oplog_op *op) {
     }
 }
 
-/* A program that got no block goes on without it, also where the allocator of the replay has one. */
+/* If the program got no block, the replay goes on without one, even if its allocator returns
+ * one. */
 static void do_request(const struct oplog_op *op) {
     void *block = request(op);
     size_t size = op->size;
@@ -114,13 +117,14 @@ static void do_free(const struct oplog_op *op) {
     hak_free(blocks_start(op->slot));
 }
 
-/* The slot is full. If the program's realloc failed and this one does not, the block goes on with its new size. */
+/* The slot holds a block. If the program's realloc failed and this one succeeds, the block keeps
+ * its new size. */
 static void do_resize(const struct oplog_op *op) {
     void *old = blocks_start(op->slot);
     blocks_end(op->slot);
     void *block = hak_realloc(old, op->size);
     if (op->size == 0) {
-        hak_free(block); /* some allocators give a block of no bytes */
+        hak_free(block); /* some allocators return a block of 0 bytes */
         return;
     }
     if (block == NULL && !op->failed) replay_fail("no memory, and the program had got some");

@@ -2,7 +2,7 @@
 
 enum { SLOT_NEW, SLOT_FULL, SLOT_EMPTY };
 
-/* What the slot is behind the operation. */
+/* The state of the slot after the operation. */
 static uint8_t slot_after(uint8_t slot, const struct oplog_op *op) {
     if (op->failed) return slot;
     if (op->kind == OPLOG_REALLOC)

@@ -1,15 +1,17 @@
-/* What makes a row of operations a program: no slot is filled twice, none is freed that is empty. */
+/* The rules that make a sequence of operations a program: a full slot is not filled again, an empty
+ * slot is not freed. */
 #ifndef HAK_FUZZ_LOG_RULES_H
 #define HAK_FUZZ_LOG_RULES_H
 
 #include "fuzz/oplog.h"
 
 struct rules {
-    uint8_t *slots;   /* enum in rules.c; one for each slot, and 0 at the beginning */
-    uint8_t *threads; /* true: lives; the same */
+    uint8_t *slots;   /* one for each slot, an enum of rules.c; all 0 at the beginning */
+    uint8_t *threads; /* one for each thread, true: alive; all 0 at the beginning */
 };
 
-/* NULL: the operation may come next, and the rules go on behind it. Else why it may not; nothing has changed. */
+/* Returns NULL, and updates `rules`, if the operation may come next. Otherwise returns the reason
+ * why not, and changes nothing. */
 const char *rules_refuse(struct rules *rules, const struct oplog_op *op);
 
 #endif

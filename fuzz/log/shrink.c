@@ -1,11 +1,14 @@
-/* Makes a log or an input of a fuzz target as small as can be while a program fails on it in the same way: with the same
- * status, and the same first line of its report but for the numbers in it.
+/* Makes a log or an input of a fuzz target as small as possible while a program still fails on it
+ * in the same way: with the same status, and the same first line of its report except for the
+ * numbers in it.
  *
  *   shrink [-o OUT] --replay PROGRAM [--threads real|virtual] FILE    FILE is an operation log
- *   shrink [-o OUT] --target PROGRAM [--header N] [--unit N] FILE     FILE is an input: a header, then units of N bytes
+ *   shrink [-o OUT] --target PROGRAM [--header N] [--unit N] FILE     FILE is an input: a header,
+ *                                                                     then units of N bytes
  *
- * The result is in OUT, FILE.shrunk if it is not named; of a log, OUT.c is the same as a program of its own. What is
- * smallest so far is in OUT all the time. Status 2: FILE does not fail, or cannot be read. */
+ * The result is written to OUT, by default FILE.shrunk. For a log, OUT.c is the same as a
+ * stand-alone program. During the search OUT has the smallest result so far. Status 2: FILE does
+ * not fail, or cannot be read. */
 #include "fuzz/log/shrink.h"
 
 #include <getopt.h>
@@ -16,8 +19,8 @@
 #include <sys/wait.h>
 
 #define REPLAYS       10
-#define SECONDS_FIRST 60.0 /* that the file may take */
-#define HEADER        4    /* of most targets: fuzz/run.h */
+#define SECONDS_FIRST 60.0 /* limit of the first run and of the final runs */
+#define HEADER        4    /* bytes, in most targets: fuzz/run.h */
 #define UNIT          6
 
 struct options {
@@ -66,7 +69,8 @@ static void read_options(struct options *options, int argc, char **argv) {
     options->file = argv[optind];
 }
 
-/* How the file fails; a candidate may take a few times as long. */
+/* Finds out how FILE fails. Returns the time limit of a candidate in seconds: a few times as long
+ * as FILE takes. */
 static double wanted_way(const struct options *options, const struct shrink_command *command,
                          struct way *wanted) {
     double begin = seconds_now();

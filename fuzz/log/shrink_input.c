@@ -4,7 +4,8 @@
 
 #include "fuzz/log/shrink.h"
 
-/* Units of an input are kept in the longest part's bytes; only its own are written. */
+/* In memory each unit takes as many bytes as the longer of header and unit; only its own bytes are
+ * written to the file. */
 static size_t header_bytes, unit_bytes;
 
 static size_t larger(size_t a, size_t b) {
@@ -47,7 +48,7 @@ static void write_input(const struct shrink_units *units, const char *path) {
     log_memory_end(bytes, units->count * shrink_input_form.unit);
 }
 
-/* What the bytes mean is the target's affair: lower ones are simpler. */
+/* Only the target knows the meaning of the bytes; a lower byte counts as simpler. */
 static bool simplify(uint8_t *unit, unsigned step) {
     unsigned byte = step / SHRINK_NUMBER_STEPS;
     if (byte >= shrink_input_form.unit) return false;
@@ -55,7 +56,7 @@ static bool simplify(uint8_t *unit, unsigned step) {
     return true;
 }
 
-/* One byte in all units becomes 0. */
+/* Sets one byte to 0 in all units except the header. */
 static bool simplify_all(struct shrink_units *units, unsigned step) {
     if (step >= unit_bytes) return false;
     for (size_t i = 1; i < units->count; i++)

@@ -5,7 +5,7 @@
 #include "fuzz/log/rules.h"
 #include "fuzz/log/shrink.h"
 
-static size_t op_count; /* of the log, and so the most of threads and slots that a candidate has */
+static size_t op_count; /* of the log; a candidate has at most as many threads and slots */
 
 static struct oplog_op *ops_of(const struct shrink_units *units) {
     return (struct oplog_op *)(void *)units->bytes;
@@ -13,10 +13,11 @@ static struct oplog_op *ops_of(const struct shrink_units *units) {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Each block gets a slot of its own, so that a free may be dropped and the next block of its slot stays. */
+/* Each block gets a slot of its own, so that a free can be dropped while the next block in the same
+ * slot of the log stays valid. */
 struct reading {
     struct oplog_op *next;
-    uint32_t *names; /* a slot's block; 0: none yet */
+    uint32_t *names; /* by slot of the log: number of its block, from 1; 0: none yet */
     bool *full;
     uint32_t blocks;
 };
@@ -30,7 +31,7 @@ static bool keep(const struct oplog_op *op, size_t offset, void *context) {
     struct reading *reading = context;
     struct oplog_op *kept = reading->next++;
     (void)offset;
-    /* Member by member: candidates are compared byte by byte. */
+    /* Copied member by member, so that padding stays 0: candidates are compared byte by byte. */
     kept->kind = op->kind;
     kept->failed = op->failed;
     kept->thread = op->thread;
@@ -63,7 +64,7 @@ void shrink_log_read(const char *path, struct shrink_units *units) {
 
 /* Numbers in the order in which they first appear. */
 struct numbers {
-    uint32_t *given; /* number + 1; 0: none yet */
+    uint32_t *given; /* new number + 1; 0: none yet */
     uint32_t count;
 };
 
@@ -92,7 +93,8 @@ static void repair(struct shrink_units *units) {
     log_memory_end(threads.given, OPLOG_THREADS * sizeof *threads.given);
 }
 
-/* All operations of a thread become another's, who neither begins nor ends for that. */
+/* Gives all operations of the thread `from` to the thread `to`; begin and exit of `from` are
+ * dropped. */
 static void merge(struct shrink_units *units, uint32_t from, uint32_t to) {
     struct oplog_op *ops = ops_of(units);
     size_t kept = 0;
@@ -119,10 +121,11 @@ static void merge_all(struct shrink_units *units) {
         merge(units, from, 0);
 }
 
-#define MERGED_INTO     4u  /* threads tried for each other one */
-#define SIZES_AT_A_TIME 64u /* operations whose size is changed wherever it comes */
+#define MERGED_INTO     4u  /* the first threads, into which each other thread is merged */
+#define SIZES_AT_A_TIME 64u /* the first operations, whose sizes are simplified everywhere */
 
-/* All operations of this one's size get a smaller one; false: there is none such to be tried. */
+/* Gives all operations with the size of this one a smaller size; false: no operation is left to
+ * try. */
 static bool simplify_size(struct shrink_units *units, unsigned index, unsigned step) {
     struct oplog_op *ops = ops_of(units);
     if (index >= units->count || index >= SIZES_AT_A_TIME) return false;
@@ -134,7 +137,8 @@ static bool simplify_size(struct shrink_units *units, unsigned index, unsigned s
     return true;
 }
 
-/* One thread does all; each thread's operations become those of one of the first few; a size is smaller everywhere. */
+/* First one thread does everything; then the operations of a thread go to one of the first few
+ * threads; then a size becomes smaller everywhere. */
 static bool simplify_all(struct shrink_units *units, unsigned step) {
     unsigned merges = highest_thread(units) * MERGED_INTO;
     if (step == 0) {
@@ -203,7 +207,7 @@ static void write_log(const struct shrink_units *units, const char *path) {
     log_memory_end(bytes, room);
 }
 
-/* fuzz/log/standalone.c; its two marks are replaced. */
+/* The text of fuzz/log/standalone.c, in which the two marks are replaced. */
 __asm__(".pushsection .rodata\n"
         "standalone_text: .incbin \"fuzz/log/standalone.c\"\n"
         ".byte 0\n"

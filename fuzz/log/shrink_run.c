@@ -13,7 +13,8 @@
 
 #include "fuzz/log/shrink.h"
 
-/* The lines that say what was found; a fuzz target and an unknown option print others before. */
+/* True for a line that reports a finding. A fuzz target prints other lines before, and so does
+ * HAKMEM for an unknown option. */
 static bool is_report(const char *line) {
     static regex_t pattern;
     static bool compiled;
@@ -27,7 +28,7 @@ static bool is_report(const char *line) {
     return strncmp(line, "hakmem: option ", 15) != 0 && regexec(&pattern, line, 0, NULL, 0) == 0;
 }
 
-/* Each number becomes one '#'. */
+/* Replaces each number by one '#'. */
 static void mask(const char *text, char *masked) {
     while (*text != '\0') {
         if (!isdigit((unsigned char)*text)) {
@@ -53,7 +54,8 @@ static void read_report(FILE *said, struct way *way) {
     mask(way->text, way->masked);
 }
 
-/* Names of places are not compared, and finding them takes longer than all else. */
+/* Turns symbolizing off: names of code locations are not compared, and finding them takes longer
+ * than the rest of a run. */
 static void be_brief(void) {
     static const char *const names[] = {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -90,7 +92,8 @@ double seconds_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* SIGCHLD is blocked; the one of a child that was killed before may still arrive. */
+/* SIGCHLD is blocked. The signal of an earlier child that was killed may still arrive, so only
+ * waitpid tells whether this child has ended. */
 static bool ends_within(pid_t child, double seconds, const sigset_t *sigchld, int *status) {
     double end = seconds_now() + seconds;
     while (waitpid(child, status, WNOHANG) == 0) {

@@ -13,11 +13,11 @@ struct search {
     const struct shrink_command *command;
     const struct way *wanted;
     const char *out;
-    char *trial; /* a candidate's file */
+    char *trial; /* file of the candidate */
     double seconds;
     struct shrink_units *best;
-    struct shrink_units candidate; /* room for as many units as there were at first */
-    size_t runs, told;             /* told: of so many units */
+    struct shrink_units candidate; /* has space for the units of the beginning */
+    size_t runs, told;             /* told: number of units in the last message */
 };
 
 uint64_t shrink_number(uint64_t n, unsigned step) {
@@ -37,7 +37,7 @@ static uint8_t *unit_at(const struct search *search, const struct shrink_units *
     return units->bytes + index * search->form->unit;
 }
 
-/* The candidate becomes the best row, if it fails as it should. */
+/* Runs the command on the candidate, which becomes the best sequence if it fails as wanted. */
 static bool candidate_runs(struct search *search) {
     struct shrink_units *candidate = &search->candidate;
     struct way way;
@@ -52,7 +52,8 @@ static bool candidate_runs(struct search *search) {
     return true;
 }
 
-/* The same, if there is a difference: false is also that nothing was tried. */
+/* Repairs the candidate and runs it if it differs from the best sequence. False also if it was not
+ * run. */
 static bool candidate_fails(struct search *search) {
     struct shrink_units *candidate = &search->candidate;
     if (search->form->repair != NULL) search->form->repair(candidate);
@@ -87,7 +88,8 @@ static void tell(struct search *search) {
             search->runs);
 }
 
-/* Stretches of one length, the last first: behind the failure there is nothing that matters. */
+/* Tries to drop groups of `length` units, the last group first: units after the failure do not
+ * matter. */
 static bool drop_stretches(struct search *search, size_t length) {
     size_t fixed = search->form->fixed, end = search->best->count;
     bool dropped = false;
@@ -96,7 +98,7 @@ static bool drop_stretches(struct search *search, size_t length) {
         bool now = try_without(search, end - count, count);
         dropped |= now;
         end -= count;
-        if (end > search->best->count) end = search->best->count; /* repairs drop others, too */
+        if (end > search->best->count) end = search->best->count; /* repairs drop more units */
     }
     return dropped;
 }
@@ -116,7 +118,7 @@ static bool drop(struct search *search) {
     return dropped;
 }
 
-/* Two that only together can go. */
+/* Tries to drop two units that can only be dropped together. */
 static bool drop_pairs(struct search *search) {
     bool dropped = false;
     size_t fixed = search->form->fixed;
@@ -140,7 +142,7 @@ static bool simplify_all(struct search *search) {
     }
 }
 
-/* A step that helped is tried again. */
+/* Repeats a step as long as it helps. */
 static bool simplify_one(struct search *search, size_t index) {
     bool simpler = false;
     for (unsigned step = 0; index < search->best->count;) {

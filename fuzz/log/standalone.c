@@ -1,9 +1,10 @@
 /* WHY
  *
  *   cc -pthread THIS.c && ./a.out                      on any allocator; also with LD_PRELOAD
- *   cc -pthread -DHAK -I. THIS.c out/asan/libhakmem.a -fsanitize=address      on HAKMEM's prefixed names
+ *   cc -pthread -DHAK -I. THIS.c out/asan/libhakmem.a -fsanitize=address
+ *                                                      on HAKMEM's prefixed names
  *
- * Status 0: nothing was wrong. Each block's place, alignment and contents are proved. */
+ * Status 0: no error was found. The address, alignment and contents of each block are proved. */
 #include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -28,7 +29,7 @@ enum what {
     MEMALIGN,
     USABLE_SIZE,
     TRIM,
-    FREE_AGAIN, /* what is free already */
+    FREE_AGAIN, /* frees a block that is free already */
     THREAD_BEGIN,
     THREAD_EXIT
 };
@@ -43,14 +44,14 @@ static const struct step {
 };
 
 #define STEPS   (sizeof steps / sizeof steps[0])
-#define WRITTEN ((size_t)512 << 10) /* bytes at both ends of a block */
+#define WRITTEN ((size_t)512 << 10) /* bytes written at each end of a long block */
 
 static struct block {
     unsigned char *start;
     size_t size;
     int live;
 } blocks[STEPS];
-static size_t now; /* the step that is done */
+static size_t now; /* the step that runs */
 
 static void fail(const char *what) {
     fprintf(stderr, "step %zu of %zu: %s\n", now + 1, STEPS, what);
@@ -61,7 +62,7 @@ static unsigned char content(size_t block, size_t at) {
     return (unsigned char)((block * 37 + at * 101 + at / 256) | 1);
 }
 
-/* Writes or proves the bytes below `limit`; long blocks are written at both ends. */
+/* Writes or proves the bytes below `limit`; of a long block only both ends. */
 static void each_byte(size_t index, unsigned char *start, size_t limit, int write) {
     size_t size = blocks[index].size;
     for (size_t i = 0; i < limit; i++) {
@@ -74,7 +75,7 @@ static void each_byte(size_t index, unsigned char *start, size_t limit, int writ
     }
 }
 
-/* A block of no bytes still has a place of its own. */
+/* A block of 0 bytes still has an address of its own. */
 static int is_below(const struct block *a, const struct block *b) {
     return a->start + (a->size > 0 ? a->size : 1) <= b->start;
 }

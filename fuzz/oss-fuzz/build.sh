@@ -1,5 +1,6 @@
 #!/bin/bash -eu
-# OSS-Fuzz and ClusterFuzzLite run this: compiler, flags, engine and folders are in the environment. CFLAGS are make's own.
+# OSS-Fuzz and ClusterFuzzLite run this script; compiler, flags, engine and folders are in the
+# environment. make takes CFLAGS from there.
 cd "$SRC/hakmem"
 asan=0
 [ "$SANITIZER" != address ] || asan=1
@@ -8,7 +9,7 @@ make -j"$(nproc)" VARIANT=fuzz OUT="$WORK/hakmem" CC="$CC" CXX="$CXX" WARNINGS=-
     FUZZ_ENGINE="$LIB_FUZZING_ENGINE" fuzzers
 for program in "$WORK"/hakmem/fuzz/fuzz_*; do
     name=$(basename "$program")
-    [ "$name" != fuzz_canary ] || continue # its bug is meant
+    [ "$name" != fuzz_canary ] || continue # its bug is planted
     cp "$program" "$OUT/"
     [ ! -e "fuzz/$name.dict" ] || cp "fuzz/$name.dict" "$OUT/"
     printf '[libfuzzer]\nmax_len = %s\n' "$(fuzz/fuzz.sh --max-len "$name")" >"$OUT/$name.options"

@@ -1,4 +1,5 @@
-/* Counts what core/ does to words that threads share, by pattern, and holds each to its budget: ./build.sh counts. */
+/* Counts what core/ does to words that threads share, and compares each pattern with its budget:
+ * ./build.sh counts. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,7 +18,7 @@ static const char usage[] =
 
 static struct { bool list, places, markdown, no_yields; } wanted;
 
-/* True if it was one. */
+/* True if the argument was an option. Ends the program at one that it does not know. */
 static bool option_parse(const char *argument) {
     const struct {
         const char *name;
@@ -55,7 +56,7 @@ static void table_begin(void) {
                "system");
 }
 
-/* What a pattern is counted by: blocks, or looks at sleeping heaps. */
+/* The units that a pattern is counted by: blocks, or looks at heaps of sleeping threads. */
 static uint64_t unit_of(const struct pattern *pattern, const struct tally *sum) {
     return pattern->sleepers > 0 ? sum->looks * pattern->sleepers : sum->blocks;
 }
@@ -80,7 +81,7 @@ static void row(const struct pattern *pattern, const struct tally *sum, const st
            (double)sum->system_calls / thousands);
 }
 
-/* Says what is over. */
+/* Prints a line if `used` is over the budget. */
 static bool is_within(const struct pattern *pattern, const char *what, double used, double most) {
     if (used <= most) return true;
     printf("counts: %s: %.3f %s a thousand %s, at most %g\n", pattern->name, used, what,
@@ -109,7 +110,7 @@ static int pattern_count_in_child(const struct pattern *pattern) {
     return is_within_budget(pattern, &used) ? 0 : 1;
 }
 
-/* In a process of its own: what one leaves behind must not matter to the next. */
+/* Runs the pattern in a process of its own, so that it leaves nothing to the next one. */
 static bool pattern_count_apart(const struct pattern *pattern) {
     int status = 0;
     fflush(stdout);

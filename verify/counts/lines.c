@@ -10,10 +10,10 @@
 #define WRITTEN     ((uint64_t)1 << LINES_THREADS)
 #define HAS(thread) ((uint64_t)1 << (thread))
 
-/* Found by hashing; never forgotten, so nobody who looks for one can miss it. */
+/* An entry of a hash table. Entries are never removed, so a concurrent search cannot miss one. */
 struct line {
-    _Atomic uintptr_t number; /* address / 64; 0: there is no line here yet */
-    _Atomic uint64_t holders; /* a bit a thread, and WRITTEN */
+    _Atomic uintptr_t number; /* address / 64; 0: the entry is free */
+    _Atomic uint64_t holders; /* a bit for each thread that has the line, and WRITTEN */
 };
 
 static struct line *lines;

@@ -11,13 +11,12 @@ enum { IDLE_WORKERS = 2, IDLE_SLEEPERS = 14, IDLE_WAVE_MS = 60, IDLE_TURN = 8 /*
 static struct {
     const struct pattern *pattern;
     struct worker *workers;
-    struct ring *rings; /* from each worker to each */
+    struct ring *rings; /* one from each worker to each */
     pthread_barrier_t barrier;
-    _Atomic uint32_t
-        full; /* threads that have as many bytes as they need before anything is counted */
-    _Atomic uint32_t warm;    /* threads that have done all that is not counted */
-    _Atomic uint32_t senders; /* all to all: who has sent all of the phase */
-    _Atomic uint32_t turns;   /* idle: that are over */
+    _Atomic uint32_t full;    /* threads that have reached their peak of memory */
+    _Atomic uint32_t warm;    /* threads whose warm-up is over */
+    _Atomic uint32_t senders; /* all to all: threads that have sent all blocks of the phase */
+    _Atomic uint32_t turns;   /* idle: turns that are over */
 } run;
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -61,26 +60,29 @@ static size_t size_1000(struct worker *unused) {
 
 /* ---- warming up ------------------------------------------------------------------------------ */
 
-/* Returns when all threads have counted up. */
+/* Returns when all threads have called it. */
 static void wait_for_all(_Atomic uint32_t *count) {
     atomic_fetch_add_explicit(count, 1, memory_order_release);
     while (atomic_load_explicit(count, memory_order_acquire) < run.pattern->threads)
         sched_yield();
 }
 
-/* However they come to run, memory grows no more after that, or as it will. */
+/* Returns when all threads are at their peak of memory at the same time. However they are scheduled
+ * later, memory does not grow any more; in the pattern `growth`, it grows as it does when it is
+ * counted. */
 static void all_are_full(void) {
     wait_for_all(&run.full);
 }
 
-/* What some wrote while they warmed up is news to those that were warm already: once, and not when it counts. */
+/* Returns when the warm-up of all threads is over. The malloc and free then read, uncounted, what
+ * slower threads have written since this thread's warm-up ended. */
 static void all_are_warm(struct worker *worker) {
     wait_for_all(&run.warm);
     block_free(block_new(64));
     worker->is_warm = true;
 }
 
-/* Each thread has so many blocks at once. */
+/* All threads have `blocks` blocks at the same time, and free them. */
 static void reach_peak(struct worker *worker, uint32_t blocks, size_t (*size)(struct worker *)) {
     void **kept = NULL;
     for (uint32_t i = 0; i < blocks; i++) {
@@ -98,13 +100,13 @@ static void reach_peak(struct worker *worker, uint32_t blocks, size_t (*size)(st
 
 /* ---- threads that keep to themselves --------------------------------------------------------- */
 
-/* One after the other: between slow paths. */
+/* One block at a time: nothing but fast paths. */
 static void pairs(struct worker *worker, uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++)
         block_free(block_new(mixed_size(worker)));
 }
 
-/* Random slots, each full half of the time. */
+/* Random slots, each of which is full half of the time. */
 static void mixed_of(struct worker *worker, uint32_t rounds, uint32_t slots,
                      size_t (*size)(struct worker *)) {
     for (uint32_t i = 0; i < 2 * rounds; i++) {
@@ -122,7 +124,8 @@ static void mixed(struct worker *worker, uint32_t rounds) {
     mixed_of(worker, rounds, PATTERN_SLOTS, mixed_size);
 }
 
-/* As many blocks as there are slots, then none, of one of these sizes after the other. */
+/* Fills all slots with blocks of one size and empties them; the same with the next size, and so
+ * on. */
 static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes,
                      uint32_t size_count) {
     for (uint32_t i = 0; i < rounds; i += PATTERN_SLOTS) {
@@ -135,15 +138,15 @@ static void waves_of(struct worker *worker, uint32_t rounds, const size_t *sizes
     }
 }
 
-/* Slabs are taken and given back, and SuperSlabs. */
+/* Slabs and SuperSlabs are taken and given back. */
 static void waves(struct worker *worker, uint32_t rounds) {
     static const size_t sizes[] = {64, 1000, 256, 500};
     if (!worker->is_warm) reach_peak(worker, PATTERN_SLOTS, size_1000);
     waves_of(worker, rounds, sizes, sizeof sizes / sizeof *sizes);
 }
 
-/* Memory that was never there: each block is kept. SuperSlabs come in pieces first, and whole where there are many: what is
- * counted are whole ones. */
+/* Each block is kept, so memory grows. The first SuperSlabs are taken in pieces, and whole ones
+ * when there are many: only whole ones are counted. */
 static void growth(struct worker *worker, uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++) {
         if (!worker->is_warm && i == rounds / 2) all_are_full();
@@ -154,9 +157,10 @@ static void growth(struct worker *worker, uint32_t rounds) {
     }
 }
 
-/* Two threads take and give back slabs of one SuperSlab, which takes no lock; the others have left blocks in their bins and
- * sleep. The two take turns, and time passes with their waves. So each run has the same looks, and every other look follows
- * one by the other of the two. */
+/* Two threads take and give back slabs of one SuperSlab, which takes no lock. The other threads
+ * have left blocks in their bins and sleep. The two threads take turns, and the clock moves on with
+ * each wave. So each run makes the same looks at the sleeping threads, and every other look follows
+ * a look by the other of the two threads. */
 static void idle(struct worker *worker, uint32_t rounds) {
     static const size_t size = 64;
     if (worker->number >= IDLE_WORKERS) {
@@ -175,7 +179,7 @@ static void idle(struct worker *worker, uint32_t rounds) {
     }
 }
 
-/* Blocks that grow by half from 16 bytes to a MiB, as a buffer does. */
+/* Blocks that grow by half from 16 bytes to 1 MiB, as buffers do. */
 static void grow(struct worker *worker, uint32_t rounds) {
     (void)worker;
     for (uint32_t i = 0; i < rounds;) {
@@ -234,7 +238,7 @@ static void lot_free(struct ring *ring, uint64_t begin, uint64_t end) {
     ring_took_lot(ring, end);
 }
 
-/* Threads 0, 2, ... allocate for 1, 3, .... */
+/* Threads 0, 2, ... allocate the blocks that threads 1, 3, ... free. */
 static void one_way(struct worker *worker, uint32_t rounds, size_t (*size)(struct worker *)) {
     bool sends = worker->number % 2 == 0;
     struct ring *ring = ring_between(worker->number & ~1u, worker->number | 1);
@@ -269,7 +273,8 @@ static void free_arrived(uint32_t number) {
     }
 }
 
-/* Frees what arrives until the ring has room: two threads that wait for each other must not stand still. */
+/* Frees arriving blocks until the ring has space up to `end`: otherwise two threads with full rings
+ * would wait for each other for ever. */
 static void free_until_room(uint32_t number, const struct ring *ring, uint64_t end) {
     for (;;) {
         free_arrived(number);
@@ -278,7 +283,7 @@ static void free_until_room(uint32_t number, const struct ring *ring, uint64_t e
     }
 }
 
-/* Each lot goes to one drawn at random. */
+/* Each lot of blocks goes to a thread drawn at random. */
 static void all_to_all(struct worker *worker, uint32_t rounds, size_t (*size)(struct worker *)) {
     const uint32_t threads = run.pattern->threads, self = worker->number;
     const uint32_t most = (threads - 1) * RING_SLOTS;
@@ -292,7 +297,7 @@ static void all_to_all(struct worker *worker, uint32_t rounds, size_t (*size)(st
         lot_send(worker, ring, begin, end, size);
         done += end - begin;
     }
-    /* The second phase begins when all have ended the first. */
+    /* No thread returns before all threads have sent their blocks. */
     uint32_t sent = atomic_fetch_add_explicit(&run.senders, 1, memory_order_acq_rel);
     uint32_t all = (sent / threads + 1) * threads;
     while (atomic_load_explicit(&run.senders, memory_order_acquire) < all) {
@@ -311,7 +316,7 @@ static void all_to_all_mixed(struct worker *worker, uint32_t rounds) {
 
 /* ---- patterns -------------------------------------------------------------------------------- */
 
-/* In thousandths: what a block may cost that another thread frees. */
+/* The budget of a block that another thread frees: 1/16, in thousandths. */
 #define SIXTEENTH 62.5
 
 #define NEVER 3600000u
@@ -364,11 +369,11 @@ static void *work(void *argument) {
     tally_thread_begin(worker->number);
     run.pattern->work(worker, run.pattern->rounds);
     all_are_warm(worker);
-    pthread_barrier_wait(&run.barrier); /* all have seen what all wrote */
-    pthread_barrier_wait(&run.barrier); /* it counts */
+    pthread_barrier_wait(&run.barrier); /* all threads are warm */
+    pthread_barrier_wait(&run.barrier); /* counting is on */
     run.pattern->work(worker, run.pattern->rounds);
     pthread_barrier_wait(&run.barrier);
-    pthread_barrier_wait(&run.barrier); /* it no longer does */
+    pthread_barrier_wait(&run.barrier); /* counting is off */
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* Patterns of use by real threads, each with a budget: what it may cost of the words that threads share. */
+/* Patterns of use by real threads. Each has a budget for the operations on words that threads
+ * share. */
 #ifndef HAK_COUNTS_PATTERNS_H
 #define HAK_COUNTS_PATTERNS_H
 
@@ -12,28 +13,29 @@ struct worker {
     pthread_t thread;
     uint32_t number;
     struct bench_rng rng;
-    bool is_warm; /* the rounds that are counted have begun, or will next */
-    void **kept;  /* growth: each begins with the address of the one before */
+    bool is_warm; /* the warm-up is over */
+    void **kept;  /* growth: list of blocks; each begins with the address of the one before */
     void *slots[PATTERN_SLOTS];
     size_t sizes[PATTERN_SLOTS];
 };
 
-/* Per thousand blocks, which have a malloc and a free each, or one realloc; where threads sleep, per thousand looks at the heap
- * of one of them. */
+/* The most per thousand blocks; a block has one malloc and one free, or one realloc. In a pattern
+ * with sleeping threads: per thousand looks at the heap of one of them. */
 struct budget {
     double locked; /* instructions with x86's lock prefix */
-    double takes;  /* locks */
-    double writes; /* to lines that other threads have, blocks' apart */
-    double reads;  /* of lines that another thread wrote */
+    double takes;  /* of locks */
+    double writes; /* to lines that other threads have, without the lines of blocks */
+    double reads;  /* of lines that another thread wrote, without the lines of blocks */
 };
 
 struct pattern {
     const char *name, *text;
     uint32_t threads;
-    uint32_t rounds; /* counted, of each thread; as many before, to warm up */
+    uint32_t rounds; /* counted rounds of each thread; the warm-up has as many */
     uint32_t purge_delay_ms;
-    uint32_t sleepers; /* of the threads */
-    /* Called by each worker twice. It must leave nothing to other threads that it will not take up again. */
+    uint32_t sleepers; /* how many of the threads sleep */
+    /* Each worker calls it twice. It must not leave anything to other threads that it does not take
+     * up again in the second call. */
     void (*work)(struct worker *worker, uint32_t rounds);
     struct budget budget;
 };
@@ -41,7 +43,7 @@ struct pattern {
 extern const struct pattern patterns[];
 extern const size_t pattern_count;
 
-/* Runs it; then the figures are there (tally.h). Once in a process. */
+/* Runs the pattern. Afterwards tally_sum has the figures (tally.h). Once in a process. */
 void pattern_run(const struct pattern *pattern);
 
 #endif

@@ -18,7 +18,7 @@ static const char *const part_names[] = {
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
-/* What one word, or the plain accesses to a part, came to. */
+/* The counts of one word, or of the plain accesses to a part. */
 struct place {
     const char *word; /* NULL: plain accesses */
     enum tally_part part;
@@ -35,7 +35,7 @@ struct counter {
 
 static struct counter counters[LINES_THREADS];
 static _Thread_local struct counter *own;
-static bool counting; /* read and written as one, and no step */
+static bool counting; /* accessed by __atomic functions, which are no steps */
 static bool interleaving;
 
 static struct place *place_of(struct place *places, const char *word, enum tally_part part) {
@@ -50,13 +50,13 @@ static struct place *place_of(struct place *places, const char *word, enum tally
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-extern char __data_start[], _end[]; /* of the program's variables; the linker's */
+extern char __data_start[], _end[]; /* the linker's: around the program's variables */
 
 static bool is_within(uintptr_t address, const void *start, size_t bytes) {
     return address - (uintptr_t)start < bytes;
 }
 
-/* Stacks, which no other thread sees, are no part. */
+/* False: the address lies in no part, for example on a stack, which no other thread accesses. */
 static bool part_of(uintptr_t address, enum tally_part *part) {
     if (is_within(address, &hak_thread, sizeof hak_thread)) {
         *part = TALLY_THREAD;
@@ -100,12 +100,12 @@ static void access_part(const char *word, enum tally_part part, uintptr_t addres
 
 static void access_told(void *address, size_t size, bool is_write) {
     enum tally_part part;
-    (void)size; /* none crosses a line */
+    (void)size; /* no access crosses a line */
     if (own != NULL && part_of((uintptr_t)address, &part))
         access_part(NULL, part, (uintptr_t)address, is_write);
 }
 
-/* One word in four of those that others may see. */
+/* Gives up the processor at every fourth step on a word that other threads may see. */
 static void others_first(enum tally_part part) {
     static _Thread_local uint32_t turn;
     if (interleaving && (part == TALLY_MAP || part == TALLY_STATIC || part == TALLY_LOCK) &&
@@ -124,7 +124,7 @@ static void count_step(const struct explore_step *step, enum tally_part part) {
         place_of(own->places, step->word, part)->changes++;
     } else if (step->kind == EXPLORE_STORE) {
         tally->stores++;
-        /* the way in; the way out is a release */
+        /* The store on entry is relaxed; the store on return is a release. */
         tally->slow_paths +=
             step->address == &hak_thread.slow && step->order == memory_order_relaxed;
     } else if (step->kind == EXPLORE_TAKE) {
@@ -144,14 +144,15 @@ static void step_told(struct explore_step *step) {
         count_step(step, TALLY_STATIC);
         return;
     }
-    /* A word of another thread's struct hak_thread: only a seizer comes there. */
+    /* A word in no part belongs to another thread's struct hak_thread: only a seizer accesses
+     * it. */
     if (is_word && !part_of((uintptr_t)step->address, &part)) part = TALLY_THREAD;
     others_first(part);
     count_step(step, part);
     access_part(step->word, part, (uintptr_t)step->address, step->kind != EXPLORE_LOAD);
 }
 
-/* ---- locks and looks, on their way to core/os.c (--wrap) ------------------------------------- */
+/* ---- locks and looks, on their way to core/ (--wrap) ----------------------------------------- */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
@@ -257,7 +258,7 @@ static bool is_same(const struct place *a, const struct place *b) {
     return a->word == NULL || strcmp(a->word, b->word) == 0;
 }
 
-/* One text may have several addresses, one a file. */
+/* Sums the places of all threads. Equal texts may have different addresses, one for each file. */
 static size_t places_sum(struct place *sum) {
     size_t count = 0;
     for (size_t i = 0; i < (size_t)LINES_THREADS * PLACES; i++) {

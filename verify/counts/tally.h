@@ -1,5 +1,5 @@
-/* What core/ does to the words that its threads share, counted while they run: its steps and plain accesses
- * (verify/explore/yields.h, accesses.c) on real threads. */
+/* Counts what core/ does to words that threads share. The counts come from the steps and plain
+ * accesses of core/ (verify/explore/yields.h, accesses.c) on real threads. */
 #ifndef HAK_COUNTS_TALLY_H
 #define HAK_COUNTS_TALLY_H
 
@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a word or line belongs to. */
+/* The part of the allocator's memory that a word or line belongs to. */
 enum tally_part {
     TALLY_THREAD,    /* struct hak_thread: what malloc and free write first */
     TALLY_HEAP,      /* heaps with their homes, and the BigCache's table */
-    TALLY_MAP,      /* of a granule: slabs, large blocks, free spans */
-    TALLY_SUPERSLAB, /* records */
+    TALLY_MAP,       /* page map entries: slabs, large blocks, free spans */
+    TALLY_SUPERSLAB, /* records of SuperSlabs */
     TALLY_LOCK,
     TALLY_STATIC, /* variables of core/ */
     TALLY_BLOCK,  /* header bytes and links, in blocks */
@@ -22,47 +22,51 @@ enum tally_part {
 struct tally {
     uint64_t blocks;       /* freed or resized, as the pattern says */
     uint64_t changes;      /* atomic read-modify-writes, failed ones too */
-    uint64_t exchanges;    /* sequentially consistent stores: x86's xchg */
+    uint64_t exchanges;    /* sequentially consistent stores, which are xchg on x86 */
     uint64_t stores;       /* other atomic stores */
     uint64_t slow_paths;   /* entered */
-    uint64_t takes;        /* locks taken; tried, too */
+    uint64_t takes;        /* of locks; a failed try counts, too */
     uint64_t system_calls; /* for memory */
-    uint64_t looks;        /* ticks that looked whether threads sleep */
-    uint64_t writes[TALLY_PARTS], reads[TALLY_PARTS]; /* that a line had to come for (lines.h) */
+    uint64_t looks;        /* ticks that looked for sleeping threads */
+    uint64_t writes[TALLY_PARTS], reads[TALLY_PARTS]; /* that needed a transfer (lines.h) */
 };
 
-/* The calling thread's number, below LINES_THREADS. One that follows another on its processor may take over its number. What
- * threads without one do is not seen. */
+/* Gives the calling thread a number below LINES_THREADS. Threads that never run at the same time
+ * may share a number, as if they shared a processor. Threads without a number are not followed. */
 void tally_thread_begin(unsigned number);
 
-/* Counts from here on, or no longer. Lines are followed all along. */
+/* Switches counting on or off. The lines are followed in both cases. */
 void tally_set(bool counts);
 
-/* Blocks that the calling thread has freed or resized. */
+/* Adds blocks that the calling thread has freed or resized. */
 void tally_add_blocks(uint64_t blocks);
 
-/* The calling thread reads what each malloc and free read in one instruction, which yields.h does not see: the range's
- * base and limit. */
+/* Adds the reads of the range's base and limit by a malloc or free: these are operands of
+ * instructions, which yields.h does not see. */
 void tally_call(void);
 
-/* The program writes to a block: its line is the thread's, and no fault of the allocator. */
+/* The program writes to a block. The thread gets the block's lines; no transfer is counted, because
+ * the program causes it. */
 void tally_touch(const void *block, size_t bytes);
 
-/* Of all threads, while they stand still. */
+/* The sum of all threads, while they stand still. */
 struct tally tally_sum(void);
 
-/* What takes the lock prefix on x86: a lock is one when it is taken and one when it is dropped. */
+/* Instructions with x86's lock prefix. A lock has two: one when it is taken, one when it is
+ * dropped. */
 static inline uint64_t tally_locked(const struct tally *tally) {
     return tally->changes + tally->exchanges + 2 * tally->takes;
 }
 
-/* Lines that had to come, blocks' apart. */
+/* The sum of the counts over all parts but the blocks. */
 uint64_t tally_shared(const uint64_t counts[TALLY_PARTS]);
 
-/* How many slow paths there were, and a line for each word or part that was changed in one or that a line had to come for: per thousand units. */
+/* Prints the number of slow paths, and a line for each word and part with changes, locks or
+ * transfers: per thousand units. */
 void tally_print_places(uint64_t units);
 
-/* From here on every few steps another thread gets the processor: two processors do not interleave as many would. */
+/* To be called before there are threads. `interleave`: threads give up the processor at every few
+ * steps, because two processors do not interleave threads as many processors would. */
 void tally_begin(bool interleave);
 
 #endif

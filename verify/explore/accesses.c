@@ -1,5 +1,5 @@
-/* What the compiler calls before each plain access of core/ (-fsanitize=thread): here in the place of ThreadSanitizer's
- * runtime. */
+/* The functions that the compiler calls before each plain access of core/ (-fsanitize=thread), in
+ * the place of ThreadSanitizer's runtime. */
 #include "verify/explore/yields.h"
 
 #define ACCESSES(name, bytes)                                                                      \

@@ -1,4 +1,5 @@
-/* Explores the interleavings of scenarios (scenarios.h) of the production code, each in a process of its own. */
+/* Explores the interleavings of scenarios (scenarios.h) on the production code, each scenario in a
+ * process of its own. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ static struct {
     bool first, markdown, list;
 } wanted = {.options = {.preemptions = 2, .seed = 1, .depth = 3}};
 
-static struct explore_progress *progress; /* shared with children */
+static struct explore_progress *progress; /* shared with the child processes */
 
 _Noreturn static void die(const char *what, const char *which) {
     fprintf(stderr, "explore: %s '%s'\n%s", what, which, usage);
@@ -132,16 +133,16 @@ static void options_parse(int argc, char **argv) {
 
 /* ---- in a child ------------------------------------------------------------------------------ */
 
-/* What a child said first, and how it ended. */
+/* How a child ended, and the first line of its finding. */
 struct outcome {
     bool failed, misfit;
-    bool whole; /* exhaustive: nothing is left */
+    bool whole; /* exhaustive: no schedule is left */
     char words[200];
 };
 
 struct job {
     const struct explore_scenario *scenario;
-    const struct explore_schedule *schedule; /* to replay; NULL: to search */
+    const struct explore_schedule *schedule; /* the one to replay; NULL: search */
     enum method method;
     const struct explore_options *options;
     double seconds;
@@ -160,7 +161,8 @@ static int job_run(const struct job *job) {
     return whole ? 0 : 1;
 }
 
-/* The first line that says what is wrong. */
+/* Finds the first line of the output that tells the finding; without one, tells how the child
+ * ended. */
 static void first_words(int file, struct outcome *outcome, int status) {
     static char text[1 << 16];
     ssize_t length = pread(file, text, sizeof text - 1, 0);
@@ -187,7 +189,7 @@ static struct outcome job_in_child(const struct job *job) {
     progress->done = false;
     progress->schedule.count = 0;
     fflush(stdout);
-    pid_t child = file < 0 ? -1 : _Fork(); /* core/'s own part in a fork is a scenario */
+    pid_t child = file < 0 ? -1 : _Fork(); /* runs no handlers: those of core/ are for scenarios */
     if (child == 0) {
         dup2(file, STDERR_FILENO);
         _exit(job_run(job));
@@ -210,7 +212,8 @@ static unsigned preemptions_of(const struct explore_schedule *schedule) {
     return sum;
 }
 
-/* True if the schedule fails; it is then what was really run. */
+/* Replays the schedule. True if it still fails; *schedule is then the schedule that was really
+ * run. */
 static bool still_fails(const struct job *job, struct explore_schedule *schedule,
                         struct outcome *outcome) {
     struct job again = *job;
@@ -222,8 +225,8 @@ static bool still_fails(const struct job *job, struct explore_schedule *schedule
     return true;
 }
 
-/* Leaves out runs of deviations, ever shorter ones, as long as the rest still fails. Those that come later keep their step,
- * so that this works best from the end. */
+/* Leaves out series of deviations, shorter and shorter ones, as long as the rest still fails. It
+ * begins at the end, because the deviations that are left keep their step numbers. */
 static void leave_out(const struct job *job, struct explore_schedule *schedule,
                       struct outcome *outcome) {
     for (unsigned length = schedule->count; length > 0; length /= 2) {
@@ -238,7 +241,7 @@ static void leave_out(const struct job *job, struct explore_schedule *schedule,
     }
 }
 
-#define SHRINK_SECONDS 20.0 /* for the exhaustive search for a finding with fewer preemptions */
+#define SHRINK_SECONDS 20.0 /* of the exhaustive search for a finding with fewer preemptions */
 
 static void shrink(const struct job *job, struct explore_schedule *schedule,
                    struct outcome *outcome) {
@@ -301,7 +304,7 @@ static void row(const struct explore_scenario *scenario, double seconds) {
     if (!wanted.markdown) printf("\n");
 }
 
-/* Seconds that a processor has worked in children, whatever else it had to do. */
+/* Seconds of processor time that the children have used. */
 static double worked(void) {
     struct rusage used;
     getrusage(RUSAGE_CHILDREN, &used);
@@ -309,7 +312,7 @@ static double worked(void) {
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-/* True if nothing was found, and nothing is left. */
+/* True if nothing was found and no schedule is left. */
 static bool explore(const struct explore_scenario *scenario) {
     struct job job = {.scenario = scenario,
                       .method = wanted.method,
@@ -327,7 +330,7 @@ static bool explore(const struct explore_scenario *scenario) {
     return outcome.whole;
 }
 
-/* The scenarios that are named, all if none is. */
+/* Explores the named scenarios, or all if none is named. */
 static bool explore_all(char *const *names) {
     bool quiet = true;
     for (size_t i = 0; i < explore_scenario_count && (quiet || !wanted.first); i++) {
@@ -339,7 +342,8 @@ static bool explore_all(char *const *names) {
     return quiet;
 }
 
-/* What needs few preemptions is found soonest, in whichever scenario. */
+/* Explores all scenarios without preemptions, then with one, and so on: a finding that needs few
+ * preemptions comes first, whatever scenario has it. */
 static bool explore_by_preemptions(char *const *names) {
     unsigned most = wanted.method == METHOD_EXHAUSTIVE ? wanted.options.preemptions : 0;
     bool quiet = true;

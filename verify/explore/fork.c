@@ -24,7 +24,7 @@ void explore_fork_parent(void) {
     fork_parent();
 }
 void explore_fork_child(void) {
-    /* What the others have stored is in memory: the kernel interrupts their processors before
+    /* All stores of the other threads are in memory: the kernel interrupts their processors before
      * the fork is over. */
     for (unsigned fiber = 0; fiber < EXPLORE_FIBERS; fiber++)
         explore_stores_return(fiber);

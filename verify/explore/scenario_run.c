@@ -17,10 +17,11 @@ static const struct hak_policy *policy_with(struct hak_policy *policy,
     return policy;
 }
 
-/* A refill carves one block, and a bin holds four at most. It lies where the policies do that core/ makes itself, so that a
- * write to it, which must not change, is seen. */
+/* A policy with which a refill carves one block, and a bin holds four blocks at most. It lies in
+ * metadata, like the policies that core/ makes, so that a race on it, which must not change, is
+ * found. */
 static const struct hak_policy *tiny_policy(bool untouched) {
-    static struct hak_policy outside; /* for those who use it before there is a range */
+    static struct hak_policy outside; /* before there is a range, there is no metadata */
     struct hak_policy *policy = untouched ? &outside : hak_metadata_alloc(sizeof *policy);
     EXPLORE_CHECK(policy != NULL, "no memory for a policy");
     return policy_with(
@@ -40,21 +41,21 @@ const struct hak_policy *explore_policy_roomy(void) {
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-#define HEAPS_MAX (EXPLORE_FIBERS + 1) /* a thread that has ended borrows one */
+#define HEAPS_MAX (EXPLORE_FIBERS + 1) /* a thread that has ended borrows a heap */
 #define GRANULES_MAX                                                                               \
     (HAK_GRANULE_FIRST +                                                                           \
-     256u) /* a SuperSlab and a pool chunk for each of them, and some large blocks */
+     256u) /* a SuperSlab and a chunk of the pool tier for each heap, and some large blocks */
 
 void explore_scenario_run(const struct explore_scenario *scenario,
                           const struct explore_strategy *strategy) {
     struct hak_heap_check check;
     fuzz_state_init();
-    hak_audit_options.level =
-        scenario->child ? 0 : 2; /* the books of threads that vanish stay as they are */
+    /* Level 0 in a child of fork: the books of threads that vanish do not fit the heap any more. */
+    hak_audit_options.level = scenario->child ? 0 : 2;
     const struct hak_policy *policy = tiny_policy(scenario->untouched);
     if (scenario->untouched) fuzz_state_untouched();
     hak_policy_replace(policy);
-    if (!scenario->untouched) fuzz_flush_all(); /* its caps and batches are the policy's now */
+    if (!scenario->untouched) fuzz_flush_all(); /* limits and batches now follow the new policy */
     if (scenario->begin != NULL) scenario->begin();
     explore_run(scenario->bodies, strategy);
     if (scenario->child) {

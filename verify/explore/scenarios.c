@@ -16,7 +16,7 @@
 #include "verify/explore/blocks.h"
 #include "verify/explore/system.h"
 
-/* A slab of the largest class of the pool has four blocks, one of the largest of the mid tier nine. */
+/* A slab of the largest class of the pool tier has four blocks, one of the mid tier has nine. */
 #define POOL_BIN   HAK_CLASS_OF(POOL, 15)
 #define POOL_SIZE  ((size_t)53000)
 #define MID_BIN    HAK_CLASS_OF(MID, 15)
@@ -26,7 +26,7 @@
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-/* The first `count` threads have heaps of their own from here on. */
+/* Gives the first `count` threads heaps of their own. */
 static void threads_have_heaps(unsigned count) {
     for (unsigned thread = 1; thread < count; thread++) {
         fuzz_thread_switch(thread);
@@ -37,7 +37,7 @@ static void threads_have_heaps(unsigned count) {
 
 /* ---- a slab and its remote list -------------------------------------------------------------- */
 
-/* Thread 0 owns a full slab of four blocks. */
+/* Thread 0 has a full slab of four blocks. */
 static void full_slab(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 4; slot++)
@@ -61,7 +61,7 @@ static void free_last_two(void) {
     fuzz_flush(POOL_BIN);
 }
 
-/* Without a heap of its own. */
+/* By a thread without a heap of its own. */
 static void free_last_two_alone(void) {
     block_give(2);
     block_give(3);
@@ -97,7 +97,8 @@ static void free_in_both_backwards(void) {
     fuzz_flush(POOL_BIN);
 }
 
-/* The slab becomes empty while a block of it is on its way, and its place is wanted for another class. */
+/* The slab becomes empty while a block is on its way to it, and its unit is wanted for another
+ * class. */
 static void free_rest_and_take_other_class(void) {
     block_give(2);
     block_give(3);
@@ -112,7 +113,7 @@ static void free_second(void) {
 
 /* ---- long lists ------------------------------------------------------------------------------ */
 
-#define MANY      1100u /* more than ten bits count */
+#define MANY      1100u /* more than a counter of ten bits can hold */
 #define MANY_SIZE 24u
 #define MANY_BIN  HAK_CLASS_OF(TINY, 1)
 
@@ -123,7 +124,7 @@ static void many_begin(void) {
     hak_policy_replace(explore_policy_roomy());
     for (unsigned thread = 0; thread < 2; thread++) {
         fuzz_thread_switch(thread);
-        fuzz_flush_all(); /* its caps are this policy's now */
+        fuzz_flush_all(); /* its limits now follow this policy */
     }
     fuzz_thread_switch(0);
     for (unsigned i = 0; i < MANY; i++)
@@ -143,7 +144,7 @@ static void collect_many(void) {
 
 /* ---- ends and reclaims ----------------------------------------------------------------------- */
 
-/* Thread 1 owns a full slab, and has three blocks of another class in a bin. */
+/* Thread 1 has a full slab, and three blocks of another class in a bin. */
 static void thread_1_owns(void) {
     threads_have_heaps(3);
     fuzz_thread_switch(1);
@@ -156,7 +157,7 @@ static void thread_1_owns(void) {
     fuzz_thread_switch(0);
 }
 
-/* The same, and it has ended. */
+/* The same, and thread 1 has ended. */
 static void thread_1_left(void) {
     thread_1_owns();
     fuzz_thread_switch(1);
@@ -168,7 +169,7 @@ static void thread_ends(void) {
     fuzz_thread_teardown();
 }
 
-/* The thread that is in the last part of its end, where no destructor runs any more. */
+/* The thread that is in the last part of its end, in which no destructor runs. */
 static const struct hak_thread *in_last_part;
 
 bool __wrap_hak_os_thread_ends(int thread);
@@ -186,7 +187,8 @@ static void silent_thread(void) {
     block_take(1, POOL_SIZE);
 }
 
-/* Its memory becomes another thread's, who has no heap yet. */
+/* The thread vanishes. Another thread, which has no heap yet, may get the memory of its struct
+ * hak_thread. */
 static void free_and_vanish(void) {
     in_last_part = &HAK_THREAD;
     block_give(0);
@@ -199,7 +201,7 @@ static void end_and_free_first_two(void) {
     block_give(1);
 }
 
-/* The pool has two heaps, one of them with memory. */
+/* There are two abandoned heaps, one of them with memory. */
 static void two_threads_left(void) {
     thread_1_left();
     fuzz_thread_switch(2);
@@ -222,7 +224,7 @@ static void reclaim(void) {
     hak_slow_leave();
 }
 
-/* Thread 2 has left a heap with a full slab, which thread 1 has reclaimed. */
+/* Thread 1 has reclaimed the heap of thread 2, which has ended and left a full slab. */
 static void thread_1_rules(void) {
     threads_have_heaps(3);
     fuzz_thread_switch(2);
@@ -235,7 +237,8 @@ static void thread_1_rules(void) {
     fuzz_thread_switch(0);
 }
 
-/* A new thread, which may get the heap of one that rules the block's; and one that ends then. */
+/* By a new thread. It may get the heap of a thread that had reclaimed the block's heap. The second
+ * function also ends the thread. */
 static void begin_and_free(void) {
     block_give(0);
     fuzz_flush(POOL_BIN);
@@ -255,19 +258,20 @@ static void reclaim_and_free(void) {
 
 static void trim_idle(void);
 
-/* In a destructor that comes late: the heap that it begins is given back by nobody. */
-static void late_take_and_vanish(void) {
+/* In a destructor that runs after the allocator's own: the thread begins an untracked heap, which
+ * nobody gives back. */
+static void untracked_take_and_vanish(void) {
     block_take(8, POOL_SIZE);
     block_take(12, MID_SIZE);
     block_give(12);
     fuzz_thread_teardown();
 }
 
-/* The same has happened. */
-static void late_thread_vanished(void) {
+/* The same has happened already. */
+static void untracked_thread_vanished(void) {
     thread_1_rules();
     fuzz_thread_switch(FUZZ_THREAD_GONE);
-    late_take_and_vanish();
+    untracked_take_and_vanish();
     fuzz_thread_switch(0);
 }
 
@@ -301,7 +305,7 @@ static void free_both_and_end(void) {
 
 /* ---- SuperSlabs, large blocks, trims --------------------------------------------------------- */
 
-/* Thread 0 has a SuperSlab with one slab in it, of which one block lives. */
+/* Thread 0 has a SuperSlab with one slab, in which one block is live. */
 static void one_block(void) {
     threads_have_heaps(3);
     block_take(0, MID_SIZE);
@@ -328,7 +332,7 @@ static void large_blocks(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 3; slot++)
         block_take(slot, LARGE_SIZE);
-    block_give(2); /* the BigCache has one */
+    block_give(2); /* the BigCache has this one */
 }
 
 static void put_large(void) {
@@ -341,13 +345,13 @@ static void get_large(void) {
     block_take(9, LARGE_SIZE);
 }
 
-/* A part of what is there, and then the rest. */
+/* Evicts a part of the BigCache, and then the rest. */
 static void evict_large(void) {
     hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
     hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
-/* A block gets another size, keeps its contents and is freed. */
+/* Resizes a block, proves that it keeps its contents, and frees it. */
 static void resize_and_free(unsigned number, size_t size) {
     unsigned char *start = hak_realloc(block_at(number)->start, size);
     EXPLORE_CHECK(start != NULL, "no memory for a longer block");
@@ -361,7 +365,7 @@ static void grow_large(void) {
     resize_and_free(1, 3 * LARGE_SIZE);
 }
 
-/* The pages go elsewhere: behind the block is another one. */
+/* The pages move, because another block lies behind this one. */
 static void move_large(void) {
     resize_and_free(0, 3 * LONG_SIZE);
 }
@@ -377,7 +381,7 @@ static void get_long(void) {
     block_give(8);
 }
 
-/* Behind a block is a cached one, and behind that a third. */
+/* A live block, a cached one behind it, and a live one behind that. */
 static void large_blocks_around_cached(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 3; slot++)
@@ -385,7 +389,7 @@ static void large_blocks_around_cached(void) {
     block_give(1);
 }
 
-/* By a part of what is cached behind it. */
+/* Grows by a part of the cached block behind it. */
 static void grow_into_cached(void) {
     resize_and_free(0, LARGE_SIZE + HAK_GRANULE);
 }
@@ -394,7 +398,7 @@ static void free_third(void) {
     block_give(2);
 }
 
-/* There is a cached one that is as long as the first is to be. */
+/* A cached block is as long as the first block shall become. */
 static void long_blocks_beside_cached(void) {
     two_long_blocks();
     block_take(2, 3 * LONG_SIZE);
@@ -410,7 +414,7 @@ static void free_large(void) {
     hak_bigcache_purge(hak_os_now_ms(), 0, 0);
 }
 
-/* Where addresses are scarce no cache keeps anything, and what is freed is unmapped. */
+/* Addresses are scarce: no cache keeps anything, and freed blocks are unmapped. */
 static void large_blocks_scarce(void) {
     threads_have_heaps(3);
     atomic_store_explicit(&hak_range.cached_most, 0, memory_order_relaxed);
@@ -423,14 +427,14 @@ static void free_and_take_large(void) {
     block_take(8, LARGE_SIZE);
 }
 
-/* From here on memory is kept, until it is not. */
+/* Has memory kept, and then given back again. */
 static void keep_memory_for_a_while(void) {
     EXPLORE_CHECK(hak_mallopt(M_MMAP_MAX, 0) == 1 && hak_mallopt(M_TRIM_THRESHOLD, -1) == 1,
                   "memory cannot be kept");
     EXPLORE_CHECK(hak_mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1, "memory is kept for ever");
 }
 
-/* As a program does that protects the last page of a stack. */
+/* Marks the last page, as a program that protects the last page of a stack does. */
 static void mark_end(unsigned number) {
     const struct block *block = block_at(number);
     hak_large_mark(block->start + block->size - 1, 1);
@@ -444,7 +448,8 @@ static void mark_and_free(void) {
     block_give(0);
 }
 
-/* In the place of the block that was marked before, if that is free by now. */
+/* One of the blocks gets the place of the block that was marked before, if that one is free by
+ * now. */
 static void take_two_and_mark(void) {
     block_take(8, LARGE_SIZE);
     block_take(9, LARGE_SIZE);
@@ -468,7 +473,7 @@ static void trim(void) {
     hak_malloc_trim(0);
 }
 
-/* The part of a trim that is for the heaps of ended threads. */
+/* The part of a trim that handles the heaps of ended threads. */
 static void trim_one(struct hak_heap *heap, void *unused) {
     (void)unused;
     hak_trim(heap, 0);
@@ -481,7 +486,7 @@ static void trim_idle(void) {
     hak_slow_leave();
 }
 
-/* Thread 0 has two slabs of one class, one of them empty but for the bin's use of it. */
+/* Thread 0 has two slabs of one class. Of the first one only blocks in the bin are in use. */
 static void slabs_to_trim(void) {
     two_full_slabs();
     for (unsigned slot = 0; slot < 4; slot++)
@@ -500,7 +505,7 @@ static void give_and_take(void) {
     block_take(9, MID_SIZE);
 }
 
-/* Thread 1 moves what thread 0 allocated. */
+/* Thread 1 moves a block that thread 0 has allocated. */
 static void move_block(void) {
     size_t usable = hak_malloc_usable_size(block_at(0)->start);
     EXPLORE_CHECK(usable >= POOL_SIZE, "%zu bytes are usable of %zu", usable, POOL_SIZE);
@@ -527,11 +532,11 @@ static void work(void) {
     block_give(10);
 }
 
-/* The child's only thread uses each part that it may find held, or torn. */
+/* The only thread of the child uses each part that may be locked or torn there. */
 static void fork_and_go_on(void) {
     explore_fork_prepare();
     explore_fork_child();
-    block_give(0); /* of a thread that does not exist here */
+    block_give(0); /* from the heap of a thread that does not exist here */
     block_give(5);
     fuzz_flush(POOL_BIN);
     block_take(11, LARGE_SIZE);
@@ -545,7 +550,7 @@ static void fork_and_go_on(void) {
     hak_slow_leave();
 }
 
-/* The same where others hand heaps over. */
+/* The same while other threads give up and take heaps. */
 static void fork_amidst(void) {
     explore_fork_prepare();
     explore_fork_child();
@@ -557,7 +562,7 @@ static void fork_amidst(void) {
     block_give(12);
 }
 
-/* The same where others unmap large blocks, and map them. */
+/* The same while other threads unmap and map large blocks. */
 static void fork_during_large(void) {
     explore_fork_prepare();
     explore_fork_child();
@@ -593,7 +598,7 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = two_full_slabs,
      .bodies = {collect_and_take, free_in_both, free_in_both_backwards}},
     {.name = "long-list",
-     .text = "a run of 1100 blocks comes home while its owner collects",
+     .text = "a chain of 1100 blocks comes home while its owner collects",
      .begin = many_begin,
      .bodies = {collect_many, free_many}},
     {.name = "empty-slab-other-class",
@@ -617,7 +622,7 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = thread_1_left,
      .bodies = {free_first_two, thread_begins, free_last_two}},
     {.name = "new-threads",
-     .text = "two new threads take heaps from the pool at once",
+     .text = "two new threads take abandoned heaps at once",
      .begin = two_threads_left,
      .bodies = {free_one, thread_begins, thread_begins}},
     {.name = "reclaim",
@@ -633,20 +638,20 @@ const struct explore_scenario explore_scenarios[] = {
              "reclaims",
      .begin = thread_1_rules,
      .bodies = {reclaim_and_free, thread_ends, begin_and_free}},
-    {.name = "reclaimer-ends-late",
-     .text = "the same while a thread begins a late heap, and vanishes",
+    {.name = "reclaimer-ends-untracked",
+     .text = "the same while a thread begins an untracked heap, and vanishes",
      .begin = thread_1_rules,
-     .bodies = {reclaim_and_free, thread_ends, NULL, late_take_and_vanish}},
-    {.name = "late-vanished",
-     .text = "a new thread and a trim look after a late heap whose thread is gone",
-     .begin = late_thread_vanished,
+     .bodies = {reclaim_and_free, thread_ends, NULL, untracked_take_and_vanish}},
+    {.name = "untracked-vanished",
+     .text = "a new thread and a trim look after an untracked heap whose thread is gone",
+     .begin = untracked_thread_vanished,
      .bodies = {trim_idle, NULL, thread_begins}},
-    {.name = "late-vanishes",
-     .text = "a thread with a late heap vanishes while another looks after it",
+    {.name = "untracked-vanishes",
+     .text = "a thread with an untracked heap vanishes while another looks after it",
      .begin = thread_1_left,
-     .bodies = {trim_idle, NULL, NULL, late_take_and_vanish}},
+     .bodies = {trim_idle, NULL, NULL, untracked_take_and_vanish}},
     {.name = "reclaimer-ends-trim",
-     .text = "a thread that has reclaimed a heap ends while a trim walks the pool and a new thread "
+     .text = "a thread that has reclaimed a heap ends while a trim walks the abandoned heaps and a new thread "
              "begins",
      .begin = thread_1_rules,
      .bodies = {trim_idle, thread_ends, begin_free_and_end}},
@@ -657,7 +662,7 @@ const struct explore_scenario explore_scenarios[] = {
      .child = true,
      .bodies = {fork_amidst, thread_ends, begin_free_and_end}},
     {.name = "fork-trim",
-     .text = "a fork while a trim walks the pool: the child goes on",
+     .text = "a fork while a trim walks the abandoned heaps: the child goes on",
      .begin = thread_1_left,
      .child = true,
      .bodies = {fork_amidst, NULL, trim_idle}},

@@ -14,7 +14,7 @@ void explore_schedule_print(const struct explore_schedule *schedule, char *text,
     }
 }
 
-/* A decimal number up to `most`; the text moves behind it. */
+/* Reads a decimal number up to `most`, and moves *text behind it. */
 static bool number_parse(const char **text, uint32_t most, uint32_t *number) {
     uint64_t value = 0;
     if (**text < '0' || **text > '9') return false;

@@ -1,8 +1,8 @@
-/* A schedule: where a run does not do what it would do by itself, which is that the fiber that runs goes on, or, if it
- * cannot, that the first one that can does.
+/* A schedule: the deviations of a run from its default. By default the running fiber goes on; if it
+ * cannot, the first fiber that can runs.
  *
- *   17:2,40:0      before step 17 fiber 2 takes over, before step 40 fiber 0
- *   17:2,40:0^3    and the third store since fiber 2 began to run is not seen by others until it runs again
+ *   17:2,40:0      fiber 2 takes over before step 17, fiber 0 before step 40
+ *   17:2,40:0^3    and the third store of fiber 2 since step 17 is held back until it runs again
  *   -              no deviation */
 #ifndef HAK_EXPLORE_SCHEDULE_H
 #define HAK_EXPLORE_SCHEDULE_H
@@ -12,10 +12,10 @@
 #define EXPLORE_DEVIATIONS_MAX 1024u
 
 struct explore_deviation {
-    uint32_t number; /* of the step, rising */
-    uint16_t held;   /* store of the fiber that is left, from 1; 0: none is held back */
-    uint8_t fiber;   /* that runs instead */
-    uint8_t costs;   /* 1: the fiber that was left could have gone on */
+    uint32_t number; /* of the step; ascending in a schedule */
+    uint16_t held;   /* the held store of the fiber that is left, counted from 1; 0: none */
+    uint8_t fiber;   /* the fiber that runs instead */
+    uint8_t costs;   /* 1: a preemption: the fiber that was left could have gone on */
 };
 
 struct explore_schedule {
@@ -23,11 +23,12 @@ struct explore_schedule {
     struct explore_deviation list[EXPLORE_DEVIATIONS_MAX];
 };
 
-/* Both ends of a string; `text` has room for `bytes`, which is enough for any schedule at 20 a deviation. */
+/* Writes the schedule as a string into `text`, which has `bytes` bytes. EXPLORE_SCHEDULE_TEXT is
+ * enough for any schedule: 20 bytes a deviation. */
 void explore_schedule_print(const struct explore_schedule *schedule, char *text, size_t bytes);
 #define EXPLORE_SCHEDULE_TEXT (EXPLORE_DEVIATIONS_MAX * 20u)
 
-/* False if the text is no schedule; *bad is where it goes wrong. */
+/* False if the text is no schedule; *bad is the offset of the error. */
 bool explore_schedule_parse(const char *text, struct explore_schedule *schedule, size_t *bad);
 
 #endif

@@ -22,22 +22,23 @@
 struct fiber {
     ucontext_t context;
     char *stack; /* kept from one run to the next */
-    const void *
-        bottom; /* of the stack in use, and its length: AddressSanitizer wants to know; that of `outside` it tells */
+    /* The stack in use and its length, for AddressSanitizer; it reports those of `outside`
+     * itself. */
+    const void *bottom;
     size_t bytes;
     void *fake_stack;
     void (*body)(void);
     struct hak_lock *waits_for;
-    const void *sleeps_on; /* a word, until somebody wakes who does */
-    bool interrupted;      /* its first sleep ended at once, as the system's may */
-    unsigned ranks;        /* of the locks that it holds, a bit each */
-    bool there;            /* has a body, and has not ended */
+    const void *sleeps_on; /* the word that it sleeps on; NULL: it is awake */
+    bool interrupted;      /* its first sleep ended at once, as a sleep in the system may */
+    unsigned ranks;        /* ranks of the locks that it holds, one bit each */
+    bool there;            /* it has a body, and has not ended */
 };
 
 static struct {
     struct fiber fibers[EXPLORE_FIBERS];
-    struct fiber outside; /* whoever called explore_run */
-    struct fiber *left;   /* the last one that was left for another */
+    struct fiber outside; /* the caller of explore_run */
+    struct fiber *left;   /* the fiber that was left last */
     const struct explore_strategy *strategy;
     unsigned running;
     uint32_t steps;
@@ -85,14 +86,14 @@ static void stack_is_there(const struct fiber *fiber) {
 }
 #endif
 
-/* Leaves the fiber `from` for `to`, until somebody comes back to it. */
+/* Switches from `from` to `to`. Returns when another fiber switches back to `from`. */
 static void stack_switch(struct fiber *from, struct fiber *to) {
     stack_is_left(from, to);
     swapcontext(&from->context, &to->context);
     stack_is_there(from);
 }
 
-/* The virtual thread goes with the fiber; outside of all of them thread 0 runs. */
+/* Each fiber runs its virtual thread; outside of all fibers, thread 0 runs. */
 static void switch_to(unsigned next) {
     unsigned before = run.running;
     if (next == before) return;
@@ -140,7 +141,7 @@ _Noreturn static void deadlock(void) {
     explore_fail("deadlock, and nobody waits");
 }
 
-/* Lets the strategy choose who runs from here on. */
+/* Lets the strategy choose the fiber that runs next. */
 static void choose(const struct explore_step *step) {
     struct explore_point point = {.number = run.steps,
                                   .running = EXPLORE_NOBODY,
@@ -246,7 +247,7 @@ void explore_only_me(void) {
     }
 }
 
-/* ---- locks, in the place of those of core/os.c (--wrap) -------------------------------------- */
+/* ---- locks, in the place of those of core/lock.c (--wrap) ------------------------------------ */
 
 void __wrap_hak_lock_take(struct hak_lock *lock);
 bool __wrap_hak_lock_try(struct hak_lock *lock);
@@ -292,7 +293,7 @@ bool __wrap_hak_lock_try(struct hak_lock *lock) {
     return run.running == EXPLORE_NOBODY ? __real_hak_lock_try(lock) : take(lock, false);
 }
 
-/* In a true child of fork, which the other fibers are not to enter: from its first step on. */
+/* In a real child of fork the other fibers do not exist, from its first step on. */
 void __wrap_hak_os_process_began(void);
 void __real_hak_os_process_began(void);
 void __wrap_hak_locks_after_fork(void);
@@ -330,7 +331,8 @@ void __wrap_hak_lock_drop(struct hak_lock *lock) {
     run.fibers[run.running].ranks &= ~(1u << lock->rank);
 }
 
-/* Sleep. The system looks at the word and puts the thread to sleep in one; neither orders anything else. */
+/* Sleeping and waking. The system compares the word and puts the thread to sleep in one atomic
+ * step. Neither call orders other accesses. */
 void __wrap_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
 void __wrap_hak_os_wake(_Atomic uint32_t *word, int most);
 void __real_hak_os_wait(_Atomic uint32_t *word, uint32_t value);
@@ -374,7 +376,8 @@ void __wrap_hak_os_wake(_Atomic uint32_t *word, int most) {
         }
 }
 
-/* The memory barrier of all threads; of virtual ones it is a step, whatever the system has. */
+/* The memory barrier in all threads. For virtual threads it is a step, even if the system has no
+ * such barrier. */
 bool __wrap_hak_os_barrier_begin(void);
 bool __wrap_hak_os_barrier(void);
 bool __real_hak_os_barrier_begin(void);

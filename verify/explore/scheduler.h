@@ -1,6 +1,7 @@
-/* Runs several virtual threads (fuzz/state.h) at once, each on a fiber, and switches between them only where a step of
- * core/ begins (yields.h): an atomic operation, a lock, and, where the system's calls are steps, one of those. Who runs
- * next is up to a strategy, so a run is the same each time that its strategy says the same. */
+/* Runs several virtual threads (fuzz/state.h), each on a fiber. It switches between fibers only
+ * where a step of core/ begins (yields.h): an atomic operation, a lock operation or, where system
+ * calls are steps, a system call. A strategy chooses the fiber that runs next. With the same
+ * choices a run is the same each time. */
 #ifndef HAK_EXPLORE_SCHEDULER_H
 #define HAK_EXPLORE_SCHEDULER_H
 
@@ -17,31 +18,34 @@
 /* A step is about to begin, and more than one fiber could run. */
 struct explore_point {
     uint32_t number; /* of the step, over all fibers, from 1 */
-    uint8_t running; /* whose step it is; EXPLORE_NOBODY: it has ended, or waits for a lock */
-    uint8_t
-        could_run; /* a bit a fiber: neither ended nor waiting; that of `running` is among them */
-    uint8_t last_running;            /* `running`, also if it cannot go on */
+    uint8_t running; /* the fiber of the step; EXPLORE_NOBODY: it has ended, or waits */
+    /* One bit for each fiber that has neither ended nor waits, `running` among them. */
+    uint8_t could_run;
+    uint8_t last_running;            /* the fiber of the step, also if it cannot go on */
     const struct explore_step *step; /* NULL: the run begins, or a fiber has ended */
 };
 
 struct explore_strategy {
-    /* The fiber that runs next, of those that could. */
+    /* Returns the fiber that runs next, one of those that could run. */
     unsigned (*choose)(const struct explore_point *point, void *context);
-    /* What follows may be NULL. A fiber does its step now; nobody else runs before its next one. */
+    /* The functions below may be NULL. The fiber does its step now; no other fiber runs before its
+     * next step. */
     void (*does)(unsigned fiber, struct explore_step *step, void *context);
-    /* `to` runs from here on; EXPLORE_NOBODY: before the first one, and after the last. */
+    /* `from` is left and `to` runs. EXPLORE_NOBODY: no fiber, before the first and after the last
+     * one. */
     void (*switches)(unsigned from, unsigned to, void *context);
     void *context;
 };
 
-/* Runs the bodies, those that are not NULL, until all of them have ended. A deadlock and a livelock end the program. */
+/* Runs the bodies that are not NULL until all of them have ended. A deadlock or livelock ends the
+ * program. */
 void explore_run(void (*const bodies[EXPLORE_FIBERS])(void),
                  const struct explore_strategy *strategy);
 
-/* The fiber that runs; EXPLORE_NOBODY: none. */
+/* The running fiber; EXPLORE_NOBODY: none. */
 unsigned explore_fiber(void);
 
-/* For the fiber that runs: all the others cease to exist, as in a fork's child. */
+/* Called by the running fiber: all other fibers cease to exist, as in a fork's child. */
 void explore_only_me(void);
 
 /* Ends the program with a line. */

@@ -11,9 +11,9 @@
 
 #define BRANCH_MAX 32u /* deviations of one schedule of the exhaustive search */
 #define HANG                                                                                       \
-    20 /* seconds of the processor after which a run that does not end, between two steps, is killed */
+    20 /* seconds of processor time after which a run is killed that loops between two steps */
 
-/* A schedule that is to be run. */
+/* A schedule that is still to be run. */
 struct branch {
     unsigned count;
     struct explore_deviation list[BRANCH_MAX];
@@ -27,18 +27,18 @@ static struct {
     struct explore_progress *progress;
     /* the run */
     const struct explore_deviation *plan;
-    unsigned planned, next;      /* deviations of the plan, and the first that is not done yet */
-    unsigned preemptions, holds; /* that the run may still have, beyond its plan */
-    unsigned held;               /* the store that is held back at the switch that comes */
-    bool seen;                   /* the run came to a state that was seen before */
+    unsigned planned, next;      /* deviations of the plan, and the next one of them */
+    unsigned preemptions, holds; /* how many a longer plan may have in addition */
+    unsigned held;               /* the store that is held back at the next switch */
+    bool seen;                   /* the run has reached a state that was seen before */
     /* random */
     uint64_t random;
-    unsigned odds; /* one step in so many is where a fiber is left */
+    unsigned odds; /* at one step in so many the running fiber is left */
     unsigned priorities[EXPLORE_FIBERS], lowest;
     uint32_t change_at[16]; /* PCT */
     uint32_t length;        /* steps of the longest run so far */
     /* exhaustive */
-    unsigned bound; /* preemptions */
+    unsigned bound; /* the most preemptions */
     struct branch *branches;
     size_t branch_count, branch_room;
     struct {
@@ -69,7 +69,7 @@ static void states_grow(void) {
     free(old);
 }
 
-/* True if a run with at least this budget was in this state already. */
+/* True if a run with at least this budget of preemptions has reached this state. */
 static bool seen_before(uint64_t state, unsigned budget) {
     if (2 * search.progress->states >= search.state_room) states_grow();
     state |= 1;
@@ -100,14 +100,16 @@ static void branch_push(const struct explore_point *point, unsigned fiber, unsig
                                    .costs = point->running != EXPLORE_NOBODY};
 }
 
-/* Stores that nobody else ever looks at may be seen late without anybody knowing. */
+/* Holds back each store in turn. Stores to words that no other fiber accesses are left out: nobody
+ * could see that they are late. */
 static void branch_holds(const struct explore_point *point, unsigned fiber) {
     for (unsigned held = 1; held <= explore_stores_count(); held++)
         if (explore_trace_others(point->last_running, explore_stores_address(held)))
             branch_push(point, fiber, held);
 }
 
-/* A step that no other fiber can tell from none: to leave the fiber before its next step comes to the same. */
+/* True for a step that no other fiber can observe: a switch before the fiber's next step has the
+ * same effect as a switch here. */
 static bool is_private(const struct explore_point *point) {
     const struct explore_step *step = point->step;
     if (point->running == EXPLORE_NOBODY || step == NULL) return false;
@@ -116,7 +118,7 @@ static bool is_private(const struct explore_point *point) {
     return !drains && !explore_trace_others(point->running, (uintptr_t)step->address);
 }
 
-/* Everything else that could be done here, if the run does not do it. */
+/* Adds a branch for each choice but the chosen one, unless the state was seen before. */
 static void branch(const struct explore_point *point, unsigned chosen) {
     if (search.seen || is_private(point)) return;
     uint64_t state = explore_trace_state(point->running) + search.holds;
@@ -263,7 +265,7 @@ static void run_one(const struct explore_scenario *scenario, const struct explor
     search.seen = false;
     search.progress->schedule.count = 0;
     setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = HANG}, NULL);
-    alarm(60 * HANG); /* or if it sleeps */
+    alarm(60 * HANG); /* for a run that sleeps for ever */
     explore_trace_begin();
     explore_stores_begin(search.options->memory);
     explore_access_hook = plain_access;
@@ -313,7 +315,8 @@ static void states_forget(void) {
     search.progress->states = 0;
 }
 
-/* Which words are shared is learnt on the way: what was left out for not knowing it is looked at again. */
+/* The search learns which words are shared. If it has learnt of another one, it begins again, for
+ * it may have left out switches at steps on that word. */
 static bool exhaust_by_preemptions(const struct explore_scenario *scenario, double end) {
     bool whole = true;
     for (search.bound = 0; search.bound <= search.options->preemptions && whole; search.bound++) {
@@ -335,7 +338,7 @@ bool explore_exhaustive(const struct explore_scenario *scenario,
     strict.memory = EXPLORE_SC;
     begin(EXHAUSTIVE, &strict, progress);
     bool whole = exhaust_by_preemptions(scenario, end);
-    if (options->memory != EXPLORE_SC && whole) { /* which stores others look at is known by now */
+    if (options->memory != EXPLORE_SC && whole) { /* the shared words are known by now */
         search.options = options;
         whole = exhaust_by_preemptions(scenario, end);
     }

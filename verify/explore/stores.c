@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define STORES_MAX 4096u /* since a fiber began to run; later ones are seen at once */
+#define STORES_MAX 4096u /* since a fiber began to run; later stores are visible at once */
 #define HELD_MAX   4096u
 
 struct store {
@@ -10,7 +10,7 @@ struct store {
     uint32_t size;
     bool releases;
     bool held;
-    unsigned char bytes[16]; /* before it; while it is held back, those that it writes */
+    unsigned char bytes[16]; /* the old contents; while the store is held back, the new contents */
 };
 
 static enum explore_memory memory;
@@ -39,7 +39,7 @@ static void keep(unsigned char *address, size_t size, bool releases) {
     memcpy(store->bytes, address, size);
 }
 
-/* Stores to these bytes are seen from here on, and all before one of them that releases. */
+/* Makes the stores to these bytes visible. If one of them releases, also all stores before it. */
 static void drain_word(const unsigned char *address, size_t size) {
     unsigned from = 0, left = 0;
     for (unsigned i = 0; i < count; i++)
@@ -49,9 +49,9 @@ static void drain_word(const unsigned char *address, size_t size) {
     count = left;
 }
 
-/* What the fiber has held back is done. */
+/* Does the stores of the fiber that were held back. */
 static void done(unsigned fiber) {
-    for (unsigned i = held_back[fiber].count; i-- > 0;) /* in their order */
+    for (unsigned i = held_back[fiber].count; i-- > 0;) /* the list has the newest store first */
         memcpy(held_back[fiber].stores[i].address, held_back[fiber].stores[i].bytes,
                held_back[fiber].stores[i].size);
     held_back[fiber].count = 0;
@@ -101,7 +101,7 @@ uintptr_t explore_stores_address(unsigned number) {
     return (uintptr_t)stores[number - 1].address;
 }
 
-/* Marks store `first`, and all that may not be seen before it. */
+/* Marks the store `first`, and all stores that may not become visible before it. */
 static void mark(unsigned first) {
     for (unsigned i = first; i < count; i++) {
         stores[i].held = i == first || memory == EXPLORE_TSO || stores[i].releases;
@@ -116,8 +116,8 @@ void explore_stores_leave(unsigned fiber, unsigned held) {
     if (held == 0) return;
     EXPLORE_CHECK(held <= count, "the schedule holds back store %u, of %u", held, count);
     mark(held - 1);
-    for (unsigned i = count;
-         i-- > held - 1;) { /* the last first: several may go to the same bytes */
+    /* The newest store is undone first: several stores may go to the same bytes. */
+    for (unsigned i = count; i-- > held - 1;) {
         struct store *store = &stores[i];
         if (!store->held) continue;
         unsigned char after[sizeof store->bytes];

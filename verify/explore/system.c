@@ -6,7 +6,7 @@
 
 static struct hak_os_table original;
 
-/* One word for all calls: what the system does for two of them may depend on their order. */
+/* All calls are steps on one word, so they conflict: their results may depend on their order. */
 static void system_step(void) {
     explore_yield(EXPLORE_SYSTEM, NULL, &original, sizeof original, memory_order_seq_cst);
 }

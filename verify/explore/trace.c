@@ -4,26 +4,26 @@
 
 #include "core/range.h"
 
-#define WORDS 32768u /* of each table; power of two */
-#define CELLS 12u    /* accesses kept of a word */
+#define WORDS 32768u /* entries of each table; power of two */
+#define CELLS 12u    /* accesses that are kept for a word */
 
 /* core/'s variables: fuzz/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
 
 typedef uint32_t clocks[EXPLORE_FIBERS];
 
-/* What the steps on one address did so far. */
+/* The steps of this run on one address. */
 struct place {
     uintptr_t address;
-    uint32_t run;           /* in which this was written; else it is free */
-    clocks released;        /* what an acquiring read of it is ordered after */
-    uint64_t written, read; /* which write was the last, and which reads came since */
+    uint32_t run;           /* the run that wrote this entry; another run than the present: free */
+    clocks released;        /* an acquiring read of the address happens after these clocks */
+    uint64_t written, read; /* hashes of the last write, and of the reads since then */
 };
 
-/* An access to some bytes of a word, the last of its fiber of this kind. */
+/* The last access of one kind by a fiber to some bytes of a word. */
 struct cell {
     uint32_t clock;
-    uint8_t fiber, bytes; /* a bit each */
+    uint8_t fiber, bytes; /* bytes: one bit for each byte of the word */
     bool is_write;
 };
 
@@ -37,14 +37,14 @@ struct word {
 static struct {
     uint32_t run;
     clocks fibers[EXPLORE_FIBERS];
-    uint64_t chains[EXPLORE_FIBERS]; /* all that a fiber did and saw */
+    uint64_t chains[EXPLORE_FIBERS]; /* hash of all that a fiber did and saw */
     struct place places[WORDS];
     struct word words[WORDS];
     struct {
         uintptr_t number;
-        uint8_t fibers;  /* a bit each */
+        uint8_t fibers;  /* one bit for each */
     } touched[WORDS];    /* over all runs */
-    size_t shared_words; /* of them, by more than one fiber */
+    size_t shared_words; /* touched by more than one fiber */
 } trace;
 
 static uint64_t mix(uint64_t hash, uint64_t word) {
@@ -65,7 +65,7 @@ void explore_trace_begin(void) {
     }
 }
 
-/* ---- who was where --------------------------------------------------------------------------- */
+/* ---- which fiber touched which word ---------------------------------------------------------- */
 
 bool explore_is_shared(uintptr_t address) {
     uintptr_t end = hak_range.start + ((uintptr_t)hak_range.granules << HAK_GRANULE_SHIFT);
@@ -75,7 +75,8 @@ bool explore_is_shared(uintptr_t address) {
            address - (uintptr_t)__start_hak_bss < (uintptr_t)(__stop_hak_bss - __start_hak_bss);
 }
 
-/* Which fibers came to a word so far, a bit each, and now also those of `fibers`. */
+/* Adds `fibers`, one bit for each, to the fibers that have touched a word, and returns all of
+ * them. */
 static uint8_t touch(uintptr_t number, uint8_t fibers) {
     uint32_t at = slot_of(number), tried = 0;
     while (trace.touched[at].number != number && trace.touched[at].number != 0) {
@@ -135,7 +136,7 @@ static bool releases(int order) {
            order == memory_order_seq_cst;
 }
 
-/* A store begins a new release sequence, or ends the old one; a change goes on with it. */
+/* A store ends the release sequence, and begins a new one if it releases; a change continues it. */
 static void order_step(unsigned fiber, struct place *place, const struct explore_step *step) {
     bool reads =
         step->kind == EXPLORE_LOAD || step->kind == EXPLORE_CHANGE || step->kind == EXPLORE_TAKE;
@@ -153,7 +154,7 @@ void explore_trace_step(unsigned fiber, const struct explore_step *step) {
     uint64_t what = mix((uint64_t)step->kind + 1, (uintptr_t)step->address);
     uint64_t chain = mix(mix(trace.chains[fiber], what), place->written);
     if (step->kind == EXPLORE_LOAD) {
-        place->read += chain; /* the order of reads is all the same */
+        place->read += chain; /* a sum, because the order of reads makes no difference */
     } else {
         chain = mix(chain, place->read);
         place->written = chain;
@@ -213,7 +214,8 @@ static struct word *word_at(uintptr_t number) {
     return word;
 }
 
-/* The cell for an access: that of the same fiber, bytes and kind, a new one, or, if there is none left, the oldest. */
+/* The cell for an access: the one of the same fiber, bytes and kind, otherwise a new one, or the
+ * oldest if all are in use. */
 static struct cell *cell_for(struct word *word, unsigned fiber, uint8_t bytes, bool is_write) {
     struct cell *oldest = &word->cells[0];
     for (unsigned i = 0; i < word->count; i++) {

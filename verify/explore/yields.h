@@ -1,5 +1,5 @@
-/* Included before each file of core/ in the variants explore, fuzz and counts (clang only): each of its atomic operations
- * first tells explore_yield what it is about to do. The operation itself stays what it was. */
+/* Included before each file of core/ in the variants explore, fuzz and counts (clang only): each
+ * atomic operation first calls explore_yield. The operation itself stays the same. */
 #ifndef HAK_EXPLORE_YIELDS_H
 #define HAK_EXPLORE_YIELDS_H
 
@@ -10,26 +10,27 @@
 enum explore_kind {
     EXPLORE_LOAD,
     EXPLORE_STORE,
-    EXPLORE_CHANGE, /* read and write in one */
-    EXPLORE_TAKE,   /* a lock */
+    EXPLORE_CHANGE, /* an atomic read-modify-write */
+    EXPLORE_TAKE,   /* of a lock */
     EXPLORE_DROP,
     EXPLORE_SYSTEM, /* a call to the operating system */
-    EXPLORE_BARRIER /* that call which is a barrier in all threads */
+    EXPLORE_BARRIER /* the system call that is a memory barrier in all threads */
 };
 
-/* What a thread is about to do. */
+/* An operation that a thread is about to do. */
 struct explore_step {
     enum explore_kind kind;
-    const char *word; /* as core/ writes it, such as &slab->remote; NULL: no word of core/ */
+    const char *word; /* in the words of core/, such as &slab->remote; NULL: no word of core/ */
     const volatile void *address;
     size_t size;
     int order;            /* memory_order_* */
-    int failure;          /* that of a compare-exchange that fails, which is a load then */
+    int failure;          /* the order of a compare-exchange that fails, which is a load then */
     const void *expected; /* NULL: no compare-exchange */
 };
 
-/* Called before each step while a schedule runs (scheduler.h), and by core/'s plain accesses in the variant explore; in the
- * variant counts both by several threads at once (verify/counts/tally.h). NULL otherwise. */
+/* NULL, or called before each step while a schedule runs (scheduler.h), and before each plain
+ * access of core/ in the variant explore. In the variant counts several threads call them at once
+ * (verify/counts/tally.h). */
 extern void (*explore_step_hook)(struct explore_step *step);
 extern void (*explore_access_hook)(void *address, size_t size, bool is_write);
 
@@ -66,7 +67,7 @@ void explore_yield_compare(const char *word, const volatile void *address, size_
     (explore_yield_compare(#object, (object), sizeof *(object), (expected), (success), (failure)), \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
-/* Strong: whether a weak one fails must not be left to chance. */
+/* Always the strong operation, because a weak one may fail by chance. */
 #undef atomic_compare_exchange_weak_explicit
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Golden instruction counts: what each path of the release library costs, counted by callgrind.
+# Golden instruction counts: callgrind counts the instructions of each path of the release library.
 #
-#   golden.sh [PATH...]     measures (default: every path) and compares with table.txt: more than 2 % up fails
+#   golden.sh [PATH...]     measures (default: every path) and compares with table.txt: fails if a
+#                           count is more than 2 % up
 #   golden.sh --update      measures and rewrites table.txt
 #
-# Counts depend on the compiler, so the table names it; with another one nothing is compared, status 0. The library
-# is out/release/libhakmem.so, preloaded, as users run it. `./build.sh golden` builds it first.
+# Counts depend on the compiler, so the table names the compiler. With another compiler nothing is
+# compared, and the status is 0. The library is out/release/libhakmem.so, preloaded, as users run
+# it. `./build.sh golden` builds it first.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C
@@ -14,8 +16,9 @@ table=$root/verify/golden/table.txt
 library=$root/out/release/libhakmem.so
 driver=$root/out/golden/golden_path
 
-# Rounds of 10 000 blocks. The first ones also warm up; only the difference counts. Start-up varies by some hundred
-# instructions in the loader, a hundredth per block.
+# Rounds of 10 000 blocks. The first rounds are also the warm-up; the count is the difference.
+# Start-up varies by some hundred instructions in the loader: a hundredth of an instruction per
+# block.
 few=4 more=8
 tolerance=2 # per cent
 
@@ -24,7 +27,7 @@ die() {
     exit 2
 }
 
-# tenths NUMBER: 63.2 as 632, for the shell's whole numbers.
+# tenths NUMBER: 63.2 as 632, because the shell has only whole numbers.
 tenths() {
     [[ $1 =~ ^([0-9]+)\.([0-9])$ ]] || die "not a count: $1"
     echo $((10#${BASH_REMATCH[1]}${BASH_REMATCH[2]}))
@@ -39,8 +42,8 @@ build_driver() {
     "$1" -std=c11 -D_GNU_SOURCE -O2 -fno-builtin -Wall -Wextra -pthread -o "$driver" "$root/verify/golden/golden_path.c"
 }
 
-# count PATH ROUNDS: instructions of the whole process. The address space, the environment, the time that passes and the
-# processor's choice of memset must not matter.
+# count PATH ROUNDS: instructions of the whole process. Address layout, environment, passing time
+# and the processor's choice of memset are fixed, so they do not change the count.
 count() {
     local text
     text=$(setarch -R env -i LD_PRELOAD="$library" HAKMEM_PURGE_DELAY_MS=3600000 \
@@ -74,7 +77,7 @@ update() {
     cat "$table"
 }
 
-# compare PATH...: status 1 if a path has become dearer.
+# compare PATH...: status 1 if a path needs more instructions than before.
 compare() {
     local path golden now up=() down=()
     printf '%-22s %12s %12s\n' path instructions table
@@ -117,7 +120,7 @@ if ! grep -qxF "# compiler: $compiler" "$table"; then
     printf 'golden: skipped: the table is of another compiler than %s\n' "$compiler"
     exit 0
 fi
-# A row that nothing measures would look like a check.
+# A row of the table that nothing measures would look like a check.
 while IFS=' |' read -r path _; do
     [[ $path == '#'* || " ${paths[*]} " == *" $path "* ]] || die "the table has $path, which the driver does not know"
 done <"$table"

@@ -1,7 +1,7 @@
-/* Goes down one path of the allocator, for ROUNDS rounds of 10 000 blocks: golden_path PATH ROUNDS.
+/* Runs one path of the allocator for ROUNDS rounds of 10 000 blocks: golden_path PATH ROUNDS.
  *
- * golden.sh runs it twice with different ROUNDS under callgrind; the difference is free of start-up. A count
- * holds the driver's loop and its calls too, a few instructions that never change. */
+ * golden.sh runs it under callgrind with two values of ROUNDS: the difference of the counts is free
+ * of start-up. It includes the driver's loop and calls, a few instructions that never change. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -17,13 +17,13 @@ static void fail(const char *what) {
     exit(1);
 }
 
-/* malloc and free, one after the other: both on the fast path once the bin holds blocks. */
+/* malloc and free in turns: both take the fast path once the bin holds blocks. */
 static void pair(size_t size) {
     for (int i = 0; i < BLOCKS; i++)
         free(malloc(size));
 }
 
-/* More blocks than any list holds: every batch goes through refill and flush. */
+/* More blocks than any bin holds: every batch goes through refill and flush. */
 static void many(size_t size) {
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = malloc(size);
@@ -31,7 +31,7 @@ static void many(size_t size) {
         free(blocks[i]);
 }
 
-/* The same, but neighbours in the list of freed blocks are most often of different slabs. */
+/* The same, but neighbours in a bin's list are mostly from different slabs. */
 static void scattered(size_t size) {
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = malloc(size);
@@ -55,8 +55,8 @@ static void aligned_pair(size_t size) {
         free(aligned_alloc(64, size));
 }
 
-/* This thread allocates, another frees. They take turns, so the counts repeat; handing over costs a few
- * hundred instructions for 10 000 blocks. */
+/* This thread allocates, another frees. They take turns, so the counts are reproducible. A change
+ * of turn costs a few hundred instructions for 10 000 blocks. */
 static sem_t filled, emptied;
 
 static void *free_remotely(void *unused) {
@@ -88,8 +88,8 @@ static void remote_end(pthread_t thread) {
     pthread_join(thread, NULL);
 }
 
-/* As many threads as that have heaps at once and leave a block in each; the main thread then takes them all over, for none
- * has room for a pool block. */
+/* So many threads have heaps at the same time, leave a block in each, and end. The main thread then
+ * reclaims all of these heaps, because none has space for a block of the pool tier. */
 enum { HEAPS = 200 };
 
 static pthread_barrier_t all_have_heaps;

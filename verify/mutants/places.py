@@ -18,7 +18,8 @@ OPERATORS = COMPARISONS | {
 }
 COMPOUND = {"+=": "-=", "-=": "+=", "*=": "+=", "/=": "*=", "&=": "|=", "|=": "&=", "<<=": ">>=", ">>=": "<<="}
 ORDERS = re.compile(r"memory_order_(acquire|release|acq_rel|seq_cst)")
-# What is only there to look at the rest: its mutants are the checks' own tests' business, and nothing of a hook is in release.
+# Checks and hooks are not mutated: the tests of the checks do that, and the release build has no
+# hooks.
 CHECKS = re.compile(r"\b(?:HAK_ASSERT|HAK_CHECK|_Static_assert|hak_hook_\w+)\s*\(")
 
 FUNCTIONS = (CursorKind.FUNCTION_DECL,)
@@ -76,7 +77,7 @@ class File:
 
     def __init__(self, root, name):
         self.name = name
-        # Offsets are of bytes.
+        # latin-1, because libclang's offsets count bytes.
         self.source = (root / name).read_text(encoding="latin-1")
         self.found = {}
         self.quiet = [(m.start(), closing(self.source, m.end() - 1)) for m in CHECKS.finditer(self.source)]
@@ -89,7 +90,7 @@ class File:
         old = self.source[start:end]
         if start >= end or self.is_quiet(start) or (start, end, new) in self.found:
             return
-        new += "\n" * (old.count("\n") - new.count("\n"))  # checks say their line
+        new += "\n" * (old.count("\n") - new.count("\n"))  # messages of checks have line numbers
         line = self.source.count("\n", 0, start) + 1
         around = shortened(old) if kind in ("drop", "negate", "swap") else self.line_around(start)
         text = f"{kind}: {around}" if kind == "drop" else f"{kind}: {around}: {shortened(old)} => {shortened(new)}"
@@ -158,7 +159,7 @@ class Finder:
             return True
         if parent.kind not in CONTROL or child.kind == CursorKind.COMPOUND_STMT:
             return False
-        # A body without braces; the other children are conditions and the parts of a for's head.
+        # A body without braces. The other children are conditions and the parts of a for's head.
         body = list(parent.get_children())
         last = body[0] if parent.kind == CursorKind.DO_STMT else body[-1]
         with_else = parent.kind == CursorKind.IF_STMT and len(body) == 3
@@ -263,7 +264,7 @@ def release_flags(root):
     return [flag for flag in re.findall(r"""(?:'[^']*'|\S)+""", flags) if re.match(r"-[Ds]", flag)]
 
 
-# What no program has that the stages run, but those of the group `link`.
+# Files that no program of the stages has, except those of the group `link`.
 ONLY_LINKED = ("pin", "watched")
 
 

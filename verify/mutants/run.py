@@ -38,17 +38,17 @@ ROOT = Path(__file__).resolve().parents[2]
 WANTED_PERCENT = 90
 MEMORY = 4 << 30  # bytes; a mutant that takes all memory fails
 NO_CODE = ("style", "libc")  # groups that do not run core/: they read its text, or replace it
-TIMES_MOST = 20  # as long as the unchanged sources took may a mutant take
+TIMES_MOST = 20  # a mutant may take so many times as long as the unchanged sources
 UNCHANGED_SECONDS = 7200
 
-taken = {}  # seconds that the unchanged sources took, by program or file of tests
+taken = {}  # seconds that the unchanged sources took, by program or test file
 
 
 @contextmanager
 def timed(name):
     began = time.monotonic()
     yield
-    taken.setdefault(name, time.monotonic() - began)  # the unchanged sources go first
+    taken.setdefault(name, time.monotonic() - began)  # set by the unchanged sources, which go first
 
 
 def seconds_most(name, least):
@@ -65,7 +65,7 @@ class Program:
     program: str
     arguments: tuple = ()
     environment: tuple = ()
-    seconds = 90  # at least
+    seconds = 90  # the least limit
     folder: str = "tests/"
 
     @property
@@ -90,7 +90,7 @@ class Group:
 
     name: str
     variant = "release"
-    seconds = 180  # at least
+    seconds = 180  # the least limit
 
     @property
     def built(self):
@@ -129,7 +129,7 @@ STAGES = [
     Program("stress-debug", "debug", "stress_internal", ("2", "7")),
     *(Group(name) for name in quick_groups() if name != "errors"),
 ]
-# For memory orders alone: a processor may not need what the language does.
+# Only for mutants of memory orders: this processor may not need an order that the language demands.
 TSAN_OPTIONS = (("TSAN_OPTIONS", "halt_on_error=1:exitcode=66"),)
 ORDER_STAGES = [
     Program("tsan-stress", "tsan", "stress_internal", ("20", "11"), TSAN_OPTIONS),
@@ -138,7 +138,7 @@ ORDER_STAGES = [
 ]
 
 
-sessions = set()  # of the commands that run now
+sessions = set()  # sessions of the commands that run now
 
 
 def first_words(output, status):

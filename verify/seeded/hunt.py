@@ -43,10 +43,10 @@ class Hunt:
 
     id: str
     hunter: str
-    seconds: list = field(default_factory=list)  # of each seed that found it
+    seconds: list = field(default_factory=list)  # one for each seed that found the bug
     said: str = ""  # first words of the first finding
     replays: int = 0
-    operations: int = -1  # of the smallest that still fails
+    operations: int = -1  # length of the smallest finding that still fails
 
     def is_as_it_should(self, seeds, limit):
         return (len(self.seconds) == seeds and statistics.median(self.seconds) <= limit
@@ -117,7 +117,7 @@ def fuzz(copy, hunt, seed, seconds):
     found = [file for file in folder.iterdir() if re.match(r"crash|timeout|oom", file.name)]
     if status in (0, -signal.SIGXCPU, -signal.SIGKILL):
         return None
-    if not found:  # it failed before its first input: any will do
+    if not found:  # the target failed before its first input: any input will do
         found = [folder / "header"]
         found[0].write_bytes(bytes(4))
     hunt.seconds.append(taken)

@@ -1,28 +1,33 @@
 #!/usr/bin/env bash
-# Plants known bugs into copies of the sources, one at a time, and proves that they are seen.
+# Plants known bugs into copies of the sources, one at a time, and proves that the detectors see
+# them.
 #
 #   run.sh [--list] [ID...]     default: clean, canary and every row of table.txt
-#   run.sh --matrix [ID...]     every detector on every bug, whatever the table demands: a table in Markdown, where a
-#                               cell is operations / seconds to detection
+#   run.sh --matrix [ID...]     runs every detector on every bug, whatever the table demands;
+#                               prints a table in Markdown, in which a cell has the operations /
+#                               seconds to detection
 #
-# For each ID the patch ID_*.patch is applied to a copy of the tree, what changed is built, and the detectors that
-# its row of table.txt demands are run. One line each: bug, detector, seen or NOT SEEN, operations to detection,
-# seconds, and what was said first. Status 0 only if every bug was seen by every detector that its row demands.
+# For each ID the patch ID_*.patch is applied to a copy of the tree, the changed files are built,
+# and the detectors in its row of table.txt are run. Each prints one line: bug, detector, seen or
+# NOT SEEN, operations to detection, seconds, and the first words of the report. Status 0 only if
+# every bug was seen by every detector in its row.
 #
-# Detectors, all but the last seeded_driver_internal in one variant:
-#   release   the checks that stay on, and the driver's own proofs
-#   debug     an assertion, or a check of the allocator itself
-#   audit1    the audit at level 1, or an assertion or a check of the allocator itself
+# Detectors. All but explore and test.NAME run seeded_driver_internal in one variant:
+#   release   the checks of the release build, and the driver's own proofs
+#   debug     an assertion or a check of the allocator
+#   audit1    the audit at level 1, or an assertion or a check of the allocator
 #   audit2    the same at level 2
-#             These three run without the driver's proofs of the whole heap: they must find it where it happens.
+#             The last three run without the driver's proofs of the whole heap: they must find the
+#             bug where it happens.
 #   asan      a report of AddressSanitizer, with the audit at level 2
 #   tsan      a report of ThreadSanitizer, on the stress test or the driver's threads
-#   memcheck  a report of Memcheck, without the audit's; only in the matrix
-#   explore   a finding of the explorer, up to one preemption
-#   test.NAME a test program of the release build's, NAME, which fails: what only a test for it can see; not in the matrix
+#   memcheck  a report of Memcheck, with the audit off; only in the matrix
+#   explore   a finding of the explorer, with up to one preemption
+#   test.NAME the test program NAME of the release build, which must fail: for bugs that only a test
+#             of their own can see; not in the matrix
 # DETECTOR+hang: the alarm that ends a driver without progress counts as seen, too.
 #
-# HAK_SEEDED_JOBS   bugs worked on at once; default: processors
+# HAK_SEEDED_JOBS   bugs that are worked on at once; default: the number of processors
 set -euo pipefail
 unset MAKEFLAGS MFLAGS MAKELEVEL
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -30,7 +35,7 @@ root=$(cd "$here/../.." && pwd -P)
 table=$here/table.txt
 thread_phases=(mixed exits remote ring)
 memcheck_phases=(single batch resize)
-longest=1200 # seconds: ends only what hangs
+longest=1200 # seconds; only a program that hangs takes so long
 all_detectors=release,debug,audit1,audit2,asan,tsan,memcheck,explore
 
 die() {
@@ -38,7 +43,7 @@ die() {
     exit 2
 }
 
-# rows: "id name detectors", one bug a line
+# rows: prints "id name detectors", one bug a line
 rows() {
     awk -F'|' '!/^#/ && NF == 4 { for (i = 1; i <= 4; i++) gsub(/^ +| +$/, "", $i); gsub(/ /, "", $4)
                                   print $1, $2, $4 }' "$table"
@@ -57,7 +62,7 @@ variant_of() {
     esac
 }
 
-# programs_of VARIANT DETECTORS: what its detectors run
+# programs_of VARIANT DETECTORS: the programs that the variant's detectors run
 programs_of() {
     local detector
     [ "$1" != release ] || for detector in ${2//,/ }; do
@@ -71,7 +76,8 @@ programs_of() {
     [ "$1" != tsan ] || printf 'out/tsan/tests/stress_internal'
 }
 
-# run_detector DETECTOR OUTPUT PROOFS: runs it where the current folder is; what it printed is in OUTPUT
+# run_detector DETECTOR OUTPUT PROOFS: runs the detector in the current folder, with its output in
+# the file OUTPUT
 run_detector() {
     case $1 in
     audit*) HAK_SEEDED_PROOFS=$3 HAKMEM_AUDIT_LEVEL=${1#audit} timeout -k 5 "$longest" out/audit/tests/seeded_driver_internal ;;
@@ -97,7 +103,7 @@ run_detector() {
     esac >"$2" 2>&1
 }
 
-# was_seen DETECTOR STATUS OUTPUT: by the detector's own means
+# was_seen DETECTOR STATUS OUTPUT: status 0 if the detector itself has reported the bug
 was_seen() {
     [ "$2" -ne 0 ] || return 1
     case $1 in
@@ -112,14 +118,14 @@ was_seen() {
     esac
 }
 
-# first_words OUTPUT: what was said first, short
+# first_words OUTPUT: prints the first line of the report, shortened
 first_words() {
     local line
     line=$(grep -m 1 -E '^hakmem: |^seeded driver: |^[a-z-]+: (explore|hakmem|fuzz): |(WARNING: Thread|ERROR: Address)Sanitizer|: [A-Za-z].* fails: ' "$1" || true)
     sed -E 's/0x[0-9a-f]+/0x#/g; s/^hakmem: //; s/^[a-z-]+: (explore|hakmem|fuzz): //; s/ \(pid=.*//; s/^==[0-9]+==//; s/ on address.*//' <<<"${line:-no word}" | cut -c 1-90
 }
 
-# detect ID NAME DETECTOR: one line of the result; 1 if it is not as it should be
+# detect ID NAME DETECTOR: runs one detector and prints its line; status 1 if the result is wrong
 detect() {
     local output=out/output start end status=0 verdict seen=no proofs=0
     start=$EPOCHREALTIME
@@ -140,7 +146,7 @@ detect() {
     [ "$matrix" = 1 ] || [[ $verdict == seen || $verdict == silent ]]
 }
 
-# as_table: the lines of detect as a table in Markdown, a row a bug
+# as_table: turns the lines of detect into a table in Markdown, one row a bug
 as_table() {
     awk -v all="$all_detectors" '
         BEGIN {
@@ -165,7 +171,7 @@ as_table() {
         }' | { sed -u 2q; sort; }
 }
 
-# seed_one ID: the whole of one bug, in a copy of the base
+# seed_one ID: plants one bug in a copy of the base, builds, and runs the detectors
 seed_one() {
     local id=$1 row name detectors detector variants patch copy=$work/$1 failed=0
     row=$(row_of "$id")
@@ -199,7 +205,7 @@ seed_one() {
     return "$failed"
 }
 
-if [ "${1:-}" = --one ]; then # of our own: base and work are in the environment
+if [ "${1:-}" = --one ]; then # called by this script: base and work are in the environment
     seed_one "$2"
     exit
 fi

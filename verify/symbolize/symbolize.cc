@@ -2,13 +2,15 @@
  *
  * usage: hakmem-symbolize SOCKET PID
  *
- * The audit (verify/audit_symbolize.c) starts it from a program that is about to end, on a heap that may be broken:
- * what reads debug information needs memory, locks and time, so it does that here.
+ * The audit (verify/audit_symbolize.c) starts this helper from a program that is about to end and
+ * whose heap may be broken. Reading debug information needs memory, locks and time, so a process of
+ * its own does it.
  *
  *   request   a line of hexadecimal return addresses, the innermost first
- *   answer    "#0 TEXT", "#1 TEXT" ..., a line a frame, inlined ones too; then an empty line
+ *   answer    "#0 TEXT", "#1 TEXT" ..., a line a frame, also for inlined ones; then an empty line
  *
- * The allocator's own frames are left out. Anything else than such a request ends it, and so does the other end. */
+ * The allocator's own frames are left out. The helper ends when the audit closes its end of the
+ * socket, or sends anything but such a request. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,7 +28,7 @@
 namespace {
 
 constexpr size_t most_addresses = 64, most_request = 4096, most_text = 800;
-constexpr unsigned most_seconds = 60; /* nobody waits for so long */
+constexpr unsigned most_seconds = 60; /* longer than the audit waits */
 
 struct place {
     std::string file;
@@ -46,7 +48,7 @@ std::string last_part(const char *path) {
     return slash == nullptr ? path : slash + 1;
 }
 
-/* C++ names as they stand in the source; others as they are. */
+/* Demangles C++ names; returns other names as they are. */
 std::string plain_name(const char *name) {
     if (strncmp(name, "_Z", 2) != 0) return name;
     char *text = abi::__cxa_demangle(name, nullptr, nullptr, nullptr);
@@ -55,8 +57,8 @@ std::string plain_name(const char *name) {
     return result;
 }
 
-/* The names of the allocator's entry points, and the second ones that core/ compares with: what stands before them in a
- * stack is the allocator. */
+/* True for the allocator's entry points, under their names and under the second names (hak_own_*)
+ * that core/ compares with. All frames before such a frame in a stack are the allocator's. */
 bool is_entry_point(const char *name) {
     static const char *const names[] = {
 #define HAK_SYMBOL(name) #name, "hak_own_" #name,
@@ -68,7 +70,7 @@ bool is_entry_point(const char *name) {
     return false;
 }
 
-/* A file of the directory that the compiler ran in is named as the compiler was told it. */
+/* A file in the directory where the compiler ran is named relative to this directory. */
 std::string file_name(const char *file, const char *folder) {
     size_t length = folder == nullptr ? 0 : strlen(folder);
     if (length > 0 && strncmp(file, folder, length) == 0 && file[length] == '/')
@@ -110,8 +112,8 @@ frames from_debug_information(Dwfl_Module *module, Dwarf_Addr pc) {
     if (file == nullptr) return found;
     at.file = file_name(file, folder);
 
-    /* The first scopes of an address lead from an inlined function to its definition; a second look, from the innermost
-     * one, leads to its caller. */
+    /* The scopes of an address lead from an inlined function to its definition. The scopes of the
+     * innermost entry lead to its callers. */
     Dwarf_Die *scopes = nullptr, innermost;
     if (dwarf_getscopes(unit, pc - bias, &scopes) <= 0) return found;
     dwarf_offdie(dwfl_module_getdwarf(module, &bias), dwarf_dieoffset(&scopes[0]), &innermost);
@@ -136,7 +138,7 @@ frames from_debug_information(Dwfl_Module *module, Dwarf_Addr pc) {
     return found;
 }
 
-/* "function+0x12 (library.so+0x1234)", or less if less is known. */
+/* "function+0x12 (library.so+0x1234)", or "library.so+0x1234" if there is no symbol. */
 std::string from_symbols(Dwfl_Module *module, Dwarf_Addr address, const char *name,
                          GElf_Off offset) {
     const char *path = nullptr;
@@ -148,10 +150,11 @@ std::string from_symbols(Dwfl_Module *module, Dwarf_Addr address, const char *na
     return name == nullptr ? where : plain_name(name) + "+" + hex(offset) + " (" + where + ")";
 }
 
-/* Adds the frames of one return address; drops all so far if it is in one of the allocator's entry points. */
+/* Adds the frames of one return address. Drops all frames so far if the address lies in an entry
+ * point of the allocator. */
 void add_frames(Dwfl *dwfl, Dwarf_Addr address, frames &stack) {
-    Dwarf_Addr pc =
-        address - 1; /* in the call, which may be the last instruction of its line or function */
+    /* An address in the call, which may be the last instruction of its line or function. */
+    Dwarf_Addr pc = address - 1;
     Dwfl_Module *module = dwfl_addrmodule(dwfl, pc);
     if (module == nullptr) {
         stack.push_back(hex(address));
@@ -170,7 +173,7 @@ void add_frames(Dwfl *dwfl, Dwarf_Addr address, frames &stack) {
     stack.insert(stack.end(), found.begin(), found.end());
 }
 
-/* Lines are printed as they are: nothing in them may act on a terminal or be a line's end. */
+/* The audit prints the lines as they are, so control characters are replaced. */
 std::string answer(const frames &stack) {
     std::string text;
     for (size_t i = 0; i < stack.size() && i < most_addresses; i++) {
@@ -182,7 +185,7 @@ std::string answer(const frames &stack) {
     return text + "\n";
 }
 
-/* False if it is not such a line. */
+/* Reads the addresses of a request; false if it has another form. */
 bool request_parse(const char *text, std::vector<Dwarf_Addr> &addresses) {
     while (addresses.size() < most_addresses) {
         if (strspn(text, "0123456789abcdef") == 0) return false;
@@ -195,7 +198,7 @@ bool request_parse(const char *text, std::vector<Dwarf_Addr> &addresses) {
     return false;
 }
 
-/* The next line, without its end; false if there is none. */
+/* Reads the next line, without its newline; false if there is none. */
 bool line_read(int from, char *line, size_t bytes) {
     for (size_t length = 0; length < bytes; length++) {
         if (read(from, line + length, 1) != 1 || line[length] == '\0') return false;
@@ -215,7 +218,8 @@ bool send_whole(int to, const std::string &text) {
     return true;
 }
 
-/* What the program had open is the program's: a pipe must not stay open for us. Returns the socket's new number. */
+/* Closes all inherited descriptors but the socket: a pipe of the program must not stay open because
+ * of this process. Returns the socket's new number. */
 int keep_only(int socket) {
     int kept = fcntl(socket, F_DUPFD_CLOEXEC, 3);
     if (kept < 0) return -1;

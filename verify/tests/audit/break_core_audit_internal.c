@@ -344,7 +344,7 @@ static void *begin_late(void *unused) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
     idle = hak_heap_begin_untracked(&borrowed);
-    CHECK(!borrowed && idle->state == HAK_HEAP_UNTRACKED, "no late heap");
+    CHECK(!borrowed && idle->state == HAK_HEAP_UNTRACKED, "no untracked heap");
     late_thread = hak_os_thread_id();
     return unused;
 }
@@ -356,11 +356,11 @@ static void *begin_late_that_says_own(void *unused) {
     return unused;
 }
 
-static void late_heap_says_own(void) {
+static void untracked_heap_says_own(void) {
     in_a_thread(begin_late_that_says_own, NULL);
 }
 
-static void late_heap_is_reclaimed(void) {
+static void untracked_heap_is_reclaimed(void) {
     in_a_thread(begin_late, NULL);
     hak_home_set_owner(&idle->home, hak_thread_heap());
     while (hak_os_thread_exists(hak_os_process_id(), late_thread))
@@ -554,8 +554,8 @@ static const struct kind kinds[] = {
     KIND(thread_ends_with_another_heap),
     KIND(announced_and_not_done),
     KIND(thread_ends_in_another_state),
-    KIND(late_heap_says_own),
-    KIND(late_heap_is_reclaimed),
+    KIND(untracked_heap_says_own),
+    KIND(untracked_heap_is_reclaimed),
     KIND(pooled_heap_is_reclaimed),
     KIND(pooled_heap_rules),
     KIND(pool_gets_heap_that_knows_another),

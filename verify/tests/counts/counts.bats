@@ -75,7 +75,7 @@ over() {
 @test "seen: one compare-exchange a block" {
     ./build.sh counts --list >/dev/null
     planted counts block_by_block
-    sed -i -e 's/if (HAK_LIKELY(run != NULL))/if (false)/' -e 's/if (run->slab == slab) {/if (false) {/' core/flush.c
+    sed -i -e 's/if (HAK_LIKELY(chain != NULL))/if (false)/' -e 's/if (chain->slab == slab) {/if (false) {/' core/flush.c
     built core/flush.c
     over one-way-64 'instructions with lock prefix'
 }

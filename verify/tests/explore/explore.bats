@@ -18,7 +18,7 @@ seeded() { patch -s -p1 --no-backup-if-mismatch <"$(echo "$HAK_ROOT/verify/seede
 
 # relaxed WORD FROM: the first order of the compare-exchange on a word of remote.h is relaxed
 relaxed() {
-    sed -i "s/weak_explicit(&$1, \(.*\)memory_order_$2,$/weak_explicit(\&$1, \1memory_order_relaxed,/" core/remote.h
+    perl -0pi -e "s/(weak_explicit\(&\Q$1\E,[^;]*?)memory_order_$2,/\${1}memory_order_relaxed,/" core/remote.h
     run ! cmp -s core/remote.h "$HAK_ROOT/core/remote.h"
 }
 

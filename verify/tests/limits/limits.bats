@@ -66,9 +66,9 @@ except MemoryError:
 @test "free units of a SuperSlab wait for the purge delay, and for two where slabs come and go" {
     proves free_units_wait_internal
 }
-@test "the slots of a burst go back with it" { proves slots_go_back_internal; }
+@test "the slots of a burst go back with it" { proves page_map_goes_back_internal; }
 @test "bins that nobody uses are emptied" { proves idle_bins_are_emptied_internal; }
-@test "a thread's list of blocks grows long only where they go home to others" { proves caps_follow_the_frees_internal; }
+@test "a thread's list of blocks grows long only where they go home to others" { proves limits_follow_the_frees_internal; }
 @test "a large block that is kept serves shorter ones" { proves cached_blocks_are_cut_internal; }
 @test "a large block grows into the kept one behind it" { proves large_blocks_grow_into_the_cache_internal behind; }
 

@@ -3,20 +3,8 @@
 
 load ../on_hakmem
 
-# name, default, least, most
-options="
-TINY_P0_ENABLE               1 0 1
-TINY_P0_NO_DRAIN             0 0 1
-TINY_P0_LOG                  0 0 1
-POOL_TLS_ARENA_MB_INIT       1 1 64
-POOL_TLS_ARENA_MB_MAX        8 1 64
-POOL_TLS_ARENA_GROWTH_LEVELS 3 0 6
-PURGE_DELAY_MS               500 0 3600000
-BIGCACHE_MB                  128 0 1048576
-THP                          0 0 2
-DEEPBIND                     0 0 1
-STATS                        0 0 1
-"
+# name, default, least, most, field
+options=$("$HAK_ROOT/ci/options_doc.sh" --list)
 
 # says PROGRAM SETTING EXPECTED: the program runs well with SETTING in its environment; stderr is exactly EXPECTED, byte by
 # byte (the shell passes over zeros)
@@ -35,7 +23,7 @@ refuses() {
 }
 
 @test "values that are no number or out of range" {
-    while read -r name default least most; do
+    while read -r name default least most _; do
         [ -n "$name" ] || continue
         for value in abc "" -1 1.5 0x1 " 1" "1 " +1 1MiB $((most + 1)) 4294967296 18446744073709551617; do
             refuses "$name" "$value" "$default" "$least" "$most"
@@ -64,7 +52,7 @@ refuses() {
 }
 
 @test "each option's least, most and default value is taken" {
-    while read -r name default least most; do
+    while read -r name default least most _; do
         [ -n "$name" ] || continue
         for value in "$default" "$least" "$most"; do
             case $name=$value in STATS=1 | TINY_P0_LOG=1) continue ;; esac # these two print
@@ -99,6 +87,18 @@ prints() {
              if ($3 == "carve" ? delta["carved"] != blocks : $3 != "collect-all" && delta["carved"] != 0) { print "carved wrongly: " $0; bad = 1 }
          }
          END { exit bad || lines < 5 || !seen["carve"] || !seen["take"] || !seen["flush"] }' "$BATS_TEST_TMPDIR/err"
+}
+
+@test "without batches each block is carved alone" {
+    HAKMEM_TINY_P0_ENABLE=0 prints TINY_P0_LOG 'p0 carve slab 0x[0-9a-f]+ stride [0-9]+ blocks 1 used '
+    run ! grep -E '^hakmem: p0 (carve|take) .* blocks ([2-9]|1[0-9])' "$BATS_TEST_TMPDIR/err"
+}
+
+@test "the pool arena's chunks follow the options" {
+    proves pool_arena_options_internal 1 2
+    HAKMEM_POOL_TLS_ARENA_MB_INIT=4 proves pool_arena_options_internal 4
+    HAKMEM_POOL_TLS_ARENA_MB_INIT=4 HAKMEM_POOL_TLS_ARENA_MB_MAX=2 proves pool_arena_options_internal 2 2
+    HAKMEM_POOL_TLS_ARENA_GROWTH_LEVELS=0 proves pool_arena_options_internal 1 1 1
 }
 
 @test "the BigCache budget bounds what is kept" {

@@ -44,7 +44,7 @@
 }
 
 @test "a free span is found behind many that are too short" {
-    run bash -c 'ulimit -v 1500000; "$HAK_OUT/tests/free_run_is_found_internal"'
+    run bash -c 'ulimit -v 1500000; "$HAK_OUT/tests/free_span_is_found_internal"'
     echo "$output"
     [ "$status" -eq 0 ]
 }

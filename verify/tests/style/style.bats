@@ -99,8 +99,24 @@ static inline void hak_planted(void) { planted(); }\n#endif' \
     run ! grep -rnwE "$marks" core bench verify fuzz ci build.sh Makefile
 }
 
-@test "docs/using.md has the table of options that the code has" {
-    "$HAK_ROOT/ci/options_doc.sh" --check "$HAK_ROOT/docs/using.md"
+@test "each option is in docs/using.md, read by core/ and set by a test" {
+    ci/options_doc.sh --check docs/using.md
+}
+
+@test "an option without docs, effect or test is told, with what to do" {
+    local row='    X(stats, "STATS"' field=never planted
+    field+=_read
+    planted="    X($field, \"PLANTED\", \"0 or 1\", 0, 0, 1, \"nothing\") \\\\"
+    mkdir "$BATS_TEST_TMPDIR/copy"
+    cp -r ci core docs verify "$BATS_TEST_TMPDIR/copy"
+    sed -i "s/^$row/$planted\n&/" "$BATS_TEST_TMPDIR/copy/core/policy.h"
+    cd "$BATS_TEST_TMPDIR/copy"
+    run ! ci/options_doc.sh --check docs/using.md
+    [[ $output == *"> | \`HAKMEM_PLANTED\` | 0 or 1 | 0 | 0..1 | nothing |"* ]]
+    [[ $output == *"docs/using.md: its table of options is not that of core/policy.h: put the output of ci/options_doc.sh there"* ]]
+    [[ $output == *"HAKMEM_PLANTED: nothing in core/ reads policy->$field: read it where the option takes effect"* ]]
+    [[ $output == *"HAKMEM_PLANTED: no test in verify/tests sets it: add one that sees its effect"* ]]
+    [ "${#lines[@]}" -le 8 ]
 }
 
 # steps: "state: those that it may go on to" of core/heap.c's table, one a line

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-#include "core/heap.h"
+#include "core/abandoned.h"
 #include "core/superslab_cache.h"
 #include "core/thread.h"
 #include "verify/heap_check.h"
@@ -134,11 +134,11 @@ static void heaps(void) {
     step_by_step(true);
     struct hak_heap *heap = hak_heap_begin_untracked(&borrowed);
     step_by_step(false);
-    CHECK(heap != NULL && !borrowed && heap == hak_thread_heap(), "no late heap");
+    CHECK(heap != NULL && !borrowed && heap == hak_thread_heap(), "no untracked heap");
     hak_thread_heap_set(own);
     atomic_store(&heap->thread_id, NO_THREAD);
     trim();
-    CHECK(hak_home_owned_by(&heap->home, NULL), "the late heap is not in the pool");
+    CHECK(hak_home_owned_by(&heap->home, NULL), "the untracked heap is not abandoned");
 }
 
 /* The audit's way is too long for that, and it mends no heap. */
@@ -199,7 +199,7 @@ static uint32_t listed_in(const struct hak_span_index *index) {
 /* From one thing to the next: none reaches into another, and the lists have each free span. */
 static void range_is_tiled(void) {
     struct hak_range_state state = hak_range_state();
-    uint32_t granule = HAK_GRANULE_FIRST, free_runs = 0, top = hak_range_top();
+    uint32_t granule = HAK_GRANULE_FIRST, free_spans = 0, top = hak_range_top();
     while (granule < top) {
         const struct hak_free_span *run = hak_map_entry(granule);
         enum hak_kind kind = hak_kind_of(granule);
@@ -208,11 +208,30 @@ static void range_is_tiled(void) {
                      kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || kind == HAK_KIND_CACHED;
         CHECK(known, "granule %u belongs to nobody: kind %d", granule, kind);
         CHECK(count > 0 && count <= top - granule, "granule %u: %u granules", granule, count);
-        free_runs += units == 0 && (kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE);
+        free_spans += units == 0 && (kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE);
         granule += count;
     }
     uint32_t listed = listed_in(state.free) + listed_in(state.holes);
-    CHECK(listed == free_runs, "%u free spans are listed, there are %u", listed, free_runs);
+    CHECK(listed == free_spans, "%u free spans are listed, there are %u", listed, free_spans);
+}
+
+static void count_abandoned(struct hak_heap *heap, void *count) {
+    if (heap->state != HAK_HEAP_ABANDONED) return;
+    CHECK(hak_home_owned_by(&heap->home, NULL), "an abandoned heap has an owner");
+    ++*(size_t *)count;
+}
+
+static void count_one(struct hak_heap *heap, void *count) {
+    CHECK(heap->state == HAK_HEAP_ABANDONED, "a listed heap is in state %d", heap->state);
+    ++*(size_t *)count;
+}
+
+/* Also those that were on their way from or to their list. */
+static void abandoned_heaps_are_listed(void) {
+    size_t abandoned = 0, listed = 0;
+    hak_heap_each(count_abandoned, &abandoned);
+    hak_heap_each_listed(HAK_HEAP_ABANDONED, count_one, &listed);
+    CHECK(abandoned == listed, "%zu abandoned heaps, %zu in the list", abandoned, listed);
 }
 
 static void child_goes_on(void) {
@@ -221,6 +240,7 @@ static void child_goes_on(void) {
     if (each_instruction)
         CHECK(worker_heap->state == HAK_HEAP_ORPHAN, "the heap is in state %d", worker_heap->state);
     take_all_locks_in_turn();
+    abandoned_heaps_are_listed();
     range_is_tiled();
     for (size_t i = 0; i < CHILD_BLOCKS; i++) {
         size_t size = (i % 10 == 0 ? 100000 : 16) + i * 40;

@@ -33,7 +33,7 @@ load ../on_hakmem
 
 @test "the heaps of threads that ended are used again, their memory too" { proves heap_churn_internal; }
 @test "threads that never allocate, and free when they have ended" { proves ends_without_allocating_internal; }
-@test "threads whose end nobody tells keep their heaps until they are gone" { proves late_heaps_internal; }
+@test "threads whose end nobody tells keep their heaps until they are gone" { proves untracked_heaps_internal; }
 
 @test "the log of batches has those that go to other threads' slabs" {
     HAK_TEST_QUICK=1 HAKMEM_TINY_P0_LOG=1 LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/first_act_is_free" \

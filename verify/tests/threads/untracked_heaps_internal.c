@@ -25,7 +25,7 @@ static unsigned round_of_destructors;
 static void keeps_its_heap(void) {
     hak_free(hak_malloc(40));
     struct hak_heap *heap = hak_thread_heap();
-    CHECK(hak_heap_is_real(heap) && heap->untracked_process == getpid(), "no late heap");
+    CHECK(hak_heap_is_real(heap) && heap->untracked_process == getpid(), "no untracked heap");
     CHECK(atomic_load(&heap->untracked_gone) == 0,
           "found gone before it began: a later thread may have that number");
     uint32_t rooms = atomic_load(&heap->free_capacity[HAK_CLASS_HEADER(hak_class_of_size(40))]);
