@@ -651,7 +651,8 @@ const struct explore_scenario explore_scenarios[] = {
      .begin = thread_1_left,
      .bodies = {trim_idle, NULL, NULL, untracked_take_and_vanish}},
     {.name = "reclaimer-ends-trim",
-     .text = "a thread that has reclaimed a heap ends while a trim walks the abandoned heaps and a new thread "
+     .text = "a thread that has reclaimed a heap ends while a trim walks the abandoned heaps and a "
+             "new thread "
              "begins",
      .begin = thread_1_rules,
      .bodies = {trim_idle, thread_ends, begin_free_and_end}},

@@ -245,23 +245,23 @@ static void cached_span_beyond_the_top(void) {
 }
 
 static void cached_span_with_wrong_last_slot(void) {
-    hak_large_at(cached[0]->run + cached[0]->granules - 1)->run = 0;
+    hak_large_at(cached[0]->span + cached[0]->granules - 1)->span = 0;
 }
 
 /* Its first granule becomes an entry of its own, behind the rest in the list by age. */
 static void cached_runs_side_by_side(void) {
-    struct hak_large *left = cached[2], *right = hak_large_at(left->run + 1);
+    struct hak_large *left = cached[2], *right = hak_large_at(left->span + 1);
     *right = *left;
-    right->run = left->run + 1;
+    right->span = left->span + 1;
     right->granules = left->granules - 1;
-    right->newer = left->run;
-    hak_large_at(left->older)->newer = right->run;
-    hak_large_at(right->run + right->granules - 1)->run = right->run;
+    right->newer = left->span;
+    hak_large_at(left->older)->newer = right->span;
+    hak_large_at(right->span + right->granules - 1)->span = right->span;
     *(uint32_t *)(uintptr_t)hak_bigcache_bucket(left->granules) = 0;
     left->granules = 1;
-    left->older = right->run;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(1) = left->run;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(right->granules) = right->run;
+    left->older = right->span;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(1) = left->span;
+    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(right->granules) = right->span;
     entries_more = 1;
 }
 

@@ -12,12 +12,12 @@ int main(void) {
     SIZE(struct hak_home);
     SIZE(struct hak_heap_class);
     SIZE(struct hak_heap);
-    OFFSET(struct hak_heap, room);
+    OFFSET(struct hak_heap, free_capacity);
     OFFSET(struct hak_heap, heads[HAK_CLASS_HEADER_FIRST]);
     OFFSET(struct hak_heap, home);
     OFFSET(struct hak_heap, classes);
     OFFSET(struct hak_heap, open);
-    OFFSET(struct hak_heap, reclaimed);
+    OFFSET(struct hak_heap, next_reclaimed);
     OFFSET(struct hak_heap, thread_id);
     SIZE(struct hak_slab);
     OFFSET(struct hak_slab, remote);
