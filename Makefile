@@ -133,7 +133,9 @@ PREFIXED := $(if $(filter 1,$(HAK_LIBC_NAMES)),libhakmem_prefixed.so libhakmem_p
 IDENTITY_FILES := $(sort $(wildcard core/*.c core/*.cc core/*.h core/*.def) ci/variants/$(VARIANT).mk Makefile \
                     $(LIB_SRCS) $(if $(filter verify/%,$(LIB_SRCS)),$(wildcard verify/*.h)) \
                     $(if $(filter fuzz/%,$(LIB_SRCS)),fuzz/oplog.h))
-IDENTITY := variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
+VERSION := $(shell sed -n 's/^.define HAKMEM_VERSION_[A-Z]* *//p' core/hakmem.h | paste -sd.)
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
+IDENTITY := version=$(VERSION) variant=$(VARIANT) flags=[$(foreach name,$(SWITCHES) $(CONSTANTS),$(name)=$($(name)))] \
 cflags=[$(strip $(VARIANT_CFLAGS) $(CFLAGS))] compiler=[$(COMPILER)]
 
 BENCHES := $(basename $(notdir $(wildcard bench/*.c bench/*.cc)))
@@ -292,13 +294,13 @@ $(OUT)/libhakmem.map: core/symbols.def $(OUT)/flags
 	   $(CC) -E -P -x c $(LIB_CFLAGS) '-DHAK_SYMBOL(name)=name;' core/symbols.def; \
 	   echo 'local: *; };'; } >$@
 
-$(OUT)/libhakmem.so.1: $(LIB_OBJS) $(SHARED_CXX_OBJS) $(BESIDE:=.shared.o)
-$(OUT)/libhakmem_prefixed.so.1: $(PREFIXED_OBJS)
-$(OUT)/%.so.1: $(OUT)/libhakmem.map
+$(OUT)/libhakmem.so.$(MAJOR): $(LIB_OBJS) $(SHARED_CXX_OBJS) $(BESIDE:=.shared.o)
+$(OUT)/libhakmem_prefixed.so.$(MAJOR): $(PREFIXED_OBJS)
+$(OUT)/%.so.$(MAJOR): $(OUT)/libhakmem.map
 	$(call say,LD)
 	$(Q)$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(OUT)/libhakmem.map -o $@ $(filter %.o,$^) $(LIB_LDFLAGS)
 
-$(OUT)/%.so: $(OUT)/%.so.1
+$(OUT)/%.so: $(OUT)/%.so.$(MAJOR)
 	@ln -sf $(<F) $@
 
 # The linker takes a member of an archive as a whole or not at all. So the allocator is one member:

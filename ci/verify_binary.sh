@@ -28,11 +28,11 @@ needed_library() {
 
 judge() {
     local file=$1 identity=$2 text variant hash files today
-    local form='^HAKMEM build: (variant=([^ ]+) flags=\[([^]]*)\] cflags=\[(.*)\] compiler=\[(.*)\]) sources=([0-9a-f]{64})$'
+    local form='^HAKMEM build: (version=([0-9.]+) variant=([^ ]+) flags=\[([^]]*)\] cflags=\[(.*)\] compiler=\[(.*)\]) sources=([0-9a-f]{64})$'
     [[ $identity =~ $form ]] || fail "$file: has a HAKMEM identity of unknown form: $identity"
-    text=${BASH_REMATCH[1]} variant=${BASH_REMATCH[2]} hash=${BASH_REMATCH[6]}
-    printf '%s: HAKMEM\n  variant   %s\n  flags     %s\n  cflags    %s\n  compiler  %s\n  sources   %s\n' \
-        "$file" "$variant" "${BASH_REMATCH[3]}" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]}" "$hash"
+    text=${BASH_REMATCH[1]} variant=${BASH_REMATCH[3]} hash=${BASH_REMATCH[7]}
+    printf '%s: HAKMEM\n  version   %s\n  variant   %s\n  flags     %s\n  cflags    %s\n  compiler  %s\n  sources   %s\n' \
+        "$file" "${BASH_REMATCH[2]}" "$variant" "${BASH_REMATCH[4]}" "${BASH_REMATCH[5]}" "${BASH_REMATCH[6]}" "$hash"
     [ -f "$root/ci/variants/$variant.mk" ] || fail "$file: stale: these sources have no variant $variant"
     files=$(make --no-print-directory -s -C "$root" VARIANT="$variant" print-identity-files)
     # File names have no blanks: make could not handle them.

@@ -174,6 +174,10 @@ static const struct parameter *parameter_find(int number) {
     return NULL;
 }
 
+HAK_EXPORT const char *hak_version(void) {
+    return HAKMEM_VERSION;
+}
+
 HAK_EXPORT int hak_mallopt(int number, int value) {
     const struct parameter *parameter = parameter_find(number);
     if (parameter == NULL || value < parameter->least || value > parameter->most) return 0;

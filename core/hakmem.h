@@ -30,6 +30,21 @@ extern "C" {
 struct mallinfo;
 struct mallinfo2;
 
+/* The version that this header belongs to. A release with another major number may break programs
+ * that were linked with this one: the number is a part of the library's soname. A release with
+ * another minor number adds to the interface. The build takes the numbers from here. */
+#define HAKMEM_VERSION_MAJOR   1
+#define HAKMEM_VERSION_MINOR   0
+#define HAKMEM_VERSION_PATCH   0
+#define HAKMEM_TEXT_OF(number) #number
+#define HAKMEM_TEXT(number)    HAKMEM_TEXT_OF(number)
+#define HAKMEM_VERSION                                                                             \
+    HAKMEM_TEXT(HAKMEM_VERSION_MAJOR)                                                              \
+    "." HAKMEM_TEXT(HAKMEM_VERSION_MINOR) "." HAKMEM_TEXT(HAKMEM_VERSION_PATCH)
+
+/* Returns the version of the library that is in the process, in the form of HAKMEM_VERSION. */
+const char *hak_version(void);
+
 /* Returns a block of at least `size` bytes, whose contents are undefined. `size` 0 gives a
  * unique block. (C11 7.22.3.4) */
 void *hak_malloc(size_t size) __attribute__((malloc, alloc_size(1)));

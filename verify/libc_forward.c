@@ -115,6 +115,10 @@ HAK_EXPORT struct mallinfo hak_mallinfo(void) {
 }
 #pragma GCC diagnostic pop
 
+HAK_EXPORT const char *hak_version(void) {
+    return HAKMEM_VERSION;
+}
+
 HAK_EXPORT int hak_mallopt(int parameter, int value) {
     return mallopt(parameter, value);
 }

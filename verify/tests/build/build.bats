@@ -26,10 +26,32 @@ make_copy() { env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -C "$COPY"
 
 exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort; }
 
+# The version that the header says.
+version() { sed -n 's/^#define HAKMEM_VERSION_[A-Z]* *//p' "$HAK_ROOT/core/hakmem.h" | paste -sd.; }
+
+@test "the version is the header's: in the libraries' names, and of another release in another name" {
+    [[ $(version) =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]]
+    local major name
+    major=$(version) major=${major%%.*}
+    for name in libhakmem libhakmem_prefixed; do
+        [ "$(readlink "$HAK_OUT/$name.so")" = "$name.so.$major" ]
+        readelf --dynamic "$HAK_OUT/$name.so" | grep -qF "Library soname: [$name.so.$major]"
+    done
+    cp "$COPY/core/hakmem.h" before
+    sed -i 's/\(HAKMEM_VERSION_MAJOR\) .*/\1 7/' "$COPY/core/hakmem.h"
+    make_copy VARIANT=release out/release/libhakmem.so
+    [ "$(readlink "$COPY/out/release/libhakmem.so")" = libhakmem.so.7 ]
+    run "$COPY/build.sh" verify "$COPY/out/release/libhakmem.so"
+    [[ $output == *"version   7.0.0"* ]]
+    cp before "$COPY/core/hakmem.h"
+    make_copy VARIANT=release lib
+}
+
 @test "verify accepts today's libraries and a program linked with the static one" {
     for binary in libhakmem.so libhakmem.so.1 libhakmem.a bench_random_mixed_hakmem; do
         run "$HAK_ROOT/build.sh" verify "$HAK_OUT/$binary"
         [ "$status" -eq 0 ]
+        [[ $output == *"version   $(version)"* ]]
         [[ $output == *"variant   $HAK_VARIANT"* ]]
         [[ $output == *"flags     POOL_TLS_PHASE1=1 POOL_TLS_PREWARM=0 HEADER_CLASSIDX=1 AGGRESSIVE_INLINE=1 PREWARM_TLS=0 "* ]]
         [ "${lines[-1]}" = "$HAK_OUT/$binary: built from today's sources" ]

@@ -1,6 +1,7 @@
 /* Calls each function that a header of ours declares. Without libc's names for them, for the names to be found here. */
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "core/hakmem.h"
@@ -27,6 +28,7 @@ static void blocks(void) {
 
 int main(void) {
     blocks();
+    CHECK(strcmp(hak_version(), HAKMEM_VERSION) == 0);
     hak_malloc_stats();
     CHECK(hak_malloc_info(0, stdout) == 0);
     CHECK(hak_mallinfo().arena > 0 && hak_mallinfo2().arena > 0);
