@@ -153,8 +153,8 @@ void hak_abandoned_put(struct hak_heap *heap) {
 }
 
 /* In a child of fork: the abandoned heaps are those without an owner, and those that were on their
- * way from or to their list, for a thread uses no heap in that state. An untracked heap is listed if
- * its thread belongs to this process. */
+ * way from or to their list, for no thread uses a heap in that state. An untracked heap is listed
+ * if its thread belongs to this process. */
 static void queues_rebuild_visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     if (heap->state == HAK_HEAP_UNTRACKED && heap->untracked_process == hak_os_process_id())

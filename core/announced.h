@@ -15,6 +15,7 @@
 #define HAK_ANNOUNCED_H
 
 #include "core/heap.h"
+#include "core/words.h"
 
 static inline void hak_announce(uint32_t change) {
     hak_word_add(&HAK_THREAD.announced, change);

@@ -7,8 +7,7 @@
 
 #if !defined(HAK_DEBUG) || !defined(HAK_AUDIT) || !defined(HAK_LIBC_NAMES) ||                      \
     !defined(HAK_ASAN) || !defined(HAK_VALGRIND) || !defined(HAK_VARIANT_NAME)
-#error                                                                                             \
-    "a variant defines HAK_DEBUG, HAK_AUDIT, HAK_LIBC_NAMES, HAK_ASAN, HAK_VALGRIND and HAK_VARIANT_NAME"
+#error "a variant defines each constant that the head of the Makefile names"
 #endif
 #if !defined(HAK_POOL_TLS_PHASE1) || !defined(HAK_POOL_TLS_PREWARM) ||                             \
     !defined(HAK_HEADER_CLASSIDX) || !defined(HAK_AGGRESSIVE_INLINE) || !defined(HAK_PREWARM_TLS)

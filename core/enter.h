@@ -5,6 +5,7 @@
 #define HAK_ENTER_H
 
 #include "core/announced.h"
+#include "core/words.h"
 
 /* Entry of malloc (change: +1) and free (-1). After it, either the free capacity of a bin
  * changes as announced, or the slow path is entered. */

@@ -19,6 +19,7 @@
 #include "core/policy.h"
 #include "core/pool_arena.h"
 #include "core/slab.h"
+#include "core/words.h"
 
 /* ---- hand-over ----------------------------------------------------------------------------------
  *
@@ -163,18 +164,6 @@ static inline uint32_t hak_bin_free_capacity(const struct hak_heap *heap, size_t
     return HAK_OWN_LOAD(&heap->free_capacity[header]);
 }
 
-/* This test and hak_bin_free_capacity_add are all that the fast paths do with the free capacity.
- * Each is one instruction, as hak_word_add. */
-HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
-#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
-    bool full;
-    __asm__("cmpl $0, %1" : "=@cce"(full) : "m"(heap->free_capacity[header]));
-    return full;
-#else
-    return hak_bin_free_capacity(heap, header) == 0;
-#endif
-}
-
 /* Each call does this last to a heap. The kernel's answer that the thread of an untracked heap is
  * gone orders what that thread did before what the heap's next thread does. Tools do not know this,
  * so they are shown a release here and an acquire in retire.c. */
@@ -184,18 +173,39 @@ HAK_INLINE void hak_heap_left(struct hak_heap *heap) {
     atomic_store_explicit(&heap->batched, HAK_OWN_LOAD(&heap->batched), memory_order_release);
 }
 
+/* All that the fast paths do with the free capacity of a bin: a test, and as their last step on the
+ * heap an addition. Each is one instruction, as in words.h; with an element of the array as its
+ * operand it needs no register for the address. */
+#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
+
+HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
+    bool full;
+    __asm__("cmpl $0, %1" : "=@cce"(full) : "m"(heap->free_capacity[header]));
+    return full;
+}
+
 HAK_INLINE void hak_bin_free_capacity_add(struct hak_heap *heap, size_t header, uint32_t change) {
     hak_hook_release(&heap->free_capacity);
-#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
     __asm__ volatile("addl %1, %0"
                      : "+m"(heap->free_capacity[header])
                      : "ri"(change)
                      : "cc", "memory");
-#else
-    hak_word_add(&heap->free_capacity[header], change);
-#endif
     hak_heap_left(heap);
 }
+
+#else
+
+HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
+    return hak_bin_free_capacity(heap, header) == 0;
+}
+
+HAK_INLINE void hak_bin_free_capacity_add(struct hak_heap *heap, size_t header, uint32_t change) {
+    hak_hook_release(&heap->free_capacity);
+    hak_word_add(&heap->free_capacity[header], change);
+    hak_heap_left(heap);
+}
+
+#endif
 
 static inline uint32_t hak_bin_count(const struct hak_heap *heap, unsigned bin) {
     uint32_t free_capacity = hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin));

@@ -20,6 +20,7 @@
 #include "core/hooks.h"
 #include "core/lock.h"
 #include "core/window.h"
+#include "core/words.h"
 
 /* The first granule that is handed out; a SuperSlab may begin there. Before it only one page is
  * committed, so that the byte before any pointer into the range can be read. */
@@ -54,30 +55,10 @@ struct hak_range {
 _Static_assert(sizeof(struct hak_range) == 64, "a cache line of its own");
 extern HAK_HIDDEN struct hak_range hak_range;
 
-/* ptr - hak_range.base, and offset < hak_range.limit. Other threads change the limit. On x86-64 an
- * aligned load is atomic, also as the memory operand of a subtraction or comparison; the compiler
- * would not use such an operand for an atomic variable. */
-#if defined(__x86_64__)
+/* ptr - hak_range.base */
 HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
-    uintptr_t distance = (uintptr_t)ptr;
-    __asm__("subq %1, %0" : "+r"(distance) : "m"(hak_range.base) : "cc");
-    return distance;
+    return hak_word_distance(&hak_range.base, ptr);
 }
-
-HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
-    bool below;
-    __asm__("cmpq %2, %1" : "=@ccb"(below) : "r"(offset), "m"(hak_range.limit));
-    return below;
-}
-#else
-HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
-    return (uintptr_t)ptr - atomic_load_explicit(&hak_range.base, memory_order_relaxed);
-}
-
-HAK_INLINE bool hak_range_limit_is_above(uint64_t offset) {
-    return offset < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
-}
-#endif
 
 /* For a 16-byte aligned pointer into the range: its distance from base in units of 16. For any
  * other pointer: a number that is not below hak_range.limit, because its low bits become the
@@ -88,7 +69,7 @@ HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
 }
 
 HAK_INLINE bool hak_range_has(const void *ptr) {
-    return hak_range_limit_is_above(hak_range_offset(ptr));
+    return hak_word_is_above(&hak_range.limit, hak_range_offset(ptr));
 }
 
 /* The next block of a list. The link lies in memory that the program may overwrite, so a link that

@@ -7,10 +7,47 @@
 
 const struct hak_class hak_classes[HAK_CLASSES] = {HAK_CLASS_TABLE(CLASS_ROW)};
 
+/* ---- the rules of the table ------------------------------------------------------------------ */
+
+#define STRIDE_FITS_TINY(stride) true
+#define STRIDE_FITS_MID(stride)  true
+#define STRIDE_FITS_POOL(stride) ((stride) % 1024 == 16)
+#define WASTE_MOST_TINY          2 /* hundredths of a slab */
+#define WASTE_MOST_MID           3
+#define WASTE_MOST_POOL          20
+#define SLAB_BYTES(units)        ((units)*HAK_GRANULE - 15)
+
 #define CHECK_ROW(tier, index, previous, stride, units)                                            \
-    _Static_assert((stride) % 16 == 0 && (stride) > (previous) && (index) < HAK_TIER_CLASSES,      \
-                   "class table");
+    _Static_assert((index) < HAK_TIER_CLASSES,                                                     \
+                   "class table: a tier has 16 classes: replace one, or move it to another tier"); \
+    _Static_assert((stride) % 16 == 0, "class table: a stride is a multiple of 16");               \
+    _Static_assert((stride) > (previous),                                                          \
+                   "class table: `previous` is the stride of the row before, which is smaller");   \
+    _Static_assert(STRIDE_FITS_##tier(stride),                                                     \
+                   "class table: a pool stride is a multiple of 1024, and 16 more");               \
+    _Static_assert((units) == 1 || (units) == 2 || (units) == 4,                                   \
+                   "class table: a slab has 1, 2 or 4 units");                                     \
+    _Static_assert(SLAB_BYTES(units) / (stride) <= UINT16_MAX,                                     \
+                   "class table: a slab's blocks are counted in 16 bits");                         \
+    _Static_assert(SLAB_BYTES(units) % (stride)*100 <= WASTE_MOST_##tier * SLAB_BYTES(units),      \
+                   "class table: too much is left over at a slab's end: take other units");
 HAK_CLASS_TABLE(CHECK_ROW)
+
+/* The strides' differences add up to the last stride only if each row begins where the one before
+ * ends; an overlap in one place and a gap in another are told by the tables below, where the
+ * compiler warns of an entry that is set twice. */
+#define ADD_BINNED(tier, index, previous, stride, units) +(stride) - (previous)
+#define ADD_SMALL_TINY(difference)                       +(difference)
+#define ADD_SMALL_MID(difference)                        +(difference)
+#define ADD_SMALL_POOL(difference)
+#define ADD_SMALL(tier, index, previous, stride, units) ADD_SMALL_##tier((stride) - (previous))
+_Static_assert(0 HAK_CLASS_TABLE(ADD_BINNED) == HAK_POOL_MAX + 1,
+               "class table: each row's `previous` is the stride of the row before, and the last "
+               "stride is HAK_POOL_MAX + 1");
+_Static_assert(0 HAK_CLASS_TABLE(ADD_SMALL) == HAK_MID_MAX + 1,
+               "class table: the last stride of the mid tier is HAK_MID_MAX + 1");
+
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 /* The lookup tables, generated from the class table. Sizes include the header byte: entry u of the
  * first table is the class for u * 16 bytes, entry u of the second for u * 1024 + 16 bytes. The

@@ -133,19 +133,6 @@ extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread
  * explorer need not schedule here. */
 #define HAK_HINT_LOAD(word) __atomic_load_n((const uint32_t *)(uintptr_t)(word), __ATOMIC_RELAXED)
 
-/* Adds to a word that no other thread writes at the same time. A thread that sees the sum also sees
- * all that this thread wrote before. The compiler moves no access across it, in either direction.
- * On x86-64 it is one instruction, where an atomic variable would take several. Elsewhere, and
- * where a tool must see each access, it is a load and a store. */
-HAK_INLINE void hak_word_add(_Atomic uint32_t *word, uint32_t change) {
-#if defined(__x86_64__) && !HAK_ATOMICS_ARE_SEEN
-    __asm__ volatile("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc", "memory");
-#else
-    atomic_store_explicit(word, HAK_OWN_LOAD(word) + change, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
-#endif
-}
-
 /* Ends the program with one line on stderr. For states that only a bug in HAKMEM or a wild write of
  * the program can produce. */
 _Noreturn void hak_fail(const char *what, const char *file, int line);

@@ -76,9 +76,25 @@ static inline void hak_planted(void) { planted(); }\n#endif' \
         <(sed -nE 's/^<title>([a-z_.]+)&#45;&gt;([a-z_.]+)<.*/\1->\2/p' docs/layers.svg | sort)
 }
 
-@test "the fast path has no conditional compilation" {
-    [ -f core/fast.h ]
+# inside FILE...: conditional compilation inside of functions
+inside() {
+    awk 'FNR == 1 { inside = 0 }
+         /\) \{$/ && !/^ +(if|for|while|switch)/ { inside = 1 }
+         /^\}/ { inside = 0 }
+         inside && /^ *# *(if|ifdef|ifndef|else|elif)/ { print FILENAME ":" FNR ": " $0 }' "$@"
+}
+
+@test "no function of core/ has conditional compilation inside, the fast path none at all" {
+    [ -z "$(inside core/*.[ch] core/*.cc)" ]
     run ! grep -nE '^[[:space:]]*#[[:space:]]*(if|else|elif)' <(grep -vE '_H$' core/fast.h)
+    sed 's/^    return atomic_load_explicit(&HAK_THREAD.heap.*/#if HAK_DEBUG\n&\n#endif/' core/heap.h >"$BATS_TEST_TMPDIR/heap.h"
+    [[ $(inside "$BATS_TEST_TMPDIR/heap.h") == *": #if HAK_DEBUG" ]]
+}
+
+@test "no line is longer than 100 columns" {
+    local files
+    mapfile -t files < <(sources)
+    run ! grep -nE '^.{101}' "${files[@]}"
 }
 
 @test "shellcheck has nothing to say" {
@@ -117,6 +133,29 @@ static inline void hak_planted(void) { planted(); }\n#endif' \
     [[ $output == *"HAKMEM_PLANTED: nothing in core/ reads policy->$field: read it where the option takes effect"* ]]
     [[ $output == *"HAKMEM_PLANTED: no test in verify/tests sets it: add one that sees its effect"* ]]
     [ "${#lines[@]}" -le 8 ]
+}
+
+# wrong_class SED MESSAGE: the compiler says MESSAGE of a table that SED has changed
+wrong_class() {
+    rm -rf "$BATS_TEST_TMPDIR/copy"
+    mkdir "$BATS_TEST_TMPDIR/copy"
+    cp -r Makefile ci core "$BATS_TEST_TMPDIR/copy"
+    sed -i "$1" "$BATS_TEST_TMPDIR/copy/core/size_class.h"
+    run ! diff -q core/size_class.h "$BATS_TEST_TMPDIR/copy/core/size_class.h"
+    run ! make -s -C "$BATS_TEST_TMPDIR/copy" OUT=out out/obj/core/size_class.o
+    [[ $output == *"$2"* ]] || { echo "$1: $output"; return 1; }
+}
+
+@test "a wrong row of the class table does not build, and the message says which rule it breaks" {
+    wrong_class 's/X(TINY, 5, 80, 112, 1)/X(TINY, 5, 80, 120, 1)/' 'class table: a stride is a multiple of 16'
+    wrong_class 's/X(TINY, 5, 80, 112, 1)/X(TINY, 5, 80, 96, 1)/' 'class table: each row'
+    wrong_class 's/X(MID, 4, 1552, 1808, 1)/X(MID, 4, 1808, 1552, 1)/' 'class table: `previous` is the stride of the row before'
+    wrong_class 's/X(POOL, 8, 22544, 24592, 4)/X(POOL, 8, 22544, 24576, 4)/' 'class table: a pool stride is a multiple of 1024, and 16 more'
+    wrong_class 's/X(POOL, 8, 22544, 24592, 4)/X(POOL, 8, 22544, 24592, 3)/' "class table: a slab has 1, 2 or 4 units"
+    wrong_class 's/X(MID, 10, 3600, 4112, 2)/X(MID, 10, 3600, 4112, 1)/' 'class table: too much is left over'
+    wrong_class 's/X(TINY, 15, 784, 1040, 1)/X(TINY, 16, 784, 1040, 1)/' 'class table: a tier has 16 classes'
+    # A gap and an overlap of the same length.
+    wrong_class 's/X(TINY, 5, 80, 112, 1)/X(TINY, 5, 96, 112, 1)/; s/X(TINY, 6, 112, 144, 1)/X(TINY, 6, 96, 144, 1)/' 'initialized field overwritten'
 }
 
 # steps: "state: those that it may go on to" of core/heap.c's table, one a line
