@@ -1,4 +1,4 @@
-"""The charts, as SVG that loads nothing."""
+"""The charts of the results, as SVG that loads nothing."""
 
 import html
 import io
@@ -23,7 +23,8 @@ COLOURS = ["#d0373d", "#767676", "#1f7fc0", "#009e73", "#c77c00", "#9a55b8", "#3
 
 
 def svg_of(picture):
-    """The chart as an element of the page: without the prolog that only a file of its own has."""
+    """The chart as an SVG element for a page: without the prolog, which only a file of its own
+    has."""
     stream = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     picture.savefig(stream, format="svg", bbox_inches="tight", metadata=nothing)
@@ -33,7 +34,7 @@ def svg_of(picture):
 
 
 def relative_time(row, name):
-    """(median, least, most) of the time that this allocator needs, HAKMEM's median being 1."""
+    """(median, least, most) of the time that this allocator needs, divided by HAKMEM's median."""
     of, ours = row["allocators"][name], row["allocators"]["hakmem"]["median"]
     if row["unit"] == "s":
         return of["median"] / ours, of["min"] / ours, of["max"] / ours
@@ -41,7 +42,8 @@ def relative_time(row, name):
 
 
 def ticks(least, most):
-    """Powers of two, every second or third one where they are many; also some between 1/2 and 2 where they are few."""
+    """Powers of two. Of many powers only every second or third one; of few also 0.7 and 1.4
+    between them."""
     octaves = math.log2(most / least)
     step = math.ceil(octaves / 7)
     powers = [2.0 ** (step * number) for number in range(-12, 13)]
@@ -57,7 +59,8 @@ def grid_only(axis):
 
 
 def logarithmic(axis, title, colour=COLOURS[0]):
-    """Factors: 1, which has this colour, is in sight."""
+    """Gives the axis a logarithmic scale of factors; 1 is always in sight, as a line of this
+    colour."""
     axis.set_xscale("log", base=2)
     least, most = axis.get_xlim()
     least, most = min(least, 0.65), max(most, 1.5)
@@ -70,25 +73,26 @@ def logarithmic(axis, title, colour=COLOURS[0]):
 
 
 def style_of(number, name, line="none"):
-    """How the number-th allocator is drawn."""
+    """How matplotlib draws the allocator with this number; 0 is HAKMEM."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 7,
             "linestyle": line, "label": name, "zorder": 5 if number == 0 else 3}
 
 
 def errors(spread):
-    """(median, least, most) of each, as the distances that matplotlib asks for."""
+    """matplotlib's distances below and above each median, from (median, least, most)."""
     return [[middle - least for middle, least, _ in spread], [most - middle for middle, _, most in spread]]
 
 
 def legend(picture, axis, bottom):
-    """Below the axes, which get the rest of the picture above so many inches."""
+    """Draws the legend into the lowest `bottom` inches of the picture; the axes get the rest."""
     handles, labels = axis.get_legend_handles_labels()
     picture.legend(handles, labels, loc="lower center", ncol=len(labels), frameon=False, bbox_to_anchor=(0.5, -0.01))
     picture.tight_layout(rect=(0, bottom / picture.get_figheight(), 1, 1))
 
 
 def chart(rows):
-    """Time and peak memory side by side, a line for each row: who is right of 1 needs more than HAKMEM."""
+    """Time and peak memory side by side, a line for each row. Right of 1: the allocator needs more
+    than HAKMEM."""
     picture, (times, peaks) = pyplot.subplots(1, 2, sharey=True, figsize=(11.5, 1.4 + 0.36 * len(rows)))
     for number, name in enumerate(rows[0]["allocators"]):
         style = style_of(number, name)
@@ -115,7 +119,8 @@ def in_short(amount):
 
 
 def chart_of_growth(rows):
-    """The time of one operation over the amount, a part for each thing that grows: a flat line does not grow."""
+    """The time of one operation over the amount, a part for each thing that grows. A flat line: no
+    growth."""
     parts = curves(rows)
     picture, axes = pyplot.subplots(1, len(parts), sharey=True, squeeze=False, figsize=(11.5, 4.4))
     for axis, (grows, members) in zip(axes[0], parts.items()):
@@ -142,13 +147,14 @@ SUMMARY_SUITES = ("micro", "threads", "memory", "large", "programs")
 
 
 def summarise(rows):
-    """{suite: {allocator: (speed, peak memory)}} relative to SUMMARY_BASE, of the suites that there are."""
+    """{suite: {allocator: (speed, peak memory)}} relative to SUMMARY_BASE, for each suite that has
+    rows."""
     suites = {suite: [row for row in rows if row["suite"] == suite] for suite in SUMMARY_SUITES}
     return {suite: relative(members, SUMMARY_BASE) for suite, members in suites.items() if members}
 
 
 def in_words(summary):
-    """What the picture shows, for who does not see it."""
+    """The figures of the picture in words, for readers who cannot see it."""
     text = []
     for what, number in (("Throughput", 0), ("Peak memory", 1)):
         suites = (f"{suite}: " + ", ".join(f"{name} {of[name][number]:.2f}" for name in of)
@@ -183,7 +189,7 @@ def draw_summary(summary, source):
 
 
 def summary_file(results):
-    """The picture as a file of its own, and the same in words."""
+    """The picture, as the text of an SVG file, and the same in words."""
     rows = [row for row in results["rows"] if row["suite"] in SUMMARY_SUITES]
     if not rows or SUMMARY_BASE not in rows[0]["allocators"]:
         raise LookupError(f"no figures of {SUMMARY_BASE} in the suites {', '.join(SUMMARY_SUITES)}")

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Measures HAKMEM against the system's malloc, mimalloc, jemalloc and tcmalloc.
 
-Each row is one program, the same binary for all, run under LD_PRELOAD of each allocator in turn: A B C D E, A B C D
-E, ... so that a slow minute of the machine meets all of them. A row's figure is the median over the rounds; the
-spread is the slowest and fastest round. Results also go to out/bench/*.json and, with charts, to out/bench/*.html.
+Each row is one program. The same binary runs under LD_PRELOAD of each allocator in turn:
+A B C D E, A B C D E, ... So a slow minute of the machine affects all allocators. The figure of a
+row is the median over the rounds. The spread is from the slowest to the fastest round. The results
+also go to out/bench/*.json and, with charts, to out/bench/*.html.
 """
 
 import argparse
@@ -27,8 +28,10 @@ AUDIT = os.path.join(ROOT, "out", "audit", "libhakmem.so")
 
 
 class Progress:
-    """Where the run is and how long it will still take; on a terminal one line that changes, elsewhere a line for each
-    round. On stderr, so that stdout is the report."""
+    """Shows the row and round that run now, and about how long the rest will take.
+
+    On a terminal this is one line that changes, elsewhere a line for each round. It goes to stderr,
+    so that stdout has only the report."""
 
     def __init__(self, rows, runs_per_round, rounds):
         self.rows, self.runs_per_round, self.runs_per_row = rows, runs_per_round, runs_per_round * rounds
@@ -39,7 +42,8 @@ class Progress:
         self.row, self.runs, self.row_began = number, 0, time.monotonic()
 
     def remaining(self):
-        """Seconds: the rest of this row at its own pace, other rows at the mean of those before."""
+        """Seconds that are left: this row goes on at its own pace, later rows take the mean of the
+        earlier ones."""
         pace = (time.monotonic() - self.row_began) / max(self.runs, 1)
         row = pace * self.runs_per_row
         others = (self.row_began - self.began) / self.row if self.row else row
@@ -62,7 +66,8 @@ class Progress:
 
 
 def verify(library):
-    """What a library says of itself; figures of a stale one are worse than none."""
+    """Prints and returns what a library says of itself. A stale one ends the program: its figures
+    would be worse than none."""
     done = subprocess.run([os.path.join(ROOT, "ci", "verify_binary.sh"), library], capture_output=True, text=True,
                           check=False)
     if done.returncode != 0:
@@ -78,7 +83,7 @@ def cpu_model():
 
 
 def more_peers(given, allocators):
-    """--peer NAME=LIB.so, as {name: path}."""
+    """The values of --peer, NAME=LIB.so, as {name: path}."""
     peers = {}
     for text in given:
         name, equals, path = text.partition("=")
@@ -93,7 +98,8 @@ def more_peers(given, allocators):
 
 
 def choose_allocators(options):
-    """{name: settings} in the order in which they run, and {name: path} of the others' libraries."""
+    """{name: settings} in the order in which the allocators run, and {name: path} of the others'
+    libraries."""
     if options.audit:
         verify(AUDIT)
         return {"hakmem": {"LD_PRELOAD": LIBRARY}} | {
@@ -146,7 +152,8 @@ def available_gib():
 
 
 def select_rows(options):
-    """The rows to measure, and of the others that were named why they are not."""
+    """The rows to measure, and for each other wanted row a line that says why it is not
+    measured."""
     rows, notes, memory = [], [], available_gib()
     for row in select(options.row):
         reason = left_out(row, options.scale, memory)
@@ -160,7 +167,8 @@ def select_rows(options):
 
 
 def measure_rows(rows, allocators, options):
-    """The results of the rows that gave figures, and the names of the others."""
+    """Measures the rows; returns the results of those that gave figures, and the names of the
+    others."""
     progress = Progress(rows, len(allocators), options.rounds)
     results, failed = [], []
     for number, row in enumerate(rows):

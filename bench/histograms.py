@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Prints the sizes that operation logs ask for, as rows of bench/histograms.def.
+"""Prints the sizes that operation logs request, as rows of bench/histograms.def.
 
     HAKMEM_RECORD=log.%p ./build.sh run --variant record -- PROGRAM ARGS...
     bench/histograms.py NAME log.*
 
-Sizes up to 128 bytes are counted in bands of 16, above in four bands for each power of two; a row has the least and
-the largest size seen in its band and how many of a million requests fell there. A realloc counts as a request of its
-new size. Requests above 1 MiB are left out: bench_large has those.
+Sizes up to 128 bytes are counted in bands of 16 bytes, larger sizes in four bands for each power of
+two. A row has the least and the largest size that was seen in its band, and how many of a million
+requests were in this band. A realloc counts as a request of its new size. Requests above 1 MiB are
+left out: bench_large has those.
 """
 
 import os
@@ -19,7 +20,7 @@ FAILED = 0x40
 
 
 def log_kinds():
-    """The kinds of records, {byte: (name, numbers)}, from the header that defines them."""
+    """The kinds of records, as {byte: (name, numbers)}, read from the header that defines them."""
     with open(os.path.join(ROOT, "fuzz", "oplog.h"), encoding="utf-8") as header:
         table = re.search(r"#define OPLOG_KINDS\(X\)(.*?[^\\])\n", header.read(), re.DOTALL)[1]
     kinds = re.findall(r'X\(OPLOG_\w+, "([^"]+)", "(\w*)",\s*(?:\\\s*)?[01]\)', table)
@@ -28,7 +29,7 @@ def log_kinds():
 
 
 def sizes_in(log):
-    """The size of each request in a log."""
+    """Yields the size of each request in a log."""
     with open(log, "rb") as stream:
         data = stream.read()
     if data[:8] != b"HAKOPLOG" or data[8] != 1:

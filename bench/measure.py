@@ -1,4 +1,4 @@
-"""Runs the rows' programs under each allocator, and proves which one they ran on."""
+"""Runs the rows' programs under each allocator, and proves that they ran on it."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class Failure(Exception):
 
 
 def find_peers():
-    """The peers that the loader knows, as {name: path}, and the others' names."""
+    """The peers that the loader finds, as {name: path}, and the names of the others."""
     cache = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     found, absent = {}, []
     for name, library in PEERS.items():
@@ -40,7 +40,9 @@ def find_peers():
 
 
 def run(command, settings, folder=None):
-    """stdout and stderr of a command with these settings and without any other preloaded library."""
+    """Runs a command with these settings in its environment; returns its stdout and stderr.
+
+    No other library is preloaded."""
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"} | settings
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
                           cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True) as process:
@@ -58,7 +60,7 @@ def run(command, settings, folder=None):
 
 
 def figures_of(text, unit):
-    """What a program says of its run."""
+    """The figures that a program printed about its run."""
     names = {"median": r"Throughput = (\d+) ops/s" if unit == "ops/s" else r"Seconds = ([\d.]+)",
              "peak_kib": r"Peak memory = (\d+) KiB", "minor_faults": r"Minor faults = (\d+)",
              "mappings": r"Mappings = (\d+)", "allocator": r"Allocator = (.*)"}
@@ -74,7 +76,8 @@ def figures_of(text, unit):
 
 
 def demand_allocator(found, settings):
-    """The program must have got malloc from the library that it was told to, and from libc without one."""
+    """Fails unless the program's malloc came from the library in the settings, or else from
+    libc."""
     library = settings.get("LD_PRELOAD")
     if library is None:
         if found != "-" and not os.path.basename(found).startswith("libc.so"):
@@ -89,7 +92,7 @@ def run_bench(row, settings, scale):
 
 
 def run_program(row, settings, scale, inputs):
-    """A program of bench/programs.sh; its output comes back too."""
+    """Runs a program of bench/programs.sh; returns its figures and its output."""
     library = settings.get("LD_PRELOAD")
     launcher = os.path.join(OUT, "run_program_system")
     others = {key: value for key, value in settings.items() if key != "LD_PRELOAD"}
@@ -100,7 +103,8 @@ def run_program(row, settings, scale, inputs):
 
 
 def prove(allocators):
-    """Runs a program for an instant under each allocator: what cannot be preloaded is found before the first row."""
+    """Runs a short program under each allocator: one that cannot be preloaded is found before the
+    first row."""
     for name, settings in allocators.items():
         try:
             out, _ = run([os.path.join(OUT, "bench_tiny_hot_system"), "1000"], settings)
@@ -123,7 +127,9 @@ def summarise(runs):
 
 
 def measure(row, allocators, rounds, scale, ran):
-    """One row; calls ran(round) after each run. All allocators in turn, so that a slow minute meets all of them."""
+    """Measures one row; calls ran(round) after each run.
+
+    The allocators run in turn, so that a slow minute affects all of them."""
     runs = {name: [] for name in allocators}
     outputs = {}
     inputs = tempfile.mkdtemp()

@@ -1,4 +1,5 @@
-"""The results as one HTML page that loads nothing: charts as SVG in the page itself, and all figures in tables."""
+"""The results as one HTML page that loads nothing: charts as SVG in the page, all figures in
+tables."""
 
 import html
 
@@ -17,7 +18,7 @@ code { background: #f3f3f3; padding: 0 3px; }
 
 
 def cell(value, better_above):
-    """A ratio to HAKMEM's favour in one colour, to its disfavour in another; within 2 % in neither."""
+    """A cell with a ratio. Its colour says if HAKMEM is better or worse by more than 2 %."""
     gain = value if better_above else 1 / value
     state = "ahead" if gain > 1.02 else "behind" if gain < 0.98 else ""
     return f'<td class="{state}">{value:.2f}</td>'

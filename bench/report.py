@@ -1,4 +1,5 @@
-"""What a run of the benchmark says: a table for each row, means, growth, the tables of docs/performance.md."""
+"""Prints the results of a run: a table for each row, means, growth, the tables of
+docs/performance.md."""
 
 import statistics
 
@@ -12,7 +13,7 @@ def figure(value, unit):
 
 
 def speed_over_best(row):
-    """HAKMEM's speed divided by that of the fastest of the others."""
+    """HAKMEM's speed divided by that of the fastest other allocator."""
     return min(row["allocators"][peer]["hakmem_ratio"] for peer in peers_of(row))
 
 
@@ -21,8 +22,10 @@ def peak_over(row, peer):
 
 
 def means(rows):
-    """Geometric means of HAKMEM's speed (above 1: faster) and peak memory (below 1: less) relative to each other
-    allocator and to the best of each row; of each suite, and of all rows."""
+    """Geometric means of HAKMEM's speed (above 1: faster) and peak memory (below 1: less).
+
+    They are relative to each other allocator and to the best one of each row, for each suite and
+    for all rows."""
     result = {}
     for suite in [*dict.fromkeys(row["suite"] for row in rows), "all"]:
         members = [row for row in rows if suite in (row["suite"], "all")]
@@ -39,7 +42,8 @@ def means(rows):
 
 
 def relative(rows, base):
-    """{allocator: (speed, peak memory)}, geometric means over the rows relative to those of `base`."""
+    """{allocator: (speed, peak memory)}: geometric means over the rows, relative to the allocator
+    `base`."""
     def speed(row, name):
         over = row["allocators"][name]["median"] / row["allocators"][base]["median"]
         return over if row["unit"] == "ops/s" else 1 / over
@@ -52,7 +56,7 @@ def relative(rows, base):
 
 
 def curves(rows):
-    """{what grows: its rows, by amount} of the rows about growth."""
+    """{what grows: its rows, sorted by amount}, of the rows about growth."""
     result = {}
     for row in rows:
         if "grows" in row:
@@ -61,13 +65,14 @@ def curves(rows):
 
 
 def nanoseconds(row, name):
-    """(median, least, most) of the time of one operation."""
+    """(median, least, most) of the time of one operation, in nanoseconds."""
     of = row["allocators"][name]
     return 1e9 / of["median"], 1e9 / of["max"], 1e9 / of["min"]
 
 
 def growth(members):
-    """{allocator: the time of one operation at the largest amount, divided by that at the smallest}."""
+    """{allocator: the time of one operation at the largest amount, divided by that at the
+    smallest}."""
     return {name: nanoseconds(members[-1], name)[0] / nanoseconds(members[0], name)[0]
             for name in members[0]["allocators"]}
 
@@ -77,7 +82,8 @@ CROWD, FEW = "mixed 64 threads", "mixed 2 threads"
 
 
 def crowd(rows):
-    """{allocator: the throughput of CROWD divided by that of FEW}; empty without both."""
+    """{allocator: the throughput of CROWD divided by that of FEW}; empty unless both rows were
+    measured."""
     named = {row["name"]: row["allocators"] for row in rows}
     if CROWD not in named or FEW not in named:
         return {}
@@ -138,7 +144,7 @@ def markdown_peak(row, name):
 
 
 def markdown_growth(members, names):
-    """A line for each amount, and one that divides the last by the first."""
+    """Yields a line for each amount, and one with the last amount divided by the first."""
     for row in members:
         times = [nanoseconds(row, name) for name in names]
         yield [row["name"], *(f"{median:.1f} ({least:.1f}–{most:.1f})" for median, least, most in times)]
@@ -147,7 +153,7 @@ def markdown_growth(members, names):
 
 
 def print_markdown(results):
-    """The tables of docs/performance.md."""
+    """Prints the tables of docs/performance.md."""
     rows = results["rows"]
     names = list(rows[0]["allocators"])
     flat = [row for row in rows if "grows" not in row]

@@ -1,4 +1,4 @@
-"""The rows of the benchmark: which program, which arguments, how much work."""
+"""The rows of the benchmark: for each its program, arguments and amount of work."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ class Row:
         return "s" if self.suite == "programs" else "ops/s"
 
     def command(self, scale):
-        """The arguments with so much of the full suite's work."""
+        """The program's arguments, with `scale` times the work of the full suite."""
         work = max(self.least, round(self.work * scale))
         return [str(argument).replace("{}", str(work)) for argument in self.arguments]
 
@@ -34,7 +34,8 @@ def make(suite, name, line, work=0, least=1, **more):
 
 
 def growth(grows, kind, *steps):
-    """The same work beside more and more: steps of (name, amount, from_scale, memory_gib)."""
+    """Rows with the same work beside a growing amount; a step is (name, amount, from_scale,
+    memory_gib)."""
     return [make("scale", name, f"bench_scale {kind} {amount} {{}}", 200, grows=grows, amount=amount,
                  from_scale=from_scale, memory_gib=memory_gib)
             for name, amount, from_scale, memory_gib in steps]
@@ -96,7 +97,8 @@ SUITES = list(dict.fromkeys(row.suite for row in ROWS))
 
 
 def select(wanted):
-    """The rows of the named suites and those whose name begins so; all if nothing is named."""
+    """The rows of the wanted suites, and those whose names begin with a wanted word; all if none
+    is wanted."""
     def matches(row, word):
         return word == row.suite if word in SUITES else row.name.startswith(word)
 
@@ -107,7 +109,7 @@ def select(wanted):
 
 
 def left_out(row, scale, available_gib):
-    """Why a run of this scale does not have the row; None if it has it."""
+    """Why a run of this scale leaves the row out; None if it has the row."""
     if scale < row.from_scale:
         return f"only from --scale {row.from_scale:g} on"
     if available_gib < row.memory_gib:

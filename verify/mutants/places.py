@@ -1,4 +1,5 @@
-"""Where core/ can be changed by one small mutation, found on clang's syntax tree of the release variant."""
+"""Finds the small changes that can be made to core/, on clang's syntax tree of the release
+variant."""
 
 import ctypes
 import hashlib
@@ -32,7 +33,8 @@ JUMPS = (CursorKind.BREAK_STMT, CursorKind.CONTINUE_STMT, CursorKind.RETURN_STMT
 
 @dataclass(frozen=True)
 class Mutation:
-    """Replaces [start, end) of a file; `statement` is where the innermost statement around it begins."""
+    """Replaces [start, end) of a file by `new`; `statement` is where the innermost statement
+    around it begins."""
 
     file: str
     function: str
@@ -50,7 +52,8 @@ class Mutation:
 
 
 def file_offset(location):
-    """Where the source text stands, for a macro's argument too; libclang's own `offset` is where the macro does."""
+    """The offset of the source text, also in an argument of a macro, where libclang's own `offset`
+    is the macro's."""
     file, line, column, offset = ctypes.c_void_p(), ctypes.c_uint(), ctypes.c_uint(), ctypes.c_uint()
     conf.lib.clang_getFileLocation(location, ctypes.byref(file), ctypes.byref(line), ctypes.byref(column),
                                    ctypes.byref(offset))
@@ -73,7 +76,8 @@ def shortened(text, most=70):
 
 
 class File:
-    """The mutations of one file. It may be seen in several translation units; each place counts once."""
+    """The mutations of one file. A header appears in several translation units; each place counts
+    once."""
 
     def __init__(self, root, name):
         self.name = name
@@ -101,7 +105,9 @@ class File:
         return shortened(self.source[start : self.source.find("\n", at)])
 
     def mutations(self):
-        """With identifiers that survive moved lines: made of the function, the change and which of equal ones it is."""
+        """Yields the mutations in order, with identifiers that stay the same when lines move.
+
+        An identifier is made of the function, the change, and its number among equal changes."""
         seen = {}
         for mutation in sorted(self.found.values(), key=lambda m: (m.start, m.end, m.new)):
             key = f"{self.name}:{mutation.function}:{mutation.text}"
@@ -111,7 +117,7 @@ class File:
 
 
 class Finder:
-    """Walks the tree of one translation unit."""
+    """Walks the syntax tree of a translation unit and adds the mutations to their files."""
 
     def __init__(self, files):
         self.files = files
@@ -175,7 +181,8 @@ class Finder:
             self.add("drop", start, end, "(void)0")
 
     def order(self, first, second):
-        """Two assignments, one after the other, in the other order; of no effect unless one reads what the other writes."""
+        """Swaps two adjacent assignments, if one reads what the other writes: otherwise a swap has
+        no effect."""
         if first is None or not (self.is_pointer_assignment(first) and self.is_pointer_assignment(second)):
             return
         (start, middle), (after, end) = self.span(first), self.span(second)
@@ -194,7 +201,8 @@ class Finder:
         return cursor.type.get_canonical().kind == TypeKind.POINTER
 
     def infix(self, cursor):
-        """(start, end, operator) of a binary operator; the operator is "" if a macro wrote it."""
+        """(start, end, operator) of a binary operator; the operator is "" if it comes from a
+        macro."""
         left, right = list(cursor.get_children())[:2]
         start, end = self.span(left)[1], self.span(right)[0]
         match = re.fullmatch(r"[\s)]*([^\w\s()\"']+?)[\s(]*", self.file.source[start:end])
@@ -248,7 +256,7 @@ class Finder:
         return cursor.type.get_canonical().get_pointee().spelling.replace("const ", "")
 
     def orders(self, function):
-        """Memory orders, by tokens: they are arguments of macros."""
+        """Relaxes memory orders. They are found as tokens, because they are arguments of macros."""
         for token in function.get_tokens():
             if token.kind == TokenKind.IDENTIFIER and ORDERS.fullmatch(token.spelling):
                 start = file_offset(token.extent.start)
@@ -257,7 +265,7 @@ class Finder:
 
 
 def release_flags(root):
-    """What the release variant is compiled with, as far as it matters to the syntax tree."""
+    """The release variant's compiler flags that matter to the syntax tree."""
     printed = subprocess.run(["make", "--no-print-directory", "-s", "VARIANT=release", "print-flags"], cwd=root,
                              check=True, capture_output=True, text=True).stdout
     flags = next(line for line in printed.splitlines() if line.startswith("CFLAGS=")).removeprefix("CFLAGS=")
@@ -269,7 +277,7 @@ ONLY_LINKED = ("pin", "watched")
 
 
 def find(root):
-    """Every mutation of core/, in a fixed order."""
+    """Returns every mutation of core/, in a fixed order."""
     names = sorted(f"core/{path.name}" for path in (root / "core").glob("*.[ch]") if path.stem not in ONLY_LINKED)
     files = {str(root / name): File(root, name) for name in names}
     finder = Finder(files)

@@ -1,17 +1,25 @@
 #!/usr/bin/python3
-"""Small automatic changes at random places of core/, one at a time, each in a copy of the tree: do the tests see them?
+"""Makes small changes at random places of core/, and shows which of them the tests see.
 
-  run.py [N] [--seed S]      N mutants (50) of seed S (1); equal seeds on equal trees choose the same ones
-  run.py --only ID ...       these ones
-  run.py --list              every mutant there is: identifier, line, change
+  run.py [N] [--seed S]      tries N mutants (default 50), chosen by seed S (default 1)
+  run.py --only ID ...       tries these mutants
+  run.py --list              prints every possible mutant: identifier, line, change
 
-A place is chosen uniformly over the statements of core/, then one of its changes. Each mutant goes through the stages
-below, cheapest first, until one fails; whatever does not end in its time has failed. One line each: killed (by which
-stage, in how many seconds), equivalent (the release objects do not change), unbuildable (the compiler's warnings see
-it), survived, or explained (it stands in survivors.txt, and is not tried again). Unchanged sources go through all
-stages first. Status 0 only if more than 90 % of those that can be killed are, and every survivor is explained.
+Each mutant is one change, in a copy of the tree. A place is chosen uniformly over the statements of
+core/, then one of the place's changes. Equal seeds on equal trees choose the same mutants. Each
+mutant goes through the stages below, the cheapest first, until one stage fails. A stage that does
+not end in its time has failed. Each mutant gets one line:
 
-HAK_MUTANTS_JOBS   mutants worked on at once; default: processors
+  killed        a stage failed; the line says which one, and after how many seconds
+  equivalent    the objects of the release library do not change
+  unbuildable   the compiler's warnings see the change
+  survived      no stage failed
+  explained     the mutant stands in survivors.txt, and is not tried again
+
+The unchanged sources go through all stages first. The status is 0 only if more than 90 % of the
+mutants that can be killed are killed, and every survivor is explained.
+
+HAK_MUTANTS_JOBS   mutants that are tried at once; default: the number of processors
 """
 
 import argparse
@@ -52,7 +60,7 @@ def timed(name):
 
 
 def seconds_most(name, least):
-    """What runs for longer does not end, however slow or busy the machine is."""
+    """The seconds after which a program counts as endless, however slow or busy the machine is."""
     return max(least, TIMES_MOST * taken[name]) if name in taken else UNCHANGED_SECONDS
 
 
@@ -73,7 +81,7 @@ class Program:
         return (f"out/{self.variant}/{self.folder}{self.program}",)
 
     def run(self, copy):
-        """What failed, in a few words; None if nothing did."""
+        """Runs the program; returns in a few words what failed, or None."""
         command = [copy / self.built[0], *self.arguments]
         with timed(self.name):
             status, output = run_limited(command, copy, dict(self.environment), seconds_most(self.name, self.seconds))
@@ -94,7 +102,8 @@ class Group:
 
     @property
     def built(self):
-        """What its tests run: the programs of its folder, and in the group `build` everything."""
+        """The goals that its tests need: the programs of its folder; for the group `build`,
+        everything."""
         sources = (ROOT / "verify/tests" / self.name).glob("*.c*")
         return ("all" if self.name == "build" else "lib", *sorted(f"out/release/tests/{path.stem}" for path in sources))
 
@@ -115,7 +124,7 @@ class Group:
 
 
 def quick_groups():
-    """The groups of `test quick` that run core/, those that build much last."""
+    """The groups of `test quick` that run core/; the groups that build much come last."""
     slow = re.search(r"^slow_groups=\((.*)\)", (ROOT / "ci/test.sh").read_text(), re.M).group(1).split()
     groups = {path.name for path in (ROOT / "verify/tests").iterdir() if path.is_dir()} - {*slow, *NO_CODE}
     return sorted(groups, key=lambda name: (name == "build", name == "golden", name))
@@ -149,13 +158,15 @@ def first_words(output, status):
 
 
 def limits():
-    """For whole groups. Neither the audit's books nor a sanitizer's shadow fit: they are reserved as writable data."""
+    """Limits core files and writable memory; for whole groups only.
+
+    The audit's books and a sanitizer's shadow are reserved as writable data, and do not fit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def resident(process):
-    """Bytes of memory that it has now."""
+    """The resident bytes of a process; 0 if it is gone."""
     try:
         return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
     except (OSError, IndexError):
@@ -163,8 +174,10 @@ def resident(process):
 
 
 def run_limited(command, folder, environment, seconds, before=None, until=None):
-    """(status, output) of a command in a session of its own; status None if it did not end in time, or took too much
-    memory. With `until`, it is ended as soon as this is in its output."""
+    """Runs a command in a session of its own; returns (status, output).
+
+    The status is None if the command did not end in time, or took too much memory. With `until`,
+    the command is ended, with status 1, as soon as this text is in its output."""
     with tempfile.TemporaryFile() as output:
         with subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stdin=subprocess.DEVNULL,
                               stdout=output, stderr=output, start_new_session=True,
@@ -187,7 +200,7 @@ def read_all(file):
 
 
 def kill_session(leader):
-    """Everything that the command left behind."""
+    """Kills everything that the command left behind."""
     sessions.discard(leader)
     try:
         os.killpg(leader, signal.SIGKILL)
@@ -196,7 +209,7 @@ def kill_session(leader):
 
 
 def end_at_once(work):
-    """What SIGTERM and SIGINT do: nothing is left running, and no folder."""
+    """Makes SIGTERM and SIGINT end this program, all commands and the folder `work`."""
 
     def end(number, _frame):
         for leader in list(sessions):
@@ -215,7 +228,7 @@ def clean_environment(more):
 
 
 def make(folder, variant, *targets):
-    """What the compiler said; None if it built."""
+    """Builds the targets; returns the compiler's message, or None if all is built."""
     done = subprocess.run(["make", "-s", f"VARIANT={variant}", *targets], cwd=folder, env=clean_environment({}),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
@@ -225,7 +238,7 @@ def make(folder, variant, *targets):
 
 
 def objects(folder):
-    """A digest of each object of the release library, without what debuggers read."""
+    """A digest of each object of the release library, without debug information."""
     digests = {}
     for path in sorted((folder / "out/release/obj/core").glob("*.o")):
         stripped = path.with_suffix(".stripped")
@@ -236,7 +249,7 @@ def objects(folder):
 
 
 def explained():
-    """survivors.txt: identifier -> (kind, reason)."""
+    """The rows of survivors.txt, as {identifier: (kind, reason)}."""
     rows = {}
     for line in (Path(__file__).parent / "survivors.txt").read_text().splitlines():
         if line and not line.startswith("#"):
@@ -248,7 +261,8 @@ def explained():
 
 
 def choose(mutations, count, seed):
-    """`count` of them: statements in random order, one change of each; then the next change of each."""
+    """Chooses `count` mutations: one of each statement, in random order; then a second one of
+    each, and so on."""
     chance = random.Random(seed)
     statements = {}
     for mutation in mutations:
@@ -284,7 +298,8 @@ class Run:
         self.known = explained()
 
     def prepare(self, with_orders):
-        """A copy of the tree with everything built, of which each mutant gets a copy."""
+        """Makes and builds a copy of the tree, of which each mutant gets a copy; tries all stages
+        on it."""
         shutil.copytree(ROOT, self.base, symlinks=True, ignore=shutil.ignore_patterns("out", ".git", "__pycache__"))
         targets = {("release", "lib")}
         for stage in self.stages + (ORDER_STAGES if with_orders else []):
@@ -300,7 +315,7 @@ class Run:
 
     @staticmethod
     def fails(copy, stages):
-        """What the first stage that fails says; None if none does."""
+        """The message of the first stage that fails; None if none fails."""
         for stage in stages:
             error = make(copy, stage.variant, *stage.built)
             failed = f"{stage.name}: does not build: {error}" if error else stage.run(copy)
@@ -348,7 +363,7 @@ class Run:
 
 
 def summary(results, known):
-    """Prints the figures; True if they are good enough."""
+    """Prints the figures; returns True if they are good enough."""
     count = {verdict: 0 for verdict in ("killed", "survived", "explained", "equivalent", "unbuildable")}
     for result in results:
         count[result.verdict] += 1

@@ -1,17 +1,24 @@
 #!/usr/bin/python3
-"""How long until a fuzz target or the explorer finds a planted bug, from nothing?
+"""Measures how long a fuzz target or the explorer takes to find a planted bug from nothing.
 
-  hunt.py [ID ...] [--seeds N] [--seconds S]   default: every row of hunt.txt, three seeds, a processor's minute each
-  hunt.py --try [ID ...]                       every hunter on each bug, one seed: what could stand in hunt.txt
+  hunt.py [ID ...] [--seeds N] [--seconds S]
+      default: every row of hunt.txt, with three seeds, for a minute of processor time each
+  hunt.py --try [ID ...]
+      every hunter on each bug, with one seed: shows which hunters could stand in hunt.txt
 
-For each bug its patch is applied to a copy of the tree, and the hunter of its row in hunt.txt is let loose once with each
-seed, on one core: a target of fuzz/ from an empty corpus, or the explorer on all scenarios, or on those that the row names.
-What the first seed finds is replayed ten times and made as small as can be. A row is as it should be if every seed finds
-the bug, the median within the time, the finding replays in ten of ten runs and is at most twelve operations long; of the
-explorer, these are the switches of a schedule. The unpatched tree goes first: of its hunters none may find anything within
-seconds. --markdown prints the table of docs/verification.md.
+For each bug, the bug's patch is applied to a copy of the tree. The hunter in the bug's row of
+hunt.txt then runs once with each seed, on one core. A hunter is a target of fuzz/, which begins
+with an empty corpus, or the explorer, on all scenarios or on those that the row names. The first
+finding is made as small as possible, and replayed ten times.
 
-HAK_HUNT_JOBS   bugs hunted at once; default: processors
+A row is as it should be if every seed finds the bug, the median time is within the limit, and the
+finding replays in ten of ten runs and is at most twelve operations long. For the explorer, the
+length is the number of switches in the schedule.
+
+The unpatched tree goes first: none of the hunters may find anything there within a short time.
+--markdown prints the table of docs/verification.md.
+
+HAK_HUNT_JOBS   bugs that are hunted at once; default: the number of processors
 """
 
 import argparse
@@ -39,7 +46,7 @@ TRIED = ("fuzz_api", "fuzz_refill", "fuzz_threads", "fuzz_remote", "fuzz_oom", "
 
 @dataclass
 class Hunt:
-    """One bug and who is sent after it."""
+    """One bug, its hunter, and what the hunter found."""
 
     id: str
     hunter: str
@@ -63,7 +70,7 @@ class Hunt:
 
 
 def rows():
-    """The rows of hunt.txt: id and hunter."""
+    """The rows of hunt.txt, as {id: hunter}."""
     found = {}
     for line in (HERE / "hunt.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -77,8 +84,10 @@ def run(command, folder, **options):
 
 
 def run_for(command, folder, seconds):
-    """(status, what it said, seconds that a processor worked for it): each of its processes may work for `seconds`, however
-    long it waits for a processor."""
+    """Runs a command; returns (status, output, seconds of processor time).
+
+    Each process of the command may use `seconds` of processor time. The time for which it waits for
+    a processor does not count."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
@@ -96,7 +105,7 @@ def make(folder, variant, *goals):
 
 
 def goal_of(hunter):
-    """The variant and the program of a hunter."""
+    """The variant of a hunter, and the path of its program in the tree."""
     name = hunter.split()[0]
     return ("explore", "out/explore/explore") if name == "explore" else ("fuzz", f"out/fuzz/fuzz/{name}")
 
@@ -108,7 +117,7 @@ def first_words(text):
 
 
 def fuzz(copy, hunt, seed, seconds):
-    """One run of a fuzz target from nothing; the file that it found."""
+    """Runs a fuzz target once, from an empty corpus; returns the file that it found, or None."""
     folder = Path(tempfile.mkdtemp(prefix="hunt", dir=copy))
     (folder / "corpus").mkdir()
     status, said, taken = run_for([copy / goal_of(hunt.hunter)[1], f"-seed={seed}", "-max_len=256", "-len_control=100",
@@ -136,7 +145,9 @@ def fuzz_shrink(base, copy, hunt, found):
 
 
 def explore(copy, hunt, seed, seconds):
-    """One exhaustive search, or a random one, of the explorer; what it printed."""
+    """Runs one search of the explorer, exhaustive or random.
+
+    Returns the output if there is a finding, else None."""
     arguments = [*hunt.hunter.split()[1:], "--first"]
     if hunt.id == "unpatched":
         arguments += ["--preemptions", "0"]
@@ -152,7 +163,8 @@ def explore(copy, hunt, seed, seconds):
 
 
 def explore_replay(copy, hunt, printed):
-    """The explorer has made the schedule small already."""
+    """Replays the schedule that the explorer printed, which is small already, and counts its
+    switches."""
     match = re.search(r"replay with \S+ (explore .*)$", printed, re.M)
     arguments = match.group(1).split()[1:]
     hunt.operations = 0 if arguments[-1] == "-" else len(arguments[-1].split(","))
@@ -187,7 +199,8 @@ def hunt_one(base, hunt, seeds, seconds):
 
 
 def expect_silence(folder, hunter):
-    """What finds something in the unpatched tree would find it in each patched one."""
+    """Ends the program if a hunter finds anything in the unpatched tree: it would find it in each
+    patched tree."""
     hunt = Hunt("unpatched", hunter)
     found = (explore(folder, hunt, 1, 60) if hunter.startswith("explore") else fuzz(folder, hunt, 1, 3))
     if found or hunt.seconds:
@@ -195,7 +208,7 @@ def expect_silence(folder, hunter):
 
 
 def base_make(folder, hunts):
-    """A copy of the tree in which everything is built that patched copies need."""
+    """Makes a copy of the tree, and builds everything in it that the patched copies need."""
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():

@@ -1,5 +1,5 @@
-/* Filters of system calls (seccomp): what becomes of a call, by its number and one argument.
- * They stay through exec. */
+/* Filters of system calls (seccomp). A filter decides by the number of a call and by one argument.
+ * Filters stay in force after exec. */
 #ifndef HAK_VERIFY_FILTER_H
 #define HAK_VERIFY_FILTER_H
 
@@ -10,17 +10,17 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#define FILTER_ANY       (-1) /* no argument is asked for */
+#define FILTER_ANY       (-1) /* the rule does not look at an argument */
 #define FILTER_RULES_MAX 40
 
-/* Of a call with this number of which (argument & mask) == value, if an argument is named: the
- * action, SECCOMP_RET_*. */
+/* `action` (SECCOMP_RET_*) is what the kernel does with a call that has this number and, unless
+ * `argument` is FILTER_ANY, has (low 32 bits of the argument & mask) == value. */
 struct filter_rule {
     int call, argument;
     uint32_t mask, value, action;
 };
 
-/* The first rule that holds decides; all else is allowed. */
+/* The first rule that fits a call decides. A call that no rule fits is allowed. */
 TEST_UNUSED static void filter_install(const struct filter_rule *rules, size_t count) {
     struct sock_filter code[FILTER_RULES_MAX * 6 + 1];
     unsigned short length = 0;

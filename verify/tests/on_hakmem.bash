@@ -1,8 +1,9 @@
-# Runs test programs on HAKMEM. Loaded by every .bats file here; build.sh gives HAK_ROOT and HAK_OUT.
+# Runs test programs on HAKMEM. Most .bats files load this file. build.sh sets HAK_ROOT and HAK_OUT.
 
 : "${HAK_ROOT:?is not set: run these tests with build.sh test}" "${HAK_OUT:?is not set: run these tests with build.sh test}"
 
-# on_hakmem PROGRAM ARGS...: any program, with HAKMEM as its malloc.
+# on_hakmem PROGRAM ARGS...: runs any program with HAKMEM as its malloc, or with the system's malloc
+# if HAK_TEST_ANY_ALLOCATOR is set
 on_hakmem() {
     if [ -n "${HAK_TEST_ANY_ALLOCATOR:-}" ]; then
         timeout -k 5 "$HAK_TEST_SECONDS" "$@"
@@ -11,7 +12,8 @@ on_hakmem() {
     fi
 }
 
-# said_ok: the last `run` succeeded and printed its one "ok" line, and nothing else on stdout or stderr.
+# said_ok: the last `run` succeeded. Its output, stdout and stderr together, is one line that begins
+# with "ok: "
 said_ok() {
     if [ "$status" -ne 0 ] || [ "${#lines[@]}" -ne 1 ] || [[ "$output" != "ok: "* ]]; then
         printf 'exit status %s, output:\n%s\n' "$status" "$output"
@@ -19,7 +21,8 @@ said_ok() {
     fi
 }
 
-# proves NAME ARGS...: the test program NAME ends well. *_linked and *_static programs carry HAKMEM themselves.
+# proves NAME ARGS...: the test program NAME ends well. Programs that are named *_linked, *_static
+# or *_internal contain HAKMEM.
 proves() {
     local name=$1
     shift

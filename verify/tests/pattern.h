@@ -1,4 +1,5 @@
-/* Contents that prove themselves: a block filled from a seed is checked later against the same seed. */
+/* Contents that prove themselves: a block is filled from a seed, and later checked against the same
+ * seed. */
 #ifndef HAK_VERIFY_PATTERN_H
 #define HAK_VERIFY_PATTERN_H
 
@@ -40,7 +41,8 @@ TEST_UNUSED static size_t pattern_match(const void *block, size_t bytes, uint64_
               (const void *)(block), (size_t)(bytes), matched_);                                   \
     } while (0)
 
-/* Marks and checks only the first and the last 8 bytes: for runs over many large blocks. */
+/* Fills only the first and the last 8 bytes, for tests with many large blocks. pattern_ends_match
+ * checks them. */
 TEST_UNUSED static void pattern_fill_ends(void *block, size_t bytes, uint64_t seed) {
     unsigned char *at = (unsigned char *)block;
     pattern_fill(at, bytes < 8 ? bytes : 8, seed);

@@ -1,7 +1,7 @@
-# For tests that change a copy of the sources and look at what comes of it.
+# For tests that change a copy of the sources, and then check what the change causes.
 
-# planted VARIANT NAME: a copy of the tree, with what is built of that variant; it is the current folder from here on, and the
-# caller changes it
+# planted VARIANT NAME: makes a copy of the tree with the build of that variant, and makes the copy
+# the current folder. The caller changes the copy.
 planted() {
     local copy=$BATS_TEST_TMPDIR/$2
     mkdir -p "$copy/out"

@@ -11,7 +11,8 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* Bytes that a number of /proc/self/statm stands for: 0 is the address space, 1 what is resident. */
+/* The bytes that field `number` of /proc/self/statm stands for: 0 is the address space, 1 is
+ * resident memory. */
 TEST_UNUSED static size_t process_memory(unsigned number) {
     char text[128], *at = text;
     int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -46,7 +47,7 @@ TEST_UNUSED static size_t process_mappings(void) {
     return lines;
 }
 
-/* Threads that there are, those included that are just ending: /proc has a folder for each. */
+/* The number of threads, including threads that are just ending: /proc has a folder for each. */
 TEST_UNUSED static size_t process_threads(void) {
     struct stat tasks;
     CHECK(stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2,
@@ -54,14 +55,14 @@ TEST_UNUSED static size_t process_threads(void) {
     return (size_t)tasks.st_nlink - 2;
 }
 
-/* Page faults served without input or output so far. */
+/* The page faults so far that needed no input or output. */
 TEST_UNUSED static size_t process_minor_faults(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (size_t)usage.ru_minflt;
 }
 
-/* Bytes in live blocks: mallinfo counts small blocks and mapped ones apart. */
+/* The bytes of live blocks: mallinfo2 counts small blocks and large blocks separately. */
 TEST_UNUSED static size_t process_live_bytes(void) {
     struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
@@ -74,7 +75,7 @@ TEST_UNUSED static void *process_map(size_t bytes) {
     return memory;
 }
 
-/* A little of everything: what a program does that is nearly idle. */
+/* Allocates and frees a few blocks of each tier, as a nearly idle program does. */
 TEST_UNUSED static void process_murmur(void) {
     static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
     void *few[TEST_COUNT(sizes)][40];
@@ -86,7 +87,8 @@ TEST_UNUSED static void process_murmur(void) {
             free(few[i][k]);
 }
 
-/* Murmurs until less than `limit` bytes are resident, a minute at least before it gives up; returns what is resident then. */
+/* Calls process_murmur until less than `limit` bytes are resident; gives up after a minute or more.
+ * Returns the bytes that are resident then. */
 TEST_UNUSED static size_t process_resident_falls_below(size_t limit) {
     size_t after = SIZE_MAX;
     for (int tenth = 0; tenth < 600 && after >= limit; tenth++) {

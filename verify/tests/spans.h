@@ -14,7 +14,7 @@ TEST_UNUSED static int spans_order(const void *left, const void *right) {
     return (a->start > b->start) - (a->start < b->start);
 }
 
-/* Sorts `spans` and fails if one begins before the one below it has ended. */
+/* Sorts `spans`. Fails if a span begins before the previous one ends. */
 TEST_UNUSED static void spans_check_disjoint(struct span *spans, size_t count) {
     qsort(spans, count, sizeof *spans, spans_order);
     for (size_t i = 1; i < count; i++)

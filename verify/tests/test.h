@@ -1,10 +1,10 @@
-/* What every test program starts from: CHECK, the final "ok" line, a random generator, and the proof that the
- * allocator under test is HAKMEM and not the system's.
+/* What every test program starts from: CHECK, the final "ok" line, a random generator, and the
+ * proof that the allocator under test is HAKMEM and not the system's.
  *
- * A plain program runs with LD_PRELOAD=libhakmem.so and uses the libc names. A program that is linked with
- * libhakmem.a defines TEST_LINKED before this header. HAK_TEST_ANY_ALLOCATOR=1 in the environment lets a
- * program run on any allocator: to try a new test on the system's malloc, and under tools that replace
- * malloc. */
+ * A plain program runs with LD_PRELOAD=libhakmem.so and uses the libc names. A program that is
+ * linked with libhakmem.a defines TEST_LINKED before this header. With HAK_TEST_ANY_ALLOCATOR=1 in
+ * the environment a program runs on any allocator: to try a new test on the system's malloc, and
+ * under tools that replace malloc. */
 #ifndef HAK_VERIFY_TEST_H
 #define HAK_VERIFY_TEST_H
 
@@ -24,7 +24,8 @@
 #include "core/hakmem.h"
 #define test_usable_size hak_malloc_usable_size
 #else
-/* The system's libc lacks these names or, in C23's case, may lack them: found at run time. */
+/* The system's libc has no hak_malloc_usable_size, and may lack the two functions of C23. So these
+ * functions are looked up at run time. */
 typedef size_t test_usable_size_type(const void *);
 typedef void test_free_sized_type(void *, size_t);
 typedef void test_free_aligned_sized_type(void *, size_t, size_t);
@@ -37,7 +38,7 @@ typedef void test_free_aligned_sized_type(void *, size_t, size_t);
 #define TEST_UNUSED       __attribute__((unused))
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Ends the program with status 1 unless `cond` holds; the format tells the values that made it fail. */
+/* Ends the program with status 1 unless `cond` holds. The message shows the values. */
 #define CHECK(cond, ...) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, #cond, __VA_ARGS__))
 
 TEST_UNUSED __attribute__((noreturn, format(printf, 4, 5))) static void
@@ -51,7 +52,7 @@ test_fail(const char *file, int line, const char *condition, const char *format,
     _exit(1);
 }
 
-/* Prints the one line that a passing program prints; its value is main's. */
+/* Prints the one line of a passing program. Returns the status for main. */
 TEST_UNUSED __attribute__((format(printf, 1, 2))) static int test_ok(const char *format, ...) {
     char text[512];
     va_list values;
@@ -62,14 +63,14 @@ TEST_UNUSED __attribute__((format(printf, 1, 2))) static int test_ok(const char 
     return 0;
 }
 
-/* True when the run is to be short: the same properties on fewer rounds. */
+/* True if the run must be short: the same properties are tested in fewer rounds. */
 TEST_UNUSED static bool test_quick(void) {
     const char *value = getenv("HAK_TEST_QUICK");
     return value != NULL && value[0] == '1';
 }
 
-/* Makes the compiler forget what it knows about a value, so that it can neither fold nor warn about a call.
- */
+/* Hides a value from the compiler, so that the compiler neither evaluates a call at compile time
+ * nor warns about it. */
 TEST_UNUSED static size_t test_opaque(size_t value) {
     __asm__ volatile("" : "+r"(value));
     return value;
@@ -80,7 +81,7 @@ TEST_UNUSED static void *test_opaque_pointer(void *pointer) {
     return pointer;
 }
 
-/* splitmix64: `state` is any start value; equal starts give equal runs. */
+/* splitmix64. `state` may start with any value; equal start values give equal sequences. */
 TEST_UNUSED static uint64_t test_random(uint64_t *state) {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -93,15 +94,15 @@ TEST_UNUSED static size_t test_random_below(uint64_t *state, size_t bound) {
     return (size_t)(test_random(state) % bound);
 }
 
-/* The address of an exported function, which must be there. */
+/* The address of an exported function. Fails if there is no such function. */
 TEST_UNUSED static void *test_symbol(const char *name) {
     void *symbol = dlsym(RTLD_DEFAULT, name);
     CHECK(symbol != NULL, "%s is not there: run with LD_PRELOAD=libhakmem.so", name);
     return symbol;
 }
 
-/* Fails unless malloc() is HAKMEM's: only HAKMEM exports hak_malloc_usable_size, and it aborts on a foreign
- * block. */
+/* Fails unless malloc() is HAKMEM's: only HAKMEM exports hak_malloc_usable_size, which aborts on a
+ * foreign block. */
 TEST_UNUSED static void test_needs_hakmem(void) {
     if (getenv("HAK_TEST_ANY_ALLOCATOR") != NULL) return;
     void *block = malloc(test_opaque(100));

@@ -1,4 +1,5 @@
-# The audit build: clean programs give no report, and a report says all that is known. by_hand.bats breaks the heap.
+# The audit build: correct programs give no report, and a report says all that is known. The tests
+# that break the heap are in by_hand.bats.
 
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/break_batch_audit_internal \
@@ -10,7 +11,8 @@ setup() {
     AUDIT=$HAK_ROOT/out/audit
 }
 
-# finds_nothing LEVEL PROGRAM...
+# finds_nothing LEVEL PROGRAM...: the program ends well, and the audit's summary says "nothing
+# found"
 finds_nothing() {
     local level=$1
     shift
@@ -47,7 +49,8 @@ finds_nothing() {
     diff <(grep 'hakmem: audit' <<<"$output") "$BATS_TEST_TMPDIR/log"
 }
 
-# refuses CALL: the report's line of who allocated, by a process to which this system call is refused
+# refuses CALL: a process to which this system call is refused gives a report; $line becomes its
+# line of who allocated the block
 refuses() {
     HAKMEM_AUDIT_LEVEL=2 HAKMEM_AUDIT_SYMBOLIZER=$AUDIT/hakmem-symbolize run "$HAK_OUT/tests/refuses" EPERM "$1" -- \
         "$AUDIT/tests/break_batch_audit_internal" writes_after_free
@@ -60,18 +63,19 @@ refuses() {
     [ "$(uname -m)" = x86_64 ] || skip "has a filter for x86-64"
     refuses membarrier
     [[ $line == *"#0 allocate at "* ]]
-    refuses "futex FUTEX_CMP_REQUEUE" # no frame but the first is proved to be readable
+    refuses "futex FUTEX_CMP_REQUEUE" # only the first frame is proved to be readable
     [[ $line == *"#0 allocate at "* ]]
-    refuses socketpair # no helper finds names
+    refuses socketpair # there is no helper, so there are no names
     [[ $line == *"allocated by break_batch_audit_internal+0x"* || $line == *"allocated by program+0x"* ]]
 }
 
-# refused LOG REASON: one line says why the log is none, and the program runs to its end
+# refused LOG REASON: one line says why the log is not written, and the program runs to its end
 refused() {
     HAKMEM_AUDIT_LOG=$1 HAKMEM_AUDIT_SUMMARY=1 LD_PRELOAD=$AUDIT/libhakmem.so run timeout --foreground "$HAK_TEST_SECONDS" /bin/echo runs
     echo "$output"
     [ "$status" -eq 0 ]
-    [ "$(grep -c "^hakmem: audit: log $1: $2; reports go to stderr alone$" <<<"$output")" -eq 2 ] # timeout and echo
+    # timeout writes the line, and echo writes the line.
+    [ "$(grep -c "^hakmem: audit: log $1: $2; reports go to stderr alone$" <<<"$output")" -eq 2 ]
     [ "$(grep -c "^hakmem: audit: log " <<<"$output")" -eq 2 ]
     grep -qx runs <<<"$output"
 }
@@ -150,7 +154,7 @@ int main(void) { return puts("x"); }'
     [[ $output != *audit* ]]
     run strings -a "$HAK_ROOT/out/release/libhakmem.so"
     [[ $output != *"hakmem: audit"* && $output != *AUDIT_LEVEL* ]]
-    run nm "$AUDIT/libhakmem.a" # the same commands do see it where it is
+    run nm "$AUDIT/libhakmem.a" # the same commands find it in the audit's library
     [[ $output == *hak_audit_batch* ]]
     run strings -a "$AUDIT/libhakmem.so"
     [[ $output == *"hakmem: audit"* ]]

@@ -1,4 +1,5 @@
-/* Breaks what the audit's hooks look at: a slab's counters, a list, a block, or what a batch says of itself.
+/* Breaks what the audit's hooks look at: a slab's counters, a list, a block, or what a batch tells
+ * the audit.
  *
  * usage: break_batch_audit_internal KIND */
 #include "by_hand.h"
@@ -10,7 +11,7 @@ static void nothing(void) {}
 static void *free_them(void *unused) {
     (void)unused;
     release(0, BLOCKS);
-    return NULL; /* the thread's end sends them home */
+    return NULL; /* the end of the thread sends the blocks home */
 }
 
 static void nothing_elsewhere(void) {
@@ -83,7 +84,7 @@ static void list_seen_with_other_class(void) {
     look_at_bin();
 }
 
-/* Its header is a byte of the live block around it. */
+/* The header of this address is a byte of the live block around it. */
 static void list_seen_inside_of_a_block(void) {
     struct hak_block *inside = (void *)((char *)blocks[0] + 16);
     hak_header_set(inside, HAK_CLASS_HEADER_FREE(slab_of(blocks[0])->class));
@@ -106,7 +107,7 @@ static void list_flushed_with_overwritten_header(void) {
 static void list_holds_block_of_freelist(void) {
     release_to_slabs(0, 100);
     struct hak_block *block = slab_of(blocks[0])->freelist;
-    allocate(0, 1); /* fills the bin from another slab or this one's other blocks */
+    allocate(0, 1); /* refills the bin from another slab or from other blocks of this slab */
     slab_of(blocks[50])->freelist = block->next;
     list_links_block(block);
     look_at_bin();
@@ -114,7 +115,7 @@ static void list_holds_block_of_freelist(void) {
 
 static void freelist_loses_block(void) {
     struct hak_slab *slab = slab_of(blocks[BLOCKS / 2]);
-    release_to_slabs(0, BLOCKS / 2); /* some blocks of the slab stay live, so it stays too */
+    release_to_slabs(0, BLOCKS / 2); /* some blocks of the slab stay live, so the slab stays */
     CHECK(slab->freelist != NULL && slab->freelist->next != NULL, "nothing to lose");
     slab->freelist = slab->freelist->next;
     allocate(0, BLOCKS / 2);
@@ -122,7 +123,8 @@ static void freelist_loses_block(void) {
 
 /* ---- what a batch says of itself ------------------------------------------------------------- */
 
-/* A freed block of the first slab, in no list; the bin's count and the audit's of it are as if it were there. */
+/* A freed block of the first slab that is in no list. The count of the bin, and the audit's count
+ * of the bin, still include the block. */
 static struct hak_block *freed_block(void) {
     struct hak_block *block = blocks[20];
     hak_free(block);
@@ -132,13 +134,13 @@ static struct hak_block *freed_block(void) {
     return block;
 }
 
-/* A block of the first slab that is on its freelist, and stays there. */
+/* The first block of the freelist of the first slab. The block stays on the freelist. */
 static struct hak_block *freelist_block(void) {
     release_to_slabs(0, 10);
     return slab_of(blocks[11])->freelist;
 }
 
-/* Tells the audit that blocks of the first slab moved. */
+/* Tells the audit of a batch of blocks of the first slab. */
 static void tell(enum hak_batch batch, void *head, uint32_t count) {
     hak_hook_batch(batch, slab_of(blocks[11]), head, count);
 }
@@ -320,7 +322,8 @@ static void resets_block_of_list(void) {
     tell(HAK_BATCH_RESET, freed_block(), slab_of(blocks[0])->used);
 }
 
-/* The header says live again, so that the release's check is blind: the block's state is not. */
+/* Frees the block, and makes the header say live again. The check of release cannot see this; the
+ * audit's state of the block shows it. */
 static void forge_live(void *block) {
     hak_free(block);
     hak_header_set(block, HAK_CLASS_HEADER(slab_of(block)->class));

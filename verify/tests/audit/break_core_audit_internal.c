@@ -1,4 +1,5 @@
-/* Breaks what the allocator's own checks and assertions look at, without the audit: HAKMEM_AUDIT_LEVEL=0.
+/* Breaks what the allocator's own checks and assertions look at, without the audit
+ * (HAKMEM_AUDIT_LEVEL=0).
  *
  * usage: break_core_audit_internal KIND */
 #include "by_hand.h"
@@ -39,7 +40,7 @@ static void *free_some(void *unused) {
     return NULL;
 }
 
-/* A slab of a class that has no other one, wholly free but for the block in hand. */
+/* The only slab of its class. All its blocks are free, except `*block`. */
 static struct hak_slab *slab_of_one_block(void **block) {
     *block = hak_malloc(700);
     struct hak_slab *slab = slab_of(*block);
@@ -56,7 +57,7 @@ static void free_and_flush(void *block) {
     hak_flush(hak_thread_heap(), bin, 0);
 }
 
-/* A heap that waits in the pool for a thread; owns a slab. */
+/* An abandoned heap that has a slab. */
 static struct hak_heap *idle;
 
 #define POOL_SIZE 20000
@@ -135,8 +136,8 @@ static void capacity_too_high(void) {
     struct hak_slab *slab = class_of_blocks()->current;
     struct hak_superslab *ss = hak_superslab_of(slab);
     struct hak_block *head;
-    for (; ss->reached < ss->units;
-         ss->reached++) /* or the block behind the slab's last has no memory */
+    /* All units get memory: otherwise the block behind the last one of the slab has none. */
+    for (; ss->reached < ss->units; ss->reached++)
         hak_span_reach(ss->first, ss->units, ss->reached, 1);
     slab->capacity++;
     hak_slab_carve(slab, slab->capacity, &head);
@@ -191,7 +192,8 @@ static void remote_list_is_full(void) {
     in_a_thread(free_some, NULL);
 }
 
-/* The first of the blocks that another thread sent home; more than those are on the freelist. */
+/* The first block that another thread has sent home. More blocks are on the freelist than on the
+ * remote list. */
 static struct hak_block *remote_head(void) {
     release_to_slabs(200, 400);
     in_a_thread(free_some, NULL);
@@ -221,7 +223,8 @@ static void remote_list_beside_forged_freelist(void) {
 }
 
 static void all_back_with_active_too_low(void) {
-    in_a_thread(free_slab, slab_of(blocks[BLOCKS / 2])); /* all of its blocks are ours */
+    /* All blocks of this slab are in blocks[]. */
+    in_a_thread(free_slab, slab_of(blocks[BLOCKS / 2]));
     superslab()->active = 1;
     hak_collect(hak_thread_heap());
 }
@@ -288,7 +291,7 @@ static void drops_more_superslabs_than_it_has(void) {
 }
 
 static void cached_superslab_in_use(void) {
-    in_a_thread(leave_a_block, NULL); /* its pool chunk is in the cache */
+    in_a_thread(leave_a_block, NULL); /* the pool chunk of the thread is in the cache */
     ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_SUPERSLAB_SHIFT_MIN))
         ->active = 1;
     hak_malloc_trim(0);
@@ -339,7 +342,7 @@ static void thread_ends_in_another_state(void) {
 
 static int late_thread;
 
-/* As in a destructor that comes late. */
+/* Begins an untracked heap, as a destructor does that runs after the allocator's own destructor. */
 static void *begin_late(void *unused) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
@@ -462,7 +465,7 @@ static void rebuilt_with_span_beyond_the_end(void) {
 }
 
 static void granule_above_the_top_has_a_kind(void) {
-    hak_malloc(LARGE(20)); /* commits more than it takes */
+    hak_malloc(LARGE(20)); /* the range commits more than this block takes */
     hak_kind_set(hak_range_top(), HAK_KIND_CACHED);
     hak_malloc(LARGE(40));
 }

@@ -1,6 +1,7 @@
-/* Breaks what the check of the whole heap looks at, and asks for that check: by the signal that HAKMEM_AUDIT_SIGNAL names,
- * at level 3 by refills, else by hak_heap_check(). Figures that only their own file can write are broken on their way to
- * the check: the linker leads it to the __wrap_ functions of break_range.h.
+/* Breaks what the check of the whole heap looks at, then asks for this check: by the signal that
+ * HAKMEM_AUDIT_SIGNAL names, at level 3 by refills, else by hak_heap_check(). Some figures can be
+ * written only by the file that keeps them. They are changed when the check reads them: the linker
+ * leads the check to the __wrap_ functions of break_range.h.
  *
  * usage: break_heap_audit_internal KIND */
 #include "break_range.h"
@@ -130,7 +131,7 @@ static void look(void) {
     if (hak_audit_options.signal != 0)
         raise((int)hak_audit_options.signal);
     else if (hak_audit_options.level == 3)
-        allocate(0, BLOCKS); /* the audit looks after every refill */
+        allocate(0, BLOCKS); /* the audit checks the heap after every refill */
     else if (hak_heap_check() != 0)
         abort();
 }

@@ -90,7 +90,8 @@ static void no_memory_for_the_check(void) {
 
 /* ---- holes ----------------------------------------------------------------------------------- */
 
-/* As where a limit is near. */
+/* Makes a hole: while nothing may be cached, as near a limit, the memory of a freed block is
+ * unmapped. */
 static uint32_t make_hole(void) {
     void *block = hak_malloc(LARGE(9)), *behind = hak_malloc(LARGE(9));
     CHECK(block != NULL && behind != NULL, "no blocks");
@@ -212,7 +213,8 @@ static void large_block_beyond_its_run(void) {
     large_record()->size = LARGE(6);
 }
 
-/* Aligned to more than a granule, so that the record lies behind the first one's slot. */
+/* The block is aligned to more than a granule, so its record is not in the page map entry of its
+ * first granule. */
 static void large_first_slot_with_wrong_number(void) {
     const struct hak_large *large = NULL;
     while (large == NULL || hak_large_at(large->first) == large)
@@ -248,7 +250,8 @@ static void cached_span_with_wrong_last_slot(void) {
     hak_large_at(cached[0]->span + cached[0]->granules - 1)->span = 0;
 }
 
-/* Its first granule becomes an entry of its own, behind the rest in the list by age. */
+/* The first granule of the cached span becomes an entry of its own. In the list by age this entry
+ * is the next newer one after the rest. */
 static void cached_runs_side_by_side(void) {
     struct hak_large *left = cached[2], *right = hak_large_at(left->span + 1);
     *right = *left;

@@ -98,7 +98,7 @@ static void slab_in_another_unit(void) {
 }
 
 static void slab_of_another_home(void) {
-    allocate(0, BLOCKS); /* what was the current slab is full now */
+    allocate(0, BLOCKS); /* the slab that was current is full now */
     CHECK(current->state == HAK_SLAB_FULL, "state %d", current->state);
     current->home = &idle->home;
 }
@@ -113,7 +113,7 @@ static struct hak_heap_class *class_of_blocks(void) {
     return &hak_thread_heap()->classes[full->class];
 }
 
-/* Frees blocks of a slab that is full until then. */
+/* Frees blocks of a full slab, which becomes partial. */
 static void make_partial(void) {
     release_to_slabs(1450, 1460);
     partial = class_of_blocks()->partial;
@@ -297,7 +297,7 @@ static void superslab_cache_counts_twice(void) {
     superslab_cache_more = (size_t)1 << HAK_SUPERSLAB_SHIFT;
 }
 
-/* A record that nothing leads to, in the middle of a large block. */
+/* A SuperSlab's record that nothing leads to, in the middle of a large block. */
 static void record_of_no_superslab(void) {
     for (uint32_t granule = 16; granule < hak_range_top(); granule += 16) {
         const struct hak_large *large = hak_large_at(granule - 1);

@@ -1,4 +1,4 @@
-/* Breaks the table of hand-over states (core/heap.h). */
+/* Breaks the states of heaps (the table in core/heap.h). */
 #ifndef HAK_VERIFY_BREAK_STATES_H
 #define HAK_VERIFY_BREAK_STATES_H
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# A second opinion on the checks: each is broken by hand, one process each, and must give exactly its report. by_hand.txt
-# has the reports; it must know each check that there is.
+# A second opinion on the checks. Each thing that a check looks at is broken by hand, in a process
+# of its own, and must give exactly its report. by_hand.txt has the reports, and must have a row for
+# each check.
 
 load ../on_hakmem
 
@@ -12,21 +13,23 @@ setup_file() {
 setup() {
     cd "$HAK_ROOT"
     ulimit -c 0
-    export HAKMEM_PURGE_DELAY_MS=3600000 # no number depends on the time
+    export HAKMEM_PURGE_DELAY_MS=3600000 # so no number depends on the time
 }
 
-# table PROGRAM LEVEL: its rows, "PROGRAM KIND | LEVEL | LINES"; both are patterns
+# table PROGRAM LEVEL: the rows of by_hand.txt, "PROGRAM KIND | LEVEL | LINES". Both arguments are
+# patterns.
 table() { grep -E "^$1 +[a-z_-]+ +\| +$2 +\| " verify/tests/audit/by_hand.txt; }
 
-# The first lines, without what differs from one run to the next; a number is # where EXPECTED says so.
-# normalised COUNT EXPECTED <LINES
+# normalised COUNT EXPECTED <LINES: the first COUNT lines, without the parts that differ from run to
+# run. Where EXPECTED has "# against #", the two numbers become #.
 normalised() {
     head -n "$1" | sed -E 's/^hakmem: //; s/0x[0-9a-f]{6,}/0x#/g; s/thread [0-9]+/thread N/
         s/ at (\.\/)?(core\/[a-z_]+\.[ch]):[0-9]+$/ at \2/' |
         if [[ $2 == *"# against #"* ]]; then sed -E 's/[0-9]+ against [0-9]+(, at 0x#)?$/# against #\1/'; else cat; fi
 }
 
-# demands PROGRAM LEVEL: each of these rows' kinds gives its report. It ends the program, but for a signal's.
+# demands PROGRAM LEVEL: each KIND of these rows gives its report. The report ends the program,
+# except at the level "signal".
 demands() {
     local program kind level expected said lines status rows=0 differences=0
     while IFS='|' read -r program level expected; do
@@ -50,7 +53,7 @@ demands() {
     [ "$rows" -ne 0 ] && [ "$differences" -eq 0 ]
 }
 
-# Of the row that `demands` looks at.
+# ended_as_it_must: the status is right for the row that `demands` looks at
 ended_as_it_must() {
     case $kind/$level in
     nothing*/*) [ "$status" -eq 0 ] ;;
@@ -59,7 +62,7 @@ ended_as_it_must() {
     esac
 }
 
-# messages FILE...: what the checks in these files say, one a line
+# messages FILE...: the messages of the checks in these files, one a line
 messages() {
     cat "$@" | tr '\n' ' ' | grep -oE '\b(equal|at_most|expect|fault|hak_audit_report)\([^";]*"[^"]*"' |
         sed 's/^[^"]*"//; s/"$//' | sort -u
@@ -71,7 +74,8 @@ conditions() {
         my $c = $1; $c =~ s/\s+/ /g; $c =~ s/^\( ?| ?\)$//g; print "$c at $ARGV\n" unless $c eq "cond" }' "$@" | sort -u
 }
 
-# without_row PREFIX <MESSAGES: those that no row of the table has after "PREFIX: "
+# without_row PREFIX SUFFIX <MESSAGES: the messages that no row of the table has between "PREFIX: "
+# and SUFFIX
 without_row() {
     local message
     while read -r message; do

@@ -1,5 +1,5 @@
-/* Programs that break one thing by hand, then do what a program does until a check has looked: a second opinion on the
- * checks. by_hand.txt has the line that each KIND must end with. */
+/* For programs that break one thing by hand, and then work as programs do until a check has run: a
+ * second opinion on the checks. by_hand.txt has the report that each KIND must give. */
 #ifndef HAK_VERIFY_BY_HAND_H
 #define HAK_VERIFY_BY_HAND_H
 
@@ -24,7 +24,7 @@ TEST_UNUSED static struct hak_block **list_head(void) {
     return &hak_thread_heap()->heads[HAK_CLASS_HEADER(slab_of(blocks[0])->class)];
 }
 
-/* The length that the heap believes in. */
+/* Changes the count of the bin, but not its list. */
 TEST_UNUSED static void list_count_add(int change) {
     hak_thread_heap()->free_capacity[HAK_CLASS_HEADER(slab_of(blocks[0])->class)] -=
         (uint32_t)change;
@@ -42,14 +42,15 @@ static void release(size_t from, size_t until) {
         hak_free(blocks[i]);
 }
 
-/* Frees some blocks and puts what the bin holds back onto their slabs' freelists. */
+/* Frees some blocks and flushes their bin, so that its blocks go onto the freelists of their
+ * slabs. */
 TEST_UNUSED static void release_to_slabs(size_t from, size_t until) {
     unsigned bin = slab_of(blocks[from])->class;
     release(from, until);
     hak_flush(hak_thread_heap(), bin, 0);
 }
 
-/* Allocates enough that refills happen, frees all so that flushes happen. */
+/* Allocates so much that bins are refilled, and frees all, so that bins are flushed. */
 TEST_UNUSED static void go_on(void) {
     static void *more[8000];
     for (size_t i = 0; i < 8000; i++)
@@ -60,7 +61,7 @@ TEST_UNUSED static void go_on(void) {
     hak_malloc_trim(0);
 }
 
-/* Runs something in a thread of its own, until that has ended. */
+/* Runs a function in a new thread, and waits for the end of the thread. */
 TEST_UNUSED static void in_a_thread(void *(*run)(void *), void *argument) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, run, argument) == 0 && pthread_join(thread, NULL) == 0,
@@ -75,7 +76,7 @@ struct kind {
 #define KIND(function)                                                                             \
     { #function, function }
 
-/* main: breaks what the argument names, and looks. */
+/* For main: breaks what `name` says, then calls `look`. */
 static int by_hand(const struct kind *kinds, size_t kind_count, void (*look)(void),
                    const char *name) {
     for (size_t i = 0; i < kind_count; i++) {

@@ -1,6 +1,6 @@
-/* The guards of blocks, byte by byte: each byte that is written behind the requested size, and each of a freed block, is
- * reported with its place, and no byte of the program is ever changed or looked at. The linker leads the report to the
- * function here. Level 2. */
+/* The guards of blocks, byte by byte, at level 2. A write to any byte behind the requested size, or
+ * to any guarded byte of a freed block, is reported with its place. No byte of the program is ever
+ * changed or looked at. The linker leads the report to the function here. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -10,8 +10,8 @@
 #include "core/heap.h"
 #include "verify/audit.h"
 
-#define GUARDED 64u /* so many bytes behind the requested size, and at each end of a freed block */
-#define LINK    8u  /* at the beginning of a freed block */
+#define GUARDED 64u /* guarded bytes behind the requested size, and at each end of a freed block */
+#define LINK    8u  /* bytes of the link, at the beginning of a freed block */
 
 static sigjmp_buf before;
 static unsigned cases;
@@ -33,7 +33,8 @@ _Noreturn void __wrap_hak_audit_report(const char *equation, uint64_t left, uint
     siglongjmp(before, 1);
 }
 
-/* True if the call was reported: this equation, these figures. */
+/* True if the call was reported, with this equation and these figures. False if there was no
+ * report. Fails at any other report. */
 static bool was_reported(void (*call)(void *), void *argument, const char *equation, uint64_t left,
                          uint64_t right) {
     reported.equation = NULL;
@@ -55,7 +56,8 @@ static void free_it(void *block) {
     hak_free(block);
 }
 
-/* The block stays live: the audit must not count it in its bin. */
+/* The block stays live. So the count of the audit for its bin, and what the free has announced, are
+ * taken back. */
 static void free_is_reported(void *block, uint64_t at, uint64_t size) {
     CHECK(was_reported(free_it, block, "behind the requested size", at, size), "byte %lu of %lu",
           at, size);
@@ -95,7 +97,7 @@ static void each_byte_behind(size_t size) {
         free_is_reported(block, at, size);
         block[at] ^= 1;
     }
-    /* Other sizes in the same place. */
+    /* The block gets other sizes in the same place. */
     for (size_t other = size; other <= room && other < size + 3; other++) {
         CHECK(hak_realloc(block, other) == block, "%zu bytes became %zu", size, other);
         has_content(block, size);
@@ -109,7 +111,8 @@ static void each_byte_behind(size_t size) {
     hak_free(block);
 }
 
-/* A block whose fill was broken stays away: the report came when it had left its list, before its room was told. */
+/* A block with a broken fill is lost: the report comes after the malloc has taken the block from
+ * its bin, and before the malloc has changed the free capacity. So that change is made here. */
 static void each_byte_freed(size_t size) {
     uint8_t *block = hak_malloc(size);
     const size_t room = room_of(block);

@@ -1,5 +1,6 @@
-/* Blocks freed in such an order that a flush meets more slabs than it has places for runs, so that most runs end in the middle
- * of the walk; the thread's own and another's mixed, until their slabs are empty and their SuperSlabs given up. */
+/* Blocks are freed in such an order that a flush meets more slabs than it has places for chains. So
+ * most chains end in the middle of the walk. Blocks of this thread and of another thread are mixed.
+ * In the end their slabs are empty, and their SuperSlabs are given up. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -8,10 +9,10 @@
 #include "core/flush.h"
 #include "core/heap.h"
 
-#define BLOCKS   24000 /* half of them another thread's; 12 MiB each */
+#define BLOCKS   24000 /* half of them are another thread's; 12 MiB in each half */
 #define SIZE     1000
-#define PLACES   64   /* of runs in a flush */
-#define GRANULES 4096 /* in which all blocks lie */
+#define PLACES   64   /* chains in a flush */
+#define GRANULES 4096 /* all blocks lie in so many granules */
 
 static uint64_t *blocks[BLOCKS];
 
@@ -32,7 +33,8 @@ static uint32_t granule(const uint64_t *block) {
     return hak_granule_of((const char *)block - 1);
 }
 
-/* By position in the slab, so that each slab's next block comes after one of each other slab; neighbours are of several heaps. */
+/* Orders blocks by their position in the slab: between two blocks of a slab comes one block of each
+ * other slab. Neighbours belong to several heaps. */
 static int by_position(const void *left, const void *right) {
     const uint64_t *a = *(uint64_t *const *)left, *b = *(uint64_t *const *)right;
     uint64_t of_a[] = {(uintptr_t)a % HAK_GRANULE, granule(a) % 8, granule(a)};
@@ -42,7 +44,8 @@ static int by_position(const void *left, const void *right) {
     return 0;
 }
 
-/* Blocks with so many of other slabs since the last one of their own that its run cannot be there still, or none is. */
+/* The number of blocks before which at least 2 * PLACES blocks of other slabs come, so that no
+ * chain of their own slab is open. */
 static size_t apart(void) {
     static size_t last[GRANULES]; /* index + 1 */
     memset(last, 0, sizeof last);

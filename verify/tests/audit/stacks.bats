@@ -1,13 +1,15 @@
 #!/usr/bin/env bats
-# The audit reads no memory that is not there, whatever a stack is and wherever its outermost frame leads, and names who allocated.
+# The audit reads no memory that is not there, whatever a stack is and wherever its outermost frame
+# leads. It names the functions that allocated.
 
 setup_file() {
     local built
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib >&2
     for built in "-O0 -fno-omit-frame-pointer" "-O2 -fomit-frame-pointer"; do
+        # On other machines than x86-64 this fails, and the tests are skipped.
         # shellcheck disable=SC2086
         "${CC:-gcc}" -w -g $built -pthread "$HAK_ROOT/verify/tests/audit/programs/stacks.c" \
-            -o "$BATS_FILE_TMPDIR/stacks${built##* }" || true # elsewhere than on x86-64 the tests are skipped
+            -o "$BATS_FILE_TMPDIR/stacks${built##* }" || true
     done
 }
 
@@ -17,7 +19,8 @@ setup() {
     export HAKMEM_AUDIT_LEVEL=2 HAKMEM_AUDIT_LEAKS=1
 }
 
-# stack KIND FLAGS UNWIND FUNCTION...: the program ends well; these functions, the innermost first, are the site of its blocks
+# stack KIND FLAGS UNWIND FUNCTION...: the program ends well. The stack of who allocated its blocks
+# has these functions, the innermost first.
 stack() {
     local kind=$1 flags=$2 unwind=$3 said
     shift 3
@@ -30,7 +33,8 @@ stack() {
     [ "$said" = "$*" ]
 }
 
-# walks KIND FUNCTION...: as stack, of frames with frame pointers, by both ways; without frame pointers at least the first is right
+# walks KIND FUNCTION...: the same for code with frame pointers, by both ways to walk; for code
+# without frame pointers, at least the first function is right
 walks() {
     local kind=$1
     shift

@@ -1,4 +1,5 @@
-# Stacks in the audit's reports: names from the helper beside the library; addresses where there is none, or a bad one.
+# Stacks in the audit's reports: the helper beside the library gives the names. Without a helper, or
+# with a bad one, the reports have addresses.
 
 load ../on_hakmem
 
@@ -15,7 +16,8 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# compiled SOURCE FLAGS...: ./program, from a file of programs/, which debug information names without its folder.
+# compiled SOURCE FLAGS...: builds ./program from a file of programs/. The file is copied here
+# first, so that debug information names it without a folder.
 compiled() {
     local source=$1 compiler=${CC:-gcc}
     shift
@@ -24,7 +26,7 @@ compiled() {
     "$compiler" -w "$@" "$source" -o program
 }
 
-# reported STATUS [NAME=VALUE...]: ./program ends with that status on the audit build.
+# reported STATUS [NAME=VALUE...]: ./program runs on the audit build, and ends with STATUS
 reported() {
     local expected=$1
     shift
@@ -33,14 +35,15 @@ reported() {
     [ "$status" -eq "$expected" ]
 }
 
-# says LINE...: these lines stand in the output in this order, one behind the other.
+# says LINE...: the output has these lines in this order, one directly after the other
 says() {
     local wanted
     wanted=$(printf '%s\n' "$@")
     [[ $'\n'$output$'\n' == *$'\n'"$wanted"$'\n'* ]]
 }
 
-# with_stand_in COMMANDS...: a helper of that shell code instead of the right one; ends with addresses, in time.
+# with_stand_in COMMANDS...: the helper is this shell code. The report must come in time, with
+# addresses.
 with_stand_in() {
     printf '%s\n' '#!/bin/bash' "$@" >stand_in
     chmod +x stand_in
@@ -130,7 +133,8 @@ gives_addresses() {
 
 @test "a program that the library is linked into: the helper is an option; the allocator's frames are left out" {
     for static in "" -static; do
-        # -u: the library stands before the program that needs it.
+        # -u: the library stands before the source that needs it, so the linker would take nothing
+        # from it.
         # shellcheck disable=SC2086
         compiled write_after_free.c -O0 -g -pthread $static -Wl,-u,malloc "$AUDIT/libhakmem.a"
         HAKMEM_AUDIT_SYMBOLIZER=$AUDIT/hakmem-symbolize run ./program
@@ -206,7 +210,7 @@ C
 }
 
 @test "a helper that hangs, before and after its first word, is ended" {
-    # The program waits a few seconds; the helper's parent would be this shell's timeout.
+    # The program waits up to 20 seconds for the helper, then kills it: the process must be gone.
     with_stand_in 'echo $$ >helper_pid' 'exec sleep 100'
     run ! kill -0 "$(cat helper_pid)"
     with_stand_in 'printf "#0 half a stack\n" >&"$1"' 'echo $$ >helper_pid' 'exec sleep 100'
@@ -236,7 +240,7 @@ C
 }
 
 @test "the helper takes nothing but numbers, and not too many" {
-    # talk REQUEST: the helper's answer, and what it ended with.
+    # talk REQUEST: prints the helper's answer, and the status that the helper ended with
     talk() {
         python3 - "$AUDIT/hakmem-symbolize" "$1" <<'PY'
 import os, socket, subprocess, sys
@@ -267,7 +271,8 @@ PY
     mkdir "$folder/marks"
     chmod 755 "$folder"
     chmod 777 "$folder/marks"
-    # The valgrind build is at level 2 without being told, which such a program cannot be.
+    # The valgrind build is at level 2 without an option: a program with raised rights reads no
+    # options.
     cp "$HAK_ROOT/out/valgrind/libhakmem.so.1" "$folder"
     printf '#!/bin/sh\necho >%s/marks/started\n' "$folder" >"$folder/hakmem-symbolize"
     chmod 755 "$folder/hakmem-symbolize"

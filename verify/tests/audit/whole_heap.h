@@ -1,4 +1,4 @@
-/* A heap that has everything in it, to be broken. */
+/* Builds a heap that has everything in it, to be broken. */
 #ifndef HAK_VERIFY_WHOLE_HEAP_H
 #define HAK_VERIFY_WHOLE_HEAP_H
 
@@ -14,11 +14,11 @@
 #define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
 
 static struct hak_slab *full, *partial, *current, *pool_slab; /* full: also has a remote list */
-static struct hak_slab *other_full; /* has one, too, and was notified later */
+static struct hak_slab *other_full; /* also has a remote list; was notified later */
 static void *large_block;           /* live */
-static struct hak_large *cached[3]; /* two of one length, one of another */
-static uint32_t run;                /* the first of two free spans of 5 granules */
-static struct hak_heap *idle;       /* the heap of a thread that has ended */
+static struct hak_large *cached[3]; /* two of one length, one of another length */
+static uint32_t run;                /* first granule of the first of two free spans of 5 granules */
+static struct hak_heap *idle;       /* the abandoned heap of a thread that has ended */
 
 /* Leaves two SuperSlabs of 2 MiB and a pool chunk of 1 MiB in the cache. */
 static void *fill_superslab_cache(void *unused) {
@@ -44,7 +44,8 @@ static uint32_t first_granule(const void *large) {
     return hak_large_find(large)->first;
 }
 
-/* From here on blocks of 6 granules and more come from the range's end, one behind the other. */
+/* Uses up the longer free spans. From here on, blocks of 6 granules and more come from the top of
+ * the range, one behind the other. */
 static void use_up_longer_runs(void) {
     uint32_t top;
     do
@@ -66,10 +67,10 @@ static void build(void) {
     use_up_longer_runs();
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
         to_cache[i] = hak_malloc(LARGE(i == 2 ? 7 : 6));
-        hak_malloc(LARGE(8)); /* no neighbours */
+        hak_malloc(LARGE(8)); /* keeps the cached spans apart */
     }
-    hak_malloc(
-        LARGE(40)); /* live; long enough for a SuperSlab's record to be in the middle of it */
+    /* This block is live, and long enough for the record of a SuperSlab in the middle of it. */
+    hak_malloc(LARGE(40));
     hak_aligned_alloc(HAK_GRANULE * 4, LARGE(6));
     large_block = runs[1];
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {

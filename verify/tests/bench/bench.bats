@@ -1,14 +1,15 @@
 #!/usr/bin/env bats
-# The benchmark: its rows run, its figures are of what they say, and a run that went wrong is told.
+# The benchmark: its rows run, its figures measure what they say, and a run that has failed is
+# reported.
 
 setup_file() {
     bats_require_minimum_version 1.5.0
-    # Every row once, on two allocators, with next to no work.
+    # Runs every row once, on two allocators, with very little work.
     local rows=()
     [ "${HAK_TEST_QUICK:-0}" = 0 ] || rows=(micro prodcons pipeline all_to_all mixed short memory large live)
     export SAID=$BATS_FILE_TMPDIR/said RESULT=$BATS_FILE_TMPDIR/result.json PAGE=$BATS_FILE_TMPDIR/result.html
     "$HAK_ROOT/build.sh" bench --scale 0.002 --rounds 1 --against system "${rows[@]}" >"$SAID" 2>"$SAID.progress" || {
-        grep -v '^#' "$SAID.progress" >&2 # the rows that failed; where the others were is of no use
+        grep -v '^#' "$SAID.progress" >&2 # prints the rows that failed, without the progress
         return 1
     }
     keep "$SAID" "$RESULT" "$PAGE"
@@ -19,7 +20,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# keep SAID JSON HTML: takes away what a run has written
+# keep SAID JSON HTML: moves the files that a run has written; SAID has the output of the run
 keep() {
     local base
     base=$HAK_ROOT/$(sed -n 's/^written: \(.*\)\.json and \.html$/\1/p' "$1")
@@ -27,12 +28,12 @@ keep() {
     mv "$base.html" "$3"
 }
 
-# in_bench CODE: Python with the benchmark's modules
+# in_bench CODE: runs Python code with the benchmark's modules
 in_bench() {
     PYTHONPATH=$HAK_ROOT/bench PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -c "$1"
 }
 
-# stand_in SOURCE: a library for --peer
+# stand_in SOURCE: builds peer.so, a library for --peer
 stand_in() { gcc -O1 -shared -fPIC -fno-builtin -o peer.so "$1"; }
 
 bench() { run --separate-stderr "$HAK_ROOT/build.sh" bench --scale 0.002 --rounds 1 "$@"; }
@@ -159,7 +160,8 @@ PY
     [ "$stderr" = "no suite and no row begins with 'no_such_row'; --list shows them" ]
 }
 
-# A program that tells whose turn it was, and says what a benchmark says.
+# turns ARGUMENT: measures a program that notes on which allocator it runs, and prints what a
+# benchmark prints
 turns() {
     cat >turn_system <<'SH'
 #!/bin/bash
@@ -194,7 +196,7 @@ print(of['runs'], of['median'], of['min'], of['max'], result['allocators']['syst
 }
 
 @test "a real program must give the same output on all" {
-    # shellcheck disable=SC2016 # for the script
+    # shellcheck disable=SC2016 # the script expands it
     printf '#!/bin/bash\nsleep 0.1; [ "$1" = prepare ] || echo "${LD_PRELOAD:+other}"\n' >programs.sh
     chmod +x programs.sh
     stand_in "$HAK_ROOT/verify/tests/programs/stand_in/forwards.c"
@@ -219,7 +221,8 @@ print(means['all'] == means['micro'], {name: round(value, 6) for name, value in 
     [ "$output" = "True {'a': 4.0, 'b': 3.0, 'best of each row': 2.828427} {'a': 1.0, 'b': 0.5, 'best of each row': 1.0}" ]
 }
 
-# made_rows: Python that makes rows of a suite of growth, out of order, and the two of a crowd
+# made_rows: prints Python code that makes rows of a suite of growth, out of order, and the two rows
+# that compare many threads with few
 made_rows() {
     cat <<'PY'
 import json, report, rows
@@ -275,7 +278,8 @@ None" ]
     for what in 'heap 300' 'blocks 200000' 'threads 1000'; do
         # shellcheck disable=SC2086 # two words
         HAKMEM_STATS=1 LD_PRELOAD=$HAK_ROOT/out/release/libhakmem.so "$program" $what 1 >"$what" 2>&1
-        # Large blocks beyond what the BigCache keeps, or no run would ever be given back.
+        # The large blocks need more than the BigCache keeps; otherwise no span would ever be given
+        # back.
         [ "$(stat 'peak of that')" -gt $((128 << 20)) ]
     done
     what='heap 300' && [ "$(stat 'bytes of these' | sed -n 2p)" -gt $((300 << 20)) ]
@@ -316,7 +320,8 @@ json.dump({'rows': made, 'scale': 0.5, 'rounds': 3, 'date': '2026-01-02T03', 'ma
     HAKMEM_RECORD=log LD_PRELOAD=$HAK_ROOT/out/record/libhakmem.so "$HAK_ROOT/out/release/bench_sizes_system" redis 200000 >said
     "$HAK_ROOT/bench/histograms.py" redis log | sed 's/[(),]/ /g' >drawn
     grep '^SIZES(redis,' "$HAK_ROOT/bench/histograms.def" | sed 's/[(),]/ /g' >recorded
-    # Of 100 000 draws, a band's share may be off by five of its standard deviations, and a little for the program's own.
+    # Of 100 000 draws, the share of a band may differ by five standard deviations, and a little
+    # more for the program's own blocks.
     awk 'NR == FNR { share[$3] = $5; next }
         { for (least in share) if (least + 0 >= $3 && least + 0 <= $4) seen[$3] += share[least]
           off = seen[$3] - $5; if (off < 0) off = -off

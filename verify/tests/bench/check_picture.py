@@ -7,7 +7,7 @@ import sys
 import xml.etree.ElementTree
 
 GROUNDS = ("#ffffff", "#0d1117")
-LEAST = 3  # what is asked of graphics
+LEAST = 3  # the least contrast for graphics
 COLOURS = 9  # eight allocators and the ink
 
 

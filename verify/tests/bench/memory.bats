@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Peaks and mappings of the benchmark's rows, real programs among them, have budgets.
+# The peak memory and the mappings of the benchmark's rows, real programs among them, keep their
+# budgets.
 
 setup_file() {
     bats_require_minimum_version 1.5.0
@@ -23,7 +24,8 @@ setup() {
 
 check() { run /usr/bin/python3 "$HAK_ROOT/verify/tests/bench/check_memory.py" "$1"; }
 
-# changed CODE: the result with one thing else, of `row`, the first one
+# changed CODE: writes the result to changed.json, after CODE has changed one thing in it. `row` is
+# HAKMEM's part of the first row.
 changed() {
     CHANGE=$1 python3 - <<'PY' >changed.json
 import json, os

@@ -2,7 +2,7 @@
 # The build: identity and `verify`, switches, exported symbols, what the libraries need, `run`.
 
 setup_file() {
-    # A copy whose sources may be spoilt, with a build of its own.
+    # A copy of the sources, with a build of its own. Tests may change the copy.
     export COPY=$BATS_FILE_TMPDIR/copy
     mkdir -p "$COPY"
     cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,bench} "$COPY"
@@ -14,19 +14,19 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# A C program in a file of its own; prints its name.
+# program: writes a C program into a file, and prints the file's name
 program() {
     printf '%s\n' '#include <stdlib.h>' 'int main(void) {' '    char *volatile p = malloc(100);' \
         '    if (p == NULL) return 1;' '    free(p);' '    return 0;' '}' >program.c
     echo program.c
 }
 
-# make_copy ARGS...: the copy's Makefile.
+# make_copy ARGS...: runs the copy's Makefile
 make_copy() { env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -C "$COPY" "$@"; }
 
 exported_names() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort; }
 
-# The version that the header says.
+# version: the version in the header
 version() { sed -n 's/^#define HAKMEM_VERSION_[A-Z]* *//p' "$HAK_ROOT/core/hakmem.h" | paste -sd.; }
 
 @test "the version is the header's: in the libraries' names, and of another release in another name" {
@@ -105,7 +105,7 @@ version() { sed -n 's/^#define HAKMEM_VERSION_[A-Z]* *//p' "$HAK_ROOT/core/hakme
     run "$COPY/build.sh" verify "$library"
     [ "$status" -eq 1 ]
     rm "$COPY/core/new.h"
-    # A date alone makes nothing stale.
+    # A new date alone makes nothing stale.
     touch "$COPY/core/api.c"
     "$COPY/build.sh" verify "$library"
 }
@@ -213,8 +213,9 @@ C
 @test "libhakmem.so calls no other malloc, and the loader only where new has failed and from its dlopen" {
     nm -D --undefined-only "$HAK_OUT/libhakmem.so" >undefined
     run ! grep -E ' (__tls_get_addr|malloc|calloc|realloc|free)(@|$)' undefined
-    # Only operator new that has no memory, to find the C++ runtime; dlopen, to find the next one, and the constructor, for madvise and its like; and an archive's
-    # constructor, in plugins. Nothing else calls them.
+    # These call the loader: operator new that has no memory, to find the C++ runtime; dlopen, to
+    # find the next dlopen; a constructor, to find the next madvise and its like; and the
+    # constructor of an archive in a plugin. Nothing else does.
     users=()
     for object in "$HAK_OUT"/obj/core/*.o; do
         nm --undefined-only "$object" >undefined
@@ -277,7 +278,7 @@ C
     done
     run "$HAK_ROOT/build.sh" list
     [ "$status" -eq 0 ]
-    # Each variant, and what it is for.
+    # The list has each variant, and what the variant is for.
     for file in "$HAK_ROOT"/ci/variants/*.mk; do
         grep -qE "^  $(basename "$file" .mk) +[A-Z].{20,100}\.$" <<<"$output"
     done

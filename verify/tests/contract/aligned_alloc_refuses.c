@@ -1,4 +1,4 @@
-/* aligned_alloc takes powers of two only, any size goes with them; memalign rounds a bad alignment up. */
+/* aligned_alloc takes only powers of two, with any size. memalign rounds a bad alignment up. */
 #include "api.h"
 
 static void refuses(size_t alignment, size_t size, int expected) {

@@ -1,5 +1,6 @@
-/* Every pair of a size up to 64 KiB and an alignment from 1 to 64 KiB, several blocks alive at once: aligned,
- * large enough, disjoint, contents kept, freed by plain free. A short run takes a selection of the sizes. */
+/* Blocks of every pair of a size up to 64 KiB and an alignment from 1 to 64 KiB are aligned, large
+ * enough and disjoint, keep their contents, and are freed by plain free. Several are live at once.
+ * A short run takes a selection of the sizes. */
 #include "../pattern.h"
 #include "../process.h"
 #include "../spans.h"

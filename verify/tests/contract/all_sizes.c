@@ -1,6 +1,6 @@
-/* Every request from 0 to 70000 bytes: 16-byte aligned, at least as large as asked for, usable to its last
- * byte, and disjoint from all blocks alive. Thousands of neighbouring and of far apart sizes are alive
- * together. */
+/* Every request from 0 to 70000 bytes gives a block that is 16-byte aligned, at least as large as
+ * asked for, usable to its last byte, and disjoint from all live blocks. Thousands of blocks of
+ * neighbouring sizes, and of sizes that are far apart, are live together. */
 #include "../pattern.h"
 #include "../process.h"
 #include "../spans.h"
@@ -10,7 +10,8 @@ enum { LARGEST = 70000, STEP = 16 };
 static void **blocks;
 static struct span *spans;
 
-/* Takes sizes first, first + step, ... of which `count` are alive together. */
+/* Allocates blocks of the sizes first, first + step, ..., `count` of them, which are live together.
+ * Checks and frees them. */
 static void lot(size_t first, size_t step, size_t count) {
     for (size_t i = 0; i < count; i++) {
         size_t size = first + i * step;
@@ -33,7 +34,7 @@ int main(void) {
     test_needs_hakmem();
     blocks = process_map((LARGEST + 1) * sizeof *blocks);
     spans = process_map((LARGEST + 1) * sizeof *spans);
-    for (size_t first = 0; first < STEP; first++) /* far apart: sizes that are equal modulo STEP */
+    for (size_t first = 0; first < STEP; first++) /* far apart: the sizes are equal modulo STEP */
         lot(first, STEP, (LARGEST - first) / STEP + 1);
     for (size_t first = 0; first < LARGEST && !test_quick(); first += 1000) /* neighbours */
         lot(first, 1, 1000);

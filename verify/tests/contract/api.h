@@ -1,4 +1,5 @@
-/* The names under test: libc's in NAME.c, the prefixed ones in NAME_linked.c, which includes NAME.c. */
+/* The names under test: libc's names in NAME.c, the prefixed names in NAME_linked.c, which includes
+ * NAME.c. */
 #ifndef HAK_VERIFY_API_H
 #define HAK_VERIFY_API_H
 
@@ -10,7 +11,8 @@
 #define API(name) name
 #endif
 
-/* Requests that cannot succeed: around PTRDIFF_MAX and upwards, and more than the address space holds. */
+/* Requests that cannot succeed: around PTRDIFF_MAX and upwards, and more than the address space
+ * holds. */
 static const size_t impossible_sizes[] = {
     SIZE_MAX,
     SIZE_MAX - 1,
@@ -43,7 +45,7 @@ static const size_t impossible_sizes[] = {
     (size_t)1 << 48,
 };
 
-/* Requests in every tier and on both sides of each tier's bounds. */
+/* Requests in every tier, on both sides of the bounds of each tier. */
 static const size_t tier_sizes[] = {
     1,     2,     7,      8,      9,      15,     16,      17,      24,      31,      32,
     63,    64,    65,     79,     80,     100,    127,     128,     200,     256,     500,

@@ -1,4 +1,5 @@
-/* calloc gives zeroed memory although every block that it can reuse is dirty, in every tier. */
+/* calloc gives zeroed memory in every tier, although the program has written to every block that
+ * calloc can use again. */
 #include "../process.h"
 
 enum { BLOCKS = 200 };
@@ -16,8 +17,8 @@ static size_t count_of(size_t size) {
     return size <= 4096 ? BLOCKS : size <= 65536 ? 40 : 6;
 }
 
-/* Dirties blocks of `dirty` bytes and frees them from one end or the other, then takes zeroed ones of `size`.
- */
+/* Writes to blocks of `dirty` bytes and frees them, from one end or the other. Then takes zeroed
+ * blocks of `size` bytes. */
 static void recycle(size_t dirty, size_t size, bool backwards) {
     static unsigned char *blocks[BLOCKS];
     size_t count = count_of(dirty);
@@ -38,7 +39,8 @@ static void recycle(size_t dirty, size_t size, bool backwards) {
         free(blocks[i]);
 }
 
-/* A block shrunk by realloc leaves a dirty tail; one grown leaves a dirty old place. */
+/* A block that realloc shrinks leaves written memory at its end. A block that realloc grows leaves
+ * a written old place. */
 static void recycle_resized(size_t from, size_t to) {
     unsigned char *block = malloc(from);
     memset(block, 0xcc, from);
@@ -61,8 +63,8 @@ int main(void) {
         }
     for (size_t i = 0; i < TEST_COUNT(sizes); i++)
         recycle_resized(sizes[i], sizes[TEST_COUNT(sizes) - 1 - i]);
-    for (size_t power = 16; power <= 26;
-         power += 2) { /* large blocks, reused smaller and as they were */
+    /* Large blocks are used again with the same size and with a smaller one. */
+    for (size_t power = 16; power <= 26; power += 2) {
         recycle((size_t)1 << power, (size_t)1 << power, false);
         recycle((size_t)1 << power, ((size_t)1 << power) - 5000, true);
     }

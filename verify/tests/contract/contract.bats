@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What callers of malloc may rely on: one test per promise, each under libc's names (preloaded) and hak_* (linked).
+# What callers of malloc may rely on: one test per promise. Tests by both_names run under libc's
+# names (preloaded) and under hak_* (linked).
 
 load ../on_hakmem
 

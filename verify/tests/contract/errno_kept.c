@@ -1,5 +1,5 @@
-/* A call that succeeds leaves errno alone, in every tier and on the slow paths; free does so whatever it
- * frees. */
+/* A call that succeeds does not change errno, in every tier and on the slow paths. free never
+ * changes errno. */
 #include "api.h"
 
 enum { MARK = 4711, BLOCKS = 300 };

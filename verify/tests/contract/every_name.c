@@ -1,6 +1,6 @@
-/* Every libc name that allocates, resizes, frees or reports is HAKMEM's: what one of them hands out, the
- * prefixed names know, and another may free. Preloaded, linked (every_name_linked) and in a -static program
- * (every_name_static). */
+/* Every libc name that allocates, resizes, frees or reports is HAKMEM's: the prefixed functions
+ * know the blocks of each function, and another function may free them. The test runs preloaded,
+ * linked (every_name_linked) and in a -static program (every_name_static). */
 #include "../process.h"
 
 #ifdef TEST_LINKED

@@ -1,3 +1,3 @@
-/* The same names, defined by libhakmem.a in a program that shares libc. */
+/* The same names, defined by libhakmem.a in a program with a shared libc. */
 #define TEST_LINKED
 #include "every_name.c"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# The names that programs expect of a malloc replacement are exported. The list is kept apart from the library's own
-# table on purpose: it says what users need, not what the library has.
+# The names that programs expect of a malloc replacement are exported. The list is kept apart from
+# the library's own table on purpose: it says what users need, not what the library has.
 
 load ../on_hakmem
 
 libc_names="malloc calloc realloc reallocarray free free_sized free_aligned_sized aligned_alloc posix_memalign memalign
     valloc pvalloc malloc_usable_size malloc_trim malloc_stats malloc_info mallinfo mallinfo2 mallopt"
-# Under their own names only: no function of an allocator.
+# These are no functions of an allocator, so they have no hak_ names.
 other_names="dlopen dlmopen madvise mlock mlock2 mprotect"
 
 # operator new and delete: mangled names without the common prefix

@@ -1,8 +1,8 @@
-/* Every figure of malloc_info, malloc_stats and mallinfo2 is exactly what the heap holds: blocks of every class live, freed
- * to a bin, waiting on another thread's remote list; large blocks live and cached; SuperSlabs. The heap checker counts
- * the same by walking.
+/* Every figure of malloc_info, malloc_stats and mallinfo2 is exactly what the heap holds: blocks of
+ * every class that are live, in a bin, or on another thread's remote list; large blocks, live and
+ * cached; SuperSlabs. The heap checker walks the heap and must count the same.
  *
- * usage: figures_exact_internal FILE      where XML and text go meanwhile */
+ * usage: figures_exact_internal FILE      XML and text are written to FILE */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -37,8 +37,8 @@ static void flush_all(void) {
         hak_flush(hak_thread_heap(), bin, 0);
 }
 
-/* Lives until the figures are read: nobody else collects what is sent home to it. Its bins are counted as of their last
- * batch, so it leaves them empty. */
+/* The thread lives until the figures are read, so nobody collects its remote lists. Its bins are
+ * counted as they were after their last batch, so the thread leaves them empty. */
 static void *other_thread(void *unused) {
     hak_free(hak_malloc(1));
     flush_all();
@@ -51,7 +51,7 @@ static void *other_thread(void *unused) {
     return unused;
 }
 
-/* What the kernel says of the reservation: committed memory can be written. */
+/* The bytes of the window that the kernel lists as writable: committed memory can be written. */
 static size_t writable_bytes(void) {
     static char buffer[8192];
     char line[400];
@@ -70,10 +70,11 @@ static size_t writable_bytes(void) {
     return bytes;
 }
 
-/* The figures beside those of the heap checker, which finds each block where it is. */
+/* Reads the figures and compares them with those of the heap checker, which finds each block where
+ * it is. */
 static void as_checked(struct hak_stats *stats, size_t threads) {
     struct hak_heap_check found;
-    size_t writable = writable_bytes(); /* first: it allocates */
+    size_t writable = writable_bytes(); /* read first, because reading allocates */
     hak_stats_read(stats);
     CHECK(hak_check_heap(&found), "%zu equations do not hold", found.faults);
     CHECK(stats->live_blocks == found.live, "%zu live blocks, %zu are there", stats->live_blocks,
@@ -114,7 +115,7 @@ static size_t live_bytes_of(const struct hak_stats *stats) {
     return bytes;
 }
 
-/* So many blocks of each class more than before, `times` what each of the two tables holds. */
+/* Each class has more live blocks than before, by `times` the number in one of the two tables. */
 static void rise_is(const struct hak_stats *before, const struct hak_stats *now, size_t times) {
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         CHECK(now->blocks[bin] == before->blocks[bin] + times * count_of(bin),
@@ -182,7 +183,7 @@ static void xml_has_system(FILE *file, const struct hak_stats *stats) {
     NEXT_LINE_IS(file, "<aspace type=\"mprotect\" size=\"%zu\"/>\n", stats->committed_bytes);
 }
 
-/* As glibc writes it. */
+/* The element <heap> as glibc writes it. */
 static void xml_has_heap(FILE *file, const struct hak_stats *stats) {
     next_line_is(file, "<heap nr=\"0\">\n");
     next_line_is(file, "<sizes>\n");
@@ -208,7 +209,7 @@ static void xml_is(const char *name) {
     FILE *file = fopen(name, "w");
     CHECK(file != NULL && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0, "cannot write %s",
           name);
-    hak_stats_read(stats); /* stdio has what it needs by now */
+    hak_stats_read(stats); /* stdio has allocated what it needs by now */
     CHECK(hak_malloc_info(0, file) == 0 && fclose(file) == 0, "malloc_info");
     file = fopen(name, "r");
     lines_of(stats, lines);
@@ -287,7 +288,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2, "usage: figures_exact_internal FILE");
     CHECK(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
     CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0, "thread");
-    pthread_barrier_wait(&step); /* both have a heap */
+    pthread_barrier_wait(&step); /* both threads have a heap */
     as_checked(&before, 2);
     pthread_barrier_wait(&step);
     pthread_barrier_wait(&step);

@@ -1,5 +1,5 @@
-/* Alignments from 128 KiB to 1 GiB are met, larger ones are met or refused with ENOMEM; they cost address space, not
- * memory. */
+/* Alignments from 128 KiB to 1 GiB succeed. Larger alignments succeed, or fail with ENOMEM. They
+ * cost address space, not memory. */
 #include "../pattern.h"
 #include "../process.h"
 

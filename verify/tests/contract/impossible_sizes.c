@@ -1,5 +1,5 @@
-/* Every entry point that takes a size refuses an impossible one with NULL and ENOMEM, and realloc keeps the
- * block. */
+/* Every function that takes a size refuses an impossible size with NULL and ENOMEM, and realloc
+ * keeps the block. */
 #include "api.h"
 #include "../pattern.h"
 

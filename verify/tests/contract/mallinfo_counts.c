@@ -1,6 +1,6 @@
-/* mallinfo2 counts the bytes in live blocks, small ones in uordblks and mapped ones in hblkhd: the sum rises
- * with what is allocated, in every tier, and falls to what it was when that is freed. mallinfo tells the same
- * in ints. */
+/* mallinfo2 counts the bytes of live blocks: small blocks in uordblks, large blocks in hblkhd. The
+ * sum rises when blocks of any tier are allocated, and falls to its old value when they are freed.
+ * mallinfo gives the same figures as ints. */
 #include "../process.h"
 
 static const size_t sizes[] = {24, 64, 500, 1024, 3000, 8000, 10000, 50000, 60000, 300000, 2000000};

@@ -1,5 +1,5 @@
-/* malloc_info writes to the stream that it is given, here the file named by the argument, and refuses other
- * options. */
+/* malloc_info writes to the given stream, here the file that the argument names. It refuses all
+ * options but 0. */
 #include "../test.h"
 
 int main(int count, char **arguments) {

@@ -1,4 +1,4 @@
-/* malloc_stats prints to stderr while blocks of every tier are alive. */
+/* malloc_stats prints to stderr while blocks of every tier are live. */
 #include "../test.h"
 
 int main(void) {

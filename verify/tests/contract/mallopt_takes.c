@@ -1,5 +1,5 @@
-/* mallopt takes each parameter of <malloc.h> with each value that glibc takes, and says 0 to any other number; calling it
- * often costs no memory, and blocks are as before. */
+/* mallopt takes each parameter of <malloc.h> with each value that glibc takes, and returns 0 for
+ * any other number. Many calls cost no memory, and blocks work as before. */
 #include "../process.h"
 
 #include <limits.h>
@@ -11,7 +11,7 @@ static const int parameters[] = {M_MXFAST,         M_NLBLKS,  M_GRAIN,          
 static const int values[] = {INT_MIN, -2, -1, 0, 1, 80, 160, 161, 1 << 20, (1 << 25) + 1, INT_MAX};
 static const int others[] = {0, 5, 12345, -9, -100, INT_MAX, INT_MIN};
 
-/* Largest size of its fast bins. */
+/* glibc limits M_MXFAST, the largest size of its fast bins. */
 static bool glibc_takes(int parameter, int value) {
     return parameter != M_MXFAST || (value >= 0 && value <= 160);
 }
@@ -54,8 +54,8 @@ static void *maps(void *unused) {
     return unused;
 }
 
-/* What several threads change at once is all changed at the end: both of what keeps memory were set last, and a purge delay later
- * memory is still there. */
+/* Two threads change two options at once, and no change is lost. The last values of both options
+ * keep memory: a purge delay after a free, the memory is still there. */
 static void at_once(void) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, maps, NULL) == 0, "no thread");

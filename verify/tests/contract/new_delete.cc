@@ -1,4 +1,5 @@
-/* All forms of C++ new and delete: plain, array, nothrow, aligned, sized, and their combinations. */
+/* All forms of C++ new and delete: plain, array, nothrow, aligned, sized, and their
+ * combinations. */
 #include "../pattern.h"
 
 #include <map>
@@ -53,8 +54,7 @@ void aligned_forms(size_t size, size_t bytes) {
                         alignment, std::nothrow);
 }
 
-/* Sized delete of over-aligned types, as the compiler emits it; pointers pass through memory, so none is
- * elided. */
+/* Checks the alignment and the usable size of an object of `size` bytes. */
 template <typename Type> Type *holds(Type *object, size_t size) {
     CHECK((uintptr_t)object % alignof(Type) == 0, "an object that needs alignment %zu is at %p",
           alignof(Type), (void *)object);
@@ -63,8 +63,8 @@ template <typename Type> Type *holds(Type *object, size_t size) {
     return object;
 }
 
-/* Sized delete of over-aligned types, as the compiler emits it; pointers pass through memory, so none is
- * elided. */
+/* Sized delete of over-aligned types, as the compiler emits it. The pointers pass through memory,
+ * so that the compiler removes no pair of new and delete. */
 template <typename Type> void as_emitted(size_t count) {
     std::vector<Type *> blocks;
     for (size_t i = 0; i < 100; i++)

@@ -1,5 +1,6 @@
-/* A new that cannot be met: the new handler is called again and again until it gives up, then bad_alloc is
- * thrown; the nothrow forms return null instead; an exception of the handler itself comes through. */
+/* A new that finds no memory calls the new handler again and again, until there is no handler. Then
+ * it throws bad_alloc; the nothrow forms return null instead. An exception of the handler itself
+ * passes through. */
 #include "../test.h"
 
 #include <new>
@@ -38,7 +39,7 @@ const Form nothrow[] = {
      [](size_t size) { return ::operator new[](size, wide, std::nothrow); }},
 };
 
-/* 'b' for bad_alloc, 'i' for an int, 0 for a null pointer, 'p' for another */
+/* 'b' for bad_alloc, 'i' for an int, 0 for a null pointer, 'p' for another pointer */
 int outcome(const Form &form, size_t size) {
     try {
         return test_opaque_pointer(form.call(test_opaque(size))) == nullptr ? 0 : 'p';

@@ -1,3 +1,3 @@
-/* The same in a -static C++ program. */
+/* The same test in a -static C++ program. */
 #define TEST_LINKED
 #include "new_fails.cc"

@@ -1,4 +1,5 @@
-/* A new handler that frees memory makes the failing new succeed. Run under an address space limit. */
+/* A new handler that frees memory makes the failing new succeed. The test runs under an address
+ * space limit. */
 #include "../process.h"
 
 #include <new>

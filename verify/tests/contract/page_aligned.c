@@ -1,5 +1,5 @@
-/* valloc and pvalloc give page-aligned blocks; pvalloc's hold whole pages; a size whose rounding overflows
- * fails. */
+/* valloc and pvalloc give page-aligned blocks. Blocks of pvalloc hold whole pages. A size whose
+ * rounding overflows fails. */
 #include "api.h"
 #include "../pattern.h"
 

@@ -1,4 +1,4 @@
-/* A failing posix_memalign returns its error, and leaves its result and errno untouched. */
+/* A posix_memalign that fails returns its error, and changes neither its result nor errno. */
 #include "api.h"
 
 static void refuses(size_t alignment, size_t size, int expected) {

@@ -1,5 +1,5 @@
-/* Requests around every power of two up to the limit, from each allocating call: usable to the last byte, or
- * NULL with ENOMEM. Up to 1 GiB they must succeed. */
+/* malloc, calloc, realloc and aligned_alloc around every power of two give a block that is usable
+ * to its last byte, or NULL with ENOMEM. Up to 1 GiB they must succeed. */
 #include "../pattern.h"
 #include "../process.h"
 

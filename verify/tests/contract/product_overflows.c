@@ -1,5 +1,5 @@
-/* calloc and reallocarray refuse a product that overflows or exceeds the limit: NULL, ENOMEM, and the block
- * that was to be resized stays as it was. */
+/* calloc and reallocarray refuse a product that overflows or exceeds PTRDIFF_MAX. They return NULL
+ * with ENOMEM, and the block that was to be resized stays as it was. */
 #include "api.h"
 #include "../pattern.h"
 

@@ -1,5 +1,6 @@
-/* A large block grows where it is into the free span behind it, at the top of what is used and between others, up to the
- * last granule of it and no further; it shrinks where it is, and what it gives up is free. */
+/* A large block grows in place into the free span behind it, at the top of the range and between
+ * other blocks, up to the last granule of the span and no further. It shrinks in place, and the
+ * memory that it gives up is free. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -13,7 +14,7 @@ static void nothing_is_lost(const char *when) {
     CHECK(hak_check_heap(&check), "%zu equations do not hold %s", check.faults, when);
 }
 
-/* The block's bytes up to the end of its run. */
+/* The block's bytes up to the end of its span. */
 static size_t room(void *block) {
     return hak_malloc_usable_size(block);
 }
@@ -43,7 +44,7 @@ int main(void) {
     CHECK(hole > first && behind > hole, "blocks are not in order: the test needs another heap");
     size_t whole = (size_t)(behind - first) - HAK_ALIGNMENT;
     hak_free(hole);
-    hak_malloc_trim(0); /* out of the BigCache */
+    hak_malloc_trim(0); /* takes the freed block out of the BigCache */
     stays(first, BLOCK + BLOCK / 4, "into a hole");
     stays(first, whole, "to the end of the hole");
     CHECK(room(first) <= whole, "%zu usable bytes where %zu are free", room(first), whole);

@@ -1,4 +1,5 @@
-/* realloc keeps min(old, new) bytes between every pair of tiers, up and down, and damages no neighbour. */
+/* realloc keeps min(old, new) bytes between every pair of tiers, up and down, and damages no
+ * neighbour. */
 #include "../pattern.h"
 #include "../process.h"
 
@@ -72,7 +73,7 @@ int main(void) {
                                          1500,     100,      1};
     chain(up_and_down, TEST_COUNT(up_and_down));
 
-    /* one block through every size: grown and shrunk byte by byte */
+    /* One block grows through every size, byte by byte, and shrinks again. */
     size_t size = 1;
     unsigned char *block = malloc(size);
     block[0] = 0;

@@ -1,5 +1,5 @@
-/* realloc of a large block lets the kernel move or extend its pages: growing and shrinking touch none of them
- * again, which the number of page faults shows. */
+/* realloc of a large block lets the kernel move or extend its pages. Growing and shrinking do not
+ * touch the pages again, as the number of page faults shows. */
 #include "../pattern.h"
 #include "../process.h"
 
@@ -21,8 +21,8 @@ int main(void) {
     pattern_fill(block, size, 1);
     block = resized(block, size, 2 * size);
     PATTERN_CHECK(block, size, 1);
-    void *barrier =
-        malloc(size); /* whatever lies behind the block now, it cannot simply grow into it */
+    /* Takes free memory, so that the block cannot simply grow into the memory behind it. */
+    void *barrier = malloc(size);
     block = resized(block, 2 * size, 4 * size);
     PATTERN_CHECK(block, size, 1);
     block = resized(block, 4 * size, size);

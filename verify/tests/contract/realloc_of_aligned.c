@@ -1,4 +1,5 @@
-/* realloc of aligned blocks of every tier keeps min(old, new) bytes, up and down, and so does every further realloc. */
+/* realloc of aligned blocks of every tier keeps min(old, new) bytes, up and down, and so does each
+ * further realloc. */
 #include "../pattern.h"
 #include "../process.h"
 
@@ -20,7 +21,7 @@ static void resize(size_t alignment, size_t from, size_t to) {
           alignment, from, block);
     size_t usable = malloc_usable_size(block);
     pattern_fill(behind, from, 7);
-    pattern_fill(block, usable, from); /* all of it is the program's */
+    pattern_fill(block, usable, from); /* the program may use all of it */
     PATTERN_CHECK(behind, from, 7);
     block = moved(block, from, to, from);
     pattern_fill(block, to, to);

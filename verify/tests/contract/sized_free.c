@@ -1,5 +1,5 @@
-/* free_sized takes the size last asked for, also after realloc; free_aligned_sized takes both of
- * aligned_alloc's arguments. What was freed is used again: memory does not grow. */
+/* free_sized takes the size that was last asked for, also after realloc. free_aligned_sized takes
+ * both arguments of aligned_alloc. Freed memory is used again, so resident memory does not grow. */
 #include "api.h"
 #include "../process.h"
 

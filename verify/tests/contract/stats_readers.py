@@ -63,7 +63,7 @@ def stats_text():
         return file.read().decode()
 
 
-# Each reader: (bytes in use, bytes from the system).
+# Each reader returns (bytes in use, bytes from the system).
 
 def by_path():
     root = xml.etree.ElementTree.fromstring(info_text())
@@ -132,7 +132,7 @@ def by_mallinfo():
 
 readers = [by_path, by_heaps, by_pattern, by_stats, by_stats_arenas, by_mallinfo]
 for reader in readers:
-    reader()  # what they import
+    reader()  # the first call imports modules
 
 
 def used():
@@ -157,7 +157,7 @@ def freed(taken):
 
 
 def rises_and_falls(size, count):
-    taken = (ctypes.c_void_p * count)()  # a block of its own; its numbers are not
+    taken = (ctypes.c_void_p * count)()  # one block; Python's own numbers would be many
     before = used()
     for index in range(count):
         taken[index] = libc.malloc(size)
@@ -196,7 +196,7 @@ def threads_blocks():
     over.set()
     for thread in threads:
         thread.join()
-    while len(os.listdir("/proc/self/task")) > 1:  # join returns a little before a thread ends
+    while len(os.listdir("/proc/self/task")) > 1:  # join returns a little before the thread ends
         time.sleep(0.001)
     between("all of them freed", used() - before, -MB, 2 * MB)
 

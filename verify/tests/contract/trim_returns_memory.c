@@ -1,5 +1,6 @@
-/* malloc_trim(0) after a burst gives the memory back: resident bytes fall to near where they were, for small
- * and for large blocks; it says 1 when it returned something and 0 when there was nothing left. */
+/* After a burst of small or large blocks, malloc_trim(0) gives the memory back: the resident bytes
+ * fall to near their old value. It returns 1 if it gave memory back, and 0 if there was nothing
+ * left. */
 #include "../process.h"
 
 static void burst(size_t size, size_t bytes) {

@@ -1,5 +1,5 @@
-/* Size 0: unique blocks from every allocating call; realloc(p, 0) frees and returns NULL; NULL is a valid
- * argument. */
+/* Every allocating call gives a unique block for size 0. realloc(p, 0) frees and returns NULL. NULL
+ * is a valid argument. */
 #include "api.h"
 #include "../process.h"
 

@@ -1,3 +1,3 @@
-/* The same under the prefixed names, linked with libhakmem.a. */
+/* The same test under the prefixed names, linked with libhakmem.a. */
 #define TEST_LINKED
 #include "zero_size.c"

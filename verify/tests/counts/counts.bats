@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What threads do to each other's cache lines: each pattern keeps its budget, and what is planted is over it.
+# What threads do to each other's cache lines: each pattern keeps its budget, and a planted bug
+# exceeds it.
 
 load ../planted
 
@@ -9,16 +10,16 @@ setup() {
     unset CFLAGS CXXFLAGS
 }
 
-# figure PATTERN COLUMN: per thousand blocks, from what was printed last
+# figure PATTERN COLUMN: the figure of this column in the last output, per thousand blocks
 figure() { awk -v name="$1" -v column="$2" '$1 == name { print $column }' <<<"$output"; }
 
-# built FILE: counts is built anew from the file of core/ that was changed
+# built FILE: a file of core/ has been changed; builds counts from it
 built() {
     run ! cmp -s "$1" "$HAK_ROOT/$1"
     make -s VARIANT=counts out/counts/counts
 }
 
-# over PATTERN WORDS: the pattern is over its budget, by the line of those words
+# over PATTERN WORDS: the pattern exceeds its budget, and the message has these words
 over() {
     run out/counts/counts "$1"
     printf '%s\n' "$output"
@@ -30,7 +31,7 @@ over() {
     run ./build.sh counts
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
-    # Each has a row, and did something.
+    # Each pattern has a row, and has done something.
     diff <(./build.sh counts --list | awk '{ print $1 }') <(awk 'NF == 10 && $3 + 0 >= 50 { print $1 }' <<<"$output")
 }
 
@@ -43,7 +44,8 @@ over() {
     [ "$(figure local-pairs 3)" -eq 400000 ]
     run -0 ./build.sh counts local-pairs local-slabs --places
     printf '%s\n' "$output"
-    # There were none; and there are where slabs change hands.
+    # local-pairs takes at most five slow paths a thousand blocks; local-slabs, where slabs change
+    # hands, takes more.
     [ "$(awk '$1 == "slow" { printf "%d ", ($3 > 5) }' <<<"$output")" = "0 1 " ]
 }
 
@@ -51,7 +53,7 @@ over() {
     run -0 ./build.sh counts one-way-64 one-way-1000
     printf '%s\n' "$output"
     for pattern in one-way-64 one-way-1000; do
-        # Some there must be: the blocks do come home.
+        # There must be some: the blocks do come home.
         awk -v locked="$(figure $pattern 6)" -v writes="$(figure $pattern 7)" \
             'BEGIN { exit !(locked > 0 && locked <= 1000 / 16 && writes > 0 && writes <= 1000 / 16) }'
     done
@@ -62,13 +64,13 @@ over() {
     make -s VARIANT=release lib
     code=$(objdump -d --no-show-raw-insn "$build")
     for name in malloc free; do
-        # It has two names, with the prefix and without.
+        # Each function has two names, with the prefix and without.
         body=$(awk -v name="^<(hak_)?$name>:$" '$2 ~ name { inside = 1 } inside && NF == 0 { exit } inside' <<<"$code")
         [ "$(wc -l <<<"$body")" -ge 15 ]
         run ! grep -E '\<lock |\<xchg .*\(' <<<"$body"
     done
     run ! grep -E '\<(mfence|sfence|lfence)\>' <<<"$code"
-    # The rest of the library has them, so the search does find them.
+    # The rest of the library has such instructions, so the search can find them.
     grep -qE '\<lock cmpxchg' <<<"$code"
 }
 
@@ -86,14 +88,15 @@ over() {
     sed -i 's/^HAK_INLINE void \*hak_fast_malloc.*/static _Atomic size_t planted;\n&\n    atomic_fetch_add_explicit(\&planted, 1, memory_order_relaxed);/' core/fast.h
     built core/fast.h
     over local-pairs 'instructions with lock prefix'
-    # That of each call but the first, if threads take turns: far more than none.
+    # Each malloc has one locked instruction; without the counter, none has.
     awk -v locked="$(figure local-pairs 6)" 'BEGIN { exit !(locked == 1000) }'
 }
 
 @test "seen: words of two threads on one line" {
     ./build.sh counts --list >/dev/null
     planted counts false_sharing
-    # Nothing is changed in one, and no word is shared: each thread writes its own, plainly.
+    # No instruction is atomic, and no word is shared: each thread writes its own word by a plain
+    # store.
     sed -i 's/^HAK_INLINE void hak_fast_free.*/static unsigned planted[16];\n&\n    planted[(uintptr_t)\&hak_thread >> 12 \& 15]++;/' core/fast.h
     built core/fast.h
     over local-pairs 'shared-line writes'

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# C++ around HAKMEM: programs that replace some forms of new and delete, and runtimes that come late, with a plugin.
+# C++ programs on HAKMEM: programs that replace some forms of new and delete, and C++ runtimes that
+# come late, with a plugin.
 
 load ../on_hakmem
 
@@ -27,7 +28,8 @@ setup_file() {
     clang++ -stdlib=libc++ -fno-assume-sane-operator-new "${plugin[@]}" -o llvm.so
 }
 
-# subsets: lines of numbers: those that belong together, all, each form alone, and some drawn at random.
+# subsets: prints sets of forms, one a line, by their numbers: none, forms that belong together, all
+# forms, each form alone, and some random sets
 subsets() {
     local number i
     printf '%s\n' '' '0 8' '1 9' '4 14' '5 15' '2 3 6 7' '10 11 16 17' '0 1 8 9' '0 4 8 14' '4 5 14 15' "${!names[*]}"
@@ -63,10 +65,12 @@ each_subset() {
 @test "the same, -static" { each_subset linked.o -static "$HAK_OUT/libhakmem.a"; }
 @test "the same in a program that is bound when it starts, at fixed addresses" { each_subset preloaded.o -no-pie -Wl,-z,now; }
 
-# Without optimisation, operator new[] does not jump to operator new, but calls it: the library itself is the caller.
+# Without optimisation, operator new[] does not jump to operator new, but calls it. Then the caller
+# is the library itself.
 callers_are_known() { [ "$HAK_VARIANT" != debug ] || skip "not optimised"; }
 
-# plugins HOST ARGS...: a program that has no C++ runtime, or one of its own, and loads plugins that bring one.
+# plugins HOST ARGS...: a program that loads C++ plugins ends well. The program has no C++ runtime,
+# or one of its own; the plugins bring theirs.
 plugins() {
     cd "$BATS_FILE_TMPDIR"
     run on_hakmem "$@"

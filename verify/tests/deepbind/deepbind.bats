@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Libraries that are opened with RTLD_DEEPBIND share the program's malloc, and dlopen and dlmopen are else as they were.
+# Libraries that are opened with RTLD_DEEPBIND share the program's malloc. In all else, dlopen and
+# dlmopen behave as they do without HAKMEM.
 
 load ../on_hakmem
 load ../planted
@@ -17,7 +18,7 @@ setup_file() {
     "${shared[@]}" -o early.so "$PROGRAMS/early.c"
     "${shared[@]}" -o teller.so "$PROGRAMS/teller.c"
     mkdir outer outer/inner
-    # shellcheck disable=SC2016 # the loader expands it
+    # shellcheck disable=SC2016 # the loader expands $ORIGIN
     "${shared[@]}" -o outer/outer.so "$PROGRAMS/outer.c" -Wl,--enable-new-dtags -Wl,-rpath,'$ORIGIN/inner'
     cp plugin.so outer/inner/only_there.so
     "${c[@]}" -rdynamic -o host "$PROGRAMS/host.c" -pthread -ldl
@@ -38,7 +39,7 @@ setup() {
     PLUGIN=$PWD/plugin.so
 }
 
-# says TEXT PRELOAD COMMAND...: the command ends well with these libraries, and prints this
+# says TEXT PRELOAD COMMAND...: the command ends well with the libraries PRELOAD, and prints TEXT
 says() {
     local text=$1 preload=$2
     shift 2
@@ -49,7 +50,7 @@ says() {
     fi
 }
 
-# works PROGRAM PRELOAD: a program in which everything works
+# works PROGRAM PRELOAD: in the program, blocks, callers, namespaces and threads work
 works() {
     local opener
     for opener in dlopen dlmopen; do says "ok: blocks" "$2" "$1" blocks $opener "$PLUGIN"; done
@@ -79,7 +80,7 @@ works() {
 
 @test "before the options are read, the flag is cleared" {
     export EARLY_PLUGIN=$PWD/second.so
-    # The constructors of libraries that are named later run first.
+    # Of the preloaded libraries, those that are named later run their constructors first.
     says "ok: the program's, then the program's" "$LIB $PWD/early.so" ./host early "$PLUGIN"
     export HAKMEM_DEEPBIND=1
     says "ok: the program's, then the plugin's" "$LIB $PWD/early.so" ./host early "$PLUGIN"
@@ -96,7 +97,8 @@ works() {
     says "$output" "$LIB" ./host edges "$PLUGIN"
 }
 
-# tells PRELOAD FLAG: what the teller sees of both functions is with the flag or without
+# tells PRELOAD FLAG: the teller sees calls of both functions. FLAG is "with" or "without"
+# RTLD_DEEPBIND.
 tells() {
     works ./host "$1"
     says "ok: blocks" "$1" ./host blocks dlopen "$PLUGIN"
@@ -115,7 +117,7 @@ tells() {
     [ "$stderr" = "dlmopen plugin.so with the flag" ]
 }
 
-# linked FLAGS...: the program with the archive in it exports dlopen, and works
+# linked FLAGS...: the program that is linked with the archive exports dlopen and dlmopen, and works
 linked() {
     gcc -std=gnu11 -D_GNU_SOURCE -O2 -fno-builtin -I"$HAK_ROOT" -I"$HAK_ROOT/verify/tests" -DTEST_LINKED "$@" \
         -o "$BATS_TEST_TMPDIR/linked" "$PROGRAMS/host.c" "$HAK_OUT/libhakmem.a" -pthread -ldl
@@ -193,7 +195,7 @@ linked() {
     done
 }
 
-# Each extension is opened with the flag: what php and they allocate and free is one heap's.
+# PHP opens each extension with the flag. PHP and its extensions must allocate and free on one heap.
 @test "PHP with its extensions" {
     says 'ÄBC 3' "$LIB" php -r '
         $page = new DOMDocument;
@@ -211,8 +213,8 @@ readline.set_completer_delims("abc")
 print(sqlite3.connect(":memory:").execute("select 1 + 1").fetchone()[0], bz2.decompress(bz2.compress(b"x")))'
 }
 
-# fails_with FROM TO PRELOAD TEXT ARGS...: with this change of core/deepbind.c, the program does not end well, or says otherwise;
-# PRELOAD is what comes behind HAKMEM
+# fails_with FROM TO PRELOAD TEXT ARGS...: FROM becomes TO in core/deepbind.c. Then the program must
+# not end well, or must print something other than TEXT. PRELOAD comes behind HAKMEM in LD_PRELOAD.
 fails_with() {
     local from=$1 to=$2 behind=$3
     shift 3
@@ -232,7 +234,7 @@ fails_with() {
     HAK_PLANTED=$PWD
     fails_with 'space == LM_ID_BASE' 'space != LM_ID_BASE' "" "ok: blocks" ./host blocks dlmopen "$PLUGIN"
     HAKMEM_DEEPBIND=1 fails_with 'hak_policy()->deepbind == 0' 'hak_policy()->deepbind <= 1' "" "ok: the plugin's" ./host which dlopen "$PLUGIN"
-    # A call where the jump was: the caller is HAKMEM.
+    # With a call in place of the jump, the caller of dlopen is HAKMEM.
     [ "$(uname -m)" = x86_64 ] || return 0
     fails_with 'jmp \*%rax' 'subq $8, %rsp\\ncall *%rax\\naddq $8, %rsp\\nret' "" \
         "ok: caller" ./host caller "$BATS_FILE_TMPDIR/outer/outer.so" only_there.so

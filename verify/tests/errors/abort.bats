@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# After an error the process ends by SIGABRT, whatever the program does about that signal or about the thread. The same on the
-# audit build, whose report is longer.
+# After an error the process ends by SIGABRT, whatever the program does about this signal or about
+# the thread. The same is true of the audit build, whose report is longer.
 
 load ../on_hakmem
 
@@ -14,7 +14,7 @@ setup() {
     bad_list='hakmem: free\(\): corrupted free list: pointer 0x[0-9a-f]+, header 0x22, block 0x[0-9a-f]+, size 47, tiny class 2, state free, owner thread [0-9]+, list of tiny class 2'
 }
 
-# ended LIBRARY KIND: the program ends by SIGABRT; ./out and ./err have what it said
+# ended LIBRARY KIND: the program ends by SIGABRT; its output is in ./out and ./err
 ended() {
     local status=0
     cd "$BATS_TEST_TMPDIR"
@@ -25,8 +25,8 @@ ended() {
     [ "$status" -eq 134 ]
 }
 
-# ends KIND LINES SAID...: on both builds, with so many lines on stderr that match $message (double_free unless told), and
-# these on stdout
+# ends KIND LINES SAID...: on both builds, the program ends by SIGABRT. It prints LINES lines that
+# match $message to stderr, and the lines SAID to stdout. $message is $double_free if it is not set.
 ends() {
     local kind=$1 count=$2 said
     shift 2

@@ -1,5 +1,5 @@
-/* A block is freed twice while the program does something about SIGABRT or about the thread: the process ends by SIGABRT all
- * the same. What a handler has done is told on stdout.
+/* Frees a block twice in a program that does something about SIGABRT or about the thread. The
+ * process must end by SIGABRT all the same. Handlers print on stdout what they have done.
  *
  * usage: abort_handler KIND */
 #include "../test.h"
@@ -27,7 +27,7 @@ static void handle(void (*handler)(int), int flags) {
     sigaction(SIGABRT, &action, NULL);
 }
 
-/* On a thread of its own; the process must not outlive it. */
+/* Runs a function in a new thread. The process must not go on after the thread. */
 static void in_thread(void *(*function)(void *)) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, function, NULL) == 0, "no thread");
@@ -44,8 +44,8 @@ static void *with_cancel_pending(void *type) {
     free(test_opaque_pointer(malloc(40)));
     char *block = test_opaque_pointer(malloc(40));
     free(block);
-    if (type == NULL)
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL); /* asynchronous: it would end here */
+    /* With asynchronous cancellation, the thread would end here. */
+    if (type == NULL) pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     free(test_opaque_pointer(block));
     return NULL;
 }
@@ -64,7 +64,7 @@ static void cancel_pending_in_handler(void) {
     in_thread(with_cancel_pending);
 }
 
-/* stderr is a pipe without room: the thread waits in the middle of its message. */
+/* stderr is a full pipe, so this thread waits in the middle of its message. */
 static _Atomic int writer;
 
 static void *free_twice_in_thread(void *unused) {
@@ -89,7 +89,7 @@ static void wait_until_it_sleeps(void) {
     }
 }
 
-/* The child: stderr takes nothing. */
+/* Runs in the child, whose stderr takes nothing. */
 static void be_cancelled_while_writing(int message, int cancelled) {
     pthread_t thread;
     dup2(message, STDERR_FILENO);
@@ -142,7 +142,8 @@ static void blocked_and_handled(void) {
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
-/* Blocks of all kinds, more than any bin holds, and of the class whose list is being worked on. */
+/* Allocates blocks of all kinds: more than any bin holds, and of the class whose list the flush
+ * works on. */
 static void use_allocator(int number) {
     static const size_t sizes[] = {40, 40, 900, 5000, 30000, 500000};
     (void)number;
@@ -166,7 +167,7 @@ static void allocates(void) {
     free_twice();
 }
 
-/* The flush of a bin's list, which runs in a circle, is what finds the error. */
+/* The list of a bin is a circle. The flush of this bin finds the error. */
 static void allocates_in_flush(void) {
     handle(use_allocator, 0);
     char **first = malloc(40);
@@ -186,7 +187,7 @@ static void fork_twice(int number) {
               WEXITSTATUS(status) == 7,
           "the first child ends with %#x", (unsigned)status);
     child = fork();
-    if (child == 0) return; /* into the report: by SIGABRT */
+    if (child == 0) return; /* returns into the report, which ends this child by SIGABRT */
     CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
               WTERMSIG(status) == SIGABRT,
           "the second child ends with %#x", (unsigned)status);
@@ -293,7 +294,8 @@ static void thread_exits_without_heap(void) {
     said("went on\n");
 }
 
-/* On the alternate stack the handler is not taken for one that has left, however deep it is. */
+/* A handler on the alternate stack, however deep it is, must not be taken for a handler that has
+ * left. */
 static void allocates_on_alternate_stack(void) {
     stack_t stack = {.ss_size = 1 << 20};
     stack.ss_sp =
@@ -305,8 +307,9 @@ static void allocates_on_alternate_stack(void) {
 
 /* ---- other threads --------------------------------------------------------------------------- */
 
-/* Another thread sleeps, and its list runs in a circle: the thread that looks after its heap finds that, and holds a lock.
- * The handler needs that other thread, which allocates. */
+/* Another thread sleeps, and the list of one of its bins is a circle. The thread that seizes its
+ * heap finds this error, while it holds a lock. The handler of SIGABRT needs the other thread,
+ * which allocates. */
 static int question[2], answer[2];
 
 static void pipes_open(void) {
@@ -352,7 +355,8 @@ static void found_by_another_thread(void) {
 enum { TOGETHER = 8 };
 static pthread_barrier_t start;
 
-/* Until each thread's line is there, among those of the audit; the handler runs once. */
+/* Waits until the line of each thread is there, among the lines of the audit. The handler runs
+ * once. */
 static void wait_for_lines(int number) {
     (void)number;
     static const char mark[] = "double free";
@@ -384,7 +388,8 @@ static void together(void) {
         pthread_join(threads[i], NULL);
 }
 
-/* The second thread finds an error while the first one's handler waits for it. */
+/* The second thread holds this mutex and finds an error, while the first thread's handler waits for
+ * the mutex. */
 static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
 
 static void lock(int number) {
@@ -411,7 +416,7 @@ static void wait_for_each_other(void) {
     free_twice();
 }
 
-/* exit() by another thread does not save the process. */
+/* exit() in another thread does not save the process. */
 static void ask_for_exit(int number) {
     (void)number;
     said("handled\n");

@@ -1,8 +1,9 @@
-# Lists that a wild write spoilt, and pointers at the edge of the range.
+# Free lists that a wild write has damaged, and pointers at the edge of the range.
 
 load ../on_hakmem
 
-# reports KIND LINE: the program ends with SIGABRT and this line, addresses and threads aside.
+# reports KIND LINE: the program ends by SIGABRT and prints LINE, in which addresses are 0x# and
+# threads are N
 reports() {
     run timeout "$HAK_TEST_SECONDS" "$HAK_OUT/tests/bad_lists_internal" "$1"
     local line

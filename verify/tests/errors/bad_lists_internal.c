@@ -1,5 +1,5 @@
-/* What a wild write can make of a thread's free list is reported at the flush, and a message about a pointer needs
- * nothing but the pointer.
+/* A flush reports a thread's free list that a wild write has damaged. A message about a pointer
+ * needs nothing but the pointer.
  *
  * usage: bad_lists_internal circle|interior|range_end|outside */
 #define TEST_LINKED
@@ -14,7 +14,7 @@ static void circle(void) {
     hak_malloc_trim(0);
 }
 
-/* A forged header byte before an address inside of a live block. */
+/* Forges a header byte before an address inside of a live block, and frees this address. */
 static void interior(void) {
     char *block = hak_malloc(1000);
     block[495] = (char)hak_header_of(block);
@@ -28,10 +28,10 @@ static void range_end(void) {
     hak_free((char *)hak_range.base + (limit << 4) - 16);
 }
 
-/* The message has the range that this line has. */
+/* Prints the range. The message must have the same range. */
 static void outside(void) {
     hak_free(hak_malloc(100000));
-    setvbuf(stdout, NULL, _IONBF, 0); /* or a buffer makes the range longer */
+    setvbuf(stdout, NULL, _IONBF, 0); /* a buffer would make the range longer */
     uintptr_t base = atomic_load(&hak_range.base);
     printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range.limit) << 4)));
     hak_free((void *)(uintptr_t)16);

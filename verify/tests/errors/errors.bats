@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What a faulty program is told: exactly one line on stderr, then SIGABRT, and nothing else happens. expected.txt has the
-# line for each kind of fault and each target.
+# A faulty program gets exactly one line on stderr, then SIGABRT, and nothing else happens.
+# expected.txt has the line for each kind of fault and each target.
 
 load ../on_hakmem
 
@@ -10,8 +10,8 @@ setup() {
 
 table() { grep -v '^#' "$HAK_ROOT/verify/tests/errors/expected.txt"; }
 
-# normalised LINE BLOCK MAIN: addresses near the address BLOCK become B+distance, others 0x#; HAKMEM's range becomes #-#;
-# the thread MAIN becomes main, others T#
+# normalised LINE BLOCK MAIN: addresses near the address BLOCK become B or B+distance, others 0x#;
+# HAKMEM's range becomes #-#; the thread MAIN becomes main, others T#
 normalised() {
     local line=$1 number distance
     line=$(sed -E "s/(hakmem's range) [-0-9a-fx]+/\1 #-#/; s/owner thread $3\$/owner thread main/; s/owner thread $3,/owner thread main,/
@@ -29,7 +29,8 @@ normalised() {
     printf '%s\n' "$line"
 }
 
-# demands PROGRAM KIND: the program ends as the table says, for each target that the table has for this kind
+# demands PROGRAM KIND: the program ends as the table says, for each target that the table has for
+# this kind
 demands() {
     local program=$1 kind=$2 target expected rows=0 differences=0 status about main said
     while IFS='|' read -r row expected; do

@@ -1,5 +1,6 @@
-/* Faulty programs, one for each (KIND, TARGET): each prints the address that its fault is about and the main thread's
- * number, commits the fault, and must not survive it. errors.bats has the line that each must end with. */
+/* Faulty programs, one for each (KIND, TARGET). Each prints the address that its fault is about and
+ * the number of the main thread, commits the fault, and must not survive it. expected.txt has the
+ * line that each must end with. */
 #ifndef HAK_VERIFY_FAULTS_H
 #define HAK_VERIFY_FAULTS_H
 
@@ -25,7 +26,8 @@ static char *take(void) {
     return memset(block, 0, target->size);
 }
 
-/* Prints what the expected line is about; the fault comes next. dprintf would allocate. */
+/* Prints the address and the thread that the expected line is about. The fault comes next. dprintf
+ * is not used, because it would allocate. */
 static char *about(char *pointer) {
     char line[64];
     int length = snprintf(line, sizeof line, "%#zx %d\n", (size_t)pointer, (int)getpid());
@@ -47,7 +49,7 @@ struct kind {
 #define KIND(function)                                                                             \
     { #function, function }
 
-/* main: commits the fault that the arguments name. */
+/* For main: commits the fault that the arguments name. */
 static int commit(const struct kind *kinds, size_t kind_count, int count, char **arguments) {
     test_needs_hakmem();
     CHECK(count == 3, "usage: %s KIND TARGET", arguments[0]);

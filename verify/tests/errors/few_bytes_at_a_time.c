@@ -1,5 +1,6 @@
-/* Frees a block twice while its stderr takes seven bytes at a time, and is interrupted in between: its parent changes its calls
- * of write(2). The parent ends as it does. */
+/* A child frees a block twice. Its stderr takes seven bytes at a time, and is interrupted in
+ * between: the parent changes the calls of write(2) of the child. The parent ends as the child
+ * does. */
 #include "../test.h"
 
 #include <signal.h>
@@ -24,7 +25,8 @@ static struct user_regs_struct registers_of(pid_t child) {
     return registers;
 }
 
-/* To the next entry into a system call, or exit from one: 0; or what else happened. */
+/* Lets the child run to its next entry into a system call, or exit from one, and returns 0. Returns
+ * the wait status if something else happened. */
 static int go_on(pid_t child, int signal) {
     int status;
     ptrace(PTRACE_SYSCALL, child, NULL, (void *)(intptr_t)signal);
@@ -32,7 +34,7 @@ static int go_on(pid_t child, int signal) {
     return WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : status;
 }
 
-/* The child is at the entry into write(2). */
+/* Called when the child is at the entry into write(2). */
 static void change_write(pid_t child, struct user_regs_struct registers) {
     static unsigned calls;
     bool interrupted = ++calls % 3 == 0;

@@ -57,8 +57,8 @@ static void *free_even(void *blocks) {
     return NULL;
 }
 
-static void double_free_of_flushed(
-    void) { /* the block has gone from the thread that freed it back to its slab */
+/* The block has gone from the thread that freed it back to its slab. */
+static void double_free_of_flushed(void) {
     static char *blocks[2000];
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         blocks[i] = take();

@@ -1,4 +1,5 @@
-/* A fork's child frees a block twice: the message names the child's thread, which has another number than the parent's. */
+/* The child of a fork frees a block twice. The message names the child's thread, which has another
+ * number than the parent's. */
 #include "../test.h"
 
 #include <signal.h>

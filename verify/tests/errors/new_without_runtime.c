@@ -1,5 +1,5 @@
-/* operator new has no memory, in a program without a C++ runtime: there is nobody to throw std::bad_alloc, and nothing that new
- * may return. */
+/* operator new finds no memory, in a program without a C++ runtime. Nobody can throw
+ * std::bad_alloc, and there is nothing that new may return. */
 #include "../test.h"
 
 void *_Znwm(size_t size) __attribute__((weak)); /* operator new(std::size_t) */

@@ -1,4 +1,5 @@
-/* Pointers that are none of a live block: foreign, misaligned, interior, never allocated. */
+/* Pointers that are not the pointer of a live block: foreign, misaligned, interior, never
+ * allocated. */
 #include "faults.h"
 
 #include <sys/mman.h>
@@ -61,14 +62,16 @@ static void interior_of_freed(void) {
     free(about(freed()) + 16);
 }
 
-static void interior_of_joined(void) { /* the BigCache has made one of three */
+/* The BigCache has joined the three blocks. */
+static void interior_of_joined(void) {
     char *blocks[] = {take(), take(), take()};
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         free(blocks[i]);
     free(about(test_opaque_pointer(blocks[1])) + target->size / 32 * 16);
 }
 
-static void never_allocated(void) { /* further on in the same slab, or far behind the large block */
+/* The address is further on in the same slab, or far behind the large block. */
+static void never_allocated(void) {
     char *block = about(take());
     size_t stride = malloc_usable_size(block) + 1;
     if (target->size >= 100000)

@@ -1,4 +1,4 @@
-/* Headers and free lists that the program has written over. */
+/* Headers and free lists that the program has overwritten. */
 #include "faults.h"
 
 /* ---- headers overwritten --------------------------------------------------------------------- */
@@ -29,8 +29,8 @@ static void overflow_by_one(void) {
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         for (size_t k = 0; k < TEST_COUNT(blocks); k++)
             if (blocks[k] == blocks[i] + usable + 1) {
-                memset(blocks[i], 0x41,
-                       usable + 1); /* its last byte is the header of the next block */
+                /* The last byte that is written is the header of the next block. */
+                memset(blocks[i], 0x41, usable + 1);
                 free(about(blocks[k]));
                 return;
             }
@@ -44,7 +44,8 @@ static void take_until_found(void) {
         test_opaque_pointer(take());
 }
 
-/* Two free blocks, of which the first leads to the second; `link` overwrites what leads there. */
+/* Frees two blocks, so that the link of the first one leads to the second, and overwrites that link
+ * by `link`. */
 static void overwrite_link(const void *link) {
     char *second = take(), *first = take();
     free(second);
@@ -60,7 +61,7 @@ static void link_garbage(void) {
 static void link_outside(void) {
     static char planted[64] __attribute__((aligned(64)));
     char *block = freed();
-    planted[15] = block[-1]; /* the header of a free block of this very class */
+    planted[15] = block[-1]; /* the header of a free block of the same class */
     overwrite_link(planted + 16);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# A program with raised rights says no addresses: its caller could aim with them. The same program without raised rights does.
+# A program with raised rights prints no addresses, because its caller could use them in an attack.
+# The same program without raised rights prints them.
 
 load ../on_hakmem
 
@@ -18,7 +19,8 @@ teardown() {
     [ -z "${folder:-}" ] || rm -r "$folder"
 }
 
-# says PROGRAM SECURE KIND LINE: as nobody; numbers of threads are N, addresses 0x#
+# says PROGRAM SECURE KIND LINE: the program runs as the user nobody and prints LINE, in which
+# numbers of threads are N and addresses are 0x#
 says() {
     run timeout -k 5 "$HAK_TEST_SECONDS" setpriv --reuid=65534 --regid=65534 --clear-groups "$folder/$1" "$3"
     local line
@@ -29,7 +31,7 @@ says() {
     [ "$line" = "hakmem: free(): $4" ]
 }
 
-# hides KIND RAISED PLAIN: what is said with raised rights, and without
+# hides KIND RAISED PLAIN: the line with raised rights, and the line without
 hides() {
     says setuid 1 "$1" "$2"
     says setgid 1 "$1" "$2"

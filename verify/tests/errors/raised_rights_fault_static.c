@@ -1,5 +1,5 @@
-/* Commits a fault in a program that a caller with fewer rights may start; tells on stdout whether the kernel knows it
- * (AT_SECURE).
+/* Commits a fault in a program that a caller with fewer rights may start. Prints to stdout whether
+ * the kernel says so (AT_SECURE).
  *
  * usage: raised_rights_fault_static KIND */
 #define TEST_LINKED
@@ -27,7 +27,7 @@ static void foreign(void) {
 }
 
 static void unused(void) {
-    char *block = test_opaque_pointer(malloc(300 << 20)); /* more than is kept */
+    char *block = test_opaque_pointer(malloc(300 << 20)); /* more than the BigCache keeps */
     free(block);
     free(test_opaque_pointer(block));
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The explorer: it is quiet on this tree, in time; what is planted is found, told in few words, and replays.
+# The explorer: it finds nothing in this tree, in limited time. It finds planted bugs, reports them
+# in few words, and replays them.
 
 load ../on_hakmem
 load ../planted
@@ -16,13 +17,14 @@ built() { make -s VARIANT=explore out/explore/explore; }
 
 seeded() { patch -s -p1 --no-backup-if-mismatch <"$(echo "$HAK_ROOT/verify/seeded/${1}_"*.patch)"; }
 
-# relaxed WORD FROM: the first order of the compare-exchange on a word of remote.h is relaxed
+# relaxed WORD FROM: in remote.h, the first order of the compare-exchange on WORD becomes relaxed;
+# it was FROM
 relaxed() {
     perl -0pi -e "s/(weak_explicit\(&\Q$1\E,[^;]*?)memory_order_$2,/\${1}memory_order_relaxed,/" core/remote.h
     run ! cmp -s core/remote.h "$HAK_ROOT/core/remote.h"
 }
 
-# quiet ARGUMENTS...: nothing is found
+# quiet ARGUMENTS...: the explorer finds nothing
 quiet() {
     run out/explore/explore "$@"
     printf '%s\n' "$output"
@@ -30,7 +32,7 @@ quiet() {
     [[ ${lines[-1]} == "nothing found, in "* ]]
 }
 
-# finds WORDS ARGUMENTS...: ends with a finding whose words match
+# finds WORDS ARGUMENTS...: the explorer finds something, and its message matches WORDS
 finds() {
     local words=$1
     shift
@@ -41,7 +43,7 @@ finds() {
     grep -qE '^[a-z-]+: schedule ' <<<"$output"
 }
 
-# replays: what was found last comes again, ten times of ten, by the command that the finding tells
+# replays: the command that the last finding prints gives the finding again, ten times of ten
 replays() {
     local arguments
     arguments=$(grep -m 1 -oP '^[a-z-]*: replay with ./build.sh explore \K.*' <<<"$output")
@@ -52,14 +54,15 @@ replays() {
     done
 }
 
-# On no machine is the time the same; what is searched is.
+# The time differs from machine to machine. The number of schedules does not, so it is what the test
+# limits.
 @test "all scenarios, up to two preemptions: nothing is found, in fewer schedules than take three minutes" {
     run explore
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
     awk '/^nothing found, in / { found = 1 } NF == 5 { schedules += $2 } END { exit !(found && schedules < 900000) }' <<<"$output"
     [ "$(explore --list | wc -l)" -ge 11 ]
-    # Each scenario has a row, and each was interleaved.
+    # Each scenario has a row, and enough schedules that its threads were interleaved.
     diff <(explore --list | awk '{ print $1 }') <(awk 'NF == 5 && $2 + 0 >= 60 { print $1 }' <<<"$output")
 }
 

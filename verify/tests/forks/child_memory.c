@@ -1,12 +1,13 @@
-/* Four threads have much memory each, and the process forks. The child, in which those threads do not exist, frees all of it and
- * allocates the same anew, several times; then it frees all, and trims. It says how much was resident at most, and in the end, in
- * KiB: forks.bats compares that with what libc's malloc needs for the same program.
+/* Four threads have much memory each, and the process forks. In the child these threads do not
+ * exist. The child frees all of their memory and allocates as much again, several times. Then it
+ * frees all, and trims. It prints how much was resident at most, and in the end, in KiB. forks.bats
+ * compares the figures with those of libc's malloc for the same program.
  *
  * arguments: the size of a block, and how:
  *   idle      the threads sleep when the process forks
- *   busy      they free and allocate meanwhile
+ *   busy      the threads free and allocate meanwhile
  *   twice     the child of the child does the work
- *   threads   threads of the child do it, and end in between */
+ *   threads   threads of the child do the work, and end in between */
 #include "forks.h"
 
 enum { THREADS = 4, ROUNDS = 4 };
@@ -25,7 +26,7 @@ static void fill(size_t i) {
 
 static void drop(size_t i) {
     char *block = blocks[i];
-    blocks[i] = NULL; /* first, for a child */
+    blocks[i] = NULL; /* before the free: a child must not find a freed block here */
     free(block);
 }
 
@@ -67,7 +68,7 @@ static void by_all(void *(*body)(void *), bool with_threads) {
         thread_join(threads[i]);
 }
 
-/* The child's. */
+/* Runs in the child, and ends it. */
 static void measure(bool with_threads) {
     alarm(FORKS_CHILD_SECONDS);
     busy = false;

@@ -1,11 +1,11 @@
-/* A signal handler that forks, wherever it interrupted its thread: amidst of malloc, free, realloc,
- * calloc and malloc_trim, with blocks of one size and of each. The process has one thread, or one
- * beside threads that allocate, or beside some that take its free memory away meanwhile. The
- * handler runs until so many forks are done.
+/* A signal handler forks, wherever it has interrupted its thread: in the middle of malloc, free,
+ * realloc, calloc or malloc_trim, with blocks of all sizes up to the largest. The process has one
+ * thread; or one beside threads that allocate; or one beside threads that take its free memory away
+ * meanwhile. Signals come until enough forks are done.
  *
- * The child exits; runs a new program; returns from the handler, so that what was interrupted goes
- * on there, and uses all that the parent had; or, where the handler interrupted no malloc or free,
- * uses all that at once.
+ * The child exits; or runs a new program; or returns from the handler, so that the interrupted call
+ * goes on in the child, which then uses all that the parent had; or, if the handler has interrupted
+ * no malloc or free, uses all of that at once.
  *
  * arguments: the largest size, the threads (one, at-work, trim), the source of signals (timer,
  * thread, nested) */
@@ -48,7 +48,7 @@ static void change(uint64_t *seed) {
     changes++;
 }
 
-/* Everything is freed, and half of it there again. */
+/* Frees all blocks, and allocates half of them again. */
 static void use_all(void) {
     uint64_t seed = most;
     alarm(FORKS_CHILD_SECONDS);
@@ -63,7 +63,7 @@ static void use_all(void) {
     malloc_trim(0);
 }
 
-/* Also so many that interrupted something. */
+/* Enough forks are done, a quarter of them in the middle of a malloc or free. */
 static bool are_done(void) {
     return forks >= forks_wanted && hits >= forks_wanted / 4;
 }
@@ -78,7 +78,7 @@ static void child_acts(size_t number) {
         execl("/bin/true", "true", (char *)NULL);
         _exit(127);
     case 2:
-        is_child = true; /* goes on behind the handler */
+        is_child = true; /* the child returns from the handler */
         return;
     default:
         if (!in_malloc) use_all();
@@ -105,7 +105,7 @@ static void fork_now(int signal) {
 
 /* ---- what sends signals ---------------------------------------------------------------------- */
 
-/* A sender's signals come at any instruction, also on one processor. */
+/* Signals that another thread sends come at any instruction, also on one processor. */
 static void *send(void *unused) {
     while (!are_done()) {
         syscall(SYS_tgkill, getpid(), main_thread, MINE);
@@ -114,13 +114,14 @@ static void *send(void *unused) {
     return unused;
 }
 
-/* Of the time that the process runs, so that it gets on however busy the machine is. */
+/* The timer counts the processor time of the process, so that the process makes progress on a busy
+ * machine too. */
 static void timer_begin(void) {
     struct itimerval often = {{0, 1000}, {0, 1000}};
     CHECK(setitimer(ITIMER_PROF, &often, NULL) == 0, "setitimer: errno %d", errno);
 }
 
-/* Signals go to the first thread alone. */
+/* The new threads block all signals, so only the first thread gets them. */
 static void threads_begin(const char *threads) {
     sigset_t all, before;
     sigfillset(&all);

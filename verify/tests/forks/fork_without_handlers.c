@@ -1,7 +1,7 @@
-/* Children that are made without fork(), so that no handler of fork runs there: _Fork, and clone by
- * libc's function and by the system call alone. They free what their parent had and allocate, from
- * threads of their own, too: whether the parent had one thread, threads that allocate, or threads
- * that take each other's free memory away (malloc_trim).
+/* Children that are made without fork(), so that no fork handler runs: by _Fork, by libc's clone,
+ * and by the system call clone. The children free the parent's blocks and allocate, also from
+ * threads of their own. The parent has one thread, or also threads that allocate, or threads that
+ * take each other's free memory away (malloc_trim).
  *
  * arguments: the way, the parent's threads */
 #include "forks.h"
@@ -34,7 +34,7 @@ static pid_t by_clone(void) {
 static pid_t by_Fork(void) {
     typedef pid_t fork_function(void);
     fork_function *function =
-        (fork_function *)(uintptr_t)dlsym(RTLD_DEFAULT, "_Fork"); /* glibc 2.34 */
+        (fork_function *)(uintptr_t)dlsym(RTLD_DEFAULT, "_Fork"); /* since glibc 2.34 */
     return function != NULL ? function() : by_clone();
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# What HAKMEM does at a fork, and in the processes that come of it: other libraries' handlers, libc's locks, signal handlers,
-# children without handlers, the memory of threads that are gone, and every other way to start a process.
+# What HAKMEM does at a fork, and in the processes that a fork makes: other libraries' handlers,
+# libc's locks, signal handlers, children without handlers, the memory of threads that are gone, and
+# every other way to start a process.
 
 load ../on_hakmem
 
@@ -18,7 +19,7 @@ setup_file() {
     export PROGRAMS
 }
 
-# preloaded LIBRARIES PROGRAM ARGS...
+# preloaded LIBRARIES PROGRAM ARGS...: the program ends well with these libraries preloaded
 preloaded() {
     local libraries=$1
     shift
@@ -26,12 +27,13 @@ preloaded() {
     said_ok
 }
 
-# sizes_of SIZE...: all of them, or the last one in a short run
+# sizes_of SIZE...: all sizes, or only the last one in a short run
 sizes_of() {
     if [ "${HAK_TEST_QUICK:-0}" = 1 ]; then echo "${@: -1}"; else echo "$@"; fi
 }
 
-# on_audit NAME ARGS...: the short run of a test program on the audit build, which proves the heap's equations at each step
+# on_audit NAME ARGS...: a short run of a test program on the audit build, which proves the heap's
+# equations after each batch
 on_audit() {
     HAK_TEST_QUICK=1 preloaded "$HAK_ROOT/out/audit/libhakmem.so" "$HAK_OUT/tests/$1" "${@:2}"
 }
@@ -64,7 +66,8 @@ on_audit() {
 @test "before ours: the child's begins and joins a thread, and libc gives up stacks" { proves handlers_before_ours stacks-given-up; }
 @test "before ours: one thread stands in it while another one forks" { proves handlers_before_ours two-at-once; }
 
-# ends_with_one_error KIND LINES: a double free is all that is said, after it what the handler of SIGABRT says
+# ends_with_one_error KIND LINES: the only error is a double free; the handler of SIGABRT prints
+# LINES
 ends_with_one_error() {
     run --separate-stderr timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/handlers_before_ours" "$1"
     printf '%s\n%s\n' "$stderr" "$output"
@@ -160,8 +163,8 @@ ends_with_one_error() {
 
 # ---- memory ----
 
-# child_needs SIZE HOW: what the child had at most and in the end, in KiB, on HAKMEM (`most`, `end`) and on libc's malloc
-# (`libcs_most`, `libcs_end`)
+# child_needs SIZE HOW: measures how much memory the child had at most and in the end, in KiB, on
+# HAKMEM (`most`, `end`) and on libc's malloc (`libcs_most`, `libcs_end`)
 child_needs() {
     run env HAK_TEST_ANY_ALLOCATOR=1 timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/child_memory" "$@"
     said_ok
@@ -171,8 +174,9 @@ child_needs() {
     echo "# $*: at most $most KiB, in the end $end KiB; libc's malloc: $libcs_most, $libcs_end"
 }
 
-# No more than 1.2 times what libc's malloc needs; each of four threads of the child's has a last SuperSlab besides, of 2 MiB. In
-# the end there is only the program, of which the library is a part.
+# needs_no_more_than_libc HOW SIZE...: the child needs at most 1.2 times the memory that libc's
+# malloc needs. If the child has four threads, each may have a last SuperSlab of 2 MiB besides. In
+# the end only the program is resident. The library is a part of it, so 1 MiB more is allowed.
 needs_no_more_than_libc() {
     local besides=0
     [ "$1" != threads ] || besides=$((4 * 2048))
@@ -187,7 +191,8 @@ needs_no_more_than_libc() {
 @test "so does the child of a child" { needs_no_more_than_libc twice 1000 30000 200000; }
 @test "so do the child's threads, which end in between" { needs_no_more_than_libc threads 100 1000 30000 200000 6000; }
 
-# One thread's heap more: it is lost if that thread was amidst of a refill or flush. So more may be, rarely: five tries.
+# One thread's heap more is allowed: it is lost if its thread was in the middle of a refill or flush
+# when the process forked. Rarely more heaps are lost, so there are five tries.
 @test "so does the child of threads at work, but for one that was amidst of a slow path" {
     one=$((16 << 10))
     for size in $(sizes_of 1000 200000 30000 100 6000); do

@@ -1,6 +1,5 @@
-/* Processes that fork while threads allocate: blocks of every tier on a shelf that all threads
- * share, threads that keep on changing what lies there, and children that must be able to use
- * all of it. */
+/* Processes that fork while threads allocate. Blocks of every tier lie on a shelf that all threads
+ * share. The threads keep changing what lies there, and children must be able to use all of it. */
 #ifndef HAK_VERIFY_FORKS_H
 #define HAK_VERIFY_FORKS_H
 
@@ -10,20 +9,20 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* Ends only what hangs: a test that takes so long has failed. */
+/* Ends only a process that hangs: a test that takes so long has failed. */
 enum { FORKS_SECONDS = 600, FORKS_CHILD_SECONDS = 300 };
 
 enum { SHELF = 64, CROWD_MOST = 8 };
 
-/* Who puts a letter here takes another thread's away and frees it. In a child each place has a
- * whole letter, or none. */
+/* A thread that puts a letter here takes away the letter that was there, often of another thread,
+ * and frees it. In a child each place has a whole letter, or none. */
 static _Atomic(struct letter *) shelf[SHELF];
 static _Atomic bool crowd_ends;
 static _Atomic size_t crowd_rounds[CROWD_MOST];
 static pthread_t crowd_threads[CROWD_MOST];
 static size_t crowd_count;
 
-/* Tiny, mid, pool and large blocks, as many of each. */
+/* A size of a tiny, mid, pool or large block, each tier equally often. */
 TEST_UNUSED static size_t forks_size(uint64_t *seed) {
     switch (test_random_below(seed, 4)) {
     case 0:
@@ -37,7 +36,7 @@ TEST_UNUSED static size_t forks_size(uint64_t *seed) {
     }
 }
 
-/* Letters of the shelf change `count` times. */
+/* Replaces letters on the shelf, `count` times. */
 TEST_UNUSED static void shelf_change(uint64_t *seed, size_t count) {
     for (; count > 0; count--) {
         struct letter *letter = letter_new(forks_size(seed), *seed);
@@ -62,7 +61,7 @@ static void *crowd_work(void *number) {
     return NULL;
 }
 
-/* Every thread has done something since the call. */
+/* Waits until every thread of the crowd has done something since the call. */
 TEST_UNUSED static void crowd_goes_on(void) {
     for (size_t i = 0; i < crowd_count; i++) {
         size_t before = crowd_rounds[i];
@@ -84,7 +83,7 @@ TEST_UNUSED static void crowd_begin(size_t count) {
     crowd_begin_with(count, crowd_work);
 }
 
-/* Each takes the free memory of all others, so that some thread's heap is hidden nearly always. */
+/* The threads trim all the time, so that the heap of some thread is seized nearly always. */
 TEST_UNUSED static void *crowd_trim(void *index) {
     while (!crowd_ends) {
         free(malloc(100));
@@ -108,7 +107,7 @@ TEST_UNUSED static void forks_zeroed(size_t size) {
     free(block);
 }
 
-/* The child frees what the parent had, allocates as much again and gives all back. */
+/* In a child: frees the parent's blocks, allocates as much again, and gives all back. */
 TEST_UNUSED static void child_uses_all(uint64_t seed) {
     alarm(FORKS_CHILD_SECONDS);
     shelf_clear();
@@ -125,7 +124,7 @@ static void *child_thread_work(void *number) {
     return NULL;
 }
 
-/* So do threads of the child. */
+/* In a child: threads of the child use the shelf, too. */
 TEST_UNUSED static void child_threads_use_all(void) {
     pthread_t threads[3];
     for (size_t i = 0; i < TEST_COUNT(threads); i++)
@@ -136,7 +135,7 @@ TEST_UNUSED static void child_threads_use_all(void) {
     shelf_clear();
 }
 
-/* The child ended with status 0. In a signal handler, too. */
+/* Waits for the child, which must end with status 0. A signal handler may call this, too. */
 TEST_UNUSED static void child_ended_well(pid_t child, const char *what, size_t number) {
     int status = 0;
     CHECK(child > 0, "%s, fork %zu: errno %d", what, number, errno);

@@ -1,10 +1,15 @@
-/* Handlers of fork that were registered before the allocator's, so that they run last before the fork and first after it.
+/* Handlers of fork that were registered before the allocator's: they run last before the fork and
+ * first after it.
  *
  * usage: handlers_before_ours KIND
- *   stacks-given-up   the child's begins and joins a thread, whereupon libc unmaps stacks of the threads that are gone
- *   error             one frees a block twice, and the handler of SIGABRT forks: its child works
- *   late-error        not at a fork: a thread whose end nobody tells frees twice, and the handler of SIGABRT allocates
- *   two-at-once       one thread stands in the handler while another one forks: the child has that thread's memory, too */
+ *   stacks-given-up   the child's handler begins and joins a thread, and so libc unmaps stacks of
+ *                     threads that are gone
+ *   error             a handler frees a block twice, and the handler of SIGABRT forks: its child
+ *                     works
+ *   late-error        without a fork: the thread of an untracked heap frees a block twice, and the
+ *                     handler of SIGABRT allocates
+ *   two-at-once       one thread is in the handler while another one forks: the child has the
+ *                     memory of the first thread, too */
 #include "forks.h"
 
 #include <limits.h>
@@ -12,7 +17,7 @@
 #include <string.h>
 
 enum { SLEEPERS = 8, BLOCKS = 30000, SIZE = 4000, ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
-#define STACK ((size_t)16 << 20) /* libc keeps 40 MiB of them */
+#define STACK ((size_t)16 << 20) /* libc keeps up to 40 MiB of stacks */
 
 static const char *kind;
 static _Atomic bool armed, is_there, goes_on;
@@ -47,7 +52,7 @@ static void in_child(void) {
     if (kind_is("stacks-given-up")) thread_run(nothing, NULL);
 }
 
-/* Before the constructors of preloaded libraries. */
+/* Runs before the constructors of preloaded libraries. */
 static void register_first(int count, char **arguments, char **environment) {
     (void)environment;
     kind = count > 1 ? arguments[1] : "";
@@ -133,7 +138,7 @@ static void *allocates_and_forks(void *unused) {
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = memset(malloc(SIZE), 1, SIZE);
     atomic_store(&armed, true);
-    pid_t child = fork(); /* stands in the handler */
+    pid_t child = fork(); /* waits in the handler */
     if (child == 0) _exit(0);
     child_ended_well(child, kind, 1);
     return unused;

@@ -1,7 +1,7 @@
-/* What libc locks by itself: threads read and flush streams, list folders, ask for names, change
- * the locale, load libraries, write to the log, look up the time zone, start programs. Each calls
- * malloc and free under locks of libc, of which fork takes some after all handlers. Meanwhile the
- * process forks; the child uses streams and leaves by exit().
+/* Tests the locks of libc. Threads read and flush streams, list folders, ask for names, change the
+ * locale, load libraries, write to the log, look up the time zone, and start programs. Each calls
+ * malloc and free while it holds locks of libc. fork takes some of these locks after all handlers
+ * have run. Meanwhile the process forks; the child uses streams and leaves by exit().
  *
  * argument: what the threads do */
 #include "forks.h"
@@ -38,12 +38,12 @@ static void file_read(void) {
         line = NULL;
         room = 0;
     }
-    CHECK(lines > 0, "no line"); /* a child's exit() may set a file back that it shares */
+    CHECK(lines > 0, "no line"); /* a child's exit() may set back the shared file offset */
     free(line);
     fclose(file);
 }
 
-/* The first one takes the lock of all streams, and the lock of each. */
+/* The first thread takes the lock of all streams, and the lock of each stream. */
 static void streams(size_t worker) {
     if (worker == 0)
         fflush(NULL);
@@ -119,7 +119,7 @@ static void libraries(size_t worker) {
     dlclose(handle);
 }
 
-/* There may be no daemon that takes it. */
+/* There may be no daemon that takes the messages. */
 static void logs(size_t worker) {
     if (worker == 0) {
         closelog();
@@ -140,7 +140,7 @@ static void zones(size_t worker) {
     fflush(NULL);
 }
 
-/* popen and system fork, too, and streams of popen are a list with a lock of its own. */
+/* popen and system fork, too. The streams of popen are in a list with a lock of its own. */
 static void programs(size_t worker) {
     if (worker == 0) {
         CHECK(system("exit 3") == 3 << 8, "system");
@@ -155,7 +155,8 @@ static void programs(size_t worker) {
     file_read();
 }
 
-/* How many forks suffice to see a lock that is held across one differs. */
+/* `forks` is enough to see a lock that is held across a fork. The number differs from lock to
+ * lock. */
 static const struct {
     const char *name;
     void (*work)(size_t worker);
@@ -173,7 +174,7 @@ static void *crowd_calls_libc(void *number) {
     return NULL;
 }
 
-/* What fork makes whole in the child: streams and malloc. */
+/* The child uses what fork makes whole there: streams and malloc. */
 static void child(size_t number) {
     alarm(FORKS_CHILD_SECONDS);
     if (number % 8 == 0) file_read();
@@ -182,7 +183,7 @@ static void child(size_t number) {
     fprintf(file, "%0*d", 20000, 1); /* exit() flushes it */
     if (number % 16 == 0) child_uses_all(number);
     if (work == libraries)
-        _exit(fclose(file)); /* the loader's lock may be a thread's that is gone */
+        _exit(fclose(file)); /* a thread that is gone may hold the loader's lock */
     exit(0);
 }
 

@@ -1,7 +1,7 @@
-/* Threads that never rest: some allocate, one forks, one starts programs by popen, one opens and
- * closes streams. Each is interrupted by signals all the time, whose handler only counts, forks,
- * or asks for the time; sent by a further thread. The children allocate, read a stream and leave
- * by exit(). */
+/* Four threads allocate all the time. One of them also forks, one starts programs by popen, and one
+ * reads and flushes streams. The first thread of the process sends them signals, except to the
+ * thread that starts programs. The handlers count, or fork. The children of the thread that forks
+ * allocate, read a stream and leave by exit(). */
 #include "forks.h"
 
 #include <sys/syscall.h>
@@ -87,7 +87,7 @@ int main(void) {
     handle(SIGUSR2, fork_seldom);
     crowd_begin_with(WORKERS, work);
     for (size_t i = 0; forks < forks_wanted || handled < forks_wanted; i++) {
-        /* not the one that starts programs: its child may not have its handlers any more */
+        /* Not to the thread that starts programs: its child may not have the handlers any more. */
         size_t number = i % WORKERS;
         int signal = number == 3 && i % 8 == 3 ? SIGUSR2 : SIGUSR1;
         if (number != 1) syscall(SYS_tgkill, getpid(), numbers[number], signal);

@@ -1,7 +1,7 @@
-/* Several threads start processes at once, each in its own way, while others allocate: fork, vfork,
+/* Several threads start processes at the same time, while another thread allocates: by fork, vfork,
  * posix_spawn with file actions and attributes, system, popen, and clone with the parent's memory.
- * A child that shares the memory until it runs its program allocates and frees there, too: nothing
- * of the parent's may be rebuilt in it.
+ * A child that shares the parent's memory until it runs its program allocates and frees there, too.
+ * In such a child nothing of the parent may be rebuilt.
  *
  * argument: the way, or "mixed" for each in turn */
 #include "forks.h"
@@ -41,7 +41,7 @@ static pid_t by_fork_and_exec(uint64_t *seed) {
     return 0;
 }
 
-/* The parent's thread sleeps meanwhile: blocks that the child frees are its thread's. */
+/* The parent's thread sleeps meanwhile, and the child frees and allocates as that thread. */
 static pid_t by_vfork(uint64_t *seed) {
     volatile uint64_t childs_seed = *seed;
     pid_t child = vfork();
@@ -61,7 +61,7 @@ static int with_parents_memory(void *seed) {
     _exit(0);
 }
 
-/* The stack is of the allocator's memory. */
+/* The child's stack is a block of the allocator. */
 static pid_t by_clone(uint64_t *seed) {
     enum { STACK = 256 << 10 };
     char *stack = malloc(STACK);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The fuzz targets: each is built and quiet, the canary is not, and other engines and builders take them as they are.
+# The fuzz targets. Each is built and finds nothing, except the canary, whose bug must be found.
+# Other engines (AFL++) and builders (OSS-Fuzz) take the targets unchanged.
 
 load ../on_hakmem
 
@@ -9,7 +10,7 @@ setup() {
     unset CFLAGS CXXFLAGS
 }
 
-# fuzzed TARGET: its regressions and corpus hold, and some seconds of fuzzing find nothing
+# fuzzed TARGET: the target passes its regressions and corpus, and finds nothing in some seconds
 fuzzed() {
     run ./build.sh fuzz "$1" "${HAK_FUZZ_SECONDS:-5}"
     printf '%s\n' "$output"
@@ -28,7 +29,8 @@ fuzzed() {
     mkdir -p "$folder/out/fuzz/fuzz" "$folder/fuzz"
     cp fuzz/fuzz.sh "$folder/fuzz"
     : >"$folder/fuzz/fuzz_api.c"
-    cp out/fuzz/fuzz/fuzz_canary "$folder/out/fuzz/fuzz/fuzz_api" # as if fuzz_api had found it
+    # The canary in the place of fuzz_api, so that fuzz_api has a finding.
+    cp out/fuzz/fuzz/fuzz_canary "$folder/out/fuzz/fuzz/fuzz_api"
     run "$folder/fuzz/fuzz.sh" fuzz_api 60
     [ "$status" -eq 1 ]
     [[ $output == *"fuzz: hakmem: audit: broken: "* ]]
@@ -68,7 +70,8 @@ fuzzed() {
     run ! "$BATS_TEST_TMPDIR/45_notification_lost/out/fuzz/fuzz/fuzz_remote" -max_total_time=1800 -max_len=256 \
         -artifact_prefix="$BATS_TEST_TMPDIR/"
     [[ $output == *"fuzz: slab "* ]]
-    # Many operations of each kind, in turn: however many processors there are, and whatever they do besides.
+    # An input with many operations of each kind, in turn: the race must be found on any number of
+    # processors, whatever else these do.
     python3 -c '
 import random, sys
 random.seed(1)
@@ -133,7 +136,7 @@ with open(sys.argv[1], "wb") as file:
     mkdir "$BATS_TEST_TMPDIR/seeds"
     for target in fuzz_api fuzz_canary; do
         printf '\1\0\0\0\0\0\0\0\40\0\3\0\0\0\40\0' >"$BATS_TEST_TMPDIR/seeds/two"
-        # The canary until it is found; the other for five seconds.
+        # The canary runs until its bug is found, the other target for five seconds.
         unset AFL_BENCH_UNTIL_CRASH
         seconds=5
         [ "$target" != fuzz_canary ] || { export AFL_BENCH_UNTIL_CRASH=1 && seconds=1800; }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
-# The paths of malloc and free cost what verify/golden/table.txt says, and the comparison can fail.
+# The paths of malloc and free cost the instructions that verify/golden/table.txt says, and the
+# comparison with the table can fail.
 
 setup_file() {
     bats_require_minimum_version 1.5.0
-    # A copy to spoil, with a table of this machine's compiler.
+    # A copy of the tree, which tests change. Its table is made with this machine's compiler.
     export COPY=$BATS_FILE_TMPDIR/copy
     [ "${HAK_TEST_QUICK:-0}" = 0 ] || return 0
     mkdir -p "$COPY/verify"
@@ -23,10 +24,10 @@ teardown() {
     [ ! -e "$BATS_TEST_TMPDIR/table" ] || cp "$BATS_TEST_TMPDIR/table" "$TABLE"
 }
 
-# count_in_copy PATH: what the copy's table says.
+# count_in_copy PATH: prints the path's count in the copy's table
 count_in_copy() { sed -n "s/^$1 | //p" "$TABLE"; }
 
-# set_count PATH COUNT
+# set_count PATH COUNT: writes the count into the copy's table
 set_count() { sed -i "s/^$1 | .*/$1 | $2/" "$TABLE"; }
 
 @test "every path costs what the table says" {
@@ -64,7 +65,7 @@ set_count() { sed -i "s/^$1 | .*/$1 | $2/" "$TABLE"; }
 @test "2 % are free, more is not, and a gain is told" {
     for path in pair-64 remote-64; do
         now=$(count_in_copy "$path")
-        # The table so that today's count is 1 % or 3 % above it, or 3 % below.
+        # Sets the table's count so that today's count is 1 % or 3 % above it, or 3 % below.
         set_count "$path" "$(awk "BEGIN { printf \"%.1f\", $now / 1.01 }")"
         run -0 "$COPY/build.sh" golden "$path"
         [[ $output != *"more than"* ]]

@@ -1,4 +1,5 @@
-/* Prints how many MiB of blocks of a size can be had, with a byte written in each.
+/* Prints how many MiB malloc gives in blocks of one size, 8 GiB at most. One byte of each block is
+ * written.
  *
  * usage: blocks_to_be_had BYTES */
 #include "../process.h"

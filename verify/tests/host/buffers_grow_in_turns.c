@@ -1,10 +1,11 @@
-/* Some buffers grow in turns, so that each stands in the others' way: their pages are moved, each is touched once.
+/* Some buffers grow in turns, so that each stands in the others' way. Their pages are moved, not
+ * copied, so each page has one page fault.
  *
- * usage: buffers_grow_in_turns BUFFERS STEP     bytes that each grows by */
+ * usage: buffers_grow_in_turns BUFFERS STEP, where STEP is the bytes that each buffer grows by */
 #include "../process.h"
 
 #define ALL    (128 * MIB)
-#define COPIED (MIB / 4) /* a buffer so small may be copied, some times over */
+#define COPIED (MIB / 4) /* a buffer up to this size may be copied, some times over */
 
 int main(int argc, char **argv) {
     CHECK(argc == 3, "usage: buffers_grow_in_turns BUFFERS STEP");

@@ -1,11 +1,12 @@
 #!/usr/bin/env bats
-# At home in every process: limits, locks, dumps, emulators, many threads. What libc's malloc costs there is the measure.
+# Processes with limits, locked memory, dumps, emulators and many threads. The measure is what
+# libc's malloc costs there.
 
 load ../on_hakmem
 
 bats_require_minimum_version 1.5.0
 
-# calls_of PROGRAM ENV...: how many system calls it makes
+# calls_of PROGRAM ENV...: prints the number of the program's system calls in this environment
 calls_of() {
     local program=$1
     shift
@@ -39,7 +40,7 @@ calls_of() {
     done
 }
 
-# gcore_of OUT COMMAND...: the size of a dump of the process, once it has printed a line
+# gcore_of OUT COMMAND...: prints the size of a dump of the process, made when it has printed a line
 gcore_of() {
     local out=$1 process
     shift
@@ -78,7 +79,8 @@ int main(int argc, char **argv) {
 C
     gcc -O1 -fno-builtin "$BATS_TEST_TMPDIR/main.c" -o "$BATS_TEST_TMPDIR/main"
     local ours libcs
-    # Sizes that fit their classes: what a class adds to others is in each memory, not only in a dump.
+    # Sizes that fit their classes: rounding up to a class costs memory everywhere, not only in a
+    # dump.
     for kind in "1000 1000" "20 1000000" "50000 100" "5000 380"; do
         # shellcheck disable=SC2086
         libcs=$(gcore_of "$BATS_TEST_TMPDIR/libcs" "$BATS_TEST_TMPDIR/main" $kind)

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#define KIB_MOST 16u /* a thread */
+#define KIB_MOST 16u /* for each thread */
 
 static pthread_barrier_t begun, allocated, over;
 
@@ -33,8 +33,8 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < count; i++)
         CHECK(pthread_create(&threads[i], &attributes, idle, NULL) == 0, "thread %u does not start",
               i);
-    size_t before =
-        process_resident(); /* some have not come to the barrier yet: their stacks count as ours */
+    /* Some threads have not reached the barrier yet: their stacks count as HAKMEM's memory. */
+    size_t before = process_resident();
     pthread_barrier_wait(&begun);
     pthread_barrier_wait(&allocated);
     size_t each = (process_resident() - before) / count;

@@ -1,7 +1,8 @@
-/* A program limits its own memory when it has run for a while, as judges and services do: what it may have it gets, what is more is
- * refused, and once it has freed that, threads start, libraries load, and it maps for itself.
+/* A program limits its own memory after it has run for a while, as judges and services do. It gets
+ * the memory that the limit allows, and no more. After it has freed this memory, it can start
+ * threads, load libraries and map memory itself.
  *
- * usage: limits_itself as|data BYTES     size of a block */
+ * usage: limits_itself as|data BYTES, where BYTES is the size of a block */
 #include "../process.h"
 
 #include <dlfcn.h>
@@ -15,7 +16,7 @@ static void *nothing(void *argument) {
     return argument;
 }
 
-/* As many blocks as there are, each with a byte in it; their bytes. */
+/* Takes blocks until malloc fails, and writes to each; returns their bytes. */
 static size_t take_all(size_t size, void **list) {
     size_t bytes = 0;
     void **block;
@@ -53,7 +54,7 @@ int main(int argc, char **argv) {
     const size_t size = strtoul(argv[2], NULL, 10);
     void *list = NULL;
     for (int i = 0; i < 1000; i++)
-        free(malloc((size_t)i * 10)); /* it has run */
+        free(malloc((size_t)i * 10)); /* the program has run for a while */
     const size_t now = process_memory(space ? 0 : 5);
     struct rlimit limit = {.rlim_cur = now + MIBS * MIB, .rlim_max = RLIM_INFINITY};
     CHECK(setrlimit(space ? RLIMIT_AS : RLIMIT_DATA, &limit) == 0, "setrlimit: errno %d", errno);

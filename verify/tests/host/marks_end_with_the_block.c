@@ -1,5 +1,6 @@
-/* What a program did to the pages of a block, mlock or madvise, ends with the block: whatever is there later is in memory only
- * when it is used, is there in a child of fork, and can be written.
+/* The properties that a program gives to the pages of a block, by mlock, madvise or mprotect, end
+ * with the block. Later blocks at these addresses are in memory only where they are used, are there
+ * in a child of fork and in a dump, can be written, and cannot be executed.
  *
  * usage: marks_end_with_the_block lock|lock2|fork|wipe|dump|protect|execute BYTES */
 #include "../pattern.h"
@@ -29,7 +30,7 @@ static bool is(const char *name) {
     return strcmp(kind, name) == 0;
 }
 
-/* The whole pages in the middle of the block. */
+/* Gives the property `kind` to the whole pages in the middle of the block. */
 static void mark(char *block) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     char *start = (char *)(((uintptr_t)block + page) & ~(page - 1));
@@ -45,7 +46,7 @@ static void mark(char *block) {
     CHECK(bad == 0, "%s: errno %d", kind, errno);
 }
 
-/* No mapping of the block says that it is not dumped, or may be executed. */
+/* True if each mapping of the block can be read and written but not executed, and is in a dump. */
 static bool is_plain(const char *block) {
     char line[4096];
     bool inside = false, plain = true;
@@ -95,7 +96,7 @@ int main(int argc, char **argv) {
         use(blocks, BLOCKS, round);
         for (size_t i = 0; i < BLOCKS; i++)
             if ((i + round) % 2 == 0) mark(blocks[i]);
-        if (!is("protect")) { /* the contents of a marked block move with it */
+        if (!is("protect")) { /* realloc keeps the contents of a marked block */
             blocks[0] = realloc(blocks[0], 2 * size);
             CHECK(blocks[0] != NULL, "no longer block");
             PATTERN_CHECK(blocks[0], size, round);

@@ -1,13 +1,14 @@
-/* A program locks all its memory, now or from now on: no more is locked than it uses, and what it frees is locked no longer.
+/* A program locks all memory that it has (current) or will get (future). No more memory is locked
+ * than the program uses, and freed memory is no longer locked.
  *
- * usage: memory_locked BYTES current|future     size of a block */
+ * usage: memory_locked BYTES current|future, where BYTES is the size of a block */
 #include "../process.h"
 
 #include <sys/mman.h>
 
 #define MOST (64 * MIB)
-#define SPARE                                                                                      \
-    (4 * MIB) /* a SuperSlab that is used a little, and one that the next blocks may come from */
+/* A SuperSlab that is used a little, and a SuperSlab that the next blocks may come from. */
+#define SPARE (4 * MIB)
 
 static size_t locked(void) {
     char text[4096];
@@ -21,7 +22,7 @@ static size_t locked(void) {
     return strtoul(found + 6, NULL, 10) << 10;
 }
 
-/* All blocks, or those that are left, with a byte in each. */
+/* The blocks; one byte of each was written. NULL: freed. */
 static void **blocks;
 static size_t count, size;
 

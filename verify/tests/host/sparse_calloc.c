@@ -1,4 +1,4 @@
-/* Long callocs of which the program touches little cost what is touched, again and again. */
+/* A long calloc of which the program touches little costs only the touched pages, each time. */
 #include "../process.h"
 
 enum { ROUNDS = 30 };

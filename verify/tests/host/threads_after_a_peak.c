@@ -1,4 +1,5 @@
-/* After a peak of thousands of threads, a short thread costs what it cost before: nothing is walked that the peak has left behind.
+/* After a peak of thousands of threads, a short thread costs the same as before: no code walks over
+ * all that the peak has left behind.
  *
  * usage: threads_after_a_peak PEAK */
 #include "../process.h"
@@ -40,7 +41,7 @@ static double used(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
-/* Of a short thread, the least of some rounds. */
+/* Processor time of a short thread in microseconds: the least of some rounds. */
 static double cost(void) {
     double least = 1e12;
     for (int round = 0; round < 5; round++) {
@@ -72,9 +73,9 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < peak; i++)
         pthread_join(threads[i], NULL);
     const double after = cost();
+    /* These calls take the slow path, which also looks after the heaps that the peak has left. */
     for (int i = 0; i < 1000000; i++)
-        free(malloc(
-            (size_t)(20000 + i % 9 * 5000))); /* the slow path, which looks after what is left */
+        free(malloc((size_t)(20000 + i % 9 * 5000)));
     usleep(700000);
     const double later = cost();
     CHECK(after <= TIMES_MOST * before && later <= TIMES_MOST * before,

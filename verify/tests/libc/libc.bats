@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# The libc variant: a sanitizer of the program sees every block that was allocated through hakmem.h.
+# The libc variant: a sanitizer of the program sees each block that was allocated through hakmem.h.
 
 load ../on_hakmem
 
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=libc lib >&2
-    # None, then one compiler's sanitizers each.
+    # Each program without a sanitizer, and with each sanitizer. Only clang has MemorySanitizer.
     local program sanitizer compiler
     for sanitizer in none address leak thread memory; do
         for program in "$HAK_ROOT"/verify/tests/libc/faults/*.c; do
@@ -25,12 +25,13 @@ setup_file() {
 
 setup() {
     bats_require_minimum_version 1.5.0
-    # An addr2line is there wherever a compiler is; MSan's own choice need not be.
+    # A machine with a compiler has addr2line; the program that MemorySanitizer would choose may be
+    # missing.
     MSAN_OPTIONS=external_symbolizer_path=$(command -v addr2line)
     export MSAN_OPTIONS
 }
 
-# line_of PROGRAM MARK: FILE.c:LINE of the line with that comment.
+# line_of PROGRAM MARK: prints FILE.c:LINE of the line with the comment MARK
 line_of() {
     local line
     line=$(grep -n "/\* $2 \*/" "$HAK_ROOT/verify/tests/libc/faults/$1.c" | cut -d: -f1)
@@ -38,7 +39,7 @@ line_of() {
     echo "$1.c:$line"
 }
 
-# demand_order TEXT...: the output has a line with each text, in this order.
+# demand_order TEXT...: the output has all texts, in this order
 demand_order() {
     local rest=$output text
     for text in "$@"; do
@@ -50,8 +51,9 @@ demand_order() {
     done
 }
 
-# reports PROGRAM SANITIZER TEXT...: silent without its fault; with it, fails and says TEXT... in this order. A
-# text @MARK stands for the place of the line so marked.
+# reports PROGRAM SANITIZER TEXT...: without its fault the program succeeds and prints nothing. With
+# its fault it fails, and prints the texts in this order. A text @MARK stands for the place of the
+# line with the comment MARK.
 reports() {
     local name=$1 program=$BATS_FILE_TMPDIR/$1.$2 text wanted=()
     shift 2
@@ -133,7 +135,8 @@ reports() {
         diff "$BATS_TEST_TMPDIR/wanted" -
     nm --extern-only --defined-only "$libc/libhakmem.a" | awk 'NF == 3 && $3 !~ /^hak_build_/ { print $3 }' |
         LC_ALL=C sort | diff "$BATS_TEST_TMPDIR/wanted" -
-    run ! grep -E 'core/' <(strings -a "$libc/libhakmem.a" "$libc/libhakmem.so") # the names of source files, of which core/ has
+    # The names of source files of core/, which HAKMEM's own library has and this one does not.
+    run ! grep -E 'core/' <(strings -a "$libc/libhakmem.a" "$libc/libhakmem.so")
     grep -q 'core/' <(strings -a "$HAK_OUT/libhakmem.a")
 }
 

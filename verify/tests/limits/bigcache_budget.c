@@ -1,5 +1,5 @@
-/* HAKMEM_BIGCACHE_MB bounds what is kept of freed large blocks: after 128 MiB are freed, the resident memory
- * that stays lies between the two arguments, in MiB. */
+/* HAKMEM_BIGCACHE_MB limits the memory of freed large blocks that is kept. After 128 MiB are freed,
+ * the memory that stays resident is between the two arguments, in MiB. */
 #include "../process.h"
 
 int main(int count, char **arguments) {

@@ -1,5 +1,6 @@
-/* After a burst, memory goes back to the system by itself: a program that goes on with little falls to near
- * its old resident size within seconds, without malloc_trim. */
+/* After a burst, memory goes back to the system without malloc_trim. If the program goes on with
+ * little work, its resident size falls to near the old size within seconds; the test waits for a
+ * minute. */
 #include "../process.h"
 
 static void burst(size_t size, size_t bytes) {

@@ -1,11 +1,16 @@
-/* After a burst of 1 GiB of mixed blocks is freed, what is resident is within 5 % and 4 MiB of what was resident for
- * the live blocks alone: at once after malloc_trim(0), and soon after the purge delay while the program murmurs.
+/* A burst of 1 GiB of mixed blocks is freed. Then the resident memory is at most 5 % and 4 MiB
+ * above that for the live blocks alone: at once after malloc_trim(0), or soon after the purge delay
+ * while the program murmurs (process_murmur).
  *
- * Where a thread goes on beside what was its own burst, that is 6 MiB: what it uses all the time without a look at it, 4 MiB of large
- * blocks, lies where the burst was, and so do places in slabs that were there before.
+ * If the thread of the burst goes on itself, 6 MiB are allowed. The program uses 4 MiB of large
+ * blocks all the time and never writes to them. After the burst they lie in memory that the burst
+ * has touched, and so do some free places in slabs that are older than the burst.
  *
- * usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]     the burst is of the main thread, or of so many that then
- * sleep; they free it before, or the main thread does while they sleep, or each of them frees another's */
+ * usage: burst_of_a_gib trim|delay THREADS [freed-by-main|crossed]
+ *
+ * With 1 thread, the main thread has the burst. Otherwise so many threads have it, and then sleep.
+ * Each thread frees its own blocks before it sleeps. freed-by-main: the main thread frees them
+ * while the threads sleep. crossed: each thread frees another thread's blocks. */
 #include "../process.h"
 #include "../threads/threads.h"
 
@@ -21,7 +26,7 @@ struct blocks {
 
 static pthread_barrier_t over;
 
-/* From 16 bytes to 1 MiB, as many bytes in each doubling as in any other. */
+/* Takes blocks from 16 bytes to 1 MiB, equally many bytes in each doubling of the size. */
 static struct blocks take(size_t bytes, uint64_t seed) {
     struct blocks all = {process_map(bytes / 16 * sizeof(void *)), 0};
     for (size_t least = 16, doubling = 0; doubling < DOUBLINGS; doubling++, least *= 2) {
@@ -34,7 +39,7 @@ static struct blocks take(size_t bytes, uint64_t seed) {
             taken += size;
         }
     }
-    /* Shuffled, so that they are freed in no order. */
+    /* Shuffled, so that the blocks are freed in random order. */
     for (size_t i = all.count - 1; i > 0; i--) {
         size_t other = test_random_below(&seed, i + 1);
         void *block = all.block[i];
@@ -92,8 +97,8 @@ int main(int argc, char **argv) {
     process_murmur();
     struct blocks live = take(live_bytes, 5);
     const bool goes_on = !trim && threads == 1;
-    const unsigned murmurs_most =
-        goes_on ? 400 : 200; /* 10 ms and more lie between two: seconds, on a quiet machine */
+    /* Two murmurs are 10 ms or more apart, so this is a few seconds on a quiet machine. */
+    const unsigned murmurs_most = goes_on ? 400 : 200;
     size_t before = process_resident(), most = before + before / 20 + (goes_on ? 6 : 4) * MIB;
     pthread_t thread[THREADS_MAX];
     pthread_barrier_init(&over, NULL, (unsigned)threads + 1);

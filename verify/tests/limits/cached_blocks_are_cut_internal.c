@@ -1,5 +1,5 @@
-/* A freed large block that is kept serves shorter ones, too: each gets a piece of it, the rest stays where it was, and all of it
- * goes back to the system in the end. */
+/* A large block that was freed and is cached also serves shorter requests. Each request gets a
+ * piece of it, the rest stays in the BigCache, and in the end all of it goes back to the system. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -9,7 +9,7 @@
 #define MIB ((size_t)1 << 20)
 
 static char *big;
-static size_t room; /* at big */
+static size_t room; /* usable bytes at `big` */
 
 static bool is_in_big(const char *block, size_t size) {
     return block >= big && block + size <= big + room;

@@ -1,5 +1,6 @@
-/* Freed large blocks that lie side by side become one, in whatever order they are freed, which serves a longer block; it is as
- * old as the longer of its parts, and only so much of it is given back as must be. */
+/* Freed large blocks that lie side by side become one cached block, in whatever order they are
+ * freed. The joined block serves a longer request, and is as old as the longer of its parts. The
+ * BigCache gives back hardly more of it than necessary. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -35,7 +36,7 @@ static void give(void *block, size_t budget, uint32_t now) {
     CHECK(hak_large_free(block, budget, now), "%p is no large block", block);
 }
 
-/* Side by side, in memory that nobody has used. */
+/* Takes blocks that lie side by side, in memory that is not cached. */
 static void take_neighbours(char **blocks, size_t count, size_t size) {
     hak_bigcache_purge(0, 0, 0);
     for (size_t i = 0; i < count; i++)
@@ -74,13 +75,14 @@ static void every_order(unsigned *order, unsigned count) {
     }
 }
 
-/* The block at `first` of the two is freed at 1000 ms, the other at 5000 ms; `long_one` is the longer of them. */
+/* Of two neighbours, block `first` is freed at 1000 ms, and the other block at 5000 ms. Block
+ * `long_one` is the longer one. */
 static void ages(unsigned first, unsigned long_one) {
     char *blocks[2], *parts[2], *other;
     take_neighbours(blocks, 2, 8 * MIB);
     give(blocks[0], BUDGET, 0);
     give(blocks[1], BUDGET, 0);
-    parts[1] = take(long_one == 0 ? MIB : 12 * MIB); /* from the end */
+    parts[1] = take(long_one == 0 ? MIB : 12 * MIB); /* cut from the end of the cached block */
     parts[0] = take(long_one == 0 ? 12 * MIB : MIB);
     CHECK(hak_large_find(parts[1])->first ==
               hak_large_find(parts[0])->first + hak_large_find(parts[0])->granules,

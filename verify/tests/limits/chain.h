@@ -1,5 +1,5 @@
-/* Blocks that are linked through themselves and carry a mark in their last bytes: a test that takes all
- * memory there is has no room for a table of what it holds. */
+/* Blocks that are linked through themselves and carry a mark in their last bytes. A test that takes
+ * all memory there is has no memory for a table of its blocks. */
 #ifndef HAK_VERIFY_CHAIN_H
 #define HAK_VERIFY_CHAIN_H
 
@@ -7,7 +7,7 @@
 
 struct link {
     struct link *next;
-    size_t size; /* the whole block, at least CHAIN_LEAST */
+    size_t size; /* of the whole block; at least CHAIN_LEAST */
 };
 
 enum { CHAIN_LEAST = sizeof(struct link) + sizeof(uint64_t) };
@@ -28,7 +28,7 @@ static inline void chain_push(struct link **chain, void *block, size_t size) {
     *chain = link;
 }
 
-/* Fails unless all blocks are as chain_push left them; their number. */
+/* Fails unless all blocks are as chain_push left them; returns their number. */
 static inline size_t chain_check(struct link *chain) {
     size_t count = 0;
     for (struct link *link = chain; link != NULL; link = link->next) {
@@ -40,7 +40,7 @@ static inline size_t chain_check(struct link *chain) {
     return count;
 }
 
-/* Frees the blocks pushed last, `count` of them or all. */
+/* Frees the blocks that were pushed last: `count` of them, or all if there are fewer. */
 static inline void chain_free(struct link **chain, size_t count) {
     while (count-- > 0 && *chain != NULL) {
         struct link *next = (*chain)->next;

@@ -1,6 +1,6 @@
-/* Times are taken by many threads, so that one may be later than the time that it is compared
- * with. Such a time is not old: what was given back just now stays, and a thread that was at
- * work just now is not idle. */
+/* Many threads read the clock, so a time may be compared with an earlier one. A time that is later
+ * than now is not old: memory that was freed just now stays, and a thread that worked just now is
+ * not idle. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -67,14 +67,15 @@ static bool visit(struct hak_heap *heap, void *count) {
     return true;
 }
 
-/* Looks at sleepers half a delay apart: not by a clock that is behind the last look. */
+/* Two looks at a sleeping thread must be half a delay apart. A look whose clock is behind the last
+ * look does not count. */
 static void looks_in_time(void) {
     static struct hak_thread sleeper;
     struct hak_heap *heap = hak_thread_heap();
     int visits = 0;
     hak_seize_unregister(heap);
     hak_heap_set_state(heap, HAK_HEAP_OWN);
-    sleeper.books = HAK_THREAD.books; /* an audit follows the heap by them */
+    sleeper.books = HAK_THREAD.books; /* an audit needs the books of the heap's thread */
     atomic_store(&sleeper.heap, heap);
     atomic_store(&sleeper.announced, atomic_load(&HAK_THREAD.announced));
     atomic_store(&heap->thread, &sleeper);
@@ -86,7 +87,7 @@ static void looks_in_time(void) {
     atomic_store(&heap->thread, &HAK_THREAD);
 }
 
-/* What a tick does, none does whose clock is behind the last one. */
+/* A tick whose clock is behind the last tick does nothing. */
 static void ticks_in_time(void) {
     struct hak_heap *heap = hak_thread_heap();
     heap->last_tick = now + BACK;

@@ -1,5 +1,5 @@
-/* Does something to its stderr, and ends. `file` is a file that it writes its own bytes to; whatever else is in there later is
- * somebody's mistake.
+/* Does something to its stderr, and ends. The program writes data of its own to FILE; nothing else
+ * may be written there.
  *
  * usage: ends_without_stderr KIND [FILE] */
 #include "../test.h"
@@ -18,7 +18,7 @@ static void close_it(void) {
     close(STDERR_FILENO);
 }
 
-/* The number becomes the data file's: the lowest that is free. */
+/* The data file gets the number of stderr, because it is the lowest free one. */
 static void reuse(const char *file) {
     close(STDERR_FILENO);
     int data = data_open(file);
@@ -30,7 +30,7 @@ static void close_all_and_reuse(const char *file) {
     reuse(file);
 }
 
-/* Every number is the data file's, and the duplicate's too. */
+/* Every number below 1000 becomes the data file's, also that of HAKMEM's duplicate of stderr. */
 static void reuse_all(const char *file) {
     close_range(3, ~0U, 0);
     reuse(file);
@@ -45,7 +45,7 @@ static void count_files(void) {
     dprintf(STDOUT_FILENO, "%d files\n", count);
 }
 
-/* Whatever program begins has the duplicate no more. */
+/* The program that exec begins does not have HAKMEM's duplicate of stderr. */
 static void exec_and_count(const char *program) {
     unsetenv("HAKMEM_STATS");
     execl(program, program, "count_files", NULL);

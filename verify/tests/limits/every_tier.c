@@ -1,5 +1,5 @@
-/* A short tour: blocks of every tier taken, checked, resized and freed by this thread and by another. Cheap
- * enough to run under tools that slow a program down a hundred times. */
+/* A short test of all tiers: blocks are taken, checked, resized and freed, by this thread and by
+ * another. It is cheap enough to run under tools that slow a program down a hundred times. */
 #include "../pattern.h"
 
 #include <pthread.h>

@@ -1,12 +1,13 @@
-/* Under an address space limit: each tier in turn takes memory until there is none. The refusal is NULL and
- * ENOMEM, everything allocated before is intact, and when it is freed the next tier can have that memory. */
+/* Under a limit on address space or data, each tier in turn takes memory until there is none. The
+ * refused request returns NULL with ENOMEM, and all earlier blocks are intact. After they are
+ * freed, the next tier can use their memory. */
 #include "../process.h"
 #include "chain.h"
 
 static const size_t sizes[] = {24, 300, 4000, 20000, 50000, 100000, 1 << 20, 24, 3 << 20, 1500, 24};
 static const size_t enough = (size_t)4 << 30; /* more than any limit that this runs under */
 
-/* Bytes allocated until malloc(size) fails. */
+/* Allocates until malloc(size) fails, and frees all; returns the bytes. */
 static size_t exhaust(size_t size) {
     struct link *chain = NULL;
     size_t count = 0;

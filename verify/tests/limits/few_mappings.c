@@ -1,5 +1,6 @@
-/* The number of kernel mappings stays small whatever the program does: a hundred thousand allocations of all
- * sizes and alignments, frees, resizes and trims at random. The kernel's own limit is 65530. */
+/* The number of kernel mappings stays small whatever the program does: here a hundred thousand
+ * random allocations of all sizes and alignments, frees, resizes and trims. The kernel's own limit
+ * is 65530. */
 #include "../pattern.h"
 #include "../process.h"
 

@@ -1,5 +1,6 @@
-/* Where the system gives huge pages to all memory, a small program does not hold 2 MiB for each SuperSlab that it touches: the
- * first memory of the range asks for none, also where blocks were moved and given back. What lies behind is left as it is. */
+/* Where the system gives huge pages to all memory, a small program does not hold 2 MiB for each
+ * SuperSlab that it touches. For this, the range's first 256 MiB are advised against huge pages,
+ * also where pages were moved and memory was given back. The memory behind them has no advice. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -8,7 +9,7 @@
 
 #define SMALL_PAGES_BYTES ((size_t)256 << 20)
 
-/* Whether the mapping with this address has a flag of two letters. */
+/* True if the mapping with this address has the flag, a space and two letters as in VmFlags. */
 static bool has_flag(const void *address, const char *flag) {
     char line[4096];
     bool inside = false;
@@ -26,7 +27,8 @@ static bool has_flag(const void *address, const char *flag) {
     return strstr(line, flag) != NULL;
 }
 
-/* Blocks whose pages were moved: they grew where others stood in their way. The result is where one of them was. */
+/* Grows blocks that stand in each other's way, so that their pages are moved, and frees them.
+ * Returns the place that one of them was moved to. */
 static char *move_and_give_back(void) {
     static void *blocks[8];
     char *moved = NULL;
@@ -49,7 +51,7 @@ static char *move_and_give_back(void) {
 
 int main(void) {
     char *block = hak_malloc(test_opaque(100));
-    /* A huge page has no room before the first SuperSlab is whole, and then none is allowed. */
+    /* No huge page fits before the first SuperSlab is whole; then none is allowed there. */
     CHECK(block != NULL && hak_granule_of(block) < hak_range_state().committed &&
               hak_range_state().there < HAK_GRANULE_FIRST + HAK_UNITS_MAX,
           "the first SuperSlab is whole at the start");

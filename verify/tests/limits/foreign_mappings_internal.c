@@ -1,5 +1,5 @@
-/* Somebody else has mappings where the range would go on: they keep their contents, whatever is allocated, freed and given back
- * around them; the range goes on behind them. */
+/* Foreign mappings lie where the range would go on. They keep their contents, whatever is
+ * allocated, freed and given back around them. The range goes on behind them. */
 #define TEST_LINKED
 #include "../threads/threads.h"
 
@@ -18,7 +18,7 @@ static struct foreign {
 static size_t foreign_count;
 static struct letter *letters[LETTERS];
 
-/* Granules from `distance` behind the range's last committed one on. */
+/* Maps foreign granules, `distance` granules behind the range's last committed one. */
 static void map_foreign(uint32_t distance, uint32_t granules) {
     void *wanted = hak_granule_address(hak_range_state().committed + distance);
     size_t bytes = granules * HAK_GRANULE;
@@ -58,7 +58,7 @@ static void use(uint64_t salt) {
     foreign_is_untouched("trimmed");
 }
 
-/* The first block behind somebody else's mapping can be freed before there is another one. */
+/* The first block behind a foreign mapping can be freed before there is a second one. */
 static void first_behind(size_t size) {
     static struct letter *before[LETTERS];
     size_t count = 0;
@@ -77,14 +77,15 @@ static void first_behind(size_t size) {
     foreign_is_untouched("one by one");
 }
 
-/* A long mapping right behind what is there, as an emulator may put it: no request fails. */
+/* A long mapping lies right behind the range's memory, as an emulator may put it there. No request
+ * fails. */
 static void long_one(void) {
     const size_t bytes = (size_t)5 << 30;
     void *wanted = hak_granule_address(hak_range_state().committed);
     void *got = mmap(wanted, bytes, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(got == wanted, "no mapping at %p: errno %d", wanted, errno);
-    static struct letter *many[20000]; /* short ones only */
+    static struct letter *many[20000]; /* small blocks only */
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         many[i] = letter_new(300, i);
     for (size_t i = 0; i < TEST_COUNT(many); i++)
@@ -113,7 +114,8 @@ int main(int argc, char **argv) {
         long_one();
         return test_ok("%zu bytes of addresses given up", hak_range_lost());
     }
-    /* In the first SuperSlab, which is not all there; behind it; and where it goes on after that. */
+    /* Mappings in the first SuperSlab, which is not all committed; behind it; and where the range
+     * goes on after that. */
     for (uint32_t i = 0; i < FOREIGN; i++) {
         map_foreign(i == 0 ? 0 : i * 5, i % 2 == 0 ? 1 : 7);
         for (uint64_t round = 0; round < ROUNDS; round++)

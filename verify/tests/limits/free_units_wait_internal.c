@@ -1,5 +1,5 @@
-/* Free units of a SuperSlab keep their memory for one purge delay, and for two at most: also where slabs come and go all the
- * time, of which one was always given up lately. */
+/* Free units of a SuperSlab keep their memory for one purge delay. Where slabs come and go all the
+ * time, some unit always became free lately: then they keep it for at most two. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -49,7 +49,7 @@ static void none_came_lately(void) {
     end(1200);
 }
 
-/* Unit 0 is given up and taken again at each step; the others were given up before. */
+/* Unit 0 is given up and taken again at each step; the other free units were given up before. */
 static void one_always_did(void) {
     begin();
     for (unsigned i = 4; i < UNITS; i++)
@@ -69,13 +69,13 @@ static void one_always_did(void) {
     end(3000);
 }
 
-/* What was taken in between has not waited. */
+/* A unit that was in a slab meanwhile waits anew. */
 static void one_was_taken_in_between(void) {
     begin();
     give_up(5, 4000);
     give_up(6, 4000);
     give_up(9, 4090);
-    look(4100, 1u << 5 | 1u << 6 | 1u << 9); /* they are seen to wait */
+    look(4100, 1u << 5 | 1u << 6 | 1u << 9); /* this look notes that they wait */
     slabs[5] = hak_slab_create(ss, 1, 1u << 5);
     give_up(5, 4150);
     look(4199, 1u << 5 | 1u << 6 | 1u << 9);

@@ -1,10 +1,10 @@
-/* What pool blocks held serves small blocks at once, and the other way round: freed memory waits for its purge only where nobody
- * wants any. */
+/* The memory of freed pool blocks serves small blocks at once, and the other way round. Freed
+ * memory waits for its purge only as long as no block needs it. */
 #include "../process.h"
 
 #define BYTES (24 * MIB)
-#define SLACK                                                                                      \
-    (16 * MIB) /* what lists keep of each size, and SuperSlabs that are held by that; six sizes */
+/* What bins keep of each of the six sizes, and the SuperSlabs that these blocks hold. */
+#define SLACK (16 * MIB)
 
 static void *blocks[BYTES / 100];
 

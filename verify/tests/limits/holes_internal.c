@@ -1,5 +1,6 @@
-/* Where memory is scarce, what is freed is unmapped: it counts for no limit, reads as zero when it is there again, is given up
- * if somebody else has a mapping in it, and whatever the system refuses meanwhile, nothing is forgotten. */
+/* Where memory is scarce, freed memory is unmapped and becomes a hole. A hole counts for no limit,
+ * reads as zero when it is mapped again, and is given up if somebody else has a mapping in it.
+ * Whatever call the system refuses meanwhile, no addresses are forgotten. */
 #define TEST_LINKED
 #include "../process.h"
 
@@ -11,8 +12,9 @@
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
 
-enum { BLOCKS = 6, HOLES_MAX = 1024 };         /* the latter as core/span_free.c has it */
-static const size_t bytes = (size_t)500 << 10; /* so few that nobody asks what is scarce */
+enum { BLOCKS = 6, HOLES_MAX = 1024 }; /* HOLES_MAX as in core/span_free.c */
+/* So few bytes that the range does not look at the limits. */
+static const size_t bytes = (size_t)500 << 10;
 static unsigned char *blocks[BLOCKS];
 
 static void expect_sound(const char *when) {
@@ -24,7 +26,7 @@ static void memory_is_scarce(bool is) {
     atomic_store(&hak_range.cached_most, is ? 0 : SIZE_MAX);
 }
 
-/* Memory behind the top that nobody uses. */
+/* Leaves unused committed memory behind the top. */
 static void make_room(void) {
     memory_is_scarce(false);
     hak_free(hak_malloc(test_opaque(4 * bytes)));
@@ -72,7 +74,7 @@ static void freed_is_unmapped(void) {
     expect_sound("filled");
 }
 
-/* A run that is too short for a hole stays mapped, and does not become one with the hole behind it. */
+/* A span that is too short for a hole stays mapped, and is not joined with the hole behind it. */
 static void short_runs_stay(void) {
     const size_t short_bytes = 2 * HAK_GRANULE - 2 * HAK_ALIGNMENT, both = bytes + short_bytes;
     char *shorter = hak_malloc(short_bytes), *longer = hak_malloc(bytes), *last = hak_malloc(bytes);
@@ -90,7 +92,8 @@ static void short_runs_stay(void) {
     expect_sound("beside a hole, used");
 }
 
-/* All that is known of a hole is in the tables: a child of fork that has lost the lock makes the lists anew. */
+/* The tables say all that is known of a hole, so a child of fork whose range lock is lost can make
+ * the lists anew. */
 static void hole_stays_in_a_child(void) {
     block_end(2);
     pid_t child = fork();
@@ -129,7 +132,8 @@ static void hole_is_given_up(void) {
     block_new(2);
 }
 
-/* The hole at the top leaves, and with it what is committed behind it. Each call in turn is refused. */
+/* The hole at the top leaves the range, and memory that is committed behind it is unmapped. Each
+ * call in turn is refused. */
 static void refused_at_the_top(void) {
     size_t lost = hak_range_lost(), calls = 0;
     for (size_t refused = 0; refused <= calls; refused++) {
@@ -148,13 +152,13 @@ static void refused_at_the_top(void) {
     CHECK(hak_range_lost() == lost, "%zu bytes of addresses are given up", hak_range_lost() - lost);
 }
 
-/* Each costs the kernel a mapping. */
+/* There are at most HOLES_MAX holes, or a few more, because each costs the kernel a mapping. */
 static void holes_are_few(void) {
     static void *many[HOLES_MAX + 400];
     const size_t before = process_mappings();
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < TEST_COUNT(many); i++) {
-            memory_is_scarce(true); /* nobody has asked since */
+            memory_is_scarce(true); /* the range may have looked at the limits */
             if (many[i] == NULL) many[i] = hak_malloc(100000 + i % 2);
         }
         for (size_t i = (size_t)round; i < TEST_COUNT(many); i += 2) {

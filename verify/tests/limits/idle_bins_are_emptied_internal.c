@@ -1,6 +1,7 @@
-/* A thread that goes on with other sizes does not keep the blocks of those that it no longer uses: the bin's blocks go back
- * to their slab, and the slab's memory to the system. Nor does one that goes round in a few blocks, which may lie in as many slabs,
- * keep these for ever: if they are in use whenever it is looked, they go back as soon as they are free. */
+/* A thread that goes on with other sizes does not keep the blocks of a size that it no longer uses:
+ * the bin's blocks go back to their slab, and the slab's memory to the system. A thread that uses a
+ * few blocks again and again, which may lie in as many slabs, does not keep them for ever either:
+ * if they are in use at each tick, they go back soon after they are free. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -8,7 +9,7 @@
 #include "verify/clock.h"
 
 #define BLOCKS 20
-#define FEW    6 /* less than the smallest cap for them */
+#define FEW    6 /* below the smallest limit of their bin */
 
 /* Fills and empties bins, so that slow paths are taken. */
 static void use_small_blocks(void) {

@@ -1,6 +1,7 @@
-/* While memory is kept: what is freed lies in the range, says that it holds memory, and is taken before anything else; it is not
- * taken for zero. The caches are empty. What was kept goes back once it is no longer kept, and is zero then; and a child of fork
- * goes on with all of it. Holes stay holes meanwhile, and no more are made. */
+/* While memory is kept, freed memory lies in the range as dirty free spans. It is taken before free
+ * spans without memory, and is not taken for zero. The caches are empty. When memory is no longer
+ * kept, it goes back to the system, and reads as zero then. A child of fork goes on with kept
+ * memory. Holes stay holes meanwhile, and no more holes are made. */
 #define TEST_LINKED
 #include "../process.h"
 
@@ -58,7 +59,7 @@ static void lies_in_the_range(void) {
     whole("and what was behind it");
 }
 
-/* What nobody has used is taken only when no run with memory is long enough. */
+/* A free span without memory is taken only if no span with memory is long enough. */
 static void goes_first(void) {
     char *block = written(BLOCK), *behind = written(MIB);
     const uint32_t units = BLOCK >> HAK_GRANULE_SHIFT;
@@ -94,7 +95,7 @@ static void is_not_zero(void) {
     hak_free(block);
 }
 
-/* Pages that the program has forbidden are none that may be kept. */
+/* Pages that the program has made inaccessible are not kept: fresh pages replace them. */
 static void replaces_what_is_marked(void) {
     char *block = written(BLOCK), *page = block - HAK_ALIGNMENT + HAK_GRANULE;
     const uint32_t first = hak_granule_of(block);
@@ -139,15 +140,16 @@ static void goes_back(void) {
     hak_span_free(run, count, false);
 }
 
-/* As if a limit were near, until the heap grows. */
+/* The range acts as if a limit were near, until it grows. */
 static void scarce(bool is) {
     atomic_store(&hak_range.cached_most, is ? 0 : SIZE_MAX);
 }
 
-#define LONG (512 * HAK_GRANULE) /* longer than any free span that others have left */
+#define LONG (512 * HAK_GRANULE) /* longer than any free span that is left by then */
 
-/* A hole from before stays one, also at the heap's end, where it must not take away what is kept behind it; a block that has lost
- * its end gets it back. Afterwards all goes. */
+/* A hole that is older than keeping stays a hole. At the heap's end it must not take kept memory
+ * behind it away. A block whose end is unmapped gets its end back when it is freed. When memory is
+ * no longer kept, all of it goes back. */
 static void beside_holes(void) {
     if (hak_window_is_reserved()) return;
     char *block = written(LONG - HAK_ALIGNMENT), *behind = written(LONG - HAK_ALIGNMENT);
@@ -185,7 +187,7 @@ static void beside_holes(void) {
 int main(void) {
     hak_free(hak_malloc(test_opaque(100)));
     for (int round = 0; round < 3; round++) {
-        hak_free(written(BLOCK)); /* in a cache when it begins */
+        hak_free(written(BLOCK)); /* in the BigCache when keeping begins */
         keep(true);
         lies_in_the_range();
         goes_first();

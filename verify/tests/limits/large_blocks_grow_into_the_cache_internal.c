@@ -1,5 +1,6 @@
-/* A large block grows into the kept block behind it, as far as it must; the rest of that one waits on, as long as it did. Where
- * one that is kept elsewhere has room and much is new, the contents are to be copied into it; only else the pages move. */
+/* A large block grows into the cached block behind it, only as far as it must. The rest of the
+ * cached block stays, as old as before. If a cached block elsewhere is long enough and much of the
+ * grown block is new, the contents are to be copied there. Otherwise the pages are moved. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -30,12 +31,12 @@ static void is_filled(const char *block, size_t size, size_t salt, const char *w
               at);
 }
 
-/* A block of so many granules: its header takes a byte of the first 16. */
+/* The size of a block that fills so many granules: its header is one of the first 16 bytes. */
 static size_t size_of(uint32_t granules) {
     return granules * HAK_GRANULE - HAK_ALIGNMENT;
 }
 
-/* From here on blocks come from the range's end. */
+/* Takes all free granules: from here on blocks come from the range's end. */
 static void use_up_what_is_free(void) {
     bool is_zero;
     hak_free(hak_malloc(1)); /* there is a range from here on */
@@ -47,7 +48,7 @@ static void use_up_what_is_free(void) {
     }
 }
 
-/* Blocks one behind the other, each with its own contents. */
+/* Takes blocks one behind the other, and fills each with its own contents. */
 static void take_all(char **blocks, const uint32_t *granules, size_t count) {
     bool is_zero;
     use_up_what_is_free();
@@ -72,7 +73,7 @@ static void grow(char *block, uint32_t granules) {
           hak_large_find(block)->granules, granules);
 }
 
-/* The rest of what is cut keeps its place among older and younger ones. */
+/* The rest of a cached block that is cut keeps its place among older and younger ones. */
 static void it_grows_into_what_is_behind(void) {
     enum { PAIR, PAIR_BEHIND, OLD, WALL, GROWING, BEHIND, WALL_TOO, YOUNG, END, BLOCKS };
     static const uint32_t granules[BLOCKS] = {16, 16, 24, 16, 16, 64, 16, 32, 16};
@@ -98,7 +99,7 @@ static void it_grows_into_what_is_behind(void) {
     is_filled(blocks[GROWING], size_of(16), GROWING, "grown by a part");
 }
 
-/* A length is rounded up where there is room for that. */
+/* A length is rounded up only if the cached block behind is long enough for that. */
 static void it_takes_what_is_there(void) {
     enum { GROWING, BEHIND, WALL, BLOCKS };
     static const uint32_t granules[BLOCKS] = {16, 18, 16};
@@ -113,7 +114,7 @@ static void it_takes_what_is_there(void) {
     is_filled(blocks[WALL], size_of(16), WALL, "behind it");
 }
 
-/* Where much is new, into what is kept; else the pages move. */
+/* If much is new, realloc copies the contents into a cached block; otherwise the pages move. */
 static void it_is_copied_into_what_is_kept(void) {
     enum { MOVING, WALL, COPIED, WALL_TOO, KEPT, END, BLOCKS };
     static const uint32_t granules[BLOCKS] = {40, 16, 32, 16, 64, 16};

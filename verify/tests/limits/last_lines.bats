@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What is written when the program ends appears where stderr was when it began, whatever the program has done to stderr; and in no
-# other file.
+# Lines that HAKMEM writes when the program ends go to the file that was stderr when the program
+# began, whatever the program has done to stderr since, and to no other file.
 
 load ../on_hakmem
 
@@ -13,7 +13,7 @@ setup() {
     export HAKMEM_STATS=1
 }
 
-# ends LINES KIND ARGS...: the program ends well; ./err has so many of the lines "hakmem: live blocks"
+# ends LINES KIND ARGS...: ends_without_stderr succeeds; ./err has LINES lines "hakmem: live blocks"
 ends() {
     local count=$1 status=0
     shift
@@ -24,7 +24,8 @@ ends() {
     [ "$(grep -c '^hakmem: live blocks up to 52 KiB: [0-9]*$' err)" -eq "$count" ]
 }
 
-# reports PROGRAM ARGS...: the statistics of a program of the system's are on stderr once, and nothing else
+# reports PROGRAM ARGS...: stderr of a program of the system has the statistics once, and nothing
+# else
 reports() {
     LD_PRELOAD=$HAK_OUT/libhakmem.so "$@" >out 2>err
     cat err
@@ -55,7 +56,8 @@ reports() {
     [ "$(cat data)" = data ]
 }
 @test "a daemon: at the terminal where it began" {
-    on_hakmem "$HAK_OUT/tests/ends_without_stderr" become_daemon 2>&1 | cat >err # until the daemon has ended
+    # cat waits until the daemon has ended.
+    on_hakmem "$HAK_OUT/tests/ends_without_stderr" become_daemon 2>&1 | cat >err
     cat err
     [ "$(grep -c '^hakmem: live blocks up to 52 KiB: [0-9]*$' err)" -eq 1 ]
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Little address space, little memory, few mappings, and memory that comes back.
+# Little address space, little memory, few mappings, and memory that goes back to the system.
 
 load ../on_hakmem
 
-# limited "ulimit arguments" NAME: the test program NAME under a limit
+# limited "ulimit arguments" NAME: the test program NAME succeeds under this limit
 limited() {
     run timeout -k 5 "$HAK_TEST_SECONDS" bash -c "ulimit $1 && LD_PRELOAD=\$HAK_OUT/libhakmem.so exec \$HAK_OUT/tests/$2"
     said_ok

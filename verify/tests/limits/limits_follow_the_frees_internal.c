@@ -1,5 +1,6 @@
-/* A thread that frees its own blocks gives them back while they are in its caches: what it keeps is bounded more tightly than
- * what a thread gathers for others, also when it has freed others' before. */
+/* A thread that frees its own blocks gives them back while the processor's caches still hold them:
+ * the limit of the bin stays lower than with blocks that go home to other heaps, also after the
+ * thread has freed such blocks. */
 #define TEST_LINKED
 #include "../test.h"
 

@@ -1,5 +1,6 @@
-/* More large blocks than the kernel has mappings (65530), alive at once, then every other one freed and its
- * memory given back: nothing fails, and the number of mappings stays small. */
+/* More large blocks are live at once than the kernel allows mappings (65530). Then every other
+ * block is freed, and its memory given back. No request fails, and the number of mappings stays
+ * small. */
 #include "../process.h"
 
 enum { SIZE = 60000 };

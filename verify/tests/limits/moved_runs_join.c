@@ -1,5 +1,5 @@
-/* A block whose pages the kernel moved is a mapping of its own; once it is freed, its place is none any more, however often
- * and wherever that happens. */
+/* A block whose pages the kernel moved is a kernel mapping of its own. After it is freed, its span
+ * belongs to the range's mapping again, however often and wherever this happens. */
 #include "../process.h"
 
 #include <malloc.h>
@@ -10,18 +10,18 @@ int main(void) {
     test_needs_hakmem();
     static void *kept[ROUNDS][2];
     free(malloc(4 << 20));
-    malloc_trim(0); /* or blocks would be copied into it */
+    malloc_trim(0); /* otherwise realloc would copy blocks into the cached one */
     size_t before = process_mappings(), moved = 0;
     for (size_t i = 0; i < ROUNDS; i++) {
         char *block = malloc(1 << 20);
-        kept[i][0] = malloc(100000); /* behind it, so that it cannot grow where it is */
+        kept[i][0] = malloc(100000); /* keeps `block` from growing in place */
         memset(block, 1, 1 << 20);
         char *grown = realloc(block, (2 << 20) + i * 65536);
         CHECK(grown != NULL && grown[(1 << 20) - 1] == 1, "realloc %zu", i);
         moved += grown != block;
         free(grown);
-        kept[i][1] = malloc(
-            300000); /* takes a part of a place that is free, so that the next one is another */
+        /* Takes a part of a free span, so that the next free span is another one. */
+        kept[i][1] = malloc(300000);
     }
     size_t after = process_mappings();
     CHECK(moved > ROUNDS / 2, "only %zu blocks were moved", moved);

@@ -1,4 +1,5 @@
-/* With HAKMEM_TINY_P0_NO_DRAIN=1 what other threads freed is taken back late, but before there is another SuperSlab. */
+/* With HAKMEM_TINY_P0_NO_DRAIN=1, blocks that other threads freed are collected late, but before
+ * the heap gets another SuperSlab. */
 #define TEST_LINKED
 #include "../test.h"
 

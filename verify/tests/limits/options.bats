@@ -1,13 +1,14 @@
 #!/usr/bin/env bats
-# HAKMEM_* in the environment: what cannot be taken is told in one line on stderr, and the program runs with the default.
+# HAKMEM_* in the environment. A setting that cannot be used is reported in one line on stderr, and
+# the program runs with the default.
 
 load ../on_hakmem
 
-# name, default, least, most, field
+# one option a line: name, default, least, most, field
 options=$("$HAK_ROOT/ci/options_doc.sh" --list)
 
-# says PROGRAM SETTING EXPECTED: the program runs well with SETTING in its environment; stderr is exactly EXPECTED, byte by
-# byte (the shell passes over zeros)
+# says PROGRAM SETTING EXPECTED: the program succeeds with SETTING in its environment, and stderr is
+# exactly EXPECTED. cmp compares the bytes, because the shell drops zeros.
 says() {
     local out=$BATS_TEST_TMPDIR/out err=$BATS_TEST_TMPDIR/err expected=$BATS_TEST_TMPDIR/expected status=0
     printf '%s' "${3:+$3$'\n'}" >"$expected"
@@ -61,7 +62,8 @@ refuses() {
     done <<<"$options"
 }
 
-# prints OPTION PATTERN: with the option at 1 a program runs as before, and stderr has a line that matches
+# prints OPTION PATTERN: with the option at 1 the program succeeds, and stderr has a line that
+# matches
 prints() {
     env "HAKMEM_$1=1" LD_PRELOAD="$HAK_OUT/libhakmem.so" "$HAK_OUT/tests/every_tier" \
         >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
@@ -73,7 +75,8 @@ prints() {
 
 @test "the log of batches shows what each did to the counters, and they add up" {
     prints TINY_P0_LOG 'p0 carve slab 0x[0-9a-f]+ stride [0-9]+ blocks [0-9]+ used '
-    # carve: blocks = the change of used, carved and active; take and flush leave carved alone, flush and collect give back
+    # A carve: `blocks` is the change of used, carved and active. Take, flush and collect leave
+    # carved alone; flush and collect lower used and active.
     awk '/^hakmem: p0 remote/ { next }
          /^hakmem: p0 / {
              lines++; seen[$3]++

@@ -1,5 +1,6 @@
-/* A slot of 64 bytes for each 64 KiB is a megabyte a gigabyte: what a burst has used of it goes back with the burst, in whatever
- * order that is freed; and the slots of what is still there are as they were. */
+/* The page map has an entry of 64 bytes for each 64 KiB, which is 1 MiB for each GiB. The memory of
+ * the entries that a burst has used goes back with the burst, in whatever order the burst is freed.
+ * The entries of spans in use stay as they were. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -13,7 +14,7 @@
 
 static uint32_t runs[RUNS];
 
-/* Pages of the slots of [first, until) that are resident. */
+/* The number of resident pages that have page map entries of [first, until). */
 static size_t slot_pages(uint32_t first, uint32_t until) {
     static unsigned char resident[4096];
     size_t page = hak_os_page_size(), count = 0;
@@ -26,7 +27,7 @@ static size_t slot_pages(uint32_t first, uint32_t until) {
     return count;
 }
 
-/* As slabs do, but that no block's memory is touched. */
+/* Takes spans and fills their page map entries, as slabs do, but touches no block's memory. */
 static void take(void) {
     for (size_t i = 0; i < RUNS; i++) {
         runs[i] = hak_span_alloc(GRANULES, GRANULES);
@@ -65,7 +66,7 @@ static void goes_back(uint64_t order) {
     CHECK(hak_check_heap(&check), "%zu equations do not hold", check.faults);
 }
 
-/* One run in ten stays: its slots, those of free spans' ends, and nothing else. */
+/* One span in ten stays in use. Its page map entries keep their contents. */
 static void some_stay(void) {
     struct hak_heap_check check;
     take();

@@ -21,7 +21,7 @@ int main(void) {
     grows(1, 1, 3, (const uint32_t[]){1, 1, 1, 0});
     grows(4, 16, 6, (const uint32_t[]){4, 8, 16, 16, 0});
     grows(64, 1, 6, (const uint32_t[]){1, 1, 0});
-    grows(3, 7, 6, (const uint32_t[]){2, 4, 4, 0}); /* powers of two */
+    grows(3, 7, 6, (const uint32_t[]){2, 4, 4, 0}); /* rounded down to powers of two */
     grows(64, 64, 6, (const uint32_t[]){64, 64, 0});
     return test_ok("chunks double");
 }

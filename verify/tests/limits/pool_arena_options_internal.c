@@ -1,5 +1,5 @@
-/* The first chunks of a thread's pool arena, in MiB, are those of the arguments: by how much the
- * SuperSlabs of the process grow while blocks of 10 000 bytes are allocated. */
+/* The arguments are the MiB of the first chunks of a thread's pool arena. A chunk is seen as the
+ * growth of the process's SuperSlabs while blocks of 10 000 bytes are allocated. */
 #define TEST_LINKED
 #include "../test.h"
 

@@ -1,7 +1,8 @@
-/* Purged memory does not come back through huge pages: neither khugepaged nor a call for a collapse
- * makes one of a region of which a part was purged. Once all of the region is in use again, they may.
+/* Purged memory does not become resident again by huge pages: neither khugepaged nor MADV_COLLAPSE
+ * makes a huge page of a region that was purged in part. Once all of the region is in use again,
+ * they may.
  *
- * Wants HAKMEM_THP=1. */
+ * Needs HAKMEM_THP=1. */
 #include "verify/tests/test.h"
 
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 enum { BLOCKS = 64 };
 static const size_t size = 300000, huge = (size_t)2 << 20;
 
-/* The kernel's flags of the mapping with this address. */
+/* True if the mapping with this address has the flag, a space and two letters as in VmFlags. */
 static bool has_flag(const void *address, const char *flag) {
     char line[4096];
     bool inside = false, has = false;
@@ -39,7 +40,7 @@ static size_t resident(void) {
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* As khugepaged would in time. False: the kernel has no such call. */
+/* Makes huge pages, as khugepaged would in time. Without effect if the kernel has no such call. */
 static void collapse(char *const blocks[]) {
     for (size_t i = 0; i < BLOCKS; i++)
         if (blocks[i] != NULL)

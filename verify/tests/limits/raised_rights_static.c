@@ -1,4 +1,4 @@
-/* Says whether the kernel started it with raised rights (AT_SECURE), after having allocated. */
+/* Allocates, and prints whether the kernel started the program with raised rights (AT_SECURE). */
 #define TEST_LINKED
 #include "../test.h"
 

@@ -1,5 +1,6 @@
-/* Under an address space limit, with all memory taken: every allocating call refuses with NULL and ENOMEM (or
- * returns it), realloc keeps its block, and after one free the same request succeeds. */
+/* Under a limit on address space, all memory is taken. Then every allocating call fails: it returns
+ * NULL with ENOMEM, or posix_memalign returns ENOMEM. realloc keeps its block. After the memory is
+ * freed, the same request succeeds. */
 #include "../pattern.h"
 #include "../process.h"
 #include "chain.h"

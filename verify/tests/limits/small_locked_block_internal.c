@@ -1,4 +1,5 @@
-/* A short block that is freed while some of its bytes are locked: nobody takes the whole process for locked. */
+/* Small blocks are freed while some of their bytes are locked. HAKMEM must not conclude that all
+ * memory of the process is locked. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 

@@ -1,5 +1,6 @@
-/* The cache of SuperSlabs holds 64 MiB, and more where what did not fit is soon asked for again: a program whose bursts are larger
- * has its memory back without page faults. That is so for as long as it has such bursts, and never for more than 256 MiB. */
+/* The cache of SuperSlabs holds 64 MiB, and more if SuperSlabs that did not fit are soon asked for
+ * again: then a program with larger bursts gets its memory back without page faults. The raised
+ * maximum lasts as long as the program has such bursts, and is never above 256 MiB. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -88,7 +89,8 @@ static void what_is_old_goes(void) {
     holds(0, MOST, "for two");
 }
 
-/* The program was in its last burst for long without any slow path: its end is the first that ticks. */
+/* The last burst lasts long, and the program takes no slow path meanwhile: the first tick comes at
+ * the burst's end. */
 static void nothing_ticked_meanwhile(void) {
     acquire(BURST);
     retire(4600, BURST);
@@ -123,7 +125,7 @@ static void what_missed_is_forgotten(void) {
     forget(6900);
 }
 
-/* What is asked for is missed once only. */
+/* SuperSlabs that went to the range raise the maximum only once. */
 static void nothing_is_earned_twice(void) {
     acquire(BURST);
     retire(7000, BURST);
@@ -154,7 +156,8 @@ static void there_is_a_ceiling(void) {
     forget(8200);
 }
 
-/* The clock's highest bit is set, and the cache was last aged when it was not; then it wraps. */
+/* The clock's highest bit is set, but was not when the cache's maximum was last set. Then the clock
+ * wraps. */
 static void the_machine_is_up_for_long(void) {
     forget(1);
     for (uint32_t i = 0; i < 8; i++) {
@@ -183,7 +186,7 @@ static void blocks_come_and_go(int rounds, size_t count, size_t size) {
     }
 }
 
-/* Where a program meets all this: bursts of 92 MiB. */
+/* The same through malloc and free, in bursts of 92 MiB. */
 static void a_program_has_bursts(void) {
     blocks_come_and_go(3, 3000, 32000);
     CHECK(hak_superslab_cache_most() > MOST, "nothing was earned");

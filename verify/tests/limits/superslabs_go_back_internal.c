@@ -1,5 +1,5 @@
-/* The cache of SuperSlabs gives a thread one that it gave up itself, for its caches may still hold lines of its blocks; or else
- * the most recent one. */
+/* The cache of SuperSlabs gives a thread a SuperSlab that this thread gave up, because the
+ * processor's caches may still hold lines of its blocks; or else the most recent one. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -41,7 +41,7 @@ int main(void) {
     CHECK(acquire(home) == own[1], "not the most recent one of its own");
     CHECK(acquire(home) == own[0], "not the last one of its own");
     CHECK(acquire(home) == others, "not the one that is left");
-    /* Behind as many others as are looked at. */
+    /* 15 SuperSlabs of the other thread are before this one: it is the last that is looked at. */
     struct hak_superslab *many[15];
     for (size_t i = 0; i < TEST_COUNT(many); i++)
         many[i] = acquire(other_home);
@@ -52,7 +52,7 @@ int main(void) {
         hak_superslab_retire(many[i]);
     CHECK(hak_superslab_cache_bytes() == 16u << HAK_SUPERSLAB_SHIFT, "the cache did not take all");
     CHECK(acquire(home) == own[0], "%zu others hide it", TEST_COUNT(many));
-    /* New ones are put where there are few, and not before any that hold memory. */
+    /* Prefill adds new SuperSlabs if the cache has few, and none while cached ones hold memory. */
     const size_t one = (size_t)1 << HAK_SUPERSLAB_SHIFT;
     hak_superslab_prefill(1);
     CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: there were enough",
@@ -74,7 +74,7 @@ int main(void) {
     CHECK(hak_superslab_cache_bytes() == one, "%zu bytes: one holds memory",
           hak_superslab_cache_bytes());
     CHECK(acquire(home) == stocked && stocked->dirty_mask == 4, "which unit is dirty is forgotten");
-    /* A small one serves where there is no other and it holds memory. */
+    /* A smaller SuperSlab serves if there is no other, and only if it holds memory. */
     struct hak_superslab *small = hak_superslab_acquire(home, HAK_SUPERSLAB_SHIFT_MIN, true);
     CHECK(small != NULL && hak_superslab_bytes(small) == one / 2, "no small SuperSlab");
     hak_superslab_retire(small);

@@ -1,5 +1,6 @@
-/* Under an address space limit: eight threads take small and large blocks until there are none, free half,
- * and go on. What they hold stays intact, and memory freed by one thread is there for all. */
+/* Under a limit on address space or data, eight threads take small and large blocks until there are
+ * none, free half of them, and go on. Live blocks stay intact, and all threads can use memory that
+ * one thread has freed. */
 #include "../process.h"
 #include "chain.h"
 
@@ -18,7 +19,7 @@ static size_t next_size(uint64_t *seed) {
     return 53000 + test_random_below(seed, 1000000);
 }
 
-/* Takes blocks until malloc has failed REFUSALS times; how many. */
+/* Takes blocks until malloc has failed REFUSALS times; returns their number. */
 static size_t take(struct link **chain, uint64_t *seed) {
     size_t taken = 0;
     for (size_t refusals = 0; refusals < REFUSALS;) {
@@ -45,7 +46,7 @@ static void *work(void *argument) {
     CHECK(chain_check(chain) == count, "some of %zu blocks are lost", count);
     chain_free(&chain, count / 2);
     freed += count / 2;
-    pthread_barrier_wait(&together); /* everyone's half is free */
+    pthread_barrier_wait(&together); /* every thread has freed its half */
     taken_again += take(&chain, &seed);
     chain_check(chain);
     chain_free(&chain, SIZE_MAX);

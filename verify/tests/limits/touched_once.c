@@ -1,6 +1,6 @@
-/* mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1) together: memory that was written to once is never given back, and is
- * there for blocks of every size without a page fault. That is how programs with deadlines begin. One of the two alone, or one of
- * them set back, gives memory back as usual.
+/* After mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1), memory that was written once is
+ * never given back, and serves blocks of every size without a page fault. Programs with deadlines
+ * begin so. With one of the two calls alone, or when one is set back, memory goes back as usual.
  *
  * usage: touched_once CASE */
 #include "../process.h"
@@ -8,13 +8,14 @@
 #include <pthread.h>
 
 #define TOUCHED (64 * MIB)
-#define USED                                                                                       \
-    (48 *                                                                                          \
-     MIB) /* at once, afterwards: blocks are rounded up, and slabs are for blocks of one size */
+/* Bytes in use at once afterwards. Less than TOUCHED, because blocks are rounded up, and a slab has
+ * blocks of one size only. */
+#define USED (48 * MIB)
 
-/* Faults that no case may exceed: 64 MiB are 1024 granules, whose slots are 16 pages; some more are for records of SuperSlabs, a
- * new heap (a page or two), the last granule of blocks that end elsewhere than those before, and the test itself. The contents
- * would be 12288. */
+/* The most page faults of a case. 64 MiB are 1024 granules, whose page map entries fill 16 pages.
+ * Some more faults are for records of SuperSlabs, a new heap (a page or two), the last granule of
+ * blocks that end elsewhere than earlier blocks, and the test itself. The contents would cost
+ * 12288. */
 #define FEW 64
 
 #define MOST 200000
@@ -51,7 +52,8 @@ static void give_all(void) {
         free(blocks[--count]);
 }
 
-/* Half of it in blocks of 16 to 52 KiB, half in larger ones; then all of it small; then one block. */
+/* Uses half of USED in blocks of 16 to 52 KiB and half in larger ones; then all in small blocks;
+ * then all in one block. */
 static void use(void) {
     take(USED / 2, 16 << 10, 52 << 10, 1);
     take(USED / 2, 60000, MIB, 2);
@@ -98,7 +100,7 @@ static void run_thread(void) {
 
 static void case_second_thread(void) {
     keep_memory();
-    run_thread(); /* its stack, and what libc keeps for threads */
+    run_thread(); /* memory for the thread's stack, and what libc keeps for threads */
     touch(TOUCHED);
     size_t before = process_minor_faults();
     run_thread();
@@ -152,7 +154,7 @@ static void case_churn(void) {
     few_faults("churn", before, FEW);
 }
 
-/* What waits in caches of all kinds when the calls are made is kept, too. */
+/* Memory that waits in caches of all kinds when mallopt is called is kept, too. */
 static void case_set_late(void) {
     take(TOUCHED / 2, 16, 52 << 10, 1);
     take(TOUCHED / 2, 60000, MIB, 2);
@@ -160,8 +162,8 @@ static void case_set_late(void) {
     keep_memory();
     size_t before = process_minor_faults();
     use();
-    few_faults("use", before,
-               FEW + 64 /* what the waiting blocks had never used of their last granules */);
+    /* 64 more faults: the waiting blocks had not used all pages of their last granules. */
+    few_faults("use", before, FEW + 64);
 }
 
 static void case_set_with_live_blocks(void) {
@@ -173,7 +175,7 @@ static void case_set_with_live_blocks(void) {
     few_faults("use", before, FEW);
 }
 
-/* A block that grew by way of the kernel has its pages in a place of its own. */
+/* A block whose pages the kernel moved is a kernel mapping of its own. */
 static void case_moved_block(void) {
     char *moved = written(TOUCHED / 2), *behind = written(MIB);
     moved = realloc(moved, TOUCHED);
@@ -207,7 +209,7 @@ static void case_realloc(void) {
     free(behind);
 }
 
-/* A request that fails has nothing given back either. */
+/* A request that fails does not make kept memory go back either. */
 static void case_refused(void) {
     keep_memory();
     touch(TOUCHED);
@@ -230,7 +232,7 @@ static void case_zero(void) {
     }
 }
 
-/* As with glibc: who asks for a trim gets it. */
+/* As with glibc, malloc_trim gives memory back even so. */
 static void case_trim(void) {
     keep_memory();
     touch(TOUCHED);
@@ -298,7 +300,7 @@ static void case_trim_threshold_alone(void) {
     one_alone(M_TRIM_THRESHOLD, -1);
 }
 
-/* Blocks from the threshold on go back at once, others wait. */
+/* Freed blocks of at least M_MMAP_THRESHOLD bytes go back at once; others wait. */
 static void case_map_threshold(void) {
     CHECK(mallopt(M_MMAP_THRESHOLD, (int)MIB) == 1, "M_MMAP_THRESHOLD is refused");
     size_t before = process_resident();

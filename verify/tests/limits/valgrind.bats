@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Under Valgrind: where only its address space and system calls matter, where Memcheck replaces malloc in every object,
-# and where it is told not to, so that HAKMEM's own code runs.
+# HAKMEM under Valgrind: without a tool, where only the address space and the system calls matter;
+# with Memcheck, which replaces malloc in every object; and with Memcheck told not to, so that
+# HAKMEM's own code runs.
 
 load ../on_hakmem
 

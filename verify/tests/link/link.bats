@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# The library in programs of all kinds: each command of docs/using.md, what of an archive a program gets, plugins that are
-# closed, sanitizers beside the prefixed library, what the headers declare.
+# The library in programs of all kinds: each command of docs/using.md, the members of an archive
+# that a program gets, plugins that are closed, sanitizers beside the prefixed library, and the
+# functions that the headers declare.
 
 load ../on_hakmem
 
@@ -8,7 +9,8 @@ setup_file() {
     export PROGRAMS=$HAK_ROOT/verify/tests/link/programs
 }
 
-# The sources beside what lies in the repository's folder: commands run as they stand in the docs.
+# The current folder has the programs' sources and links to out/, core/ and verify/, so commands run
+# as they stand in the docs.
 setup() {
     bats_require_minimum_version 1.5.0
     cd "$BATS_TEST_TMPDIR"
@@ -21,10 +23,11 @@ setup() {
 cc() { "${CC:-gcc}" "$@"; }
 c++() { "${CXX:-g++}" "$@"; }
 
-# verified FILE: it contains today's build; what is said of it is in `said`.
+# verified FILE: the file contains today's build; verify's output goes to ./said
 verified() { "$HAK_ROOT/build.sh" verify "$1" >said; }
 
-# is_whole PROGRAM: it has the identity, reads the options and prints the statistics when it ends.
+# is_whole PROGRAM: the program contains today's build, reads the options and prints the statistics
+# when it ends
 is_whole() {
     verified "$1"
     run --separate-stderr timeout "$HAK_TEST_SECONDS" env HAKMEM_STATS=1 "./$1"
@@ -36,13 +39,13 @@ is_whole() {
 
 has_one_allocator() { run ! grep -E ' (main_arena|_int_malloc)$' <(nm "$1"); }
 
-# The rows of the table of link commands: "PROGRAM<tab>COMMAND".
+# link_table: prints the rows of the table of link commands, as "PROGRAM<tab>COMMAND"
 link_table() {
     sed -n '/^## Linking/,/^## Options/s/^| \([^|]*\) | `\([^|]*\)` |$/\1\t\2/p' "$HAK_ROOT/docs/using.md"
 }
 
 @test "each command of the table in docs/using.md links the whole library" {
-    # Release, as the commands say.
+    # The commands name the release build.
     "$HAK_ROOT/build.sh" release lib
     rows=0
     while IFS=$'\t' read -r -u 3 what command; do
@@ -51,7 +54,7 @@ link_table() {
         run bash -c "$command"
         echo "$output"
         [ "$status" -eq 0 ]
-        # No word either, but rustc's on its own libraries in a static program.
+        # No output either, except that rustc may warn of its own libraries in a static program.
         [ -z "$output" ] || [[ $command == rustc* ]]
         if [ -e plugin.so ]; then
             verified plugin.so
@@ -75,7 +78,7 @@ link_table() {
     [ "$status" -eq 1 ]
 }
 
-# The names that programs may take of an archive.
+# names_of ARCHIVE: prints the names that programs may refer to
 names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E '^(_Z|hak_|[a-z]+)' | sort -u; }
 
 @test "whoever takes any one name of the archive has all of it" {
@@ -102,14 +105,14 @@ names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E
 @test "a C program needs no C++ runtime, however it takes the archive" {
     for kind in "" -no-pie -static -static-pie; do
         for linker in bfd gold lld; do
-            [ "$kind-$linker" != -static-pie-gold ] || continue # that linker cannot
+            [ "$kind-$linker" != -static-pie-gold ] || continue # gold cannot link this kind
             # shellcheck disable=SC2086
             cc -fuse-ld=$linker $kind main.c -Wl,--whole-archive "$LIB" -Wl,--no-whole-archive -pthread -o main
             is_whole main
             run ! grep -F 'libstdc++' <(readelf -d main)
         done
     done
-    # Of a shared library that contains it, a program can be made.
+    # A program can be linked with a shared library that contains the archive.
     printf 'int answer(void);\nint answer(void) { return 42; }\n' >answer.c
     printf 'int answer(void);\nint main(void) { return answer() != 42; }\n' >asks.c
     cc -shared -fPIC answer.c -Wl,-u,malloc "$LIB" -Wl,-z,defs -pthread -o libanswer.so
@@ -128,7 +131,7 @@ names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E
             done
         done
     done
-    # Where nothing else is there that throws, or knows what is thrown.
+    # A static program in which no other code throws, or knows the type of what is thrown.
     sed -e 's/catch (const std::bad_alloc &)/catch (...)/' -e '/nothrow/d' main.cc >dots.cc
     grep -q 'catch (\.\.\.)' dots.cc
     c++ -static dots.cc "$LIB" -pthread -o main
@@ -155,7 +158,8 @@ names_of() { nm --defined-only "$1" | awk '$2 ~ /^[TW]$/ { print $3 }' | grep -E
     run ! grep unwatched <(nm -D plugin.so)
 }
 
-# sees COMPILER SANITIZER FAULT TEXT: the program's fault is reported, at its line in beside.c
+# sees COMPILER SANITIZER FAULT TEXT: the sanitizer reports the program's fault, with its place in
+# beside.c
 sees() {
     "$1" -g -O1 -fno-builtin -fsanitize="$2" -I. beside.c "$PREFIXED" -pthread -o main
     run timeout "$HAK_TEST_SECONDS" ./main "$3"
@@ -167,7 +171,7 @@ sees() {
 @test "sanitizers have nothing to say of the prefixed library" {
     for sanitizer in address thread memory undefined; do
         for compiler in gcc clang; do
-            [ "$compiler-$sanitizer" != gcc-memory ] || continue # gcc has none
+            [ "$compiler-$sanitizer" != gcc-memory ] || continue # gcc has no MemorySanitizer
             for how in "$PREFIXED" "-L$HAK_OUT -lhakmem_prefixed -Wl,-rpath,$HAK_OUT"; do
                 # shellcheck disable=SC2086
                 $compiler -g -O1 -fsanitize=$sanitizer -I. beside.c $how -pthread -o main
@@ -190,10 +194,10 @@ sees() {
     sees clang memory unset-again "WARNING: MemorySanitizer: use-of-uninitialized-value"
 }
 
-# plugin ARCHIVE NAME: a plugin of that name with the archive in it
+# plugin ARCHIVE NAME: links a plugin of that name that contains the archive
 plugin() { cc -shared -fPIC -O1 -I. plugin.c "$1" -pthread -o "$2"; }
 
-# ends_well HOW PLUGIN...: on the system's malloc
+# ends_well HOW PLUGIN...: the test program plugins_end succeeds on the system's malloc
 ends_well() {
     run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/plugins_end" "$@"
     said_ok
@@ -238,7 +242,8 @@ ends_well() {
     done
 }
 
-# calls_all VARIANT HAS_AUDIT [FLAG...]: a program calls each declared function in every library of the variant.
+# calls_all VARIANT HAS_AUDIT [FLAG...]: a program can call each declared function in every library
+# of the variant
 calls_all() {
     local variant=$1 has_audit=$2 out=$HAK_ROOT/out/$1 library how
     shift 2
@@ -268,7 +273,7 @@ calls_all() {
     calls_all audit 1
     calls_all valgrind 1
     calls_all asan 1 -fsanitize=address
-    # Preloaded, where the program is linked with none of it.
+    # The library is preloaded into a program that is not linked with it.
     printf '%s\n' '#include "verify/hakmem_audit.h"' '#include <stdio.h>' 'int main(void) {' \
         '    puts(hak_heap_check == NULL ? "none" : hak_heap_check() == 0 ? "sound" : "broken");' '    return 0;' '}' >asks.c
     cc -I. asks.c -o asks

@@ -1,5 +1,6 @@
-/* Plugins that the archive was linked into are closed: threads that used them end later, processes fork, blocks live on. What
- * of it is the first argument; the others are plugins. */
+/* Closes plugins that HAKMEM's archive was linked into. Threads that used the plugins end later,
+ * the process forks, and blocks of the plugins stay in use. The first argument says how the plugins
+ * are opened; the others are the plugins. */
 #include "threads/threads.h"
 
 #include <sys/wait.h>
@@ -64,7 +65,7 @@ static void close_all(void) {
         CHECK(dlclose(plugins[i].handle) == 0, "dlclose: %s", dlerror());
 }
 
-/* Threads use what is open, it is closed, a process forks, and then they end. */
+/* Threads use the plugins, the plugins are closed, the process forks, and then the threads end. */
 static void end_well(void) {
     pthread_t threads[THREADS];
     pthread_barrier_init(&used, NULL, THREADS + 1);
@@ -92,7 +93,7 @@ static void *open_in_folder(const char *path) {
     return handle;
 }
 
-/* The file has no name left when its constructors run. */
+/* Opens a file that has lost its name before the constructors in it run. */
 static void *open_deleted(const char *path) {
     char name[64];
     int file = open(path, O_RDONLY | O_CLOEXEC);

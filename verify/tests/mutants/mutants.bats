@@ -1,5 +1,5 @@
-# The mutation test itself: it kills what it must, knows what changes nothing, and says so where no test sees a change.
-# What it finds in core/ is `./build.sh mutants`.
+# The mutation test itself: it kills the mutants that it must, finds out which mutants change no
+# code, and reports mutants that no test sees. `./build.sh mutants` runs it on all of core/.
 
 setup() {
     bats_require_minimum_version 1.5.0
@@ -8,7 +8,8 @@ setup() {
 
 mutants() { /usr/bin/python3 "${TREE:-$HAK_ROOT}/verify/mutants/run.py" "$@"; }
 
-# id_of FUNCTION CHANGE: the identifier of the first mutant of that function whose change begins so
+# id_of FUNCTION CHANGE: prints the identifier of the function's first mutant whose change begins
+# with CHANGE
 id_of() {
     local found
     found=$(mutants --list | awk -v name="$1" -v change="$2" '
@@ -17,14 +18,15 @@ id_of() {
     echo "$found"
 }
 
-# verdicts_are STATUS VERDICT-COUNTS: how the last run ended
+# verdicts_are STATUS VERDICT-COUNTS: the last `run` ended with this status and these counts
 verdicts_are() {
     printf '%s\n' "$output"
     [ "$status" -eq "$1" ]
     [[ ${lines[-1]} == *"$2"* ]]
 }
 
-# copy_with_list_tests: a copy of the tree whose group `errors` is only what proves lists; its path is in TREE
+# copy_with_list_tests: copies the tree to TREE; the copy's group `errors` has only the test of
+# damaged lists
 copy_with_list_tests() {
     export TREE=$BATS_TEST_TMPDIR/copy
     mkdir "$TREE"

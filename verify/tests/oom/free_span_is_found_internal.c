@@ -1,5 +1,5 @@
-/* A free span that is long enough is found behind any number of others in its list that are too short. Runs under
- * `ulimit -v`, so that the whole range can be used up. */
+/* hak_span_alloc finds a free span that is long enough behind any number of spans in the same list
+ * that are too short. Runs under `ulimit -v`, so that the whole range can be used up. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 

@@ -1,5 +1,6 @@
-/* A block grows of which the kernel moves one mapping and then refuses the next (mseal): nothing of it is lost, and the sealed
- * pages are not used for anything else. */
+/* A block grows, and the kernel moves one of its mappings and then refuses the next one, which is
+ * sealed (mseal). The block keeps its contents, and the sealed pages are not used for anything
+ * else. */
 #include "../pattern.h"
 
 #include <sys/mman.h>
@@ -13,7 +14,7 @@
 int main(void) {
     const size_t size = (size_t)8 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
     bool sealed = true;
-    for (size_t part = 1; part < 8; part++) { /* so much of the block comes before the seal */
+    for (size_t part = 1; part < 8; part++) { /* eighths of the block before the seal */
         char *block = malloc(size), *behind = malloc(size);
         CHECK(block != NULL && behind != NULL, "no blocks");
         pattern_fill(block, size, part);

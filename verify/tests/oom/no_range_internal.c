@@ -1,5 +1,6 @@
-/* The reservation of the range fails k times, k from the command line: HAKMEM halves and goes on, or, when
- * every size is refused, every request is refused with ENOMEM and nothing crashes. */
+/* Call number CALL to the operating system since the program's start fails; with `ever`, all later
+ * calls fail, too. HAKMEM tries a range of half the size, and so on. If every size is refused,
+ * every request fails with ENOMEM, and nothing crashes. After the failures requests succeed. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -8,7 +9,7 @@
 
 static bool failing;
 
-/* Before the library's own constructor, and before anybody allocates. */
+/* Runs before the library's own constructor, and before any allocation. */
 __attribute__((constructor(101))) static void fail_early(int argc, char **argv) {
     CHECK(argc == 3, "usage: no_range_internal CALL once|ever");
     hak_os_faults_begin((size_t)atol(argv[1]), strcmp(argv[2], "ever") == 0);
@@ -30,7 +31,7 @@ int main(int argc, char **argv) {
     bool refused = block == NULL;
     hak_os_faults_end();
     failing = false;
-    /* What failed may be tried again. */
+    /* Requests that failed succeed when they are tried again. */
     for (size_t size = 1; size < 5000000; size = size * 3 + 1) {
         block = hak_calloc(1, size);
         CHECK(block != NULL && block[size - 1] == 0, "%zu bytes refused after the failure was over",

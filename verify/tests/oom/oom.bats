@@ -1,4 +1,4 @@
-# Failures of the operating system's memory calls.
+# Calls of the operating system that give or move memory fail.
 
 @test "the k-th OS call fails, once or for ever: ENOMEM, nothing lost, all goes on" {
     run "$HAK_OUT/tests/os_call_fails_internal"
@@ -65,7 +65,8 @@
 @test "the kernel fails to move or map anew: refused, after it has unmapped the place, and when another thread has taken that" {
     for kind in move renew; do
         for way in EINVAL ENOMEM hole taken; do
-            [ "$kind $way" != "renew ENOMEM" ] || continue # a renewal finds its own place mapped, as in EINVAL
+            # After ENOMEM, a renewal finds its own pages still mapped, as after EINVAL.
+            [ "$kind $way" != "renew ENOMEM" ] || continue
             run "$HAK_OUT/tests/remapping_fails_half_way_internal" "$kind" "$way"
             echo "$kind, $way: $output"
             [ "$status" -eq 0 ]

@@ -1,6 +1,6 @@
-/* Whatever call to the operating system fails, and whether once or for ever: failed requests give NULL and
- * ENOMEM, other blocks keep their contents, all equations hold, nothing is lost, and afterwards everything
- * works. */
+/* Each call to the operating system fails in turn, either alone or with all later calls. Failed
+ * requests return NULL with ENOMEM, other blocks keep their contents, all equations hold, and no
+ * block is lost. Afterwards everything works. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -76,7 +76,8 @@ static size_t any_size(uint64_t *random) {
     return 1 + test_random_below(random, most[test_random_below(random, TEST_COUNT(most))]);
 }
 
-/* A thread that leaves its blocks behind: its heap is reclaimed, with or without memory for it. */
+/* Ends with live blocks: the thread's heap is abandoned, and later reclaimed, with or without
+ * memory from the system. */
 static void *leave_blocks(void *argument) {
     struct slot *mine = argument;
     uint64_t random = 5;
@@ -128,7 +129,8 @@ static void expect_sound(const char *when, size_t live_before, size_t large_befo
 
 static size_t run_once(size_t first, bool for_ever) {
     struct hak_heap_check before;
-    pthread_t thread; /* what the thread library allocates once is allocated before we count */
+    /* The thread library's own one-time allocations come before the count. */
+    pthread_t thread;
     if (pthread_create(&thread, NULL, leave_blocks, slots) == 0) pthread_join(thread, NULL);
     for (size_t i = 0; i < SLOTS; i++)
         give(&slots[i]);

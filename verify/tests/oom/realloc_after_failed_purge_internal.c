@@ -1,5 +1,6 @@
-/* A purge has failed, as it does on locked memory with older kernels: what could not be purged reads as zero all the same, and
- * the kernel goes on to move large blocks' pages, which keep what they are. */
+/* A purge fails, as it does on locked memory before Linux 5.18. Memory that could not be purged
+ * reads as zero when it is used again. After that, the kernel is still asked to move the pages of
+ * large blocks, which keep their contents. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -24,7 +25,8 @@ static bool purge_unless_locked(void *start, size_t bytes) {
     return false;
 }
 
-/* Grows a block that cannot grow where it is; returns how often the kernel was asked to move it. */
+/* Grows a block that cannot grow in place; returns how often the kernel was asked to move its
+ * pages. */
 static unsigned moves_of_realloc(void) {
     char *block = hak_malloc(BLOCK), *behind = hak_malloc(BLOCK);
     CHECK(block != NULL && behind != NULL, "no blocks");

@@ -1,11 +1,12 @@
-/* Where the range can be reserved but nothing of it committed, each try gives its reservation back; when memory can be had,
- * all goes on. */
+/* The addresses for the range are free, but no memory of the range can be committed. Each attempt
+ * gives the addresses back. Once there is memory, requests succeed. */
 #define TEST_LINKED
 #include "verify/tests/process.h"
 
 static struct rlimit limit;
 
-/* Before the library's own constructor: no further memory may be writable. (The kernel does not keep a limit of 0.) */
+/* Runs before the library's own constructor. From here on no further writable memory is allowed.
+ * (The kernel does not keep a limit of 0.) */
 __attribute__((constructor(101))) static void refuse_memory(void) {
     CHECK(getrlimit(RLIMIT_DATA, &limit) == 0, "getrlimit: errno %d", errno);
     struct rlimit none = {.rlim_cur = 4096, .rlim_max = limit.rlim_max};

@@ -1,8 +1,13 @@
-/* The kernel unmaps what lies where pages are to be moved, or mapped anew, and fails only then. Here a handler of SIGSYS does so
- * in the kernel's place, for the calls as they are. The range stays one mapping with one advice; and what another thread maps into
- * the hole meanwhile is its own: it is not written to, not mapped over, and no block comes to lie there.
+/* The kernel unmaps the place that pages are moved to, or that is mapped anew, and may fail only
+ * then. Here a handler of SIGSYS does the same in the kernel's place, at the calls that HAKMEM
+ * really makes. The range stays one mapping with one advice. If another thread maps memory into the
+ * hole meanwhile, HAKMEM does not write to it, does not map over it, and puts no block there.
  *
- * usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken     EINVAL: refused; ENOMEM: at the limit of mappings; nothing was unmapped */
+ * usage: remapping_fails_half_way_internal move|renew EINVAL|ENOMEM|hole|taken
+ *   EINVAL   the call is refused; nothing is unmapped
+ *   ENOMEM   the number of mappings is at its limit; nothing is unmapped
+ *   hole     the place is unmapped, then the call fails
+ *   taken    the same, and another thread has mapped memory there */
 #define TEST_LINKED
 #include "../process.h"
 
@@ -16,14 +21,14 @@
 
 #define BLOCK    MIB
 #define FOREIGN  0x5a
-#define NH_LIMIT ((size_t)256 << 20) /* below, the range is advised against huge pages */
+#define NH_LIMIT ((size_t)256 << 20) /* bytes from the range's start, advised against huge pages */
 
 static enum { REFUSED, FULL, HOLE, TAKEN } way;
 static unsigned failures;
-static char *place; /* of the last failure */
+static char *place; /* what the last failed call was to map */
 static size_t place_bytes;
 
-/* No second trap: what is mapped here has no MAP_NORESERVE. */
+/* The handler's own mmap is not trapped, because it has no MAP_NORESERVE. */
 static void at_call(int number, siginfo_t *info, void *context) {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     bool moves = info->si_syscall == SYS_mremap;
@@ -35,14 +40,14 @@ static void at_call(int number, siginfo_t *info, void *context) {
     if (way == REFUSED || way == FULL) return;
     CHECK(munmap(place, place_bytes) == 0, "munmap: errno %d", errno);
     if (way == HOLE) return;
-    /* another thread finds the hole */
+    /* As another thread would map memory into the hole. */
     void *got = mmap(place, place_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(got == place, "the place is not free: errno %d", errno);
     memset(got, FOREIGN, place_bytes);
 }
 
-/* From here on all calls of the kind end so. */
+/* From here on all mremap calls (`moves`), or all calls that map anew, fail in this way. */
 static void fail_from_here_on(bool moves) {
     const struct filter_rule rules[] = {
         {SYS_mmap, 3, MAP_FIXED | MAP_NORESERVE, MAP_FIXED | MAP_NORESERVE, SECCOMP_RET_TRAP},
@@ -54,7 +59,8 @@ static void fail_from_here_on(bool moves) {
     filter_install(&rules[moves ? 1 : 0], 1);
 }
 
-/* Number of mappings of the range's part that has small pages, and whether each says so. */
+/* Number of mappings in the 32 MiB behind the range's first SuperSlab. Checks that each is advised
+ * against huge pages. */
 static size_t mappings_with_advice(void) {
     char line[4096];
     uintptr_t start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX),
@@ -80,7 +86,7 @@ static bool has_advice(void) {
     return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
 }
 
-/* Grows a block, which keeps what it holds; the first one has no room where it is. */
+/* Grows a block, which must keep its contents. The first block cannot grow in place. */
 static void *grow(void) {
     static unsigned number;
     char *block = hak_malloc(BLOCK), *behind = hak_malloc(BLOCK);
@@ -121,7 +127,7 @@ int main(int argc, char **argv) {
                                            : TAKEN;
     use_all_memory();
     const size_t before = has_advice() ? mappings_with_advice() : 0;
-    void *moved = moves ? NULL : grow(); /* renewed when it is freed */
+    void *moved = moves ? NULL : grow(); /* mapped anew when it is freed */
     fail_from_here_on(moves);
     if (moves) moved = grow();
     hak_free(moved);

@@ -1,4 +1,4 @@
-/* realloc to a smaller size succeeds where there is no memory at all, and leaves errno alone. */
+/* realloc to a smaller size succeeds and keeps errno, even if there is no memory at all. */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -13,8 +13,8 @@ int main(void) {
         CHECK(block != NULL, "%zu bytes", sizes[i][0]);
         memset(block, 7, sizes[i][0]);
         hak_os_faults_begin(0, true);
-        while (hak_malloc(test_opaque(sizes[i][1])) !=
-               NULL) { /* what there is of that size; lost on purpose */
+        /* Takes all blocks of that size that need no new memory. They leak on purpose. */
+        while (hak_malloc(test_opaque(sizes[i][1])) != NULL) {
         }
         errno = 0;
         unsigned char *smaller = hak_realloc(block, sizes[i][1]);

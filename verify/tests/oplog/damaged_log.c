@@ -1,5 +1,6 @@
-/* Every damage of a log is an error that names a byte of the file, or another valid log: never a crash, a hang or a number
- * out of its bounds. Run under AddressSanitizer, with each log in a block of exactly its length. */
+/* A damaged log is refused with an error that names a byte of the file, or is read as another valid
+ * log. It never causes a crash, a hang or a number out of its bounds. The program runs under
+ * AddressSanitizer, and each log lies in a block of exactly the log's length. */
 #include "some_log.h"
 
 static size_t errors, valid;
@@ -41,7 +42,7 @@ static size_t write_log(uint8_t *bytes, size_t room, unsigned operations, bool c
     return length;
 }
 
-/* A closed log does not survive any damage at all. */
+/* In a closed log, any damage is an error. */
 static void damage_closed(uint8_t *bytes, size_t length) {
     struct oplog_result result;
     CHECK(reads(bytes, length, &result), "the whole log: %s at byte %zu", result.error,
@@ -61,7 +62,7 @@ static void damage_closed(uint8_t *bytes, size_t length) {
     CHECK(!reads(bytes, length + 1, &result) && result.offset == length, "one byte more");
 }
 
-/* Behind right checksums every byte reaches the records' reader. */
+/* The checksums are made correct again, so that each changed byte reaches the reader of records. */
 static void damage_sealed(uint8_t *bytes, size_t length, uint64_t operations) {
     struct oplog_result result;
     for (size_t at = OPLOG_HEADER; at < length; at++)

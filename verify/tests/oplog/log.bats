@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The operation log's format: what is written is read, and no damage goes unseen.
+# The operation log's format: a log is read as it was written, and no damage stays unseen.
 
 load ../on_hakmem
 

@@ -1,4 +1,5 @@
-/* Ends in the way that its argument names, with live blocks and another thread. */
+/* Ends in the way that its argument names, after another thread has allocated and ended. A block is
+ * live at the end, except after a double free. */
 #include <signal.h>
 
 #include "../threads/threads.h"

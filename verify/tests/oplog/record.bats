@@ -1,15 +1,17 @@
 #!/usr/bin/env bats
-# Real programs are recorded, and what they did replays on every allocator with the same contents.
+# Real programs are recorded. Their logs replay on every allocator, with the same contents of
+# blocks.
 
 load ../on_hakmem
 
 programs=(producer_consumer_ring many_threads_at_once fork_in_every_thread key_destructors impossible_sizes program_dies)
-# Not tsan: threads that take turns cannot race, and it needs ten times as long.
+# Without tsan: threads that take turns cannot race, and tsan needs ten times as long.
 variants="release debug audit asan ubsan libc"
 
 setup_file() {
     local variant
-    export HAK_TEST_QUICK=1 # each program runs on seven builds: its short form has all that is to be recorded
+    # Each program runs on seven builds. Its short form has all that must be recorded.
+    export HAK_TEST_QUICK=1
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=record lib "${programs[@]/#/out/record/tests/}" >&2
     for variant in $variants; do
         env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT="$variant" "out/$variant/replay" >&2
@@ -22,18 +24,20 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# recorded PROGRAM ARGS...: the program, with its log in ./log
+# recorded PROGRAM ARGS...: runs the program, and records it in ./log
 recorded() {
     HAKMEM_RECORD=log timeout -k 5 "$HAK_TEST_SECONDS" env LD_PRELOAD="$RECORD/libhakmem.so" "$@"
 }
 
-# replayed VARIANT ARGS...: one line, without "the whole heap", which only an audit can prove
+# replayed VARIANT ARGS...: prints the replay's one line, without "the whole heap", which only an
+# audit can prove
 replayed() {
     case $1 in audit | asan) local -x HAKMEM_AUDIT_LEVEL=2 ;; esac
     timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_ROOT/out/$1/replay" "${@:2}" log 2>&1 | sed 's/, the whole heap at the end//'
 }
 
-# replays THREADS: ./log, of at least so many threads, replays on every variant with the same figures
+# replays THREADS: ./log has at least so many threads, and its replay prints the same figures on
+# every variant
 replays() {
     local variant expected said
     expected=$(replayed release)
@@ -66,7 +70,7 @@ for thread in threads: thread.join()
     replays 20
 }
 
-# under_load PROGRAM ARGS...: a redis-server that many clients talk to
+# under_load PROGRAM ARGS...: runs a redis-server, which many clients talk to
 under_load() {
     local server waits=0
     "$@" --port 0 --unixsocket "$PWD/socket" --save '' --appendonly no --logfile "$PWD/said" &
@@ -85,7 +89,8 @@ under_load() {
 }
 
 @test "redis under load" {
-    ln -s "$(type -P redis-check-rdb)" redis-server # Debian's redis-tools has the server under another name
+    # Debian's redis-tools has the server under another name.
+    ln -s "$(type -P redis-check-rdb)" redis-server
     HAKMEM_RECORD=log under_load env LD_PRELOAD="$RECORD/libhakmem.so" ./redis-server
     [ "$(stat -c %s log)" -gt 1000000 ]
     replays 1
@@ -131,7 +136,7 @@ under_load() {
     [[ $output == *": nothing found" ]]
 }
 
-# dies HOW STATUS: the program's log has what it did until then
+# dies HOW STATUS: the program ends with this status; its log has all that it did until then
 dies() {
     local status=0
     recorded "$RECORD/tests/program_dies" "$1" 2>said || status=$?
@@ -176,7 +181,7 @@ dies() {
         [ "$output" = "hakmem: record: $1: is no regular file; nothing more is recorded"$'\nruns' ]
     }
     for file in /dev/full /dev/null . fifo socket; do irregular $file; done
-    (exec 9<>fifo; irregular fifo) # it is read
+    (exec 9<>fifo; irregular fifo) # a fifo that somebody reads
     run -0 env HAKMEM_RECORD=link LD_PRELOAD="$RECORD/libhakmem.so" /bin/echo runs
     [ "$output" = $'hakmem: record: link: ELOOP; nothing more is recorded\nruns' ]
     [ "$(cat target)" = linked ]

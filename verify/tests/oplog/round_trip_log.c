@@ -1,5 +1,6 @@
-/* What was written to a log is read from it, and a log has one spelling: written again, it has the same bytes. A log that
- * its writer did not close has all that was written. */
+/* A log is read as it was written. If the operations are written again, the bytes are the same,
+ * because each operation has only one encoding. A log that its writer did not close has all that
+ * was written. */
 #include "some_log.h"
 
 #include <sys/mman.h>
@@ -34,7 +35,7 @@ static size_t map(int fd, uint8_t **bytes) {
     return (size_t)length;
 }
 
-/* Reads the file and writes what it read to another. */
+/* Reads a log and writes its operations to another file, which it returns. */
 static int copy(int fd, uint64_t seed, bool closed) {
     struct check check = {.state = seed};
     struct oplog_result result;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What fails is made as small as can be, and still fails in the same way.
+# A log or input that fails is made as small as possible, and still fails in the same way.
 
 load ../on_hakmem
 
@@ -20,7 +20,7 @@ recorded() {
         "$HAK_ROOT/out/record/tests/$1" "${@:2}"
 }
 
-# shrunk_to MOST: the last `run` shrank something to so many operations at most, and what is left fails every time
+# shrunk_to MOST: the last `run` left at most MOST operations, and these fail every time
 shrunk_to() {
     printf '%s\n' "$output"
     [ "$status" -eq 0 ]
@@ -28,12 +28,12 @@ shrunk_to() {
     [ "${BASH_REMATCH[1]}" -le "$1" ]
 }
 
-# compiled LIBRARY: ./log.shrunk.c is ./program
+# compiled LIBRARY: compiles ./log.shrunk.c to ./program, with this library or without one
 compiled() {
     gcc -Wall -Wextra -Werror -O2 -pthread -o program log.shrunk.c "$@"
 }
 
-# target TEXT: a shell script as the program that is run on the inputs
+# target TEXT: makes the shell script ./target, which is run on the inputs
 target() {
     printf '#!/bin/sh\n%s\n' "$1" >target
     chmod +x target
@@ -55,7 +55,7 @@ target() {
     [ "$output" = "free(): double free detected in tcache 2" ]
 }
 
-# The notification that is doubled needs two threads that end.
+# The bug, a notification that is doubled, needs two threads that end.
 @test "an allocator's bug that needs several threads" {
     recorded key_destructors
     mkdir tree

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Real programs do on HAKMEM what they do on the system's malloc; and the script that says so can tell when they don't.
+# Real programs do the same on HAKMEM as on the system's malloc, and the script that compares them
+# sees when they do not.
 
 setup() {
     bats_require_minimum_version 1.5.0
@@ -37,13 +38,14 @@ same_output() {
     done
 }
 
-# stand_in FLAGS…: an allocator library with a fault, to try instead of HAKMEM.
+# stand_in FLAGS…: builds an allocator library, with the fault that FLAGS name, to try instead of
+# HAKMEM.
 stand_in() {
     export HAK_PRELOAD=$BATS_TEST_TMPDIR/libforwards.so
     gcc -O1 -shared -fPIC -fno-builtin "$@" -o "$HAK_PRELOAD" verify/tests/programs/stand_in/forwards.c
 }
 
-# tries WORKLOAD: runs the driver on one program, made for the occasion, in a place of its own.
+# tries WORKLOAD: runs a copy of the driver on one program that is made up for the test.
 tries() {
     mkdir -p "$BATS_TEST_TMPDIR/ci/programs"
     cp ci/programs.sh ci/packages.txt "$BATS_TEST_TMPDIR/ci"
@@ -139,7 +141,7 @@ tries() {
     [[ $output == *"+124"* ]]
 }
 
-# is_gone PROCESS: ended, though perhaps nobody has asked for its exit status.
+# is_gone PROCESS: the process has ended; its parent may not have asked for its exit status yet.
 is_gone() { ! grep '^State:' "/proc/$1/status" 2>/dev/null | grep -qv Z; }
 
 @test "nothing that a workload started stays" {

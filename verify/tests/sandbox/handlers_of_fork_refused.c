@@ -1,6 +1,7 @@
-/* Children of fork whose allocator was not told, while threads hold memory and others allocate.
- * In the child libc unmaps the stacks of the threads that are gone, and what the allocator knows
- * of them. The child, and a child of it, can do all that a program does. */
+/* fork where libc has refused the allocator's handlers. Threads of the parent hold memory, and
+ * others allocate. In the child, libc unmaps the stacks of the threads that are gone, and with
+ * them the allocator's records of these threads. The child, and a child of the child, must be
+ * able to do all that a program does. */
 #include <sys/wait.h>
 
 #include "../process.h"
@@ -11,7 +12,8 @@ enum { HOLDERS = 8, BUSY = 2, CHILDREN = 20, CHILD_SECONDS = 600 };
 static atomic_int holding;
 static atomic_bool ends;
 
-/* Stacks of so many bytes are more than libc keeps for new threads. */
+/* Starts a thread with a stack of 32 MiB. These stacks are more than libc caches for new threads,
+ * so libc unmaps them. */
 static pthread_t start_with_large_stack(void *(*body)(void *)) {
     pthread_attr_t attributes;
     pthread_t thread;

@@ -1,5 +1,5 @@
-/* Without a system call that HAKMEM cannot do without, each request is refused as if there were
- * no memory, and says so. Nothing else happens to the program. */
+/* Run without a system call that HAKMEM needs: each request is refused with ENOMEM, as if there
+ * were no memory. Nothing else happens to the program. */
 #include "../test.h"
 
 static void expect_refused(const char *what, const void *block) {

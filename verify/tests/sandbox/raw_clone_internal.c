@@ -1,7 +1,11 @@
-/* A child of clone(2), called directly, has run no handlers of fork. It must not wait for ever for a lock that a thread holds which
- * is not there: each lock, by name. A child of vfork shares its parent's memory: it may wait.
+/* The child of a direct clone(2) has run no handlers of fork. A thread of the parent holds a
+ * lock, and does not exist in the child: the child must not wait for this lock for ever. The test
+ * tries each lock but that of seizing. The child of a vfork shares its parent's memory: it may
+ * wait until the holder drops the lock.
  *
- * usage: raw_clone_internal knows|waits     waits: nothing tells the child, and the first lock shows that */
+ * usage: raw_clone_internal knows|waits
+ *   knows   the child knows that it is new, and takes each lock over
+ *   waits   nothing tells the child that it is new: it waits for ever; one lock is tried */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -14,7 +18,7 @@
 
 #include "core/lock.h"
 
-static _Atomic int held, over; /* no lock of libc's: it may not wait here */
+static _Atomic int held, over; /* threads spin on them: libc's locks may not wait here */
 static struct hak_lock *lock;
 
 static void wait_for(_Atomic int *flag) {
@@ -42,7 +46,7 @@ static void use_all(void) {
     }
 }
 
-/* Whether a child of clone gets through while another thread of the parent holds the lock. */
+/* True if a child of clone gets through while another thread of the parent holds the lock. */
 static bool child_gets_through(unsigned seconds) {
     pthread_t thread;
     int status;
@@ -53,7 +57,7 @@ static bool child_gets_through(unsigned seconds) {
     if (child == 0) {
         alarm(seconds);
         use_all();
-        child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* and a child of it */
+        child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* the child's own child */
         if (child == 0) {
             use_all();
             _exit(0);
@@ -68,7 +72,8 @@ static bool child_gets_through(unsigned seconds) {
     return !waits;
 }
 
-/* The child of vfork shares our memory: the lock says that it waits. */
+/* Ends the hold when the child of vfork waits. The child shares this memory, so the word of the
+ * lock shows that a thread waits. */
 static void *end_hold_when_awaited(void *unused) {
     while ((atomic_load(&lock->holder) & HAK_LOCK_AWAITED) == 0)
         usleep(1000);
@@ -76,8 +81,8 @@ static void *end_hold_when_awaited(void *unused) {
     return unused;
 }
 
-/* The lock is dropped while the child waits: had the child taken it for lost, its holder would
- * find it gone. */
+/* The holder drops the lock while the child waits. If the child had taken the lock for lost, the
+ * holder would find that it no longer holds the lock. */
 static void vfork_waits(void) {
     pthread_t threads[2];
     int status;

@@ -1,8 +1,10 @@
-/* Runs a program without some of the system calls, as on an old kernel or in a sandbox. Each is answered with the error. What
- * lists many processes to kill(2), such as -1 for all, ends the program by SIGSYS.
+/* Runs a program without some of the system calls, as on an old kernel or in a sandbox: the
+ * kernel answers each of them with the error. A kill(2) that names many processes, such as -1 for
+ * all, ends the program by SIGSYS.
  *
- * usage: refuses ERROR CALL... -- PROGRAM ARGS...     CALL as in docs/using.md: "madvise", "madvise MADV_DONTNEED"
- *                                                     ERROR may be NOTHING: success, and nothing is done */
+ * usage: refuses ERROR CALL... -- PROGRAM ARGS...
+ *   CALL    as in docs/using.md: "madvise", "madvise MADV_DONTNEED"
+ *   ERROR   a name, such as EPERM; NOTHING: the call reports success and does nothing */
 #include <elf.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -35,16 +37,17 @@ static const struct {
     {"mremap", SYS_mremap, FILTER_ANY, 0, 0},
     {"mincore", SYS_mincore, FILTER_ANY, 0, 0},
     {"prlimit64", SYS_prlimit64, FILTER_ANY, 0, 0},
-    /* not the loader's, which has no MAP_NORESERVE */
+    /* does not match the loader's calls, which have no MAP_NORESERVE */
     {"mmap MAP_FIXED", SYS_mmap, 3, MAP_FIXED | MAP_NORESERVE, MAP_FIXED | MAP_NORESERVE},
     {"mmap MAP_FIXED_NOREPLACE", SYS_mmap, 3, MAP_FIXED_NOREPLACE, MAP_FIXED_NOREPLACE},
     {"mmap", SYS_mmap, 3, MAP_NORESERVE, MAP_NORESERVE},
     {"munmap", SYS_munmap, FILTER_ANY, 0, 0},
-    {"mprotect", SYS_mprotect, 2, ALL, PROT_READ | PROT_WRITE}, /* the loader takes away */
+    /* does not match the loader's calls, which only take rights away */
+    {"mprotect", SYS_mprotect, 2, ALL, PROT_READ | PROT_WRITE},
     {"sysinfo", SYS_sysinfo, FILTER_ANY, 0, 0},
     {"clock_gettime", SYS_clock_gettime, FILTER_ANY, 0, 0},
     {"futex FUTEX_WAIT", SYS_futex, 1, ALL,
-     FUTEX_WAIT | FUTEX_PRIVATE}, /* pthread_join has others */
+     FUTEX_WAIT | FUTEX_PRIVATE}, /* pthread_join uses other operations */
     {"futex FUTEX_CMP_REQUEUE", SYS_futex, 1, ALL, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE},
     {"gettid", SYS_gettid, FILTER_ANY, 0, 0},
     {"getpid", SYS_getpid, FILTER_ANY, 0, 0},
@@ -59,19 +62,19 @@ static const struct {
     {"ppoll", SYS_ppoll, FILTER_ANY, 0, 0},
     {"fstat", SYS_fstat, FILTER_ANY, 0, 0},
     {"fcntl F_DUPFD_CLOEXEC", SYS_fcntl, 1, ALL, F_DUPFD_CLOEXEC},
-    {"socketpair", SYS_socketpair, FILTER_ANY, 0, 0}, /* the audit calls it */
+    {"socketpair", SYS_socketpair, FILTER_ANY, 0, 0}, /* only the audit calls it */
 };
 
 static struct filter_rule rules[FILTER_RULES_MAX] = {
     {SYS_kill, 0, 0x80000000, 0x80000000,
-     SECCOMP_RET_KILL_PROCESS}, /* a negative number: many processes */
+     SECCOMP_RET_KILL_PROCESS}, /* a negative number names many processes */
     {SYS_kill, 0, ALL, 0, SECCOMP_RET_KILL_PROCESS},
 };
 static size_t rule_count = 2;
 static bool without_vdso;
 
 static uint32_t error_of(const char *name) {
-    if (strcmp(name, "NOTHING") == 0) return 0; /* says that it is done */
+    if (strcmp(name, "NOTHING") == 0) return 0; /* reports success */
     for (int error = 1; error < 134; error++) {
         const char *known = strerrorname_np(error);
         if (known != NULL && strcmp(known, name) == 0) return (uint32_t)error;
@@ -96,13 +99,13 @@ static void refuse(const char *name, uint32_t error) {
     CHECK(false, "no call %s", name);
 }
 
-/* Of a process that has just begun: what tells it where the kernel's own functions are says
- * nothing any more. */
+/* Hides the kernel's own functions (the vDSO) from a process that has just begun: changes the
+ * entry of the auxiliary vector that has their address. */
 static void take_vdso(pid_t child) {
     struct user_regs_struct registers;
     CHECK(ptrace(PTRACE_GETREGS, child, NULL, &registers) == 0, "no registers: errno %d", errno);
-    uintptr_t at =
-        registers.rsp + 8; /* behind the number of arguments: these, the environment, the vector */
+    /* The stack has the number of arguments, the arguments, the environment, the vector. */
+    uintptr_t at = registers.rsp + 8;
     for (int ends = 0; ends < 2; at += 8)
         ends += ptrace(PTRACE_PEEKDATA, child, at, NULL) == 0;
     for (long type; (type = ptrace(PTRACE_PEEKDATA, child, at, NULL)) != AT_NULL; at += 16)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Kernels that lack a system call, sandboxes that refuse one: each row of the table in docs/using.md, and the oldest libc there.
+# On kernels that lack a system call, and in sandboxes that refuse one, HAKMEM does what each row
+# of the table in docs/using.md says. The libraries need no newer glibc than that page names.
 
 load ../on_hakmem
 load ../planted
@@ -11,13 +12,15 @@ setup() {
     export HAKMEM_PURGE_DELAY_MS=3600000 # only a trim gives memory back
 }
 
-# rows: "calls|back|report|clone", the calls between backquotes, from the table under "system calls"
+# rows: prints the rows of the table "system calls" as "calls|back|report|clone"; each call is in
+# backquotes
 rows() {
     awk -F' *[|] *' '/^\| system calls /{ table = 1; next } table && !/^\|/{ exit }
                      table && !/^\|---/{ print $2 "|" $5 "|" $6 "|" $7 }' "$HAK_ROOT/docs/using.md"
 }
 
-# calls_of CELL: one a line; `none` names none, `all` those of all rows
+# calls_of CELL: prints the calls of the cell, one a line; `none` has none, `all` has those of all
+# rows that are not needed
 calls_of() {
     case $1 in
     '`none`') ;;
@@ -26,7 +29,7 @@ calls_of() {
     esac
 }
 
-# refused ERROR CELL COMMAND...: the command without these calls
+# refused ERROR CELL COMMAND...: runs the command without the cell's calls, which answer ERROR
 refused() {
     local error=$1 calls
     mapfile -t calls < <(calls_of "$2")
@@ -34,8 +37,9 @@ refused() {
     run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/refuses" "$error" "${calls[@]}" -- "$@"
 }
 
-# each_row PATTERN COMMAND LEAST MOST: the command, a function of the row's cells, on each row whose first two cells have the pattern,
-# LEAST rows or more, with MOST errors of the four; one in the quick run
+# each_row PATTERN COMMAND LEAST MOST: calls the function COMMAND for each row whose first two
+# cells match PATTERN, with an error and the row's cells. At least LEAST rows must match. Each row
+# is tried with MOST of the four errors, in the quick run with one.
 each_row() {
     local calls back report clone count=0 most=$4
     [ "${HAK_TEST_QUICK:-0}" != 1 ] || most=1
@@ -87,7 +91,7 @@ optional='[|](at once|later|in part|no)$'
     fi
 }
 
-# without_handlers CALLS: forks of a process in which libc refuses the handlers
+# without_handlers CALLS: a process forks without these calls, and libc refuses its handlers
 without_handlers() {
     gcc -Wall -Wextra -shared -fPIC -o "$BATS_TEST_TMPDIR/no_handlers.so" "$BATS_TEST_DIRNAME/programs/no_fork_handlers.c"
     refused EPERM "$1" env LD_PRELOAD="$BATS_TEST_TMPDIR/no_handlers.so $HAK_OUT/libhakmem.so" "$HAK_OUT/tests/handlers_of_fork_refused"
@@ -100,7 +104,7 @@ without_handlers() {
 
 @test "libc has no memory for the handlers of fork: one line, and children work" { without_handlers '`none`'; }
 
-# The newest version that a library needs is that of the table.
+# The newest glibc version that a library needs is the one in the table.
 @test "the libraries need the glibc that the docs name" {
     for library in libhakmem.so libhakmem_prefixed.so; do
         needed=$(readelf -VW "$HAK_ROOT/out/release/$library" | grep -o 'GLIBC_[0-9.]*' | sort -V | tail -n 1)

@@ -1,8 +1,11 @@
-/* All that a threaded program does: blocks of every tier, threads that begin, hand over and end, fork, memory that grows and goes
- * back, large blocks that move, an error. Run without some system call, by sandbox.bats.
+/* A program that does all that a threaded program does: it has blocks of every tier; threads
+ * begin, hand blocks over and end; it forks; memory grows and goes back; large blocks move; one
+ * error is reported. sandbox.bats runs it without some of the system calls.
  *
- * usage: works_anyway BACK REPORT     what docs/using.md says of the call. BACK: freed memory goes back, "at once", also what
- * threads hold that sleep; that "later", at their next calls; or "no". REPORT of a double free: "line, SIGABRT" or less */
+ * usage: works_anyway BACK REPORT     as docs/using.md says of the calls
+ *   BACK    when freed memory goes back: "at once", also what sleeping threads hold; "later", what
+ *           these hold at their next calls; "in part", depending on its place; "no", never
+ *   REPORT  of a double free: "line, SIGABRT", or another signal, or "no line" */
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,8 +23,8 @@ struct kept {
     size_t size;
 };
 static struct kept kept[GENERATIONS + 1][THREADS][BLOCKS];
-static _Atomic(unsigned char *) handed[HANDED]; /* each holds its size in its first bytes */
-static _Atomic int step;                        /* no lock of libc's, which may not wait here */
+static _Atomic(unsigned char *) handed[HANDED]; /* each block has its size in its first bytes */
+static _Atomic int step;                        /* spun on: libc's locks may not be able to wait */
 static _Atomic bool busy;
 
 static void wait_for(int wanted) {
@@ -59,7 +62,7 @@ static void give(struct kept *old) {
     old->block = NULL;
 }
 
-/* In the end a large block is moved to where there is room. */
+/* Resizes a block, and checks the bytes that both sizes have. */
 static void resize(struct kept *old, size_t size) {
     struct kept again = {.block = realloc(old->block, size), .size = old->size};
     CHECK(again.block != NULL, "%zu bytes", size);
@@ -94,7 +97,8 @@ static void hand_over(uint64_t *random) {
     free(got);
 }
 
-/* Frees what another thread left that has ended, and leaves as much. */
+/* Frees the blocks that a thread of the generation before left, and leaves as many blocks of its
+ * own. */
 static void *live(void *argument) {
     unsigned number = (unsigned)(uintptr_t)argument, thread = number % THREADS,
              generation = number / THREADS;
@@ -169,9 +173,10 @@ static void children_work(void) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-enum { SMALL = 24000, LARGE = 12, KEPT_EVERY = 1500 }; /* of 1000 bytes, of 2 MiB: 24 MiB each */
+/* Small blocks are of 1000 bytes, large ones of 2 MiB: 24 MiB each. */
+enum { SMALL = 24000, LARGE = 12, KEPT_EVERY = 1500 };
 
-static bool in_part; /* depends on where it lies */
+static bool in_part; /* how much goes back depends on its place */
 
 static void expect_back(const char *what, bool is_back, size_t before, size_t after) {
     CHECK(in_part || (after + 12 * MIB < before) == is_back, "%s: %zu MiB are resident, then %zu",
@@ -184,7 +189,8 @@ static void memory_goes_back(bool goes_back) {
         size_t size = i < SMALL ? 1000 : 2 * MIB;
         blocks[i] = memset(malloc(size), 1, size);
     }
-    for (size_t i = SMALL; i < SMALL + LARGE; i += 2) /* what lies behind is in its way */
+    /* Each second large block grows; the block behind it is in the way, so it has to move. */
+    for (size_t i = SMALL; i < SMALL + LARGE; i += 2)
         blocks[i] = realloc(blocks[i], 3 * MIB);
     size_t before = process_resident();
     for (size_t i = SMALL; i < SMALL + LARGE; i++)
@@ -206,7 +212,7 @@ static void *hold_free_memory(void *unused) {
     for (size_t i = 0; i < SMALL; i++)
         if (i % KEPT_EVERY != 0) free(blocks[i]);
     atomic_store(&step, 1);
-    wait_for(2); /* there was a trim */
+    wait_for(2); /* the main thread has trimmed */
     process_murmur();
     free(malloc(MIB));
     atomic_store(&step, 3);

@@ -1,4 +1,5 @@
-/* The seeded driver's ends, its blocks that prove themselves, and its proofs of the heap. */
+/* The ends of the seeded driver, its blocks that prove their contents, and its proofs of the
+ * heap. */
 #ifndef HAK_VERIFY_SEEDED_DRIVER_H
 #define HAK_VERIFY_SEEDED_DRIVER_H
 
@@ -21,17 +22,19 @@
 #include "verify/os_faults.h"
 
 #define SLOTS 384
-/* Without an operation for so long, at least, and at most twice: it hangs. */
+/* Seconds without an operation after which the driver counts as hanging: at least so many, and at
+ * most twice as many. */
 #define ALARM_SECONDS   40
 #define CHILD_SECONDS   10
-#define OPERATIONS_A_MS 64 /* by the driver's clock */
+#define OPERATIONS_A_MS 64 /* operations in a millisecond of the driver's clock */
 
 static _Atomic uint64_t operations;
 static const char *phase_name = "begin";
 static uint64_t seed = 1;
-static bool sanitized; /* the sanitizer holds memory of its own, and dislikes forks */
+/* True in the tsan build: ThreadSanitizer holds memory of its own, and dislikes forks. */
+static bool sanitized;
 
-/* Time passes with what is done. */
+/* Time passes with the operations, and not with the work of the machine. */
 static void count_operation(void) {
     uint64_t before = atomic_fetch_add_explicit(&operations, 1, memory_order_relaxed);
     if (before % OPERATIONS_A_MS == 0) hak_clock_passes(1);
@@ -105,8 +108,8 @@ expectation_fails(const char *file, int line, const char *condition, const char 
 
 struct slot {
     unsigned char *block;
-    size_t size; /* asked for */
-    size_t room; /* usable, and used */
+    size_t size; /* requested bytes */
+    size_t room; /* usable bytes, which are all filled */
     unsigned char fill;
 };
 
@@ -172,7 +175,7 @@ static void slot_resize(struct slot *slot, size_t size) {
     slot_own(slot, moved.block, size, 16);
 }
 
-/* Sizes of all tiers; often at the edges of classes. */
+/* A random size of any tier, at most `most`; often at the edge of a class. */
 static size_t any_size(uint64_t *random, size_t most) {
     size_t size;
     switch (test_random_below(random, 8)) {
@@ -197,7 +200,7 @@ static size_t any_size(uint64_t *random, size_t most) {
     return size <= most ? size : 1 + size % most;
 }
 
-/* Blocks of one class for several phases. */
+/* The blocks of phases that need many. */
 #define BATCH_MOST 12000
 static struct slot batch[BATCH_MOST];
 
@@ -217,7 +220,8 @@ static void prove_running(void) {
     EXPECT(hak_check_heap(&check), "%zu equations do not hold", check.faults);
 }
 
-/* At a phase's end: nothing is left of it, in particular no remote block that nobody will collect. */
+/* At the end of a phase: nothing of the phase is left over, in particular no block on a remote
+ * list that nobody will collect. */
 static void prove_empty(void) {
     struct hak_heap_check check;
     prove_running();
@@ -242,9 +246,10 @@ static size_t resident_mb(void) {
     return ((size_t)pages * (size_t)sysconf(_SC_PAGESIZE)) >> 20;
 }
 
+/* True if the resident memory is the allocator's: a sanitizer's shadow and the audit's books would
+ * be in the figure, too. */
 static bool memory_is_ours(void) {
-    return !sanitized &&
-           !HAK_AUDIT; /* neither a sanitizer's shadow nor the audit's books are in the figure */
+    return !sanitized && !HAK_AUDIT;
 }
 
 #endif

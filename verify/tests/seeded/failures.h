@@ -1,4 +1,5 @@
-/* Phases of the seeded driver: no memory, errors of the program, fork. */
+/* Phases of the seeded driver: no memory, pages that cannot be moved, errors of the program,
+ * fork. */
 #ifndef HAK_VERIFY_SEEDED_FAILURES_H
 #define HAK_VERIFY_SEEDED_FAILURES_H
 
@@ -27,7 +28,7 @@ static void out_of_memory(size_t first, bool for_ever) {
         moved.block = hak_realloc(kept[i].block, size);
         if (moved.block == NULL) {
             EXPECT(errno == ENOMEM, "errno %d", errno);
-            slot_verify_bytes(&kept[i], kept[i].room); /* still there */
+            slot_verify_bytes(&kept[i], kept[i].room); /* the block is unchanged */
         } else {
             slot_verify_bytes(&moved, kept[i].size);
             slot_own(&kept[i], moved.block, size, 16);
@@ -39,8 +40,8 @@ static void out_of_memory(size_t first, bool for_ever) {
         else
             slot_own(&grown[i], block, size, 16);
     }
-    for (size_t i = 0; i < 6000 && for_ever;
-         i++) { /* small ones too, until a SuperSlab is refused */
+    /* Small blocks too, until a SuperSlab is refused. */
+    for (size_t i = 0; i < 6000 && for_ever; i++) {
         batch[i].block = NULL;
         void *block = hak_malloc(3000);
         if (block != NULL) slot_own(&batch[i], block, 3000, 16);
@@ -77,7 +78,8 @@ static void phase_no_memory(void) {
 
 static const struct hak_os_table *moves;
 
-/* Each second time the kernel made room, and then refused: the place is mapped anew. */
+/* In place of the system's move. Every second call fails, as if the kernel had unmapped the
+ * destination and then refused: the destination holds fresh pages. */
 static enum hak_moved move_not(void *from, size_t shorter, void *to, size_t bytes) {
     static unsigned turn;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
@@ -87,13 +89,13 @@ static enum hak_moved move_not(void *from, size_t shorter, void *to, size_t byte
     return HAK_NOT_MOVED;
 }
 
-/* Blocks are copied then, and the range is no more mappings than before: all of it has the same
- * advice. */
+/* Blocks that cannot be moved are copied. Afterwards the range has no more kernel mappings than
+ * before, because all of it has the same advice. */
 static void phase_not_moved(void) {
     const struct hak_os_table original = hak_os;
     struct hak_os_table table = hak_os;
     struct slot kept[8] = {{0}}, last = {0};
-    if (sanitized) return; /* it maps memory itself */
+    if (sanitized) return; /* the sanitizer maps memory of its own */
     hak_malloc_trim(0);
     const size_t before = process_mappings();
     moves = &original;
@@ -110,14 +112,14 @@ static void phase_not_moved(void) {
         slot_own(&kept[i], moved.block, 4 * MIB, 16);
     }
     hak_os_table_write(&original);
-    slot_take(&last, 12 * MIB); /* behind all others, so that these stay mapped */
+    slot_take(&last, 12 * MIB); /* a block behind all others: their granules stay mapped */
     for (size_t i = 0; i < TEST_COUNT(kept); i++)
         slot_give(&kept[i]);
     hak_malloc_trim(0);
     const size_t after = process_mappings();
     slot_give(&last);
-    EXPECT(after <= before + 2, "%zu mappings, then %zu", before,
-           after); /* two tables may have grown */
+    /* Two of the range's tables may have grown. */
+    EXPECT(after <= before + 2, "%zu mappings, then %zu", before, after);
 }
 
 static void at_child_alarm(int number) {
@@ -128,7 +130,7 @@ static void at_child_alarm(int number) {
     alarm(CHILD_SECONDS);
 }
 
-/* Runs `body` in a child; the status it ends with. Children have nothing to say of their own. */
+/* Runs `body` in a child; returns the status with which the child ends. */
 static int child_status(void (*body)(void)) {
     pid_t child = fork();
     EXPECT(child >= 0, "fork");
@@ -186,7 +188,7 @@ static void free_uncommitted(void) {
     hak_free(test_opaque_pointer((char *)hak_range.base + (limit << 4) + ((size_t)1 << 30)));
 }
 
-/* Errors of the program are named before the program dies. */
+/* Each error of the program ends the process by SIGABRT. */
 static void phase_errors(void) {
     static void (*const bodies[])(void) = {free_unmapped, free_static, free_twice, free_large_twice,
                                            free_uncommitted};
@@ -233,7 +235,7 @@ static void *holds_lock(void *lock) {
     return NULL;
 }
 
-/* Another thread holds the lock, for certain, when the process forks. */
+/* Forks while another thread certainly holds the lock. */
 static void fork_under(struct hak_lock *lock) {
     pthread_t holder;
     sem_init(&lock_held, 0, 0);

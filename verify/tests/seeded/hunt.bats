@@ -1,4 +1,4 @@
-# From nothing, a fuzz target and the explorer find planted bugs. HAK_TEST_QUICK=1: two of them.
+# Fuzz targets and the explorer find planted bugs from nothing. HAK_TEST_QUICK=1: two bugs.
 
 hunt() {
     run "$HAK_ROOT/build.sh" hunt "$@"
@@ -17,7 +17,7 @@ hunt() {
     copy=$BATS_TEST_TMPDIR/copy
     mkdir "$copy"
     cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,verify,bench,fuzz} "$copy"
-    echo '68 | fuzz_refill' >"$copy/verify/seeded/hunt.txt" # a knob that nobody turns there
+    echo '68 | fuzz_refill' >"$copy/verify/seeded/hunt.txt" # this target never sets the option
     run "$copy/build.sh" hunt --seeds 1 --seconds 2
     printf '%s\n' "$output"
     [ "$status" -eq 1 ]

@@ -34,7 +34,7 @@ static void phase_single(void) {
         slot_give(&slots[i]);
 }
 
-/* Several slabs of one class filled and emptied, in several orders. */
+/* Fills and empties several slabs of each class, in several orders. */
 static void phase_batch(void) {
     uint64_t random = seed;
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
@@ -59,7 +59,7 @@ static void phase_batch(void) {
     }
 }
 
-/* Memory of one class is used again by others. */
+/* Blocks of other classes use the memory of one class again. */
 static void phase_recycle(void) {
     static const unsigned bins[] = {4, 9, 40, 1, 15, 33, 20, 12, 42, 17, 2, 31, 47, 0};
     for (size_t round = 0; round < 2 * TEST_COUNT(bins); round++) {
@@ -94,7 +94,7 @@ static void phase_resize(void) {
     for (size_t size = 24000000; size > 1; size = size * 3 / 4)
         slot_resize(&slot, size);
     slot_give(&slot);
-    for (int round = 0; round < 40; round++) { /* blocks in the way: pages are moved */
+    for (int round = 0; round < 40; round++) { /* `other` is in the way: pages are moved */
         slot_take_aligned(&slot, (size_t)16 << test_random_below(&random, 13), 200000);
         slot_take(&other, 300000);
         slot_resize(&slot, 700000 + test_random_below(&random, 2000000));
@@ -109,7 +109,7 @@ static void phase_resize(void) {
     }
 }
 
-/* Whatever time it is, which wraps each 49 days. */
+/* Ages are right at any time. The clock wraps each 49 days. */
 static void phase_clock(void) {
     const uint32_t hour = 3600000, month = 30u * 24 * 3600000;
     uint64_t random = seed;
@@ -123,14 +123,16 @@ static void phase_clock(void) {
     }
 }
 
-/* Units that were given up wait for the purge delay, whether or not slabs come and go beside them, and no longer than twice. */
+/* Free units hold their memory for the purge delay, whether or not slabs come and go beside them,
+ * and for twice the purge delay at most. */
 static void phase_wait(void) {
     struct hak_slab *slabs[32] = {0};
     struct hak_superslab *ss =
         hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     EXPECT(ss != NULL && ss->units == TEST_COUNT(slabs), "no SuperSlab");
     const uint32_t delay = 100;
-    hak_clock_passes(2 * delay); /* whenever it was looked at before */
+    /* Whenever the SuperSlab was looked at before, that is long ago from here on. */
+    hak_clock_passes(2 * delay);
     const uint32_t began = hak_os_now_ms();
     for (unsigned i = 0; i < ss->units; i++)
         slabs[i] = hak_slab_create(ss, 3, 1u << i);
@@ -181,7 +183,8 @@ static void phase_bigcache(void) {
 
 #define KEPT_BYTES ((size_t)32 << 20)
 
-/* Memory that mallopt has kept: it stays, serves blocks of all sizes, is not taken for zero, and goes back afterwards. */
+/* The range keeps its memory because of mallopt. The memory stays resident, serves blocks of all
+ * sizes, is not taken for zero, and goes back when mallopt ends this. */
 static void phase_kept(void) {
     struct slot slots[40] = {{0}};
     uint64_t random = seed;
@@ -217,7 +220,8 @@ static void phase_kept(void) {
                resident_mb(), before);
 }
 
-/* Caps an eighth of what they were; each bin is full when they come into force. */
+/* Limits of an eighth, but at least 2. The bins that fill_bins used are full when the new limits
+ * take effect. */
 static const struct hak_policy *lower_policy(void) {
     static struct hak_policy lower;
     lower = *hak_policy();

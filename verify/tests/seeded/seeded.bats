@@ -1,6 +1,7 @@
-# Known bugs, planted one at a time, are seen by the detectors that must see them. HAK_TEST_QUICK=1: a few of them.
+# Known bugs are planted one at a time; the detectors that must see a bug do see it.
+# HAK_TEST_QUICK=1: a few of the bugs.
 
-# seeded ID...: exactly the bugs asked for were tried, and all went as the table says.
+# seeded ID...: tries these bugs; all of them must go as the table says.
 seeded() {
     run "$HAK_ROOT/verify/seeded/run.sh" "$@"
     printf '%s\n' "$output"
@@ -15,7 +16,7 @@ seeded() {
 
 @test "the canary is found in the first operations by every detector" {
     seeded canary
-    # None of the driver's had ended ("-": not one had begun).
+    # The driver had finished no operation ("-": it had begun none).
     printf '%s\n' "${lines[@]}" | awk '$1 == "canary" { n++; if ($5 + 0 > 0) late = 1 } END { exit !(n > 2 && !late) }'
 }
 

@@ -1,11 +1,14 @@
-/* What every seeded bug is run against: all tiers, all ways to free, threads, failures of the system, fork. Each phase
- * proves contents, alignment, zeroes and usable sizes as it goes, and the whole heap at its end, when no block may be
- * left over. Equal seeds give equal runs, but for the phase `mixed`, in which threads race: time passes with the operations.
+/* The driver that every seeded bug runs against. It has phases for all tiers, all ways to free,
+ * threads, failures of the system, and fork. Each phase proves contents, alignment, zeroes and
+ * usable sizes all the time. At the end of a phase the whole heap is proved, and no block may be
+ * left over. Equal seeds give equal runs, because time passes with the operations. The phase
+ * `mixed` is an exception: its threads race.
  *
- * HAK_SEEDED_PROOFS=0: without the proofs of the whole heap, so that an audit has to find by itself what is broken.
+ * HAK_SEEDED_PROOFS=0: does not prove the whole heap, so that an audit has to find by itself what
+ * is broken.
  *
- * It counts its operations. Whatever ends it, a failed proof, a crash or the alarm that finds no progress, prints "ops N"
- * first, and the program dies of the signal.
+ * The driver counts its operations. If a failed proof, a crash, or the alarm that finds no
+ * progress ends it, it first prints "ops N", and then dies of the signal.
  *
  * usage: seeded_driver_internal [seed [phase...]] */
 #include "failures.h"
@@ -47,7 +50,7 @@ static void *warm_body(void *unused) {
     return NULL;
 }
 
-/* What the thread library keeps for each thread is there before anything is counted. */
+/* Before anything is counted, the thread library allocates what it keeps for each thread. */
 static void warm_up(void) {
     EXPECT(pthread_barrier_init(&step, NULL, 4) == 0, "barrier");
     threads_run(warm_body, 4);

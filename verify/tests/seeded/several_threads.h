@@ -28,7 +28,7 @@ static size_t remote_count(size_t round) {
                        round % 2 == 0 ? 400 << 10 : 1500 << 10);
 }
 
-/* Thread 0 allocates, thread 1 frees; while both wait, the heap is proved. */
+/* Thread 0 allocates, thread 1 frees. While thread 0 waits, thread 1 proves the heap. */
 static void *remote_body(void *number) {
     uint64_t random = seed;
     for (size_t round = 0; round < REMOTE_ROUNDS; round++) {
@@ -58,7 +58,7 @@ static void phase_remote(void) {
 }
 
 #define SHARE (BATCH_MOST / 4)
-/* Four threads, each frees what its neighbour allocated, and allocates anew. */
+/* Each of four threads allocates, and then frees what another thread allocated. */
 static void *ring_body(void *number) {
     size_t self = (size_t)(uintptr_t)number;
     for (size_t round = 0; round < 12; round++) {
@@ -82,11 +82,12 @@ static void phase_ring(void) {
 }
 
 static pthread_key_t late_key;
-static _Atomic int leavers[2]; /* the threads' numbers */
+static _Atomic int leavers[2]; /* thread ids of the two leavers */
 static _Atomic unsigned lates;
 
-/* In every second pair, the thread that comes later waits until the kernel has forgotten the other.
- * It then meets the heap that the other left, and nothing but the kernel orders the two. */
+/* In every second pair of leavers, the thread that comes later waits until the kernel no longer
+ * knows the other thread. Then it finds the heap that the other thread left, and nothing but the
+ * kernel orders the two threads. */
 static void late_waits(void) {
     const int own = gettid();
     if (atomic_fetch_add_explicit(&lates, 1, memory_order_relaxed) % 4 != 3) return;
@@ -95,7 +96,7 @@ static void late_waits(void) {
         usleep(100);
 }
 
-/* Runs after the thread's heap is gone. */
+/* A destructor that runs after the thread has given up its heap. */
 static void late(void *value) {
     struct slot slot;
     late_waits();
@@ -109,7 +110,8 @@ static void late(void *value) {
 }
 
 #define LEFT 1500
-/* Leaves its blocks behind, and one to be freed after its end. */
+/* Frees a third of its blocks and leaves the others behind. One block more is freed by `late`,
+ * after the thread's heap has ended. */
 static void *leaver_body(void *number) {
     struct slot *mine = &batch[(size_t)(uintptr_t)number * SHARE];
     uint64_t random = seed + (uintptr_t)number;
@@ -127,9 +129,9 @@ static void *no_body(void *unused) {
     return unused;
 }
 
-/* Waits for detached threads: the last that one does here is to free what libc had for it. /proc
- * has a link for each that there is; ThreadSanitizer has one of its own. Of two that end at once
- * neither frees the other's stack: one more thread does. */
+/* Waits until detached threads are gone: at its end, a detached thread frees what libc had for
+ * it. /proc/self/task has a link for each thread; ThreadSanitizer has a thread of its own. If two
+ * threads end at once, neither frees the other's stack: the thread that runs here frees it. */
 static void detached_end(void) {
     struct stat tasks;
     do {
@@ -150,9 +152,9 @@ static void phase_exits(void) {
     for (size_t round = 0; round < 6; round++) {
         threads_run(leaver_body, 2);
         prove_running();
-        for (size_t i = 0; i < BATCH_MOST; i += 2) /* their heaps are in the pool */
+        for (size_t i = 0; i < BATCH_MOST; i += 2) /* their heaps are abandoned */
             slot_give(&batch[i]);
-        for (size_t i = 0; i < TEST_COUNT(own); i++) /* and are reclaimed for this */
+        for (size_t i = 0; i < TEST_COUNT(own); i++) /* and are reclaimed for these blocks */
             slot_take(&own[i], 300 + i % 900);
         prove_running();
         for (size_t i = 0; i < BATCH_MOST; i++)
@@ -163,7 +165,7 @@ static void phase_exits(void) {
     }
     pthread_barrier_destroy(&step);
     pthread_key_delete(late_key);
-    detached_end(); /* joined, but the kernel may know them for a little longer */
+    detached_end(); /* joined threads, which the kernel may still know for a moment */
     hak_malloc_trim(0);
     size_t heaps = 0;
     hak_heap_each(count_with_a_thread, &heaps);
@@ -179,13 +181,14 @@ static void *silent_body(void *round) {
     return NULL;
 }
 
-/* Threads that never allocate; when the last of their destructors has run, they free what libc had for others' stacks. */
+/* Threads that never allocate. After the last of their destructors has run, they free what libc
+ * had for the stacks of other threads. */
 static void phase_silent(void) {
     pthread_attr_t detached;
     pthread_t thread;
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&detached, (size_t)8 << 20); /* libc keeps five */
+    pthread_attr_setstacksize(&detached, (size_t)8 << 20); /* libc caches five of these */
     for (intptr_t round = 0; round < 3; round++) {
         for (int i = 0; i < SILENT; i++)
             EXPECT(pthread_create(&thread, &detached, silent_body, (void *)round) == 0,
@@ -197,7 +200,7 @@ static void phase_silent(void) {
     pthread_attr_destroy(&detached);
 }
 
-/* One thread allocates, the other only ever frees: memory stays bounded. */
+/* One thread allocates, the other only frees: memory stays bounded. */
 #define FREE_ONLY_BLOCKS 10000
 #define FREE_ONLY_ROUNDS 25
 static void *free_only_body(void *number) {

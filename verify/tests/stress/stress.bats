@@ -1,4 +1,4 @@
-# HAK_STRESS_SECONDS: how long it runs (60; 600 for a full proof)
+# HAK_STRESS_SECONDS: how long the first test runs (default: 60; for a full proof: 600)
 
 @test "16 threads, cross-thread frees: all equations hold, nothing is lost" {
     seconds=${HAK_STRESS_SECONDS:-60}

@@ -1,7 +1,9 @@
-/* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and others begin. Now
- * and then all stand still and every equation of the heap is proved; in the end no block may be left.
+/* Sixteen threads allocate, resize, hand over and free blocks of all tiers; threads end and
+ * others begin. From time to time all threads stand still, and every equation of the heap is
+ * proved. At the end no block may be left.
  *
- * usage: stress_internal [seconds] [seed] [threads]     seconds that two processors work for it: equal work on a busy machine */
+ * usage: stress_internal [seconds] [seed] [threads]
+ *   seconds   that two processors work for the test, so that a busy machine does equal work */
 #define TEST_LINKED
 #include "verify/tests/test.h"
 
@@ -16,12 +18,12 @@
 #define THREADS_MAX 16
 #define SHARED      4096
 #define PRIVATE     512
-#define STEPS_A_MS  256 /* of one thread, by the allocator's clock */
+#define STEPS_A_MS  256 /* steps of one thread in a millisecond of the allocator's clock */
 #define PROCESSORS  2
 
 struct item {
     size_t size;
-    uint64_t mark; /* mixed from address and size; again in the last bytes */
+    uint64_t mark; /* made of address and size; the block's last bytes have it, too */
 };
 
 static _Atomic(struct item *) shared[SHARED];
@@ -89,7 +91,8 @@ static struct item *item_resize(struct item *item, uint64_t *random) {
     return item_mark(item, size);
 }
 
-/* Hands an item over to whoever finds it, and takes what lay there. */
+/* Puts an item into a random place of `shared`, for any thread that finds it; returns the item
+ * that was there, or NULL. */
 static struct item *item_exchange(struct item *item, uint64_t *random) {
     _Atomic(struct item *) *place = &shared[test_random_below(random, SHARED)];
     hak_hook_release(place);
@@ -101,7 +104,7 @@ static struct item *item_exchange(struct item *item, uint64_t *random) {
 static void step(struct item **own, uint64_t *random) {
     size_t which = test_random_below(random, PRIVATE);
     switch (test_random_below(random, 8)) {
-    case 0: { /* hand over: what lay there comes to us and is freed here */
+    case 0: { /* hand an item over, and free the one that was there */
         struct item *item = own[which] != NULL ? own[which] : item_new(random);
         own[which] = NULL;
         item = item_exchange(item, random);
@@ -130,7 +133,7 @@ static void *worker(void *argument) {
         step(own, &random);
         if (++done % STEPS_A_MS == 0) hak_clock_passes(1);
     }
-    /* Half of what it has is freed here, the rest by whoever finds it. */
+    /* The worker frees half of its items; threads that find the others free these. */
     for (size_t i = 0; i < PRIVATE; i++) {
         if (own[i] == NULL) continue;
         struct item *item = i % 2 == 0 ? own[i] : item_exchange(own[i], &random);
@@ -140,7 +143,7 @@ static void *worker(void *argument) {
     return NULL;
 }
 
-/* Keeps one worker running at a time: generation after generation. */
+/* Runs one worker after another. */
 static void *line_of_workers(void *argument) {
     uint64_t random = (uint64_t)(uintptr_t)argument;
     while (!atomic_load(&ending)) {
@@ -171,8 +174,7 @@ static double now(void) {
     return ((double)time.tv_sec + (double)time.tv_nsec / 1e9) / PROCESSORS;
 }
 
-/* All workers run without pause between two stops, so that each can be at any place when the next one comes.
- */
+/* Workers end and others begin, without a stop. The heap is proved when all have ended. */
 static void run(double seconds, uint64_t seed) {
     pthread_t lines[THREADS_MAX];
     double begin = now();
@@ -194,8 +196,8 @@ static void run(double seconds, uint64_t seed) {
     prove("threads ended", now() - begin, true);
 }
 
-/* The same number of workers, stopped again and again wherever they are, for proofs in the middle of their
- * work. */
+/* The same number of workers, which do not end. Again and again all of them are stopped between
+ * two steps, and the heap is proved in the middle of their work. */
 static void run_with_stops(double seconds, uint64_t seed) {
     pthread_t workers[THREADS_MAX];
     double begin = now();
@@ -227,7 +229,8 @@ int main(int argc, char **argv) {
     if (argc > 3) threads = (size_t)atol(argv[3]);
     CHECK(threads > 0 && threads <= THREADS_MAX, "1 to %d threads", THREADS_MAX);
     struct hak_heap_check before, after;
-    run(0.3, seed); /* what the thread library keeps for each thread is there before we count */
+    /* Before blocks are counted, the thread library allocates what it keeps for each thread. */
+    run(0.3, seed);
     for (size_t i = 0; i < SHARED; i++)
         if (shared[i] != NULL) item_free(atomic_exchange(&shared[i], NULL));
     CHECK(hak_check_heap(&before), "before: %zu equations do not hold", before.faults);

@@ -1,5 +1,5 @@
-/* Every thread frees every other's blocks: a table of blocks that all threads exchange at random. Contents
- * stay, and in the end everything has been given back. */
+/* Each thread frees the blocks of all others: the threads exchange blocks at random places of one
+ * table. Contents stay, and at the end no block is live. */
 #include "threads.h"
 
 enum { THREADS = 8, CELLS = 4096 };

@@ -1,4 +1,5 @@
-/* Blocks are taken by constructors, before main, and freed by destructors, after it; each kind frees the other's. */
+/* A constructor allocates blocks before main, which frees them. main allocates blocks that a
+ * destructor frees after main; the destructor also allocates. */
 #include "threads.h"
 
 static struct letter *early[5], *late[5];

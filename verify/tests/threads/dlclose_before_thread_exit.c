@@ -1,5 +1,5 @@
-/* A thread that used the library ends after another has closed it: its exit runs no code that is gone. Blocks
- * that are alive keep their contents. */
+/* A thread that used the library ends after another thread has closed the library: its end runs
+ * no code that is unmapped. Live blocks keep their contents. */
 #include "threads.h"
 
 #include <semaphore.h>

@@ -1,6 +1,6 @@
-/* A program with the system's malloc opens and closes the library, named by the argument, a thousand times
- * and uses it each time, from its own and from other threads: mappings, files and thread keys do not run out.
- */
+/* A program with the system's malloc opens and closes the library, which the argument names, a
+ * thousand times. Each time the main thread uses the library, and at times another thread, too.
+ * Mappings, files and thread keys do not run out. */
 #include "threads.h"
 
 typedef void *malloc_function(size_t);

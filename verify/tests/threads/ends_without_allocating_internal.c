@@ -1,5 +1,6 @@
-/* Threads that never allocate, and free something when their destructors have run: libc gives stacks back there that it
- * keeps no longer. No heap begins then, for nobody would end it: it would be lost, and led to a thread that is gone. */
+/* Threads that never allocate, and free something after their destructors have run: there libc
+ * frees what it had for stacks that it no longer caches. Such a free begins no heap. Nobody would
+ * end this heap: it would be lost, and would refer to a thread that is gone. */
 #define TEST_LINKED
 #include "../process.h"
 
@@ -9,7 +10,7 @@
 #include "core/stats.h"
 
 #define THREADS 32
-#define STACK   ((size_t)8 << 20) /* libc keeps 40 MiB of them */
+#define STACK   ((size_t)8 << 20) /* libc caches 40 MiB of stacks */
 
 static pthread_barrier_t all_are_there;
 static _Atomic unsigned ending;
@@ -41,7 +42,7 @@ int main(void) {
     hak_free(hak_malloc(1));
     for (int round = 0; round < 20; round++) {
         threads_live();
-        hak_malloc_trim(0); /* looks at the threads of all heaps */
+        hak_malloc_trim(0); /* a trim looks at the thread of each heap */
     }
     hak_stats_read(&stats);
     CHECK(stats.heaps <= 2, "%zu heaps, and one thread allocates", stats.heaps);

@@ -1,4 +1,4 @@
-/* A program ends, by exit or by return from main, while its threads are in the middle of allocating. */
+/* A program ends by exit while its threads are in the middle of allocations. */
 #include "threads.h"
 
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
-/* Threads exit with blocks alive: the contents stay, other threads and the main thread free them later, and
- * the memory is counted down to where it was. */
+/* Threads end while blocks of theirs are live: the contents stay, other threads and the main
+ * thread free the blocks later, and the count of live bytes falls to where it was. */
 #include "threads.h"
 
 enum { THREADS = 16, BLOCKS = 2000 };
@@ -11,8 +11,8 @@ static void *leave(void *argument) {
     uint64_t seed = mine;
     for (size_t i = 0; i < BLOCKS; i++)
         letters[mine][i] = letter_new(letter_size(&seed), mine * BLOCKS + i);
-    for (size_t i = 0; i < BLOCKS;
-         i += 3) { /* holes, so that slabs are partly free when the thread ends */
+    /* Holes: slabs are partly free when the thread ends. */
+    for (size_t i = 0; i < BLOCKS; i += 3) {
         letter_free(letters[mine][i]);
         letters[mine][i] = NULL;
     }
@@ -29,7 +29,7 @@ static void *release(void *argument) {
 int main(void) {
     test_needs_hakmem();
     size_t rounds = test_quick() ? 2 : 10;
-    thread_run(leave, 0); /* what the first thread costs for good */
+    thread_run(leave, 0); /* what the first thread allocates for good is in `before` */
     release(0);
     size_t before = process_live_bytes();
     for (size_t round = 0; round < rounds; round++) {

@@ -1,5 +1,5 @@
-/* A thread whose very first act in the allocator is free() of another's block, or realloc, or
- * malloc_usable_size. */
+/* The first call of a thread to the allocator is free of another thread's block, free(NULL),
+ * malloc_usable_size or realloc. */
 #include "threads.h"
 
 static const size_t sizes[] = {20, 100, 1000, 3000, 8000, 20000, 50000, 60000, 400000};

@@ -1,6 +1,7 @@
-/* A process forks while another thread is at work under one of the allocator's locks: after each single instruction of each
- * such section (the processor's trap flag stops the thread there). In the child, where that thread does not exist, every part
- * of the range is found exactly once, what lived is whole, and everything can be allocated and freed. */
+/* A process forks while another thread is at work under one of the allocator's locks: after each
+ * single instruction under a lock, at which the processor's trap flag stops the thread. That
+ * thread does not exist in the child. In the child every part of the range is found exactly once,
+ * live blocks are whole, and everything can be allocated and freed. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -18,17 +19,18 @@
 
 enum { KEPT = 40, CHILD_BLOCKS = 200, NO_THREAD = INT_MAX };
 
-static struct letter *kept[KEPT]; /* of the main thread, live all the time */
+static struct letter *kept[KEPT]; /* blocks of the main thread, live all the time */
 static sem_t fork_wanted, forked;
 static _Atomic bool ends;
 static const char *operation_name;
 static struct hak_heap *worker_heap;
-static bool each_instruction; /* not only those under a lock */
+static bool each_instruction; /* stop after each instruction, not only under a lock */
 static size_t stops, forks, every = 1, held_for[HAK_RANK_COUNT];
 
 /* ---- the thread that is stopped -------------------------------------------------------------- */
 
-/* Below the red zone, which belongs to the compiler. */
+/* Sets or clears the processor's trap flag. Uses the stack below the red zone, which belongs to
+ * the compiler. */
 static void step_by_step(bool wanted_now) {
     uint64_t flag = wanted_now ? 0x100 : 0;
     __asm__ volatile(
@@ -42,8 +44,8 @@ static void step_by_step(bool wanted_now) {
 static void stopped(int signal) {
     (void)signal;
     bool held = false;
-    if (hak_lock_is_mine(&hak_locks[HAK_RANK_SEIZING]))
-        return; /* who forks takes it for a moment, before the fork */
+    /* The thread that forks takes this lock for a moment before the fork, and would wait here. */
+    if (hak_lock_is_mine(&hak_locks[HAK_RANK_SEIZING])) return;
     for (unsigned rank = HAK_RANK_HEAPS; rank < HAK_RANK_COUNT; rank++)
         if (hak_lock_is_mine(&hak_locks[rank])) {
             held = true;
@@ -89,10 +91,10 @@ static void large_blocks(void) {
     for (size_t i = 0; i < 4; i++)
         take(i, LARGE + i * 70000);
     give(1);
-    give(2); /* joined with the one before */
+    give(2); /* joined with block 1 */
     take(1, LARGE / 2);
-    resize(1, LARGE); /* into what is cached behind it */
-    resize(3, 70000); /* gives its end back */
+    resize(1, LARGE); /* into the cached memory behind it */
+    resize(3, 70000); /* gives back its end */
     resize(3, 3 * LARGE);
     give(0);
     give(1);
@@ -104,7 +106,8 @@ static void large_blocks(void) {
     trim();
 }
 
-/* More SuperSlabs than the cache holds, of which each comes and goes. */
+/* Takes SuperSlabs of both sizes from the cache and the range, and gives them up; then prefills
+ * the cache and empties it. */
 static void superslabs(void) {
     struct hak_home *home = &hak_thread_heap()->home;
     struct hak_superslab *ss[6];
@@ -126,7 +129,8 @@ static void superslabs(void) {
     step_by_step(false);
 }
 
-/* As in a destructor that comes late, of a thread that is gone then. */
+/* Begins an untracked heap, as in a late destructor. Then the heap gets the id of a thread that
+ * does not exist, and a trim abandons it. */
 static void heaps(void) {
     struct hak_heap *own = hak_thread_heap();
     bool borrowed;
@@ -141,10 +145,10 @@ static void heaps(void) {
     CHECK(hak_home_owned_by(&heap->home, NULL), "the untracked heap is not abandoned");
 }
 
-/* The audit's way is too long for that, and it mends no heap. */
+/* Not in the audit: it runs too many instructions for this, and a child of fork mends no heap. */
 static void malloc_and_free(void) {
     if (HAK_AUDIT) return;
-    hak_free(hak_malloc(40)); /* which fill the bin */
+    hak_free(hak_malloc(40)); /* fills the bin */
     each_instruction = true;
     for (size_t i = 0; i < 2; i++)
         take(i, 40);
@@ -175,7 +179,7 @@ static void *worker(void *unused) {
 
 /* ---- the child ------------------------------------------------------------------------------- */
 
-/* Whoever takes a lost lock makes whole what it protects. */
+/* A thread that takes a lost lock rebuilds what the lock protects. */
 static void take_all_locks_in_turn(void) {
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++) {
         hak_lock_take(&hak_locks[rank]);
@@ -196,7 +200,8 @@ static uint32_t listed_in(const struct hak_span_index *index) {
     return listed;
 }
 
-/* From one thing to the next: none reaches into another, and the lists have each free span. */
+/* Goes through the range from one part to the next: no part reaches into another, and the lists
+ * have as many free spans as there are. */
 static void range_is_tiled(void) {
     struct hak_range_state state = hak_range_state();
     uint32_t granule = HAK_GRANULE_FIRST, free_spans = 0, top = hak_range_top();
@@ -226,7 +231,7 @@ static void count_one(struct hak_heap *heap, void *count) {
     ++*(size_t *)count;
 }
 
-/* Also those that were on their way from or to their list. */
+/* Also the heaps that were on their way into the list or out of it. */
 static void abandoned_heaps_are_listed(void) {
     size_t abandoned = 0, listed = 0;
     hak_heap_each(count_abandoned, &abandoned);
@@ -265,8 +270,8 @@ static void child_goes_on(void) {
         dup2(nowhere, STDERR_FILENO);
         hak_check_heap(&check);
         dup2(said, STDERR_FILENO);
-        CHECK(check.faults <= 1, "%zu equations do not hold",
-              check.faults); /* one block may be in no list */
+        /* One block may be in no list. */
+        CHECK(check.faults <= 1, "%zu equations do not hold", check.faults);
     }
     _exit(0);
 }

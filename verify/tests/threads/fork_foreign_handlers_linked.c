@@ -1,5 +1,6 @@
-/* fork() where a handler that was registered before the library's own allocates: ours then hold every lock while the
- * other runs, in the parent and in the child. */
+/* fork() where another library has registered its handlers before HAKMEM's, and they allocate.
+ * They run between HAKMEM's own handlers, in the parent and in the child. HAKMEM holds no lock
+ * there. */
 #define TEST_LINKED
 #include "../test.h"
 
@@ -13,7 +14,7 @@ static void allocate(void) {
     hak_free(large);
 }
 
-/* Before the library's constructor. */
+/* Runs before HAKMEM's constructor, so these handlers are registered first. */
 __attribute__((constructor(101))) static void register_first(void) {
     CHECK(pthread_atfork(allocate, allocate, allocate) == 0, "pthread_atfork");
 }

@@ -1,4 +1,5 @@
-/* Several threads fork at once, and children fork again: no lock is left held, and each process allocates. */
+/* Several threads fork at once, and their children fork again: no lock stays held, and each
+ * process allocates. */
 #include "threads.h"
 
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
-/* fork from a program whose other threads are allocating: parent and child both go on from several threads,
- * and the child can free what the parent's threads had allocated. */
+/* fork in a program whose other threads allocate. Parent and child both go on with several
+ * threads, and the child can free what the parent's threads have allocated. */
 #include "threads.h"
 
 #include <sys/wait.h>
@@ -21,7 +21,7 @@ static void churn(uint64_t seed, size_t rounds) {
         if (mine[i] != NULL) letter_free(mine[i]);
 }
 
-/* Large blocks and new threads: what takes the allocator's locks. */
+/* Large blocks: they need the allocator's locks. */
 static void churn_shared(uint64_t seed, size_t rounds) {
     char *mine[8] = {0};
     for (size_t i = 0; i < rounds; i++) {
@@ -94,11 +94,11 @@ static void require_progress(void) {
 int main(void) {
     test_needs_hakmem();
     size_t forks = test_quick() ? 40 : 200;
-    alarm((unsigned)forks * 20 + CHILD_SECONDS); /* ends only what hangs */
+    alarm((unsigned)forks * 20 + CHILD_SECONDS); /* only if it hangs */
     pthread_t workers[WORKERS];
     for (size_t i = 0; i < WORKERS; i++)
         workers[i] = thread_start(work, (void *)i);
-    require_progress(); /* every worker's blocks are there */
+    require_progress(); /* each worker has its blocks now */
     for (size_t i = 0; i < forks; i++) {
         pid_t process = fork();
         CHECK(process >= 0, "fork %zu: errno %d", i, errno);

@@ -1,5 +1,6 @@
-/* A thread that only frees does not hoard: many gigabytes pass from an allocating to a freeing thread, tier
- * by tier, and resident memory stays near what is alive at a time. */
+/* A thread that only frees does not hoard. Many gigabytes pass from a thread that allocates to a
+ * thread that frees, tier by tier, and resident memory stays near the bytes that are live at a
+ * time. */
 #include "threads.h"
 
 static struct ring ring;

@@ -1,5 +1,6 @@
-/* A thousand generations of threads: each hands blocks to the next, some live through many of them, and heaps
- * are used again, so memory stays where it was after the first few. */
+/* A thousand generations of threads. Each generation hands blocks to the next one, and some
+ * blocks live through many generations. Heaps are used again, so after the first few generations
+ * memory no longer grows. */
 #include "threads.h"
 
 enum { THREADS = 4, KEPT = 500 };
@@ -18,7 +19,7 @@ static void *generation(void *argument) {
     return NULL;
 }
 
-/* The next generation's thread k gets what thread k - 1 of this one leaves. */
+/* Thread k of the next generation gets what thread k - 1 of this generation leaves. */
 static void hand_over(void) {
     static struct letter *last[KEPT];
     memcpy(last, kept[THREADS - 1], sizeof last);

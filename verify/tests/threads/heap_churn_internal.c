@@ -1,5 +1,6 @@
-/* A thread that lives long and allocates in bursts, while short threads come and go: the heaps of those that ended are
- * used again, and memory that nobody uses is nobody's. */
+/* A thread that lives long allocates in bursts, while short threads come and go. The heaps of
+ * threads that have ended are used again, and SuperSlabs without live blocks do not stay in the
+ * heaps. */
 #define TEST_LINKED
 #include "../test.h"
 

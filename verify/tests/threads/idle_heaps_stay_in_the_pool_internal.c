@@ -1,5 +1,5 @@
-/* While a trim visits an idle heap, the others are in the pool: a thread that begins takes one
- * of them, and makes none. */
+/* While a trim visits one abandoned heap, the others stay abandoned: a thread that begins takes
+ * one of them, and no heap is made. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -13,8 +13,8 @@ static int visits;
 
 static void *allocate(void *first) {
     void *block = hak_malloc(5000);
-    if (first != NULL)
-        pthread_barrier_wait(&all_have_heaps); /* each has one of its own, which owns memory then */
+    /* After the barrier each thread has a heap of its own, which owns memory. */
+    if (first != NULL) pthread_barrier_wait(&all_have_heaps);
     if (first == NULL) hak_free(block);
     return NULL;
 }

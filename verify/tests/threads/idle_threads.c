@@ -1,5 +1,6 @@
-/* Threads do not keep what they no longer use. Each allocates a burst and goes to sleep. If it has freed the burst first,
- * the resident size falls while it sleeps; if another thread frees it meanwhile, the size falls once it goes on. */
+/* Threads do not keep memory that they no longer use. Each thread allocates a burst of blocks and
+ * goes to sleep. If the thread frees the burst first, the resident size falls while the thread
+ * sleeps. If another thread frees the burst meanwhile, the size falls once the thread goes on. */
 #include "threads.h"
 
 #include <semaphore.h>

@@ -1,5 +1,5 @@
-/* Destructors of thread-specific data run before and after the allocator's own teardown: they free, allocate
- * and resize in every round that pthreads gives them, and nothing is lost. */
+/* Destructors of thread-specific data run before and after the allocator's own destructor. They
+ * free, allocate and resize in every round that pthreads gives them, and nothing is lost. */
 #include "threads.h"
 
 #include <limits.h>
@@ -7,8 +7,8 @@
 enum { BEFORE = 4, AFTER = 4, KEYS = BEFORE + AFTER, THREADS = 300 };
 
 static pthread_key_t keys[KEYS];
-static struct letter
-    *foreign[THREADS][KEYS]; /* blocks of the main thread, freed by the destructors */
+/* Blocks of the main thread, which the destructors free. */
+static struct letter *foreign[THREADS][KEYS];
 static _Atomic size_t destroyed;
 
 struct state {
@@ -23,8 +23,8 @@ static void destroy(void *value) {
         letter_free(foreign[state->thread][state->key]);
         foreign[state->thread][state->key] = NULL;
     }
-    if (++state->rounds <
-        PTHREAD_DESTRUCTOR_ITERATIONS) { /* asks for one more round, with a new block */
+    /* Asks for one more round, with a new block. */
+    if (++state->rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
         uint64_t seed = state->thread * 100 + state->rounds;
         state->letter = letter_new(letter_size(&seed), seed);
         struct state *moved = realloc(state, sizeof *state * (state->rounds + 1));
@@ -48,7 +48,7 @@ static void *use_keys(void *argument) {
 }
 
 int main(void) {
-    for (size_t i = 0; i < BEFORE; i++) /* created before this program's first malloc */
+    for (size_t i = 0; i < BEFORE; i++) /* keys from before this program's first malloc */
         CHECK(pthread_key_create(&keys[i], destroy) == 0, "key %zu", i);
     test_needs_hakmem();
     for (size_t i = BEFORE; i < KEYS; i++)
@@ -66,7 +66,7 @@ int main(void) {
     }
     CHECK(destroyed == THREADS * KEYS, "%zu of %d values destroyed", (size_t)destroyed,
           THREADS * KEYS);
-    while (process_threads() > 1) /* a thread that was joined may end for some time */
+    while (process_threads() > 1) /* a joined thread may still be at its end */
         sched_yield();
     size_t after = process_live_bytes();
     CHECK(after < before + MIB / 4, "live bytes grow from %zu to %zu", before, after);

@@ -1,5 +1,5 @@
-/* The main thread ends by pthread_exit; its blocks live on in the threads that go on, and the last of these ends the
- * program. */
+/* The main thread ends by pthread_exit. Its blocks live on; another thread frees them and then
+ * ends the program. */
 #include "threads.h"
 
 enum { BLOCKS = 2000 };

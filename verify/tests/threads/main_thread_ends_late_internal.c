@@ -1,6 +1,6 @@
 /* The main thread ends by pthread_exit, and allocates in a destructor that runs after the
- * allocator's. The kernel knows it to the end of the process, so it borrows a heap for each
- * operation, and no heap is lost. */
+ * allocator's own. The kernel knows the main thread until the process ends, so this thread
+ * borrows a heap for each operation, and no heap is lost. */
 #define TEST_LINKED
 #include "threads.h"
 

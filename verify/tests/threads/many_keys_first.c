@@ -1,5 +1,5 @@
-/* A program that makes many thread keys before its first malloc: pthreads themselves allocate for keys beyond the 32nd,
- * in the middle of whatever the allocator does with its own key. */
+/* A program makes many thread keys before its first malloc. For keys beyond the 32nd pthreads
+ * itself allocates, also in the middle of the allocator's work on its own key. */
 #include "threads.h"
 
 enum { KEYS = 200, THREADS = 20 };

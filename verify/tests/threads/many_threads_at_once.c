@@ -1,5 +1,5 @@
-/* A thousand threads alive at once, each with blocks of every tier: none is refused, contents stay, and when they have
- * ended their memory serves the next thousand. */
+/* A thousand threads are alive at once, each with blocks of every tier. No block is refused, and
+ * contents stay. When the threads have ended, their memory serves the next thousand. */
 #include "threads.h"
 
 enum { MOST = 1000 };

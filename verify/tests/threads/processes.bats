@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# fork, exec, spawn, and the library loaded and unloaded at run time.
+# Processes fork, exec and spawn; the library is loaded and unloaded at run time.
 
 load ../on_hakmem
 
-# loads NAME: the test program NAME runs on the system's malloc and opens the library by itself
+# loads NAME: runs the test program NAME on the system's malloc; it opens the library by itself
 loads() {
     run timeout -k 5 "$HAK_TEST_SECONDS" "$HAK_OUT/tests/$1" "$HAK_OUT/libhakmem.so"
     said_ok

@@ -1,5 +1,5 @@
-/* Producers and consumers in pairs: blocks of all tiers cross threads in both directions, with their
- * contents. */
+/* Pairs of a producer and a consumer: blocks of all tiers cross threads in both directions, with
+ * their contents. */
 #include "threads.h"
 
 enum { PAIRS = 3 };
@@ -19,7 +19,8 @@ static void *produce(void *argument) {
     return NULL;
 }
 
-/* Every letter is answered with one of another size; a third is kept and resized here first. */
+/* Answers each letter: sends a third of them back, shrunk to a half, and frees the others and
+ * sends a new letter of another size. */
 static void *answer(void *argument) {
     struct pair *pair = argument;
     uint64_t seed = (uint64_t)(pair - pairs) + 100;

@@ -1,5 +1,6 @@
-/* malloc_trim, mallinfo2, malloc_info and mallopt run all the time while other threads allocate, free each other's blocks
- * and resize: contents stay, the figures are possible, and in the end nothing is live that was not before. */
+/* malloc_trim, mallinfo2, malloc_info and mallopt run all the time, while other threads allocate,
+ * resize and free each other's blocks. Contents stay, the figures are possible, and at the end no
+ * more is live than before. */
 #include "threads.h"
 
 enum { THREADS = 4, CELLS = 512 };

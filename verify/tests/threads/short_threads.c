@@ -1,4 +1,5 @@
-/* Thousands of short threads, one after the other and in batches: heaps are reclaimed, not piled up. */
+/* Thousands of short threads, one after the other and in batches: heaps are used again, and do
+ * not pile up. */
 #include "threads.h"
 
 enum { BATCH = 50 };

@@ -1,5 +1,5 @@
-/* Threads with the smallest stack that pthreads allow use every tier and every slow path: the allocator is frugal with
- * its callers' stacks. */
+/* Threads with the smallest stack that pthreads allows use every tier and the slow paths: the
+ * allocator needs little of its callers' stacks. */
 #include "threads.h"
 
 #include <limits.h>

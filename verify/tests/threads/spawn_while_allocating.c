@@ -1,5 +1,5 @@
-/* fork and exec, vfork and exec, and posix_spawn from a program whose threads are allocating. The new program
- * is this one, which then only allocates a little. */
+/* fork and exec, vfork and exec, and posix_spawn in a program whose threads allocate. The new
+ * program is this one again; with an argument it only allocates a little. */
 #include "threads.h"
 
 #include <spawn.h>

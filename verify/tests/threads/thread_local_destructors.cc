@@ -1,5 +1,5 @@
-/* C++ destructors of thread_local and static objects, and atexit handlers, free and allocate while threads
- * and the program end. */
+/* C++ destructors of thread_local and static objects, and atexit handlers, free and allocate
+ * while threads and the program end. */
 #include "../process.h"
 
 #include <atomic>

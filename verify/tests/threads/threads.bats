@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Blocks that outlive, cross and precede threads; the ends of threads; memory that stays bounded meanwhile.
+# Blocks outlive threads, cross them, or exist before them; threads end; memory stays bounded.
 
 load ../on_hakmem
 

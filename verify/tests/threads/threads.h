@@ -1,4 +1,5 @@
-/* Threads, blocks that carry their own proof, and a ring to hand blocks from one thread to another. */
+/* Threads, blocks that prove their contents, and a ring that hands blocks from one thread to
+ * another. */
 #ifndef HAK_VERIFY_THREADS_H
 #define HAK_VERIFY_THREADS_H
 
@@ -25,9 +26,9 @@ TEST_UNUSED static void thread_run(void *(*body)(void *), void *argument) {
     thread_join(thread_start(body, argument));
 }
 
-/* A block that says how large it is and what it was filled from, so that any thread can check it. */
+/* A block that has its own size and the seed of its contents, so that any thread can check it. */
 struct letter {
-    size_t size; /* the whole block, at least sizeof(struct letter) */
+    size_t size; /* bytes of the whole block, at least sizeof(struct letter) */
     uint64_t seed;
 };
 
@@ -51,7 +52,7 @@ TEST_UNUSED static void letter_free(struct letter *letter) {
     free(letter);
 }
 
-/* Resizes by realloc; what both sizes have is checked, the rest is filled. */
+/* Resizes by realloc; checks the bytes that both sizes have, and fills the block again. */
 TEST_UNUSED static struct letter *letter_resize(struct letter *letter, size_t size) {
     if (size < sizeof *letter) size = sizeof *letter;
     letter_check(letter);
@@ -64,7 +65,7 @@ TEST_UNUSED static struct letter *letter_resize(struct letter *letter, size_t si
     return letter;
 }
 
-/* A size as programs ask for them: mostly tiny, some mid and pool, a few large. */
+/* A size as programs request it: mostly tiny, some mid and pool, a few large. */
 TEST_UNUSED static size_t letter_size(uint64_t *seed) {
     uint64_t dice = test_random(seed) % 1000;
     if (dice < 850) return 16 + test_random_below(seed, 1000);
@@ -73,7 +74,8 @@ TEST_UNUSED static size_t letter_size(uint64_t *seed) {
     return 53000 + test_random_below(seed, 200000);
 }
 
-/* One thread puts, one thread takes. */
+/* Hands blocks over in order. One thread puts, one thread takes; each waits while the ring is
+ * full or empty. */
 enum { RING_SLOTS = 1024 };
 struct ring {
     _Alignas(64) _Atomic size_t put_count;

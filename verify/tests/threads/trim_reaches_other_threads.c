@@ -1,9 +1,11 @@
-/* malloc_trim reaches what other threads hold free: at once where they are outside of the allocator; where the system has no
- * memory barrier for all threads, at their next slow path, once. Run with an endless purge delay, so that nothing goes back
- * by itself.
+/* malloc_trim reaches the free memory of other threads. It does so at once if they are outside of
+ * the allocator. Where the system has no memory barrier for all threads, they follow the trim
+ * once, at their next slow path. Run with an endless purge delay, so that no memory goes back
+ * otherwise.
  *
- * usage: trim_reaches_other_threads at-once|later [already]     later: the system is made to refuse the barrier; already: or
- * something else keeps other threads away */
+ * usage: trim_reaches_other_threads at-once|later [already]
+ *   later     this program makes the system refuse the barrier
+ *   already   something else keeps the trim from other threads: the barrier is not refused */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -11,11 +13,12 @@
 
 #include "threads.h"
 
-enum { BLOCKS = 48000, KEPT_EVERY = 1500 }; /* of 1000 bytes; each SuperSlab keeps a live one */
+/* Blocks of 1000 bytes, of which one stays live in each SuperSlab. */
+enum { BLOCKS = 48000, KEPT_EVERY = 1500 };
 
 static pthread_barrier_t step;
 
-/* After each kind of slow path the thread is outside of the allocator again. */
+/* Takes each kind of slow path. After each of them the thread is outside of the allocator again. */
 static void take_each_way(void) {
     mallinfo2();
     CHECK(malloc(test_opaque((size_t)PTRDIFF_MAX)) == NULL, "more than there can be");
@@ -41,10 +44,10 @@ static void *hold_free_memory(void *unused) {
             if (i % KEPT_EVERY != 0) free(blocks[i]), blocks[i] = NULL;
         take_each_way();
         pthread_barrier_wait(&step); /* all is free now */
-        pthread_barrier_wait(&step); /* there was a trim, or there was none */
+        pthread_barrier_wait(&step); /* there was a trim in the first round, none in the second */
         process_murmur();
         pthread_barrier_wait(&step); /* a slow path followed the trim */
-        pthread_barrier_wait(&step); /* that was read: new blocks make more resident */
+        pthread_barrier_wait(&step); /* the memory was measured: new blocks may come */
     }
     for (size_t i = 0; i < BLOCKS; i += KEPT_EVERY)
         free(blocks[i]);
@@ -52,7 +55,7 @@ static void *hold_free_memory(void *unused) {
     return unused;
 }
 
-/* Begins this program anew, without membarrier(). */
+/* Executes this program again, without membarrier(). */
 static void refuse_barrier(char **argv) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),

@@ -1,7 +1,7 @@
-/* Threads whose end nobody tells: they allocate in a destructor that runs after the allocator's,
- * in the last round or when no destructor runs any more (all signals are blocked then). Each
- * keeps its heap from one call to the next, and the heap goes to the pool when the thread is
- * gone, also before a fork. */
+/* Threads whose end nobody tells: they allocate in the last round of destructors, after the
+ * allocator's own destructor, or when no destructor runs any more (all signals are blocked then).
+ * Each of them keeps its untracked heap from one call to the next. The heap becomes abandoned
+ * when the thread is gone, also before a fork. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -36,7 +36,7 @@ static void keeps_its_heap(void) {
           "not by the bin");
 }
 
-/* What the thread before left is freed here, small and large. */
+/* Frees the letters, small and large, that the thread before left, and leaves new ones. */
 static void leaves_letters(void) {
     for (size_t i = 0; i < LETTERS; i++) {
         if (letters[i] != NULL) letter_free(letters[i]);
@@ -69,7 +69,7 @@ static void *with_all_signals_blocked(void *argument) {
     return argument;
 }
 
-/* Frees alone do without a heap. */
+/* A thread that only frees needs no heap. */
 static void *only_frees(void *argument) {
     uint64_t all = ~(uint64_t)0;
     CHECK(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all) == 0, "errno %d", errno);
@@ -88,7 +88,7 @@ static void count_heap(struct hak_heap *heap, void *counts) {
     count[hak_home_owned_by(&heap->home, NULL) ? 0 : 1]++;
 }
 
-/* In the pool, and in nobody's but this thread's hands. */
+/* Each heap is abandoned, except for the heap of this thread. */
 static void heaps_are(const char *when, size_t most) {
     size_t count[2] = {0};
     hak_heap_each(count_heap, count);
@@ -96,7 +96,7 @@ static void heaps_are(const char *when, size_t most) {
     CHECK(count[0] <= most, "%s: %zu heaps in the pool", when, count[0]);
 }
 
-/* pthread_join(3) returns a little earlier than the kernel forgets the thread. */
+/* pthread_join(3) returns a little before the kernel forgets the thread. */
 static void run_to_the_end(void *(*body)(void *)) {
     thread_run(body, &key);
     while (process_threads() > 1)
@@ -129,7 +129,7 @@ int main(void) {
     struct hak_heap_check before, after;
     test_needs_hakmem();
     hak_free(hak_malloc(1));
-    CHECK(pthread_key_create(&key, late) == 0, "no key"); /* after the allocator's own */
+    CHECK(pthread_key_create(&key, late) == 0, "no key"); /* made after the allocator's own key */
     CHECK(hak_check_heap(&before), "%zu equations do not hold", before.faults);
     each_kind("late destructors", in_a_late_destructor);
     each_kind("blocked signals", with_all_signals_blocked);

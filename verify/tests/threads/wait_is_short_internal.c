@@ -1,8 +1,8 @@
-/* A thread that wakes while others' memory is given back waits for one step of the work on its
- * own heap. 64 threads leave 16 MiB each, freed by another thread, which gives it all back. At
- * a random step of the work on each heap, that heap's thread is woken and waits; the rest is
- * one step, measured in the time that it takes of a processor, which no other program's work
- * makes longer. */
+/* A thread that wakes while another thread gives memory back waits for one step of the work on
+ * its own heap. 64 threads allocate 16 MiB each; the main thread frees all of it and trims. At a
+ * random step of the work on each heap, the heap's thread is woken and waits. The rest of its
+ * wait is one step. The step is measured in processor time of the main thread, which the work of
+ * other programs does not lengthen. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -29,8 +29,9 @@ static size_t count;
 
 static struct {
     struct hak_heap *heap;
-    unsigned step, wakes_at, longest; /* steps of one visit */
-    int64_t since; /* the thread waits, nanoseconds of the worker's time; 0: it does not */
+    unsigned step, wakes_at, longest; /* steps of one visit to a heap */
+    /* Since when the heap's thread waits, nanoseconds of worker_time; 0: it does not wait. */
+    int64_t since;
     uint64_t random;
 } work = {.random = 1};
 
@@ -59,7 +60,8 @@ static void wake_and_see_it_wait(struct sleeper *sleeper, struct hak_heap *heap)
     work.since = worker_time();
 }
 
-/* Asked before each step. That the thread waits from now on is said before the next one. */
+/* Called before each step of the work. If this call wakes the heap's thread, only the next call
+ * returns true. */
 bool __wrap_hak_seize_is_awaited(const struct hak_heap *visited) {
     struct hak_heap *heap = (struct hak_heap *)(uintptr_t)visited;
     struct sleeper *sleeper = sleeper_of(heap);

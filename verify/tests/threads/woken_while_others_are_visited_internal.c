@@ -1,4 +1,5 @@
-/* A thread that wakes up while another thread's heap is visited goes on; one waits while its own heap is visited. */
+/* A thread that wakes up while the heap of another thread is visited goes on. A thread waits only
+ * while its own heap is visited. */
 #define TEST_LINKED
 #include "threads.h"
 
@@ -24,7 +25,7 @@ static void allocate(void) {
 static void *sleeper_main(void *argument) {
     struct sleeper *sleeper = argument;
     allocate();
-    atomic_fetch_add(&asleep, 1); /* from here on it is outside of the allocator */
+    atomic_fetch_add(&asleep, 1); /* the thread is outside of the allocator from here on */
     sem_wait(&sleeper->wakes);
     allocate();
     atomic_fetch_add(&done, 1);
@@ -32,7 +33,7 @@ static void *sleeper_main(void *argument) {
     return NULL;
 }
 
-/* The first visit wakes them all: all but the one whose heap is visited do their work. */
+/* The first visit wakes all sleepers: all but the one whose heap is visited do their work. */
 static bool visit(struct hak_heap *heap, void *unused) {
     (void)unused;
     bool first = visits++ == 0;

@@ -1,5 +1,6 @@
-/* A thread that has worked since the last look keeps its heap, also if it holds as much as it did then; one that has not is
- * visited. Run with an endless purge delay, so that nobody else looks. */
+/* A thread that has worked since the last look keeps its heap, even if the heap holds as much as
+ * it did then. A thread that has not worked is visited. Run with an endless purge delay, so that
+ * no other look happens. */
 #define TEST_LINKED
 #include "threads.h"
 

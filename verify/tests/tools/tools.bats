@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
-# Tools that take over malloc see every block of ours, with their defaults: by name, as preloaded libraries do, or by
-# address, as Valgrind does. One correct program calls every entry point.
+# Tools that take over malloc, with their default settings, see every block of HAKMEM's. They take
+# it over by name, as preloaded libraries do, or by address, as Valgrind does. One correct program
+# calls every entry point.
 
 load ../on_hakmem
 
-# A round of programs/every_entry.cc: 23 blocks of each of 5 sizes, freed.
+# Blocks that a round of programs/every_entry.cc allocates and frees: 23 of each of 5 sizes.
 blocks_of_a_round=115
 
 setup_file() {
@@ -22,7 +23,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# on PROGRAM COMMAND...: preloaded or linked, by the program's name
+# on PROGRAM COMMAND...: runs COMMAND with HAKMEM preloaded, unless PROGRAM is `linked`
 on() {
     local program=$1
     shift
@@ -34,7 +35,7 @@ on() {
     printf '%s\n' "$output"
 }
 
-# counted TEXT: the first number behind TEXT in the output
+# counted TEXT: prints the first number behind TEXT in the output
 counted() {
     local number
     number=$(sed -nE "s/.*$1[[:space:]]*([0-9,]+).*/\1/p" <<<"$output" | head -n 1)
@@ -42,7 +43,8 @@ counted() {
     echo "${number//,/}"
 }
 
-# valgrind_sees PROGRAM TOOL TEXT: no error, and all blocks of a round: their number stands behind TEXT
+# valgrind_sees PROGRAM TOOL TEXT: the tool reports no error and counts all blocks of a round; it
+# prints their number behind TEXT
 valgrind_sees() {
     local rounds seen=()
     for rounds in 1 3; do
@@ -95,7 +97,7 @@ valgrind_sees() {
     done
 }
 
-# heaptrack does not know memalign, as with libc's.
+# heaptrack does not know memalign, also not that of libc.
 @test "heaptrack sees every block" {
     local seen=()
     for rounds in 1 3; do
@@ -116,7 +118,8 @@ valgrind_sees() {
     done
 }
 
-# counting_sees NAMES BLOCKS FREES: the library that takes over so many names counts so many in a round, of 5 sizes
+# counting_sees NAMES BLOCKS FREES: for each of the 5 sizes of a round, the library with these
+# NAMES counts so many blocks and frees
 counting_sees() {
     local rounds before=(0 0) counts
     for rounds in 1 3; do

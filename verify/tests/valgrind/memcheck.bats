@@ -1,4 +1,4 @@
-# The valgrind build: our code runs under Memcheck, and Memcheck sees our blocks.
+# The valgrind build: HAKMEM's code runs under Memcheck, and Memcheck sees HAKMEM's blocks.
 
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=valgrind lib >&2
@@ -47,7 +47,7 @@ C
     "${CC:-gcc}" -g -O0 -w -fno-builtin "$BATS_FILE_TMPDIR/faults.c" -o "$BATS_FILE_TMPDIR/faults"
 }
 
-# memcheck ARGS...: the program under Memcheck; status 99 if Memcheck reported an error.
+# memcheck ARGS...: runs the program under Memcheck; status 99 if Memcheck reported an error.
 memcheck() {
     run "$HAK_ROOT/build.sh" valgrind -- --error-exitcode=99 --leak-check=full -q "$BATS_FILE_TMPDIR/faults" "$@"
     printf '%s\n' "$output" | head -n 40

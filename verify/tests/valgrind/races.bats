@@ -1,4 +1,5 @@
-# Helgrind and DRD on the valgrind build: they watch our cross-thread protocol, and the program's threads.
+# Helgrind and DRD on the valgrind build: they watch HAKMEM's cross-thread protocol, and the
+# program's threads.
 
 load ../on_hakmem
 
@@ -57,8 +58,9 @@ C
     "${CC:-gcc}" -g -O0 -w -fno-builtin -pthread "$BATS_FILE_TMPDIR/threads.c" -o "$BATS_FILE_TMPDIR/threads"
 }
 
-# under TOOL ROOT PROGRAM ARGS...: status 99 if the tool reported anything. The audit says at the end that our code ran.
-# Threads take turns: without that one may wait for minutes.
+# under TOOL ROOT PROGRAM ARGS...: runs the program under the tool; status 99 if the tool reported
+# anything. The audit's summary proves that HAKMEM's code ran. The threads take turns
+# (--fair-sched): otherwise one of them may wait for minutes.
 under() {
     local tool=$1 root=$2
     shift 2
@@ -107,7 +109,7 @@ is_clean() {
     copy=$BATS_TEST_TMPDIR/copy
     mkdir -p "$copy"
     cp -r "$HAK_ROOT"/{Makefile,build.sh,ci,core,verify,bench} "$copy"
-    # the first of its two releases: the push's
+    # removes the first of the two releases, which is the push's
     sed -i '0,/hak_hook_release(&slab->remote);/s///' "$copy/core/remote.h"
     [ "$(grep -c 'hak_hook_release(&slab->remote)' "$copy/core/remote.h")" -eq 1 ]
     for tool in helgrind drd; do

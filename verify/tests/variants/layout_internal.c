@@ -1,4 +1,5 @@
-/* Prints size and member offsets of every structure that fast and slow paths share: equal in all variants. */
+/* Prints size and member offsets of every structure that fast and slow paths share. They are
+ * equal in all variants. */
 #include <stddef.h>
 #include <stdio.h>
 

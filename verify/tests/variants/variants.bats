@@ -1,8 +1,8 @@
-# The real allocator under the compilers' sanitizers: no report, and no suppression file.
+# The real allocator under the compilers' sanitizers: there is no report, and no suppression file.
 
 load ../on_hakmem
 
-# stress_in VARIANT SECONDS: the stress test of that build.
+# stress_in VARIANT SECONDS: runs the stress test of that build.
 stress_in() {
     local seconds=$2
     [ "${HAK_TEST_QUICK:-0}" = 1 ] && seconds=3
@@ -23,7 +23,7 @@ stress_in() {
 }
 
 @test "ThreadSanitizer does see the allocator: an unlocked counter of ours is reported" {
-    # The release order taken from the push of the remote protocol, in a copy of the sources.
+    # In a copy of the sources, the push of a remote free loses its release order.
     copy=$BATS_TEST_TMPDIR/copy
     mkdir -p "$copy"
     cp -r "$HAK_ROOT"/{Makefile,ci,core,verify,bench} "$copy"
@@ -50,7 +50,8 @@ stress_in() {
     stress_in asan 10
 }
 
-# planted NAME BODY: a program with that body is linked with the asan build; its output is left in $output.
+# planted NAME BODY: links a program with that body with the asan build and runs it; its output is
+# in $output.
 planted() {
     printf '%s\n' '#include "core/hakmem.h"' 'int main(void) {' '    char *volatile p = hak_malloc(100);' "$2" \
         '    return 0;' '}' >"$BATS_TEST_TMPDIR/$1.c"
@@ -69,7 +70,7 @@ planted() {
     [[ $output == *"ERROR: AddressSanitizer: use-after-poison"*"WRITE of size 1"*"in main "*"after_free.c:4"* ]]
     planted behind '    p[100] = 1; hak_free(p);'
     [ "$status" -ne 0 ]
-    # its word for the inside of a poisoned 8 bytes
+    # what AddressSanitizer says of 8 bytes of which only some are poisoned
     [[ $output == *"ERROR: AddressSanitizer: unknown-crash"*"WRITE of size 1"*"in main "*"behind.c:4"* ]]
     planted read_behind '    return p[101];'
     [ "$status" -ne 0 ]

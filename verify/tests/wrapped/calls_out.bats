@@ -1,12 +1,13 @@
 #!/usr/bin/env bats
-# What the libraries call of others is what docs/architecture.md says, to the symbol.
+# The libraries call those functions of others that docs/architecture.md lists, and no other.
 
 setup() {
     bats_require_minimum_version 1.5.0
     cd "$BATS_TEST_TMPDIR"
 }
 
-# The table's rows: "FUNCTION<tab>IN<tab>FILES", a line for each function; "all" is written out.
+# table: prints the rows of the table as "FUNCTION<tab>IN<tab>FILES", a line for each function;
+# "all" becomes the list of libraries
 table() {
     sed -n '/^## Calls out/,/^## /s/^| \(`.*\)$/\1/p' "$HAK_ROOT/docs/architecture.md" |
         awk -F ' [|] ' -v OFS='\t' '{
@@ -16,7 +17,7 @@ table() {
         }'
 }
 
-# rows_for COMPILER LIBRARY: the functions that the table gives this library
+# rows_for COMPILER LIBRARY: prints the functions that the table lists for this library
 rows_for() {
     table | awk -F '\t' -v compiler="$1" -v library="$2" '
         !sub(", by clang", "", $2) || compiler == "clang" {
@@ -25,7 +26,8 @@ rows_for() {
         }' | sort -u
 }
 
-# undefined FILE: what a library wants of others. An archive's members are one: they want of each other.
+# undefined FILE: prints the symbols that a library needs from others. Of an archive: that its
+# members need, also from each other, without names that begin with hak_
 undefined() {
     local option=()
     [[ $1 == *.a ]] || option=(-D)
@@ -33,7 +35,8 @@ undefined() {
         grep -vE '^(hak_|_GLOBAL_OFFSET_TABLE_$)' | sort -u
 }
 
-# pairs_of FOLDER: "FUNCTION FILE" for what each file of core/ wants of libc, of the C++ runtime or of a public name
+# pairs_of FOLDER: prints "FUNCTION FILE" for each symbol that a file of core/ needs from libc,
+# from the C++ runtime, or by a public name
 pairs_of() {
     local object file
     for object in "$1"/obj/core/*.o; do
@@ -44,7 +47,8 @@ pairs_of() {
     done | sort -u
 }
 
-# The same of the table: what the linker, the compiler and libc add is in no object.
+# pairs_for COMPILER: prints the same from the table, without the symbols that the linker, the
+# compiler or libc adds: these are in no object
 pairs_for() {
     table | awk -F '\t' -v compiler="$1" '
         $2 !~ /by clang/ || compiler == "clang" {
@@ -54,7 +58,7 @@ pairs_for() {
         }' | sort -u
 }
 
-# agree COMPILER FOLDER
+# agree COMPILER FOLDER: the libraries and objects in FOLDER need what the table says, and no more
 agree() {
     local library
     for library in so a prefixed.so prefixed.a; do

@@ -1,9 +1,10 @@
-/* Each function of libc that the allocator calls (docs/architecture.md, "Calls out") is taken over by this program. No lock of
- * the allocator is held at any of these calls, and blocks of all tiers can be allocated and freed there; so also in the report of
- * an error that is found under a lock. Each function must have been called.
+/* This program takes over each function of libc that the allocator calls (docs/architecture.md,
+ * "Calls out"). At each of these calls no lock of the allocator is held, and blocks of all tiers
+ * can be allocated and freed. This also holds in the report of an error that is found under a
+ * lock. Each function must have been called.
  *
  * usage: no_lock_at_calls_out_internal            ordinary work
- *        no_lock_at_calls_out_internal RANK       an internal check fails under the lock of this rank */
+ *        no_lock_at_calls_out_internal RANK       a check fails under the lock of this rank */
 #define TEST_LINKED
 #include "../threads/threads.h"
 
@@ -32,7 +33,7 @@ enum { FUNCTIONS(ENUM) CALLS };
 static const char *const names[] = {FUNCTIONS(NAME)};
 static _Atomic size_t calls[CALLS];
 
-/* Nothing here may allocate. */
+/* This function may not allocate. */
 static _Noreturn void held_at(const char *name) {
     (void)!write(STDERR_FILENO, "a lock is held at a call of ", 28);
     (void)!write(STDERR_FILENO, name, strlen(name));
@@ -41,7 +42,7 @@ static _Noreturn void held_at(const char *name) {
 }
 
 static void watch(unsigned call) {
-    static _Thread_local unsigned depth; /* the first allocation of all calls out once more */
+    static _Thread_local unsigned depth; /* the first allocation of all calls libc again */
     static const size_t sizes[] = {40, 3000, 20000, (size_t)4 << 20};
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++)
         if (hak_lock_is_mine(&hak_locks[rank])) held_at(names[call]);
@@ -75,7 +76,7 @@ void *memset(void *start, int value, size_t bytes) {
     return start;
 }
 
-/* Calls the real function, which is looked for once. */
+/* Looks the real function up, once, and watches the call. */
 #define REAL(name)                                                                                 \
     static __typeof__(&name) real;                                                                 \
     if (real == NULL) real = (__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name);                \
@@ -170,7 +171,7 @@ static void ordinary_work(void) {
           (unsigned)status);
 }
 
-/* In a thread without a heap, for whose end a key must be set. */
+/* Runs in a thread without a heap, so the report sets a key for the end of the thread. */
 static void *fail_under_lock(void *rank) {
     hak_lock_take(&hak_locks[(uintptr_t)rank]);
     HAK_CHECK(rank == NULL && rank != NULL);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Debian's programs and libraries that wrap functions of libc, or write over their code, in both orders of LD_PRELOAD. Each run
-# shows HAKMEM's statistics: it was the program's malloc.
+# Debian's programs and libraries that wrap functions of libc, or write over the code of these, in
+# both orders of LD_PRELOAD. Each run must print HAKMEM's statistics: they prove that the
+# program's malloc was HAKMEM's.
 
 load ../on_hakmem
 
@@ -21,10 +22,10 @@ setup() {
     export HAKMEM_STATS=1 HAKMEM_PURGE_DELAY_MS=20
 }
 
-# library NAME: where Debian puts it
+# library NAME: prints the path of this library of Debian
 library() { find /usr/lib /usr/libexec -name "$1" -print -quit | grep .; }
 
-# says TEXT COMMAND...: the command ends well on HAKMEM and prints just this
+# says TEXT COMMAND...: the command ends well on HAKMEM, and prints TEXT and nothing else
 says() {
     local text=$1
     shift
@@ -35,7 +36,8 @@ says() {
     fi
 }
 
-# says_beside TEXT LIBRARIES COMMAND...: the same, with the libraries before HAKMEM and behind it
+# says_beside TEXT LIBRARIES COMMAND...: the same with the libraries preloaded, once before HAKMEM
+# and once behind it
 says_beside() {
     local text=$1 others=$2
     shift 2
@@ -147,8 +149,8 @@ enable name=posix/mm/madvise'
     says_beside 300000 "$lib" bash -c 'sort --parallel=2 -n numbers | tail -n 1'
 }
 
-# Their hooks are jumps written over the code of mmap, munmap and madvise in libc.
-# ranks KIND HOOKS COMMAND...
+# ranks KIND HOOKS COMMAND...: runs two ranks; HOOKS says whether the library has memory hooks,
+# which are jumps that it writes over the code of mmap, munmap and madvise in libc
 ranks() {
     local program=$BATS_FILE_TMPDIR/ranks_$1 hooks=$2
     shift 2

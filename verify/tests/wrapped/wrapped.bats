@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Libraries that wrap what an allocator might call, and allocate in the wrapper: one function at a time and all at once, preloaded
-# before HAKMEM and after it, and in a program that is linked with HAKMEM.
+# Libraries wrap the functions that an allocator might call, and allocate in the wrapper: one
+# function at a time, and all at once. They are preloaded before HAKMEM, behind it, and in a
+# program that is linked with HAKMEM.
 
 load ../on_hakmem
 load ../planted
@@ -16,7 +17,8 @@ functions=(madvise mmap munmap mremap mprotect sbrk
     memcpy memset memmove memcmp strlen strcmp strncmp strchr __errno_location
     dl_iterate_phdr dlopen dlmopen dlclose dlsym dladdr1)
 
-# wrapper OUT FUNCTION...: a library that wraps these, and abort where it wraps more than one
+# wrapper OUT FUNCTION...: builds a library that wraps these functions, and also abort if they are
+# more than one
 wrapper() {
     local out=$1 names rare=''
     shift
@@ -43,7 +45,8 @@ setup_file() {
     wait
 }
 
-# In a quick run those that the kinds of this table stand for: a system call, its wrapper, the clock, a lock, a key, a copy.
+# some_functions: prints all functions, or in a quick run one of each kind: a system call, the
+# wrapper `syscall`, the clock, a lock, a key, a copy
 some_functions() {
     if [ "$HAK_TEST_QUICK" = 1 ]; then
         echo madvise syscall clock_gettime pthread_mutex_lock pthread_setspecific memcpy
@@ -59,7 +62,7 @@ setup() {
     LIB=$HAK_OUT/libhakmem.so
 }
 
-# runs PROGRAM PRELOAD ARGS...: it ends well, and ran on HAKMEM
+# runs PROGRAM PRELOAD ARGS...: the program ends well, and ran on HAKMEM
 runs() {
     local program=$1 preload=$2
     shift 2
@@ -70,7 +73,7 @@ runs() {
     fi
 }
 
-# each PROGRAM PRELOAD: the second with each function's library in the place of W
+# each PROGRAM PRELOAD: runs the program for each function, with its library in the place of W
 each() {
     local name
     for name in $(some_functions); do runs "$1" "${2/W/$PWD/only_$name.so}"; done
@@ -136,7 +139,8 @@ faults() {
     done
 }
 
-# on_planted FUNCTION SECONDS: how the program does on the planted library, with this function wrapped
+# on_planted FUNCTION SECONDS: builds the planted library and runs the program on it, with this
+# function wrapped
 on_planted() {
     make --no-print-directory -s out/release/libhakmem.so
     run timeout -k 1 "$2" env LD_PRELOAD="$BATS_FILE_TMPDIR/only_$1.so $PWD/out/release/libhakmem.so" "$BATS_FILE_TMPDIR/preloaded"
@@ -160,5 +164,5 @@ on_planted() {
     sed -i -e 's/return number_of(SYS_gettid);/return gettid();/' -e 's/#include <signal.h>/&\n#include <unistd.h>/' core/os_process.c
     run ! cmp -s core/os_process.c os_process.c
     on_planted gettid "$limit"
-    [ "$status" -ne 0 ] # without end at the first call, as a rule
+    [ "$status" -ne 0 ] # mostly it recurses for ever at its first call
 }

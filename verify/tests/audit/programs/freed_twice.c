@@ -1,4 +1,4 @@
-/* Frees a block twice; the argument is its size, or "aligned". */
+/* Frees a block twice. The argument is the size of the block, or "aligned". */
 #include <stdlib.h>
 #include <string.h>
 

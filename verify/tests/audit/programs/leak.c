@@ -1,4 +1,4 @@
-/* Three leaked blocks of 40 bytes, by one place, and a large one; what is freed is no leak. */
+/* Leaks three blocks of 40 bytes, at one place, and a large block. The freed block is no leak. */
 #include <stdlib.h>
 
 static void *one(void) {

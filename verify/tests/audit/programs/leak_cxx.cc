@@ -1,4 +1,4 @@
-/* A leak in a C++ template that an inlined function calls. */
+/* Leaks blocks in a C++ template, which an inlined function calls. */
 namespace shop {
 
 struct item {
@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) void order(int number) {
 __attribute__((noinline)) static void open_shop() {
     for (int i = 0; i < 3; i++)
         order(i);
-    last = nullptr; /* no call in last place: this function's frame is there while it calls */
+    last = nullptr; /* not a tail call: this function keeps its frame during the call */
 }
 
 } // namespace shop

@@ -1,5 +1,5 @@
-/* Takes a block, which stays live, on a stack that is not the thread's own, or one whose outermost frame is wild: nothing that
- * cannot be read may be read.
+/* Takes a block, which stays live, on a stack that is not the thread's own, or whose outermost
+ * frame is wrong. The audit's walk of the stack must not read memory that cannot be read.
  *
  * usage: stacks KIND */
 #include <pthread.h>
@@ -21,15 +21,16 @@ __attribute__((noinline)) static void take(void) {
     kept[count++] = malloc(40);
 }
 
-/* SIZE bytes between two pages that cannot be touched. */
+/* A new stack of SIZE bytes, between two pages that cannot be accessed. */
 static char *stack_new(void) {
     char *start = mmap(NULL, SIZE + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED || mprotect(start + PAGE, SIZE, PROT_READ | PROT_WRITE) != 0) exit(2);
     return start + PAGE;
 }
 
-/* ---- a stack made by hand: entry() begins with these registers, as after a call, and leaves by switch_back()  */
+/* ---- a stack made by hand -------------------------------------------------------------------- */
 
+/* entry() begins with these registers, as after a call, and leaves by switch_back(). */
 void switch_to(void *sp, void *fp, void (*entry)(void));
 void switch_back(void);
 __asm__(".text\n"
@@ -49,7 +50,8 @@ static void entry(void) {
     switch_back();
 }
 
-/* The frame pointer is `fp`, and the return address `back`, the last word of the stack. */
+/* Runs entry() on `stack`, with the frame pointer `fp`. The last word of the stack is the return
+ * address `back`. */
 static void run(char *stack, void *fp, uintptr_t back) {
     uintptr_t *top = (uintptr_t *)(stack + SIZE);
     top[-1] = back;
@@ -78,7 +80,8 @@ static void fp_far_above(void) {
     run(stack, hole > stack ? hole + SIZE : stack + SIZE + PAGE / 2, 0);
 }
 
-/* A stack that walks have known is gone, and a later one's frame pointer leads there. */
+/* A walk has found the upper stack readable. Then that stack is unmapped, and the frame pointer of
+ * the next walk still leads there. */
 static void fp_on_a_stack_that_is_gone(void) {
     char *start = mmap(NULL, 4 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     run(start + 3 * SIZE, NULL, 0);
@@ -95,7 +98,7 @@ static void back_to_data(void) {
     run(stack_new(), NULL, (uintptr_t)kept);
 }
 
-/* The caller's frame would reach far over the end. */
+/* A frame of this function would reach far beyond the end of the stack. */
 __attribute__((noinline)) static void wide(void) {
     volatile char bytes[20000];
     bytes[0] = 0;
@@ -152,7 +155,7 @@ static void handle(int flags) {
     sigaction(SIGTRAP, &action, NULL);
 }
 
-/* The signal comes while the frame pointer is another thing. */
+/* The signal comes while the frame pointer register has another value. */
 __attribute__((noinline)) static void interrupted(uintptr_t fp) {
     __asm__ volatile("push %%rbp\n\tmov %0, %%rbp\n\tint3\n\tpop %%rbp" : : "r"(fp) : "memory");
 }

@@ -1,5 +1,6 @@
-/* A block taken by code that has its frame pointer somewhere else, as code built without frame pointers has: where a
- * return address would be, there is the address of data, and then one of code. */
+/* Takes a block in code whose frame pointer register points elsewhere, as in code built without
+ * frame pointers. Where return addresses would be, there are an address of data and then one of
+ * code. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* Writes to a freed block, and allocates until the audit has seen it. */
+/* Writes to a freed block, then allocates again, so that the audit sees the write. */
 #include <stdlib.h>
 
 static char *take(void) {

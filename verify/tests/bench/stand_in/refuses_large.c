@@ -1,4 +1,4 @@
-/* An allocator that is libc's, but gives up at the first block of 60000 bytes or more. */
+/* The malloc of libc, but it aborts at the first block of 60000 bytes or more. */
 #include <stddef.h>
 #include <stdlib.h>
 

@@ -1,4 +1,6 @@
-/* Loads C++ plugins as a program in C does: host local|global PLUGIN... */
+/* A program in C that loads C++ plugins.
+ *
+ * usage: host local|global PLUGIN... */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@ static void fail(const char *what, int number) {
     exit(1);
 }
 
-/* The host itself: it has no runtime, so it can neither throw nor catch. */
+/* Calls nothrow new from the host, which has no C++ runtime and can neither throw nor catch. */
 static void nothrow_is_null(new_function *nothrow_new) {
     volatile size_t huge = (size_t)1 << 46;
     if (nothrow_new(huge, NULL) != NULL) fail("nothrow new gives a block", 0);
@@ -49,7 +51,7 @@ int main(int argc, char **argv) {
     for (int round = 0; round < 2; round++)
         for (int i = 0; plugins[i] != NULL; i++)
             plugin_works(plugins[i], nothrow_new[i % 2]);
-    /* A caller without a runtime: the first that is loaded is asked. */
+    /* The caller has no C++ runtime, so the handler of the first loaded runtime is called. */
     for (int i = 0; plugins[i] != NULL; i++)
         FUNCTION(void_function, plugins[i], "plugin_sets_handler")();
     nothrow_is_null(nothrow_new[0]);

@@ -1,5 +1,6 @@
-/* A plugin that brings its C++ runtime into a program without one. plugin() is 0 if each form of new that cannot be
- * met does what the standard says, and a number that names the first failure if not. */
+/* A plugin that brings its C++ runtime into a program without one. plugin() returns 0 if each form
+ * of new that finds no memory does what the standard says, else a number that names the first
+ * failure. */
 #include <cstddef>
 #include <exception>
 #include <new>
@@ -10,7 +11,7 @@ constexpr auto wide = static_cast<std::align_val_t>(64);
 using std::nothrow;
 
 int calls;
-void *volatile kept; /* or the compiler leaves new out */
+void *volatile kept; /* so that the compiler does not leave out new */
 
 void give_up_after_three() {
     if (++calls == 3) std::set_new_handler(nullptr);
@@ -43,7 +44,7 @@ const form forms[] = {
 };
 constexpr int throwing = 4, all = 8;
 
-/* 'b' for bad_alloc, 'i' for an int, 0 for a null pointer, 'p' for another */
+/* 'b' for bad_alloc, 'i' for an int, 0 for a null pointer, 'p' for another pointer */
 int outcome(int number, std::size_t size) {
     try {
         kept = forms[number](size);
@@ -55,7 +56,7 @@ int outcome(int number, std::size_t size) {
     }
 }
 
-/* 0, or which demand failed */
+/* Returns 0, or the number of the demand that failed. */
 int demands(int number) {
     volatile std::size_t huge = std::size_t(1) << 46;
     int nothing = number < throwing ? 'b' : 0;
@@ -85,7 +86,7 @@ extern "C" int plugin() {
     return 0;
 }
 
-/* From here on the handler is the plugin's. */
+/* From here on, the new handler is the plugin's. */
 extern "C" void plugin_sets_handler() {
     calls = 0;
     std::set_new_handler(give_up_after_three);

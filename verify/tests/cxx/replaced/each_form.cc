@@ -1,6 +1,6 @@
-/* Calls each form of new and delete in a program that replaces some of them (form.c). A form that is not replaced calls
- * the form that the standard names ([new.delete.single], [new.delete.array]), and so on until one is replaced, or
- * the block is HAKMEM's. */
+/* Calls each form of new and delete in a program that replaces some of them (form.c). A form that
+ * is not replaced calls the form that the standard names ([new.delete.single], [new.delete.array]),
+ * and so on, until a form is replaced or HAKMEM serves the call. */
 #include "../../process.h"
 
 #include <exception>
@@ -93,7 +93,7 @@ const form forms[] = {
      [](void *block) { ::operator delete[](block, wide, nothrow); }},
 };
 
-alignas(64) char own[256]; /* the replaced forms' one block */
+alignas(64) char own[256]; /* the one block that all replaced forms give and take */
 int called, times;
 bool throws;
 
@@ -134,7 +134,7 @@ void gives(int number) {
     free(block);
 }
 
-/* The replaced form throws: nothrow forms return null, the others let it through. */
+/* If the replaced form throws, nothrow forms return null, and the others let the exception pass. */
 void fails(int number) {
     bool is_nothrow = strstr(forms[number].name, "nothrow") != nullptr;
     if (expected(number) == NONE || (is_nothrow && is_replaced(number))) return;

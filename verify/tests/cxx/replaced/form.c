@@ -1,4 +1,5 @@
-/* One operator, NAME, as a program replaces it: number NUMBER of each_form.cc, which gives and takes the blocks. */
+/* One operator, NAME, as a program replaces it. It is form NUMBER of each_form.cc, whose functions
+ * give and take the blocks. */
 #include <stddef.h>
 
 #define MARK(number)  MARK_(number)

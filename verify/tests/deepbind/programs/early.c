@@ -1,4 +1,5 @@
-/* A preloaded library whose constructor opens a plugin, and says what the plugin saw then. */
+/* A preloaded library whose constructor opens a plugin. early_definition() says whose definition
+ * the plugin used then. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
  *
  * usage: host blocks OPENER PLUGIN   blocks of all sizes go both ways; OPENER: dlopen, dlmopen
  *        host which OPENER PLUGIN    says whose definition the plugin uses
- *        host early PLUGIN           the same, and what the plugin of a preloaded library saw
+ *        host early PLUGIN           the same, after what the plugin of a preloaded library used
  *        host caller OUTER NAME      a library opens another one that only its own RUNPATH finds
- *        host space PLUGIN           in a new namespace
- *        host threads PLUGIN         eight threads open at once, first of all
+ *        host space PLUGIN           the plugin is opened in a new namespace
+ *        host threads PLUGIN         eight threads open the plugin at once, as their first calls
  *        host alone PLUGIN           the plugin has its own libc, and uses it
  *        host edges PLUGIN           prints what the calls answer, line by line */
 #include <pthread.h>
@@ -20,7 +20,8 @@ typedef void *resize_function(void *, size_t);
 typedef void end_function(void *);
 typedef size_t copy_function(const char *);
 
-/* The program's own, exported: before a plugin's, unless the plugin was opened with the flag. */
+/* The program exports its own definition. A plugin uses this one, unless the plugin was opened with
+ * the flag. */
 const char *definition(void);
 const char *definition(void) {
     return "the program's";
@@ -89,7 +90,7 @@ static void caller(const char *outer, const char *name) {
     }
 }
 
-/* The plugin comes with a libc of its own there, and keeps its blocks to itself. */
+/* Here the plugin has a libc of its own, so the plugin frees its own blocks. */
 static void alone(void *plugin) {
     CHECK(plugin != NULL, "%s", dlerror());
     make_function *make = FIND(make_function, plugin, "plugin_malloc");
@@ -119,7 +120,7 @@ static void threads(char *file) {
         pthread_join(ids[i], NULL);
 }
 
-/* The same lines on any malloc. */
+/* Prints a line that must be the same on any malloc. */
 static void answer(const char *what, const void *handle) {
     char text[256] = "no error";
     int error = errno;

@@ -1,4 +1,4 @@
-// A C++ program and a C++ plugin that was opened with RTLD_DEEPBIND delete what the other one has made.
+// A C++ program and a C++ plugin, opened with RTLD_DEEPBIND, each delete objects of the other.
 #include <dlfcn.h>
 #include <stdio.h>
 

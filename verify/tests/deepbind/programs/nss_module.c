@@ -1,4 +1,4 @@
-/* A module of the name service that knows one user. Its lines come from libc's own allocations. */
+/* A module of the name service that knows one user. It frees blocks that libc has allocated. */
 #include <errno.h>
 #include <nss.h>
 #include <pwd.h>
@@ -14,10 +14,10 @@ enum nss_status _nss_hakmem_getpwnam_r(const char *name, struct passwd *user, ch
     char *line = NULL, *copy;
     size_t room = 0;
     FILE *self = fopen("/proc/self/status", "r");
-    ssize_t length = self == NULL ? -1 : getline(&line, &room, self); /* a block of libc's malloc */
+    ssize_t length = self == NULL ? -1 : getline(&line, &room, self); /* libc allocates the line */
     if (self != NULL) fclose(self);
     free(line);
-    copy = strdup(name); /* another one */
+    copy = strdup(name); /* libc allocates the copy */
     if (length < 0 || copy == NULL || strlen(name) + 1 > size) {
         free(copy);
         *error = ERANGE;

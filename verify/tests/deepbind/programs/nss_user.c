@@ -1,4 +1,6 @@
-/* Asks the name service for a user, by a module if one is named: nss_user USER [MODULE] */
+/* Asks the name service for a user; only the module, if one is named.
+ *
+ * usage: nss_user USER [MODULE] */
 #include <nss.h>
 #include <pwd.h>
 #include <stdio.h>

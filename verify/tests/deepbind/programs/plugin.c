@@ -1,5 +1,5 @@
-/* A library that is opened: it allocates, resizes and frees for its host, and says whose definition it uses of a name that
- * both have. */
+/* A library that a host opens. It allocates, resizes and frees for the host. Both have a definition
+ * of one name; the library says whose definition it uses. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ void plugin_free(void *block) {
     free(block);
 }
 
-/* The block is one that libc allocates. */
+/* libc allocates the block. */
 size_t plugin_copies(const char *text) {
     char *copy = strdup(text);
     size_t length = strlen(copy);

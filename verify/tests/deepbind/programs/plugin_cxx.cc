@@ -1,4 +1,4 @@
-// The same in C++.
+// The plugin in C++.
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,7 +21,7 @@ void plugin_delete(void *block) {
     delete static_cast<wide *>(block);
 }
 
-// The vector's memory is the host's at first.
+// At first, the memory of the vector was allocated by the host.
 size_t plugin_fills(std::vector<std::string> *texts) {
     for (int i = 0; i < 1000; i++)
         texts->push_back(std::string(static_cast<size_t>(i), 'x'));

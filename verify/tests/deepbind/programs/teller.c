@@ -1,5 +1,6 @@
-/* A preloaded library that wraps dlopen and dlmopen, and writes on stderr which file is opened with RTLD_DEEPBIND and which
- * without. It looks the real function up at the first call, as such libraries do. */
+/* A preloaded library that wraps dlopen and dlmopen. It writes to stderr which file is opened with
+ * RTLD_DEEPBIND, and which without. It looks up the real function at the first call, as such
+ * libraries do. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@ static void tell(const char *function, const char *file, int mode) {
             (mode & RTLD_DEEPBIND) != 0 ? "with" : "without");
 }
 
-/* Jumps, with optimisation: the caller stays the caller. */
+/* With optimisation the last call is a jump, so the caller of dlopen stays the caller. */
 void *dlopen(const char *file, int mode) {
     static void *(*real)(const char *, int);
     tell("dlopen", file, mode);

@@ -42,7 +42,7 @@ static void *allocate(void *unused) {
     return unused;
 }
 
-/* What another thread allocates and frees, in the middle of a fork. */
+/* Another thread allocates and frees, in the middle of a fork. */
 static void by_a_thread(void) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, allocate, NULL) != 0) abort();
@@ -72,7 +72,7 @@ static void locked_parent(void) {
     allocate(NULL);
 }
 
-/* Handlers that were registered later run while this one's thread goes on. */
+/* The new thread goes on while handlers run that were registered later. */
 static void locked_child(void) {
     allocate(NULL);
     use(7000);
@@ -92,7 +92,7 @@ void locked_register(void) {
     if (pthread_atfork(locked_prepare, locked_parent, locked_child) != 0) abort();
 }
 
-/* Before the constructor of a library that is linked into the same program. */
+/* Runs before the constructor of a library that is linked into the same program. */
 __attribute__((constructor(101))) static void begin(void) {
     if (getenv("LOCKED_LATER") == NULL) locked_register();
 }

@@ -1,5 +1,6 @@
-/* Threads that allocate under a library's mutex, or beside it, while the process forks and the
- * library's handlers take the mutex. The library is linked, or the argument's: loaded now. */
+/* Threads allocate under the mutex of a library, or without it, while the process forks and the
+ * handlers of the library take the mutex. The library is linked; or the argument names it, and it
+ * is loaded when the program begins. */
 #include "forks/forks.h"
 #include "forks/programs/locked.h"
 
@@ -23,7 +24,7 @@ static void find(const char *library) {
     CHECK(work != NULL && child_ends != NULL && register_now != NULL, "the library is not there");
 }
 
-/* The first two of the crowd allocate under the mutex nearly all the time. */
+/* The first two threads of the crowd allocate under the mutex nearly all the time. */
 static void *crowd_with_mutex(void *number) {
     static const size_t sizes[] = {1 << 20, 300, 20000, 100000};
     uint64_t seed = (uint64_t)(size_t)number;
@@ -44,7 +45,7 @@ static void child_works(size_t number) {
     child_threads_use_all();
 }
 
-/* Some children have a child, for which handlers run, too. */
+/* Some children fork again, and the handlers run for that fork, too. */
 static void child(size_t number) {
     child_works(number);
     pid_t process = number % 8 == 0 ? fork() : 0;

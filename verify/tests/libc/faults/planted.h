@@ -1,5 +1,6 @@
-/* Programs with one fault each, committed only when run with the argument "fault". All allocate through
- * hakmem.h; the lines that a report must name carry the comment "allocated here", "freed here" or "fault". */
+/* For test programs with one fault each, which a program has only if it is run with the argument
+ * "fault". All allocate through hakmem.h. The lines that a report must name carry the comment
+ * "allocated here", "freed here" or "fault". */
 #ifndef PLANTED_H
 #define PLANTED_H
 

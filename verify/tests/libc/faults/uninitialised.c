@@ -1,4 +1,4 @@
-/* Decides by a byte that nobody wrote. */
+/* Decides by a byte that was never written. */
 #include "planted.h"
 
 int main(int argc, char **argv) {

@@ -1,5 +1,6 @@
-/* HAKMEM's blocks beside those of the program's own malloc. Without an argument nothing is wrong, and no sanitizer may say
- * a word; the arguments are faults that it must see. */
+/* A program that uses HAKMEM's blocks beside those of its own malloc. Without an argument the
+ * program has no fault, and no sanitizer may report anything. Each argument names a fault that a
+ * sanitizer must report. */
 #include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -18,9 +19,10 @@
 #define CHECK(cond)                                                                                \
     ((cond) ? (void)0 : (void)(printf("line %d: %s fails\n", __LINE__, #cond), exit(1)))
 
-static void **holder; /* the only pointers to blocks of malloc are in one of ours */
+/* A block of HAKMEM, with the only pointers to some blocks of malloc. */
+static void **holder;
 static int *shared;
-static _Atomic int turn; /* relaxed: orders nothing */
+static _Atomic int turn; /* accesses are relaxed: they order nothing */
 static char **given;
 static char *kept[20 * BLOCKS];
 static sem_t ready;
@@ -53,7 +55,7 @@ static void each_function(void) {
     hak_malloc_trim(0);
 }
 
-/* What was in a block before does not show in one of calloc. */
+/* A block of calloc is zero, and counts as initialised, whatever was in its memory before. */
 static void zeroed(size_t size) {
     volatile char unset[64];
     void *blocks[BLOCKS];
@@ -73,7 +75,7 @@ static void zeroed(size_t size) {
     }
 }
 
-/* Blocks keep what is in them wherever realloc puts them. */
+/* Blocks keep their contents when realloc moves them. */
 static void moved(void) {
     const size_t small = 600000, large = 4000000;
     char *blocks[8];
@@ -90,7 +92,8 @@ static void moved(void) {
     }
 }
 
-/* Two mutexes at one address, one after the other, are not one mutex that is locked in two orders. */
+/* Two mutexes that lie at one address, one after the other, must not be taken for one mutex that is
+ * locked in two orders. */
 static void mutexes(void) {
     static pthread_mutex_t other = PTHREAD_MUTEX_INITIALIZER;
     for (int round = 0; round < 2; round++) {
@@ -104,8 +107,8 @@ static void mutexes(void) {
     }
 }
 
-/* The first thread's blocks are used and freed by the second one, and come back to the first: of that way nothing but the
- * allocator knows. */
+/* The second thread uses and frees the first thread's blocks, and the first thread gets them again.
+ * Only the allocator orders this return of the blocks: `turn` does not. */
 static void *gives(void *argument) {
     static char *blocks[20 * BLOCKS];
     for (size_t i = 0; i < 20 * BLOCKS; i++) {
@@ -170,7 +173,7 @@ static void keep_in_a_block(void) {
         holder[i] = malloc(12345);
 }
 
-/* A few of the pointers may still be on the stack then. */
+/* Forgets the pointers. A few of them may still be on the stack. */
 static void lose(void) {
     memset(holder, 0, BLOCKS * sizeof *holder);
 }
@@ -209,8 +212,8 @@ int main(int count, char **arguments) {
     CHECK(sem_init(&ready, 0, 0) == 0);
     two_threads(in_turn);
     child();
-    CHECK(malloc_usable_size(*holder) >=
-          12345); /* not HAKMEM's block: HAKMEM's malloc_usable_size would abort */
+    /* The block is the system malloc's: HAKMEM's malloc_usable_size would abort. */
+    CHECK(malloc_usable_size(*holder) >= 12345);
     puts("ran");
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Calls each function that a header of ours declares. Without libc's names for them, for the names to be found here. */
+/* Calls each function that HAKMEM's headers declare, by its prefixed name: link.bats looks for the
+ * names in this file. */
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// Allocates by new alone; what cannot be had is an exception, or NULL where it was asked for.
+// Allocates only by new. A request that cannot be met throws, or gives NULL with std::nothrow.
 #include <cstdint>
 #include <cstdio>
 #include <new>
@@ -8,7 +8,7 @@ int main() {
     int *volatile block = new int[100];
     block[99] = 1;
     delete[] block;
-    // Calls of the functions: compilers may leave out what new expressions ask for.
+    // Calls the functions, because compilers may leave out the allocation of a new expression.
     if (::operator new(too_much, std::nothrow) != nullptr) return 1;
     try {
         void *volatile never = ::operator new(too_much);

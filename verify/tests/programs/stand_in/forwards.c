@@ -1,4 +1,5 @@
-// An allocator library that hands everything to libc: good as it is, and with a chosen fault made in.
+// An allocator library that passes every call on to libc. It has no fault unless FAULT or
+// LACKS_REALLOC chooses one.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>

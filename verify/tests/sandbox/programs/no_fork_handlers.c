@@ -1,4 +1,5 @@
-/* Preloaded before HAKMEM: libc has no memory for handlers of fork. */
+/* A library that is preloaded before HAKMEM: it refuses each handler of fork, as if libc had no
+ * memory. */
 #include <errno.h>
 
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),

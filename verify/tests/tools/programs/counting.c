@@ -1,5 +1,8 @@
-/* A library that counts blocks, to be loaded before HAKMEM: it passes each call on to the next library. How many names it
- * takes over is NAMES: 1 malloc and free, 2 all that allocate in libc but valloc, pvalloc and the sized frees, 3 these too. */
+/* A library that counts blocks and frees. It is loaded before HAKMEM, and passes each call on to
+ * the next library. NAMES says how many names it takes over:
+ *   1   malloc and free
+ *   2   also all other names of libc that allocate, except valloc and pvalloc
+ *   3   also valloc, pvalloc and the sized frees */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

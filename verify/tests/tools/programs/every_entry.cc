@@ -1,5 +1,7 @@
-/* Every entry point once for each size, ROUNDS times: every_entry ROUNDS [leak]. A correct program, for tools that
- * watch blocks. With `leak` it loses a block of each of the two rarest kinds. */
+/* A correct program for tools that watch blocks: calls every entry point once for each size,
+ * ROUNDS times. With `leak` it loses a block of each of the two rarest kinds.
+ *
+ * usage: every_entry ROUNDS [leak] */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

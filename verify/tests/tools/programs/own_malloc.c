@@ -1,5 +1,5 @@
-/* A whole allocator to be loaded before HAKMEM, without the rare names: its blocks lie in one array, each with a mark, and
- * are never used again. It ends the program at a block that is not its own. */
+/* A whole allocator without the rare names, which is loaded before HAKMEM. Its blocks lie in one
+ * array, each has a mark, and none is used again. A block that is not its own ends the program. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,7 +59,7 @@ size_t malloc_usable_size(void *block) {
 }
 
 void *calloc(size_t count, size_t size) {
-    return malloc(count * size); /* never used before */
+    return malloc(count * size); /* memory of the array that was never used: zero */
 }
 
 void *realloc(void *block, size_t size) {

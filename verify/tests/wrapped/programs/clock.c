@@ -1,6 +1,6 @@
-/* A preloaded library that tells a program another time: WRAPPED_CLOCK is "still" (the first one
- * for ever), "back" (a second less at each call), or "jump" (thirty years ahead and back, in
- * turns). */
+/* A preloaded library that tells a program another time. WRAPPED_CLOCK is "still" (always the
+ * first time), "back" (a second earlier at each call), or "jump" (every other call is thirty
+ * years ahead). */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>

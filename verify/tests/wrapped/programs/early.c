@@ -1,5 +1,5 @@
-/* A preloaded library whose constructor runs before HAKMEM's, and allocates: blocks of all
- * tiers, in a thread that ends and in a child, too. They live until the program ends. */
+/* A preloaded library whose constructor runs before HAKMEM's, and allocates blocks of all tiers,
+ * also in a thread that ends and in a child. The blocks live until the program ends. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

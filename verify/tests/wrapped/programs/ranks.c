@@ -1,7 +1,7 @@
-/* Two ranks of an MPI program send each other blocks that are allocated and freed for each
- * message, and compare each byte. The library's memory hooks are there: the code of munmap
- * begins with a jump. Blocks from before the library began and from after that are HAKMEM's,
- * which says so or ends the process. */
+/* Two ranks of an MPI program send each other blocks, which they allocate and free for each
+ * message, and compare each byte. The MPI library may have memory hooks: then the code of munmap
+ * begins with a jump. The program's blocks from before and after the start of MPI are HAKMEM's; a
+ * block that is not makes HAKMEM end the process. */
 #include <dlfcn.h>
 #include <malloc.h>
 #include <mpi.h>
@@ -16,7 +16,7 @@ static void check(int condition, const char *what) {
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-/* Near, or by way of a register. */
+/* A near jump, or the load of a register for a jump. */
 static int is_jump(const unsigned char *code) {
     return code[0] == 0xe9 || (code[0] == 0x49 && code[1] == 0xbb);
 }

@@ -1,8 +1,9 @@
-/* A program that does a little of everything with memory, and calls each function that wrapped.bats wraps.
+/* A program that does a little of everything with memory, and calls each function that
+ * wrapped.bats wraps.
  *
  * usage: works            prints one line, "ok"
  *        works fault      frees a block twice
- *        works returns    a burst's memory goes back to the system */
+ *        works returns    the memory of a burst goes back to the system */
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -71,7 +72,7 @@ static void slot_change(struct slot *slot, uint64_t *state) {
     slot_fill(slot, state);
 }
 
-/* Blocks of one thread are freed by the next. */
+/* Each thread leaves its blocks here, and frees those of the thread before. */
 static struct slot given[SLOTS];
 static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
 
@@ -97,7 +98,7 @@ static void in_child(void) {
     pid_t child = fork();
     if (child == 0) {
         struct slot slots[SLOTS] = {{NULL, 0}};
-        churn(slots, 3); /* another thread may have had the lock */
+        churn(slots, 3); /* new slots: another thread may have held the lock of `given` */
         _exit(0);
     }
     int status;
@@ -124,7 +125,7 @@ static void threads(void) {
     }
 }
 
-/* new that finds no memory asks the loader for the C++ runtime. */
+/* If new finds no memory, HAKMEM asks the loader for the C++ runtime. */
 static void without_memory(void) {
     static const char tag;
     void *(*new_nothrow)(size_t, const void *) =
@@ -268,7 +269,7 @@ static void free_twice(void) {
     free(test_opaque_pointer(block));
 }
 
-/* Of blocks in SuperSlabs and of large ones. */
+/* The memory of blocks in SuperSlabs and of large blocks goes back. */
 static void memory_returns(void) {
     enum { BLOCKS = 40000, LARGE = 64 };
     char **blocks = process_map((BLOCKS + LARGE) * sizeof *blocks);

@@ -1,11 +1,12 @@
 /* A preloaded library that wraps functions of libc, as tracers, hooks of MPI and injectors of
- * faults do: NAMES is a list of WRAP(name), RARE one of those that the program need not call. Each
- * wrapper allocates and frees blocks of all sizes, keeps some for a while, and then calls the real
- * function. That is looked up at the first call, which allocates too. Who calls the wrapper again
- * meanwhile, in the same thread, hangs real libraries, and ends the process here. When the program
- * ends, it must have called each of them.
+ * faults do. NAMES is a list of WRAP(name). RARE is a list of those that the program need not
+ * call. Each wrapper allocates and frees blocks of all sizes, keeps some for a while, and then
+ * calls the real function. The wrapper looks the real function up at its first call, and
+ * allocates for that, too. If the allocator calls the same wrapper meanwhile in the same thread,
+ * real libraries hang; this one ends the process. When the program ends, it must have called each
+ * function of NAMES.
  *
- * Arguments are passed on as seven words, as many as any of these functions has. */
+ * Arguments are passed on as seven words: none of these functions has more. */
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ static __attribute__((noreturn)) void bad(const struct wrapped *wrapped, const c
     _exit(99);
 }
 
-/* The block that was kept for longest must be as it was. */
+/* Frees the blocks that were kept for the longest, which must be unchanged, and keeps new ones. */
 static void allocate_and_free(const struct wrapped *wrapped) {
     static const size_t sizes[] = {1, 100, 900, 20480, 4 << 20};
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -53,7 +54,7 @@ static void allocate_and_free(const struct wrapped *wrapped) {
     }
 }
 
-/* dlsym may be wrapped, too. */
+/* Asks dlvsym for dlsym, because dlsym may be wrapped, too. */
 static function *look_up(const char *name) {
     void *(*look)(void *, const char *) =
         (void *(*)(void *, const char *))(uintptr_t)dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
@@ -86,7 +87,8 @@ static function *enter(struct wrapped *wrapped) {
     return real;
 }
 
-/* A jump: who looks for the next function of a name is known by where it returns to. */
+/* At -O2 the call of the real function is a jump, so the wrapper's caller stays the caller: dlsym
+ * knows by its return address for whom it looks the next function up. */
 #define WRAP(which)                                                                                \
     static struct wrapped state_of_##which = {.name = #which};                                     \
     long wrapper_of_##which(long, long, long, long, long, long, long) __asm__(#which);             \
