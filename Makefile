@@ -389,7 +389,7 @@ $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \
-             hak_os_process_began hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
+             hak_os_fork_word_reset hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(addprefix $(OUT)/obj/fuzz/,fuzz_remote.o state.o): LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
@@ -408,7 +408,7 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/parts.a
 
 $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/parts.a
 	$(call say,LD)
-	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork -Wl,--wrap=hak_os_thread_ends $(VARIANT_LDFLAGS) \
+	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork -Wl,--wrap=hak_os_thread_is_past_destructors $(VARIANT_LDFLAGS) \
 	    -static-libgcc
 
 $(OUT)/counts: $(COUNTS_PARTS) $(OUT)/parts.a

@@ -92,7 +92,7 @@ static void heap_abandon(void) {
     bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_UNTRACKED;
     hak_locks_abandon();
     hak_seize_abandon();
-    if (!is_seen) hak_thread_key_keep();
+    if (!is_seen) hak_thread_key_arm();
 }
 
 void hak_abort_begin(void) {

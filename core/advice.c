@@ -71,26 +71,26 @@ static bool outlives(int advice) {
 }
 
 EXPORT int madvise(void *start, size_t bytes, int advice) {
-    if (outlives(advice)) hak_large_mark(start, bytes);
+    if (outlives(advice)) hak_large_mark_pages(start, bytes);
     advises *next = atomic_load_explicit(&next_madvise, memory_order_relaxed);
     return next != NULL ? next(start, bytes, advice) : by_system(SYS_madvise, start, bytes, advice);
 }
 
 EXPORT int mprotect(void *start, size_t bytes, int rights) {
-    if (rights != (PROT_READ | PROT_WRITE)) hak_large_mark(start, bytes);
+    if (rights != (PROT_READ | PROT_WRITE)) hak_large_mark_pages(start, bytes);
     advises *next = atomic_load_explicit(&next_mprotect, memory_order_relaxed);
     return next != NULL ? next(start, bytes, rights)
                         : by_system(SYS_mprotect, start, bytes, rights);
 }
 
 EXPORT int mlock(const void *start, size_t bytes) {
-    hak_large_mark(start, bytes);
+    hak_large_mark_pages(start, bytes);
     locks *next = atomic_load_explicit(&next_mlock, memory_order_relaxed);
     return next != NULL ? next(start, bytes) : by_system(SYS_mlock, start, bytes, 0);
 }
 
 EXPORT int mlock2(const void *start, size_t bytes, unsigned flags) {
-    hak_large_mark(start, bytes);
+    hak_large_mark_pages(start, bytes);
     locks_by *next = atomic_load_explicit(&next_mlock2, memory_order_relaxed);
     return next != NULL ? next(start, bytes, flags)
                         : by_system(SYS_mlock2, start, bytes, (int)flags);

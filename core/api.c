@@ -133,17 +133,17 @@ HAK_EXPORT int hak_malloc_trim(size_t pad) {
 /* A negative value is a very large number of bytes to glibc, and programs that pass 2 or 3 GiB
  * mean that. */
 static void set_trim_threshold(struct hak_policy *policy, int value) {
-    policy->never_trims = value < 0;
+    policy->trim_disabled = value < 0;
     policy->bigcache_mb =
         value < 0 ? HAK_BIGCACHE_MB_MAX : (uint32_t)(((uint64_t)value + 0xfffff) >> 20);
 }
 
 static void set_map_max(struct hak_policy *policy, int value) {
-    policy->never_maps = value <= 0;
+    policy->mmap_disabled = value <= 0;
 }
 
 static void set_map_threshold(struct hak_policy *policy, int value) {
-    policy->map_from = value < 0 ? UINT32_MAX : (uint32_t)value;
+    policy->uncached_from = value < 0 ? UINT32_MAX : (uint32_t)value;
 }
 
 struct parameter {
@@ -316,7 +316,7 @@ static void fork_parent(void) {
 }
 
 static void fork_child(void) {
-    hak_os_process_began();
+    hak_os_fork_word_reset();
     hak_locks_after_fork();
     hak_policy_fork_child();
     hak_heap_fork_child();

@@ -249,7 +249,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     } else {
         entry_insert(first, now);
         join_neighbours(first);
-        hak_held_look_at(hak_bigcache_bytes());
+        hak_held_peak_update_above(hak_bigcache_bytes());
         if (hak_bigcache_bytes() > budget) /* by a little more, or each next block would evict */
             evicted = entries_evict(now, UINT32_MAX, budget - budget / EVICTED_SHARE);
     }

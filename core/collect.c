@@ -52,7 +52,7 @@ static void collect_slab(struct hak_heap *home_heap, struct hak_slab *slab,
     collect_join(slab, hak_remote_word_head(word), count);
     hak_hook_batch(HAK_BATCH_COLLECT, slab, hak_remote_word_head(word), count);
     if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("collect", slab, count, before);
-    if (slab->state == HAK_SLAB_FULL) hak_heap_partial_push(home_heap, slab);
+    if (slab->state == HAK_SLAB_UNLISTED) hak_heap_partial_push(home_heap, slab);
 }
 
 void hak_collect_home(struct hak_heap *heap, const struct hak_policy *policy) {

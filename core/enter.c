@@ -40,7 +40,7 @@ struct hak_heap *hak_slow_enter(uint32_t change) {
 
 void hak_slow_leave(void) {
     HAK_ASSERT(hak_heap_is_balanced(hak_thread_heap()));
-    hak_heap_left(hak_thread_heap());
+    hak_heap_publish_untracked(hak_thread_heap());
     hak_hook_release(&HAK_THREAD.slow);
     /* release: a seizer that reads this also sees all that was done to the heap */
     atomic_store_explicit(&HAK_THREAD.slow, HAK_SLOW_NO, memory_order_release);

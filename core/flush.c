@@ -57,7 +57,7 @@ static void put_own(struct chains *chains, const struct chain *chain,
         if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
         if (chains->now == 0) chains->now = hak_os_now_ms();
         hak_heap_drop_slab(owner, slab, chains->now);
-    } else if (slab->state == HAK_SLAB_FULL) {
+    } else if (slab->state == HAK_SLAB_UNLISTED) {
         hak_heap_partial_push(owner, slab);
     }
 }
@@ -165,7 +165,7 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
 }
 
 /* a quarter of the blocks went home to others: the limit may rise to limit_max */
-#define LARGE_LOTS_FROM 4u
+#define REMOTE_SHARE_FOR_LIMIT_MAX 4u
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
@@ -173,7 +173,8 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
     HAK_ASSERT(hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0);
     const uint32_t count = class->limit; /* maybe set by an earlier policy */
     uint32_t others = hak_flush(heap, bin, hak_min_u32(count, bounds->limit_own) / 2);
-    uint32_t most = others >= count / LARGE_LOTS_FROM ? bounds->limit_max : bounds->limit_own;
+    uint32_t most =
+        others >= count / REMOTE_SHARE_FOR_LIMIT_MAX ? bounds->limit_max : bounds->limit_own;
     HAK_ASSERT(hak_bin_count(heap, bin) < most);
     hak_bin_set(heap, bin, hak_bin_first(heap, bin), hak_bin_count(heap, bin),
                 hak_min_u32(2 * count, most));
@@ -190,7 +191,7 @@ void hak_bin_drop_current(struct hak_heap *heap, unsigned bin) {
     struct hak_slab *slab = heap->classes[bin].current;
     if (slab == NULL) return;
     heap->classes[bin].current = NULL;
-    slab->state = HAK_SLAB_FULL;
+    slab->state = HAK_SLAB_UNLISTED;
     struct hak_heap *owner = hak_heap_of_home(slab->home);
     if (slab->used == 0)
         hak_heap_drop_slab(owner, slab, hak_os_now_ms());
@@ -211,7 +212,7 @@ void hak_flush_all(struct hak_heap *heap) {
     hak_collect(heap);
 }
 
-void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align) {
+void hak_flush_for_kept_span(struct hak_heap *heap, uint32_t granules, uint32_t align) {
     if (!hak_span_is_kept(granules, align)) hak_flush_all(heap);
 }
 

@@ -29,6 +29,6 @@ void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy 
 /* While memory is kept, before the range is asked for a span of `granules` at a multiple of
  * `align` granules: if the range has no such span with memory, the blocks of all bins go home,
  * for that may make one. */
-void hak_keep_gather(struct hak_heap *heap, uint32_t granules, uint32_t align);
+void hak_flush_for_kept_span(struct hak_heap *heap, uint32_t granules, uint32_t align);
 
 #endif

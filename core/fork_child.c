@@ -6,10 +6,10 @@
 
 static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
-static bool children_are_unseen; /* set by hak_fork_children_unseen; read only in a child */
+static bool no_fork_handlers; /* set by hak_fork_handlers_missing; read only in a child */
 
-void hak_fork_children_unseen(void) {
-    children_are_unseen = true;
+void hak_fork_handlers_missing(void) {
+    no_fork_handlers = true;
 }
 
 /* Without a lock, so the heap may get another thread before the mark is written. That thread has
@@ -76,7 +76,7 @@ static bool forget_thread(struct hak_heap *heap) {
     if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized))
         return false;
     /* `*thread` lies in a stack that libc may have unmapped, for its thread is gone. */
-    bool whole = !children_are_unseen && hak_os_is_mapped(thread, sizeof *thread) &&
+    bool whole = !no_fork_handlers && hak_os_is_mapped(thread, sizeof *thread) &&
                  atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (hak_heap_is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);
@@ -102,7 +102,7 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         return;
     }
     if (heap == own) return;
-    if (heap == HAK_THREAD.visited) {
+    if (heap == HAK_THREAD.seized_heap) {
         /* a signal handler of this thread forked during its visit, which goes on */
         forget_thread(heap);
         return;

@@ -167,7 +167,7 @@ static inline uint32_t hak_bin_free_capacity(const struct hak_heap *heap, size_t
 /* Each call does this last to a heap. The kernel's answer that the thread of an untracked heap is
  * gone orders what that thread did before what the heap's next thread does. Tools do not know this,
  * so they are shown a release here and an acquire in retire.c. */
-HAK_INLINE void hak_heap_left(struct hak_heap *heap) {
+HAK_INLINE void hak_heap_publish_untracked(struct hak_heap *heap) {
     if ((!HAK_ATOMICS_ARE_SEEN && !HAK_VALGRIND) || heap->untracked_process == 0) return;
     hak_hook_release(&heap->batched);
     atomic_store_explicit(&heap->batched, HAK_OWN_LOAD(&heap->batched), memory_order_release);
@@ -190,7 +190,7 @@ HAK_INLINE void hak_bin_free_capacity_add(struct hak_heap *heap, size_t header, 
                      : "+m"(heap->free_capacity[header])
                      : "ri"(change)
                      : "cc", "memory");
-    hak_heap_left(heap);
+    hak_heap_publish_untracked(heap);
 }
 
 #else
@@ -202,7 +202,7 @@ HAK_INLINE bool hak_bin_is_full(const struct hak_heap *heap, size_t header) {
 HAK_INLINE void hak_bin_free_capacity_add(struct hak_heap *heap, size_t header, uint32_t change) {
     hak_hook_release(&heap->free_capacity);
     hak_word_add(&heap->free_capacity[header], change);
-    hak_heap_left(heap);
+    hak_heap_publish_untracked(heap);
 }
 
 #endif

@@ -36,7 +36,7 @@ void hak_heap_release_empty(struct hak_heap *heap) {
         struct hak_superslab *next;
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = next) {
             next = ss->next;
-            if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+            if (ss->free_mask == ss->usable_mask) superslab_drop(heap, ss);
         }
     }
 }
@@ -59,7 +59,7 @@ void hak_heap_partial_remove(struct hak_heap *heap, struct hak_slab *slab) {
         heap->classes[slab->class].partial = slab->next;
     if (slab->next != NULL) slab->next->prev = slab->prev;
     slab->next = slab->prev = NULL;
-    slab->state = HAK_SLAB_FULL;
+    slab->state = HAK_SLAB_UNLISTED;
 }
 
 HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, bool dirty) {
@@ -69,7 +69,7 @@ HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, b
         const uint32_t units = dirty ? ss->dirty_mask : ss->free_mask;
         if (units == 0) continue;
         struct hak_slab *slab = hak_slab_create(ss, bin, units);
-        if (ss->all_mask == 0)
+        if (ss->usable_mask == 0)
             superslab_drop(heap, ss); /* a foreign mapping lies in its first unit */
         else if (ss->free_mask == 0)
             open_remove(heap, ss); /* also if a foreign mapping lies in all units that were free */
@@ -116,12 +116,12 @@ bool hak_heap_grow(struct hak_heap *heap, unsigned bin) {
 }
 
 void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now) {
-    HAK_CHECK(slab->home == &heap->home && slab->used == 0 && slab->state == HAK_SLAB_FULL);
+    HAK_CHECK(slab->home == &heap->home && slab->used == 0 && slab->state == HAK_SLAB_UNLISTED);
     struct hak_superslab *ss = hak_superslab_of(slab);
     bool was_open = ss->free_mask != 0;
     hak_slab_destroy(slab, now);
     if (!was_open) open_push(heap, ss);
-    if (ss->free_mask == ss->all_mask) superslab_drop(heap, ss);
+    if (ss->free_mask == ss->usable_mask) superslab_drop(heap, ss);
 }
 
 /* Has the system give memory to the part of a slab that is not carved yet. */
@@ -138,7 +138,7 @@ void hak_heap_touch(struct hak_heap *heap) {
     heap->is_touched = true;
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
-            hak_superslab_touch(ss, ss->all_mask);
+            hak_superslab_touch(ss, ss->usable_mask);
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         slab_touch(heap->classes[bin].current);
         for (struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next)

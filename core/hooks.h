@@ -107,9 +107,9 @@ bool hak_audit_option(const char *setting);
 bool hak_record_option(const char *setting);
 /* A live block of a bin stays where it is; its new size is `size`. */
 void hak_audit_resize(void *user, size_t size);
-/* The bytes at `user` that the program may use, of the `room` that the block has there. `user` is
+/* The bytes at `user` that the program may use, of the `usable` that the block has there. `user` is
  * the live block `block`, or an aligned pointer inside of it. */
-size_t hak_audit_usable(const void *block, const void *user, size_t room);
+size_t hak_audit_usable(const void *block, const void *user, size_t usable);
 /* After the message of an error of the program, which ends the process: prints what the audit knows
  * of the block at this address, live or freed. */
 void hak_audit_explain(const void *block);
@@ -194,8 +194,8 @@ HAK_INLINE void hak_hook_resize(void *user, size_t size) {
     if (HAK_AUDIT) hak_audit_resize(user, size);
 }
 
-HAK_INLINE size_t hak_hook_usable(const void *block, const void *user, size_t room) {
-    return HAK_AUDIT ? hak_audit_usable(block, user, room) : room;
+HAK_INLINE size_t hak_hook_usable(const void *block, const void *user, size_t usable) {
+    return HAK_AUDIT ? hak_audit_usable(block, user, usable) : usable;
 }
 
 HAK_INLINE void hak_hook_report(const void *block) {

@@ -13,7 +13,7 @@
 #define CUT_MAX        28672u /* each cut block costs the kernel a mapping, too */
 #define CUT_SHARE      32u    /* a cut has to save 1/32 of the block or more */
 
-static _Atomic uint32_t moved_blocks, cut_blocks;
+static _Atomic uint32_t own_mappings, cut_blocks;
 static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
 
 /* The block that was marked last, because a program protects a block page by page: the granule of
@@ -61,10 +61,10 @@ HAK_COLD static void end_touch(const struct hak_large *large) {
 /* Whether granules that leave the block's span get a fresh mapping. While memory is kept, a moved
  * block's mapping stays and is counted for ever. Then no more pages are moved, because a span of
  * several mappings cannot be moved. Properties that the program gave its pages never stay. */
-static bool renews(const struct hak_large *large) {
+static bool gets_fresh_mapping(const struct hak_large *large) {
     if (!large->renew) return false;
     if (!hak_range_keeps() || (large->renew & HAK_PAGES_MARKED) != 0) return true;
-    hak_range_fix();
+    hak_range_forbid_moves();
     return false;
 }
 
@@ -96,11 +96,11 @@ static void *large_begin(uint32_t first, uint32_t granules, uint8_t moved, void 
 }
 
 /* Where address space is scarce: unmaps the pages at the span's end that the block does not need.
- * It needs `room` bytes from `user` on. */
-static void large_cut(void *user, size_t room) {
+ * It needs `needed` bytes from `user` on. */
+static void large_cut(void *user, size_t needed) {
     struct hak_large *large = hak_large_at(hak_granule_of((char *)user - 1));
-    size_t cut = span_end(large) - hak_round_up((uintptr_t)user + room, hak_os_page_size());
-    if (cut == 0 || cut >= HAK_GRANULE || cut < room / CUT_SHARE) return;
+    size_t cut = span_end(large) - hak_round_up((uintptr_t)user + needed, hak_os_page_size());
+    if (cut == 0 || cut >= HAK_GRANULE || cut < needed / CUT_SHARE) return;
     if (atomic_fetch_add_explicit(&cut_blocks, 1, memory_order_relaxed) < CUT_MAX &&
         hak_span_cut(large->first, large->granules, cut))
         large->cut = (uint16_t)cut;
@@ -127,8 +127,8 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     if (size > HAK_REQUEST_MAX || align > HAK_REQUEST_MAX - size) return NULL;
     if (align < HAK_ALIGNMENT) align = HAK_ALIGNMENT;
     /* else the pointer could be the span's end, which may be the range's, too */
-    size_t room = size > 0 ? size : 1;
-    size_t total = hak_round_up(room + align, HAK_GRANULE);
+    size_t needed = size > 0 ? size : 1;
+    size_t total = hak_round_up(needed + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
     uint32_t first = hak_bigcache_get(&granules);
@@ -141,10 +141,10 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
-    HAK_CHECK((uintptr_t)user + room <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
+    HAK_CHECK((uintptr_t)user + needed <= start + ((size_t)granules << HAK_GRANULE_SHIFT));
     *is_zero = !recycled && !hak_span_is_dirty(first);
     large_begin(first, granules, 0, user, size);
-    if (!recycled && hak_range_is_scarce()) large_cut(user, room);
+    if (!recycled && hak_range_is_scarce()) large_cut(user, needed);
     return user;
 }
 
@@ -177,9 +177,9 @@ static inline bool large_end(struct hak_large *large, const struct hak_large *re
 HAK_COLD static void span_give_back(struct hak_large *record) {
     const uint32_t first = record->first, granules = record->granules;
     const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
-               renew = renews(record);
+               renew = gets_fresh_mapping(record);
     marked_forget(record);
-    if (renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    if (renew) atomic_fetch_sub_explicit(&own_mappings, 1, memory_order_relaxed);
     if (is_cut) {
         span_free_cut(first, granules, record->cut);
         return;
@@ -233,7 +233,7 @@ static void large_trim(struct hak_large *large, size_t size) {
     if (HAK_UNLIKELY(cut != 0))
         span_free_cut(large->first + need, spare, cut);
     else
-        hak_span_free(large->first + need, spare, renews(large));
+        hak_span_free(large->first + need, spare, gets_fresh_mapping(large));
 }
 
 /* Extends the block's span into the free or cached granules behind it. */
@@ -258,10 +258,10 @@ static bool large_stretch(struct hak_large *large, uint32_t before, uint32_t aft
 
 /* Whether added granules join the block's mapping. Not while memory is kept: they would lose their
  * memory. Then no more pages are moved. */
-static bool joins(const struct hak_large *large) {
+static bool joins_mapping(const struct hak_large *large) {
     if (!large->renew) return false;
     if (!hak_range_keeps()) return true;
-    hak_range_fix();
+    hak_range_forbid_moves();
     return false;
 }
 
@@ -273,7 +273,7 @@ static bool large_extend(struct hak_large *large, size_t size) {
     HAK_ASSERT(need > before);
     if (!span_extend(large, wanted - before) && !span_extend(large, need - before)) return false;
     const uint32_t after = hak_large_at(large->first)->granules;
-    if (joins(large) && !large_stretch(large, before, after)) return false;
+    if (joins_mapping(large) && !large_stretch(large, before, after)) return false;
     granules_set(large, after);
     HAK_ASSERT(large->granules >= need);
     count_live(0, 0, (size_t)(large->granules - before) << HAK_GRANULE_SHIFT);
@@ -291,7 +291,7 @@ static bool copy_is_better(const struct hak_large *large, size_t size) {
 
 static void span_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
     HAK_CHECK(why != HAK_MOVED && granules > 0);
-    if (why == HAK_MOVE_REFUSED) hak_range_fix();
+    if (why == HAK_MOVE_REFUSED) hak_range_forbid_moves();
     if (why == HAK_NOT_MOVED_TO_LOST)
         hak_span_lose(first, granules);
     else
@@ -307,7 +307,7 @@ static void *large_move(struct hak_large *large, size_t size) {
     if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
     if (hak_range_keeps()) return NULL; /* the old span would have no memory */
     if (copy_is_better(large, size)) return NULL;
-    if (atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed) >= MOVED_MAX)
+    if (atomic_fetch_add_explicit(&own_mappings, 1, memory_order_relaxed) >= MOVED_MAX)
         goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
@@ -328,14 +328,14 @@ static void *large_move(struct hak_large *large, size_t size) {
         goto not_moved;
     }
     hak_hook_large_left(old.user);
-    if (old.renew) atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    if (old.renew) atomic_fetch_sub_explicit(&own_mappings, 1, memory_order_relaxed);
     count_live((size_t)-1, -old.size, -span_bytes(&old));
     hak_span_free_unmapped(old.first, old.granules);
     return large_begin(first, granules, HAK_PAGES_MOVED | (old.renew & HAK_PAGES_MARKED),
                        to + offset, size);
 
 not_moved:
-    atomic_fetch_sub_explicit(&moved_blocks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&own_mappings, 1, memory_order_relaxed);
     return NULL;
 }
 
@@ -367,14 +367,14 @@ static uint32_t described_before(uint32_t granule) {
 static void mark(uint32_t at, uint32_t granule) {
     struct hak_large *large = hak_large_at(at);
     if (hak_kind_of(at) != HAK_KIND_LARGE || granule >= large->first + large->granules) return;
-    if (!large->renew) atomic_fetch_add_explicit(&moved_blocks, 1, memory_order_relaxed);
+    if (!large->renew) atomic_fetch_add_explicit(&own_mappings, 1, memory_order_relaxed);
     large->renew |= HAK_PAGES_MARKED;
     const uint64_t granules = large->first + large->granules - at;
     hak_hook_atomic(&marked_last, sizeof marked_last);
     atomic_store_explicit(&marked_last, granules << 32 | at, memory_order_relaxed);
 }
 
-void hak_large_mark(const void *start, size_t bytes) {
+void hak_large_mark_pages(const void *start, size_t bytes) {
     const uintptr_t from = (uintptr_t)start & ~(uintptr_t)(HAK_ALIGNMENT - 1);
     uintptr_t end, there = atomic_load_explicit(&hak_range.base, memory_order_relaxed) +
                            (atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4);

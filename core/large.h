@@ -26,7 +26,7 @@ void *hak_large_resize(void *user, size_t size);
 
 /* The program is about to give these bytes properties that later blocks must not have (madvise,
  * mprotect, mlock). Marks the live large blocks among the bytes: HAK_PAGES_MARKED. */
-void hak_large_mark(const void *start, size_t bytes);
+void hak_large_mark_pages(const void *start, size_t bytes);
 
 struct hak_large_stats {
     size_t live_blocks;

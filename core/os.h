@@ -117,14 +117,14 @@ uint32_t hak_os_now_ms(void);
 void hak_os_clock_begin(void);
 
 /* Milliseconds that the time of another thread may be ahead of one's own, at most: 17 minutes. */
-#define HAK_TIMES_APART ((uint32_t)1 << 20)
+#define HAK_CLOCK_SKEW_MAX_MS ((uint32_t)1 << 20)
 
 /* True if `since`, a time of hak_os_now_ms, is at least `milliseconds` before `now`. `milliseconds`
  * is an hour or so at most, or UINT32_MAX: nothing is so old. Another thread may have taken `since`
  * after `now`; such a time is not old. The clock wraps each 49 days. */
 static inline bool hak_is_older(uint32_t since, uint32_t now, uint32_t milliseconds) {
     uint32_t age = now - since;
-    return age >= milliseconds && age <= UINT32_MAX - HAK_TIMES_APART;
+    return age >= milliseconds && age <= UINT32_MAX - HAK_CLOCK_SKEW_MAX_MS;
 }
 
 /* True if all of these bytes are mapped. False also if the system does not tell. */
@@ -136,7 +136,7 @@ __attribute__((weak)) void __tsan_java_alloc(uintptr_t start, uintptr_t bytes);
 __attribute__((weak)) void __msan_allocated_memory(const volatile void *start, size_t bytes);
 
 /* True if one of the two is in the process. */
-HAK_INLINE bool hak_os_is_watched(void) {
+HAK_INLINE bool hak_os_has_sanitizer(void) {
     return HAK_UNLIKELY(__tsan_java_alloc != NULL) || HAK_UNLIKELY(__msan_allocated_memory != NULL);
 }
 

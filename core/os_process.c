@@ -63,7 +63,7 @@ bool hak_os_thread_is_first(void) {
 }
 
 /* The first thread may have inherited its blocked signals, and does not end in this way. */
-bool hak_os_thread_ends(int thread) {
+bool hak_os_thread_is_past_destructors(int thread) {
     uint64_t blocked = 0;
     if (thread == hak_os_process_id()) return false;
     long done = hak_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, 0, hak_syscall_pointer(&blocked),
@@ -80,7 +80,7 @@ bool hak_os_is_secure(void) {
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 
-void hak_os_process_begin(void *page) {
+void hak_os_fork_word_begin(void *page) {
     _Atomic uint32_t *known = page;
     long done = hak_syscall3(SYS_madvise, (long)page, (long)hak_os_page_size(), MADV_WIPEONFORK);
     if (hak_syscall_failed(done)) return;
@@ -90,7 +90,7 @@ void hak_os_process_begin(void *page) {
     atomic_store_explicit(&hak_os_process, known, memory_order_release);
 }
 
-void hak_os_process_began(void) {
+void hak_os_fork_word_reset(void) {
     if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
         atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
                               memory_order_relaxed); /* whatever the parent's state was */

@@ -32,7 +32,7 @@ bool hak_os_thread_exists(int process, int thread);
 /* True if the calling thread, whose number is `thread`, is in the last part of its end, where no
  * destructor runs any more and libc frees stacks. glibc has blocked all signals then, even its own
  * signal that pthread_sigmask(3) never blocks. False if unknown. */
-bool hak_os_thread_ends(int thread);
+bool hak_os_thread_is_past_destructors(int thread);
 
 /* True if the process has more rights than its caller (AT_SECURE): its environment must not be
  * trusted. */
@@ -45,7 +45,7 @@ bool hak_os_thread_is_first(void);
 /* How far the allocator has dealt with the fork that made this process. Each child of fork(2) or
  * clone(2) with memory of its own is new; a child that shares the parent's memory (vfork) is not.
  * This needs MADV_WIPEONFORK (Linux 4.14); without it the handler of fork has to call
- * hak_os_process_began. */
+ * hak_os_fork_word_reset. */
 enum hak_process {
     HAK_PROCESS_NEW = 0, /* the kernel wiped the word */
     /* The locks of threads that do not exist here are marked as lost (lock.h). */
@@ -59,9 +59,9 @@ enum hak_process {
 extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 
 /* Once, with a zero page for the word. Under the heaps' lock, before a heap exists. */
-void hak_os_process_begin(void *page);
+void hak_os_fork_word_begin(void *page);
 /* The handler of fork calls this in the child before all else. */
-void hak_os_process_began(void);
+void hak_os_fork_word_reset(void);
 
 /* Acquire: a thread that sees a state also sees what was done before the state was set. The
  * explorer does not schedule here, because the state hardly ever changes. */

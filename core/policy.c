@@ -35,7 +35,8 @@
 
 #define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
 
-static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).map_from = UINT32_MAX,
+static const struct hak_policy defaults = {HAK_OPTION_TABLE(OPTION_DEFAULT).uncached_from =
+                                               UINT32_MAX,
                                            .bins = {HAK_CLASS_TABLE(BIN_POLICY)}};
 
 static _Atomic(const struct hak_policy *) current = &defaults;

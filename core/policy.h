@@ -61,11 +61,11 @@ struct hak_bin_policy {
 struct hak_policy {
     HAK_OPTION_TABLE(HAK_OPTION_FIELD)
     /* Set by mallopt alone: */
-    uint32_t never_trims; /* 1: M_TRIM_THRESHOLD is below 0 */
-    uint32_t never_maps;  /* 1: M_MMAP_MAX is 0 or below */
+    uint32_t trim_disabled; /* 1: M_TRIM_THRESHOLD is below 0 */
+    uint32_t mmap_disabled; /* 1: M_MMAP_MAX is 0 or below */
     /* M_MMAP_THRESHOLD: freed large blocks of so many bytes or more do not enter the BigCache;
      * UINT32_MAX: all may. */
-    uint32_t map_from;
+    uint32_t uncached_from;
     struct hak_bin_policy bins[HAK_CLASSES];
 };
 
@@ -89,7 +89,7 @@ void hak_policy_fork_child(void);
  * waits in the range, where it serves blocks of any size, and not in the caches, which serve one
  * kind each. */
 static inline bool hak_policy_keeps(const struct hak_policy *policy) {
-    return policy->never_trims != 0 && policy->never_maps != 0;
+    return policy->trim_disabled != 0 && policy->mmap_disabled != 0;
 }
 
 /* The age, in milliseconds, from which free memory is purged: `wanted`, or UINT32_MAX while memory
@@ -102,8 +102,8 @@ static inline uint32_t hak_policy_purge_age(const struct hak_policy *policy, uin
  * block does not enter it. The result says nothing about kept memory: hak_large_free asks the range
  * about it. */
 static inline size_t hak_policy_budget(const struct hak_policy *policy, size_t size) {
-    bool waits =
-        size < policy->map_from || policy->map_from == UINT32_MAX || policy->never_maps != 0;
+    bool waits = size < policy->uncached_from || policy->uncached_from == UINT32_MAX ||
+                 policy->mmap_disabled != 0;
     return waits ? (size_t)policy->bigcache_mb << 20 : 0;
 }
 

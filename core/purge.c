@@ -54,17 +54,17 @@ HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_po
     }
 }
 
-#define IDLE_A_TICK 4 /* abandoned heaps that one tick looks after */
+#define ABANDONED_A_TICK 4 /* abandoned heaps that one tick looks after */
 
 /* Takes back what was freed to abandoned heaps, and purges them: no other thread does. */
-static void tick_idle(uint32_t now, const struct hak_policy *policy) {
-    for (int i = 0; i < IDLE_A_TICK; i++) {
-        struct hak_heap *idle = hak_heap_take_idle(now, policy->purge_delay_ms);
+static void tick_abandoned(uint32_t now, const struct hak_policy *policy) {
+    for (int i = 0; i < ABANDONED_A_TICK; i++) {
+        struct hak_heap *idle = hak_heap_take_abandoned(now, policy->purge_delay_ms);
         if (idle == NULL) return;
         idle->last_tick = now;
         hak_collect(idle);
         hak_heap_purge(idle, now, hak_policy_purge_age(policy, policy->purge_delay_ms));
-        hak_heap_put_idle(idle);
+        hak_abandoned_put(idle);
     }
 }
 
@@ -92,7 +92,7 @@ static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *w
 /* A thread that sleeps does not give back what its bins hold, what is free in its slabs, and
  * what others free to them. All of that has been idle for long enough, so its age does not
  * count. *gives: the visit gave something back. */
-static bool outside_visit(struct hak_heap *heap, void *gives) {
+static bool sleeper_visit(struct hak_heap *heap, void *gives) {
     bool whole;
     uint32_t superslabs = heap->superslabs;
     const uint32_t age = hak_policy_purge_age(hak_policy(), 0);
@@ -100,14 +100,14 @@ static bool outside_visit(struct hak_heap *heap, void *gives) {
     return whole;
 }
 
-static void outside_after(struct hak_heap *heap, void *gives) {
-    hak_superslab_leave();
+static void sleeper_after(struct hak_heap *heap, void *gives) {
+    hak_superslab_release_deferred();
     if (*(bool *)gives) hak_superslab_cache_purge_of(heap);
 }
 
-static void tick_outside(uint32_t now, const struct hak_policy *policy) {
+static void tick_sleepers(uint32_t now, const struct hak_policy *policy) {
     bool gives;
-    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, outside_visit, outside_after, &gives);
+    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, sleeper_visit, sleeper_after, &gives);
 }
 
 /* The heap may be touched again when memory is kept again. */
@@ -156,8 +156,8 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
         tick_keep(heap);
     else
         tick_purge(heap, now, policy->purge_delay_ms);
-    tick_idle(now, policy);
-    tick_outside(now, policy);
+    tick_abandoned(now, policy);
+    tick_sleepers(now, policy);
 }
 
 void hak_tick(struct hak_heap *heap) {
@@ -210,7 +210,7 @@ static bool trim_seized_visit(struct hak_heap *heap, void *context) {
 static void trim_seized_after(struct hak_heap *heap, void *context) {
     struct release *release = context;
     (void)heap;
-    release->bytes += hak_superslab_leave();
+    release->bytes += hak_superslab_release_deferred();
 }
 
 /* Two passes: the first sends blocks home, and the second takes back what came there. */
@@ -218,7 +218,7 @@ size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_
     struct release release = {.age = older_than_ms};
     for (int pass = 0; pass < 2; pass++) {
         if (hak_heap_is_real(heap)) trim_visit(heap, &release);
-        hak_heap_each_idle(trim_visit, &release);
+        hak_heap_each_abandoned(trim_visit, &release);
         hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
     }
     uint32_t now = hak_os_now_ms(); /* after all times at which memory was given up */

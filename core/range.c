@@ -6,7 +6,7 @@
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
 struct hak_held hak_held;
-struct hak_range_rest hak_range_rest;
+struct hak_range_private hak_range_private;
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -52,7 +52,7 @@ static size_t reservation_choose(void) {
 }
 
 /* of the page map: mapped in one call with the process's page */
-#define FIRST_SLOT_BYTES ((size_t)16 << 10)
+#define FIRST_MAP_BYTES ((size_t)16 << 10)
 
 /* Lays out the tables' areas, and the heap's behind them. */
 static void areas_set(size_t heap, const struct hak_area *opening) {
@@ -84,9 +84,9 @@ static void kinds_begin(size_t from, size_t until) {
 static bool window_open(void) {
     const size_t page = hak_os_page_size();
     size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
-    while (window_size(heap) > hak_window_most() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
+    while (window_size(heap) > hak_window_max_bytes() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
         heap /= 2; /* under an emulator there may be few addresses */
-    struct hak_area opening = {.most = page + hak_round_up(FIRST_SLOT_BYTES, page)};
+    struct hak_area opening = {.most = page + hak_round_up(FIRST_MAP_BYTES, page)};
     if (!hak_window_open(window_size(heap), &opening)) {
         heap = reservation_choose();
         if (heap == 0 || !hak_window_reserve(window_size(heap), &opening)) return false;
@@ -247,7 +247,7 @@ bool hak_range_init(void) {
     if (!window_open()) return false;
     range->top = HAK_GRANULE_FIRST;
     hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
-    hak_hook_atomic(&range->fixed, sizeof range->fixed);
+    hak_hook_atomic(&range->moves_forbidden, sizeof range->moves_forbidden);
     hak_hook_atomic(&range->lost, sizeof range->lost);
     hak_hook_atomic(&range->gaps, sizeof range->gaps);
     hak_hook_atomic(&range->crowded, sizeof range->crowded);
@@ -260,7 +260,7 @@ bool hak_range_init(void) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
     }
-    hak_os_process_begin((void *)range->process.start);
+    hak_os_fork_word_begin((void *)range->process.start);
     /* The base before the limit. From here on there is a range, also in a child of fork. */
     atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
                           memory_order_release);
@@ -305,7 +305,7 @@ void hak_range_keep(bool keeps) {
     atomic_store_explicit(&hak_range.keeps, keeps, memory_order_seq_cst);
 }
 
-void hak_held_look(void) {
+void hak_held_peak_update(void) {
     hak_peak_raise(&hak_held.peak, hak_held_bytes());
     size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
                     atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
@@ -321,11 +321,12 @@ size_t hak_range_lost(void) {
 }
 
 bool hak_range_may_move(void) {
-    return !hak_window_is_reserved() && !atomic_load_explicit(&range->fixed, memory_order_relaxed);
+    return !hak_window_is_reserved() &&
+           !atomic_load_explicit(&range->moves_forbidden, memory_order_relaxed);
 }
 
-void hak_range_fix(void) {
-    atomic_store_explicit(&range->fixed, true, memory_order_relaxed);
+void hak_range_forbid_moves(void) {
+    atomic_store_explicit(&range->moves_forbidden, true, memory_order_relaxed);
 }
 
 void hak_range_huge_pages(bool wanted) {

@@ -218,12 +218,12 @@ static inline size_t hak_held_bytes(void) {
 
 /* Raises the peak if the sum exceeds it. For callers that may have added SuperSlabs or kept
  * memory. */
-void hak_held_look(void);
+void hak_held_peak_update(void);
 
 /* The same for a caller that has added to the BigCache, which happens often. */
-static inline void hak_held_look_at(size_t bigcache) {
+static inline void hak_held_peak_update_above(size_t bigcache) {
     if (HAK_UNLIKELY(bigcache > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
-        hak_held_look();
+        hak_held_peak_update();
 }
 
 /* Bytes of free spans that may hold memory. */
@@ -231,11 +231,12 @@ static inline size_t hak_range_kept(void) {
     return atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
 }
 
-/* Whether pages may be moved (hak_os.move). False in a reservation, and after hak_range_fix. */
+/* Whether pages may be moved (hak_os.move). False in a reservation, and after
+ * hak_range_forbid_moves. */
 bool hak_range_may_move(void);
 /* From here on no pages are moved: the system has refused a move, granules were lost, or a moved
  * block's mapping stays because memory is kept. */
-void hak_range_fix(void);
+void hak_range_forbid_moves(void);
 
 /* Advises the kernel for (true) or against (false) transparent huge pages: for the whole range, and
  * for all memory that the range will get. While there is one thread. */

@@ -60,10 +60,10 @@ static uint32_t hole_at(uint32_t first) {
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
-    hak_area_mend(&range->map);
-    hak_area_mend(&range->records);
-    hak_area_mend(&range->metadata);
-    hak_area_mend(&range->heap);
+    hak_area_recheck(&range->map);
+    hak_area_recheck(&range->records);
+    hak_area_recheck(&range->metadata);
+    hak_area_recheck(&range->heap);
     const uint32_t end = hak_range_in_tables();
     hak_range_limit_set(hak_range_granules()); /* also if the last span is partly committed */
     hak_span_index_clear();

@@ -7,13 +7,13 @@
 #include "core/spans.h"
 
 /* Changes under the range's lock, except for the atomic members and `advice`. */
-struct hak_range_rest {
+struct hak_range_private {
     struct hak_area process, map, records, metadata, heap; /* process: the page that a fork wipes */
     _Atomic uint32_t gaps; /* number of spans in use that are only partly committed */
     _Atomic size_t absent; /* bytes of these spans that `heap` counts as committed, and are not */
     size_t metadata_used;
-    _Atomic bool fixed;  /* see hak_range_fix */
-    _Atomic size_t lost; /* bytes: see hak_span_lose */
+    _Atomic bool moves_forbidden; /* see hak_range_forbid_moves */
+    _Atomic size_t lost;          /* bytes: see hak_span_lose */
     enum {
         HAK_ADVICE_DEFAULT,
         HAK_ADVICE_HUGE_PAGES,
@@ -32,9 +32,9 @@ struct hak_range_rest {
     _Atomic bool crowded;
 };
 
-extern HAK_HIDDEN struct hak_range_rest hak_range_rest;
+extern HAK_HIDDEN struct hak_range_private hak_range_private;
 
-static struct hak_range_rest *const range = &hak_range_rest;
+static struct hak_range_private *const range = &hak_range_private;
 static struct hak_lock *const range_lock = &hak_locks[HAK_RANK_RANGE];
 
 static inline struct hak_free_span *hak_span_at(uint32_t granule) {

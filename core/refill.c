@@ -59,8 +59,8 @@ static struct hak_slab *reclaim_slab(struct hak_heap *heap, unsigned bin, uint32
 }
 
 /* A slab of any heap that the thread owns. */
-HAK_COLD static struct hak_slab *reclaimed_slab(struct hak_heap *heap, unsigned bin,
-                                                const struct hak_policy *policy) {
+HAK_COLD static struct hak_slab *slab_of_owned_heaps(struct hak_heap *heap, unsigned bin,
+                                                     const struct hak_policy *policy) {
     struct hak_slab *slab = NULL;
     for (struct hak_heap *each = heap; each != NULL && slab == NULL; each = each->next_reclaimed)
         slab = slab_of(each, bin, policy);
@@ -72,7 +72,7 @@ HAK_COLD static struct hak_slab *reclaimed_slab(struct hak_heap *heap, unsigned 
 HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned bin,
                                                const struct hak_policy *policy) {
     const uint32_t units = 1u << (HAK_SUPERSLAB_SHIFT - HAK_GRANULE_SHIFT);
-    hak_keep_gather(heap, units, units);
+    hak_flush_for_kept_span(heap, units, units);
     return near_slab(heap, bin, policy);
 }
 
@@ -83,7 +83,7 @@ HAK_COLD static struct hak_slab *gathered_slab(struct hak_heap *heap, unsigned b
 static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
                                   const struct hak_policy *policy) {
     struct hak_slab *slab = near_slab(heap, bin, policy);
-    if (slab == NULL && policy->p0_no_drain) slab = reclaimed_slab(heap, bin, policy);
+    if (slab == NULL && policy->p0_no_drain) slab = slab_of_owned_heaps(heap, bin, policy);
     if (slab != NULL) return slab;
     hak_heap_release_reclaimed(heap);
     slab = reclaim_slab(heap, bin, RECLAIMED_TRIED, policy);
@@ -95,7 +95,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
         if (slab != NULL) return slab;
         hak_heap_release_empty(heap); /* the new SuperSlab */
     }
-    slab = reclaimed_slab(heap, bin, policy); /* the system has no more memory */
+    slab = slab_of_owned_heaps(heap, bin, policy); /* the system has no more memory */
     return slab != NULL ? slab : reclaim_slab(heap, bin, UINT32_MAX, policy);
 }
 
@@ -105,7 +105,7 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
     struct hak_heap_class *class = &heap->classes[bin];
     if (class->current != NULL) {
         HAK_ASSERT(class->current->used == class->current->capacity);
-        class->current->state = HAK_SLAB_FULL;
+        class->current->state = HAK_SLAB_UNLISTED;
         class->current = NULL;
     }
     struct hak_slab *slab = find_slab(heap, bin, policy);

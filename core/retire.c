@@ -55,7 +55,8 @@ static void untracked_retire(void) {
     }
     /* acquire: what the thread did before the kernel forgot it */
     atomic_thread_fence(memory_order_acquire);
-    (void)atomic_load_explicit(&heap->batched, memory_order_acquire); /* pairs with hak_heap_left */
+    (void)atomic_load_explicit(&heap->batched,
+                               memory_order_acquire); /* pairs with hak_heap_publish_untracked */
     hak_hook_acquire(&heap->batched);
     heap->untracked_process = 0;
     hak_heap_set_state(heap, HAK_HEAP_HELD);
@@ -81,16 +82,12 @@ struct hak_heap *hak_heap_reclaim(struct hak_heap *heap) {
     return hak_abandoned_reclaim(heap);
 }
 
-struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
+struct hak_heap *hak_heap_take_abandoned(uint32_t now, uint32_t older_than_ms) {
     hak_heap_retire_some();
     return hak_abandoned_take_idle(now, older_than_ms);
 }
 
-void hak_heap_put_idle(struct hak_heap *heap) {
-    hak_abandoned_put(heap);
-}
-
-void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context) {
+void hak_heap_each_abandoned(void (*visit)(struct hak_heap *heap, void *context), void *context) {
     hak_heap_retire_all_ended();
     const uint32_t round = hak_abandoned_round();
     for (struct hak_heap *heap; (heap = hak_abandoned_take_unseen(round)) != NULL;) {

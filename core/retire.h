@@ -21,13 +21,12 @@ void hak_heap_retire_some(void);
 struct hak_heap *hak_heap_reclaim(struct hak_heap *heap);
 
 /* Takes the abandoned heap that owns memory and was looked after the longest ago, if that was at
- * least `older_than_ms` before `now`. Only the caller has it until it is put back. NULL: there
- * is none. */
-struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
-void hak_heap_put_idle(struct hak_heap *heap);
+ * least `older_than_ms` before `now`. The heap is the caller's until
+ * hak_abandoned_put. NULL: there is none. */
+struct hak_heap *hak_heap_take_abandoned(uint32_t now, uint32_t older_than_ms);
 
 /* Visits each abandoned heap that owns memory, as its owner. All others stay abandoned
  * meanwhile. */
-void hak_heap_each_idle(void (*visit)(struct hak_heap *heap, void *context), void *context);
+void hak_heap_each_abandoned(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 #endif

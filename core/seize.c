@@ -27,7 +27,7 @@ void hak_seize_setup(void) {
 void hak_seize_forbid(void) {
     __atomic_store_n(&seizing.possible, false, __ATOMIC_RELAXED);
     seizing.forbidden = true;
-    hak_fork_children_unseen();
+    hak_fork_handlers_missing();
 }
 
 /* Under the lock. True if nothing has happened to the heap since the last look. A malloc and a
@@ -143,7 +143,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
         return; /* another thread is seizing heaps */
     struct hak_heap *heap = NULL;
     if (!only_wanted || look(now, still_ms)) heap = seize_next(hak_heap_newest(), only_wanted);
-    HAK_THREAD.visited = heap;
+    HAK_THREAD.seized_heap = heap;
     hak_lock_drop(seizing_lock);
     while (heap != NULL) {
         hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
@@ -153,12 +153,12 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
         /* look_at does not see what other threads free to its reclaimed heaps */
         heap->is_trimmed = whole && heap->next_reclaimed == NULL;
         give_back(heap);
-        HAK_THREAD.visited = NULL;
+        HAK_THREAD.seized_heap = NULL;
         hak_lock_drop(seizing_lock);
         if (after != NULL) after(heap, context);
         hak_lock_take(seizing_lock);
         heap = seize_next(heap->all_next, only_wanted);
-        HAK_THREAD.visited = heap;
+        HAK_THREAD.seized_heap = heap;
         hak_lock_drop(seizing_lock);
     }
 }
@@ -179,8 +179,8 @@ void hak_seize_abandon(void) {
             own->state = HAK_HEAP_LOST; /* from any state, which hak_heap_set_state would refuse */
     }
     HAK_OWN_STORE(&HAK_THREAD.forks, 0);
-    struct hak_heap *visited = HAK_THREAD.visited;
-    HAK_THREAD.visited = NULL;
+    struct hak_heap *visited = HAK_THREAD.seized_heap;
+    HAK_THREAD.seized_heap = NULL;
     if (visited == NULL || hak_heap_thread_of_seized(visited) == NULL) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, hak_heap_thread_of_seized(visited));
     visited->state = HAK_HEAP_LOST;
@@ -193,7 +193,7 @@ void hak_seize_abandon(void) {
 
 /* True if a signal handler runs that has interrupted a slow path of its thread, or a take of the
  * lock. Nobody can seize the heap of such a thread. */
-static bool is_amidst(void) {
+static bool is_in_slow_path(void) {
     return HAK_HINT_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
 }
 
@@ -206,7 +206,7 @@ void hak_seize_fork_prepare(void) {
         HAK_OWN_STORE(&HAK_THREAD.forks, HAK_THREAD.forks + 1);
         return;
     }
-    while (!is_amidst()) {
+    while (!is_in_slow_path()) {
         hak_lock_take(seizing_lock);
         struct hak_heap *heap = hak_thread_heap();
         if (heap != &hak_heap_seized) {

@@ -24,13 +24,13 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     slab->used = slab->carved = 0;
     slab->capacity = (uint16_t)hak_slab_capacity(bin, (size_t)granules << HAK_GRANULE_SHIFT);
     slab->class = (uint8_t)bin;
-    slab->state = HAK_SLAB_FULL;
-    slab->back = 0;
+    slab->state = HAK_SLAB_UNLISTED;
+    slab->granules_to_first = 0;
     slab->unit = (uint8_t)unit;
     slab->granules = (uint8_t)granules;
     atomic_store_explicit(&slab->remote, 0, memory_order_relaxed);
     for (uint32_t i = 1; i < granules; i++) {
-        ((struct hak_slab *)hak_map_entry(first + i))->back = (uint8_t)i;
+        ((struct hak_slab *)hak_map_entry(first + i))->granules_to_first = (uint8_t)i;
         hak_kind_set(first + i, HAK_KIND_SLAB_TAIL);
     }
     hak_hook_release(&slab->kind);

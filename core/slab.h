@@ -11,9 +11,9 @@
 
 /* How its heap uses a slab. */
 enum hak_slab_state {
-    HAK_SLAB_FULL = 0, /* no free block that the owner knows of; in no list */
-    HAK_SLAB_CURRENT,  /* its bin is refilled from it */
-    HAK_SLAB_PARTIAL   /* in its heap's partial list of its class: has free or uncarved blocks */
+    HAK_SLAB_UNLISTED = 0, /* no free block that the owner knows of; in no list */
+    HAK_SLAB_CURRENT,      /* its bin is refilled from it */
+    HAK_SLAB_PARTIAL /* in its heap's partial list of its class: has free or uncarved blocks */
 };
 
 struct hak_slab {
@@ -27,11 +27,11 @@ struct hak_slab {
     uint16_t carved;
     uint16_t capacity;
     uint8_t class;
-    uint8_t state;        /* enum hak_slab_state */
-    uint8_t back;         /* distance to the slab's first granule, in granules */
-    uint8_t unit;         /* number of its first unit in the SuperSlab */
-    uint8_t granules;     /* number of its granules, which are its units */
-    _Atomic uint8_t kind; /* enum hak_kind */
+    uint8_t state;             /* enum hak_slab_state */
+    uint8_t granules_to_first; /* distance to the slab's first granule, in granules */
+    uint8_t unit;              /* number of its first unit in the SuperSlab */
+    uint8_t granules;          /* number of its granules, which are its units */
+    _Atomic uint8_t kind;      /* enum hak_kind */
 };
 _Static_assert(sizeof(struct hak_slab) == HAK_MAP_ENTRY_SIZE, "a slab fills its page map entry");
 _Static_assert(offsetof(struct hak_slab, kind) == HAK_MAP_ENTRY_SIZE - 1,
@@ -53,7 +53,7 @@ static inline uintptr_t hak_slab_start(const struct hak_slab *slab) {
  * of the slab that is not on its freelist, so no thread can destroy the slab. */
 static inline struct hak_slab *hak_slab_of_granule(uint32_t granule) {
     struct hak_slab *entry = hak_map_entry(granule);
-    return entry - entry->back;
+    return entry - entry->granules_to_first;
 }
 
 /* The slab that holds the header byte before `ptr`, a pointer into the range; NULL: none. */

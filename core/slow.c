@@ -12,6 +12,7 @@
 #include "core/purge.h"
 #include "core/refill.h"
 #include "core/report.h"
+#include "core/retire.h"
 #include "core/thread.h"
 
 /* Pops the first block of a bin, which is refilled first if it is empty; NULL: no memory. */
@@ -36,7 +37,7 @@ static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *i
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT)
         return bin_pop(heap, hak_class_of_size(size), size);
     hak_tick(heap);
-    if (hak_range_keeps()) hak_keep_gather(heap, hak_granules_for(size) + 1, 1);
+    if (hak_range_keeps()) hak_flush_for_kept_span(heap, hak_granules_for(size) + 1, 1);
     hak_slow_large(true);
     void *user = hak_large_alloc(size, align, is_zero);
     hak_slow_large(false);
@@ -59,7 +60,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
         if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules &&
             hak_release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
             user = alloc_any(heap, size, align, is_zero);
-        if (borrowed) hak_heap_return(heap);
+        if (borrowed) hak_heap_retire(heap);
     }
     if (user == NULL) errno = ENOMEM;
     return user;
@@ -163,7 +164,7 @@ HAK_COLD static size_t budget_by_size(const void *user, const struct hak_policy 
 
 static inline size_t budget_of(const void *user) {
     const struct hak_policy *policy = hak_policy();
-    if (HAK_UNLIKELY(policy->map_from != UINT32_MAX)) return budget_by_size(user, policy);
+    if (HAK_UNLIKELY(policy->uncached_from != UINT32_MAX)) return budget_by_size(user, policy);
     return (size_t)policy->bigcache_mb << 20;
 }
 

@@ -54,7 +54,7 @@ static void top_lower(uint32_t first, bool is_hole, bool dirty) {
                 hole_keep(first, range->top - first);
                 return;
             }
-            hak_area_leave(&range->heap, hak_range_bytes_below(first));
+            hak_area_end_at(&range->heap, hak_range_bytes_below(first));
             hak_range_limit_set(first);
             hak_range_dirty_top_lower(first);
         }
@@ -128,7 +128,7 @@ static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, 
     hak_lock_take(range_lock);
     span_put(first, count, kind, dirty);
     hak_lock_drop(range_lock);
-    if (dirty) hak_held_look();
+    if (dirty) hak_held_peak_update();
 }
 
 void hak_span_free(uint32_t first, uint32_t count, bool renew) {
@@ -211,9 +211,9 @@ void hak_span_free_cut(uint32_t first, uint32_t count, size_t cut) {
 
 void hak_range_touch(size_t most) {
     hak_lock_take(range_lock);
-    for (unsigned bin = hak_span_next_list(&range->free, 0); bin < HAK_SPAN_LISTS;
-         bin = hak_span_next_list(&range->free, bin + 1))
-        for (uint32_t first = range->free.lists[bin]; first != 0;
+    for (unsigned list = hak_span_next_list(&range->free, 0); list < HAK_SPAN_LISTS;
+         list = hak_span_next_list(&range->free, list + 1))
+        for (uint32_t first = range->free.lists[list]; first != 0;
              first = hak_span_at(first)->next) {
             struct hak_free_span *span = hak_span_at(first);
             const size_t bytes = (size_t)span->count << HAK_GRANULE_SHIFT;
@@ -240,8 +240,8 @@ static bool granules_purge(uint32_t first, uint32_t count) {
 }
 
 /* Purges the spans of a list that may hold memory. */
-static void list_purge(unsigned bin) {
-    for (uint32_t first = range->free.lists[bin]; first != 0; first = hak_span_at(first)->next) {
+static void list_purge(unsigned list) {
+    for (uint32_t first = range->free.lists[list]; first != 0; first = hak_span_at(first)->next) {
         struct hak_free_span *span = hak_span_at(first);
         if (!span->dirty || !granules_purge(first, span->count)) continue;
         span->dirty = false;
@@ -253,9 +253,9 @@ size_t hak_range_purge(void) {
     if (hak_range_kept() == 0) return 0;
     hak_lock_take(range_lock);
     const size_t before = hak_range_kept();
-    for (unsigned bin = hak_span_next_list(&range->free, 0); bin < HAK_SPAN_LISTS;
-         bin = hak_span_next_list(&range->free, bin + 1))
-        list_purge(bin);
+    for (unsigned list = hak_span_next_list(&range->free, 0); list < HAK_SPAN_LISTS;
+         list = hak_span_next_list(&range->free, list + 1))
+        list_purge(list);
     hak_range_shrink();
     if (granules_purge(range->top, hak_range_dirty_behind_top())) hak_range_tops_set(range->top, 0);
     top_lower(range->top, false, false); /* a hole there had to stay until now */

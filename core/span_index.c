@@ -2,12 +2,12 @@
  * and hak_span_describe. */
 #include "core/range_parts.h"
 
-#define EXACT_BINS 64u /* each length below has a list; above, each doubling has four */
+#define EXACT_LISTS 64u /* each length below has a list; above, each doubling has four */
 
 unsigned hak_span_list_of(uint32_t count) {
-    if (count < EXACT_BINS) return count;
+    if (count < EXACT_LISTS) return count;
     unsigned log = hak_log2(count);
-    return EXACT_BINS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
+    return EXACT_LISTS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
 }
 
 static struct hak_span_index *index_of(enum hak_kind kind) {
@@ -22,9 +22,9 @@ static void holes_add(uint32_t holes, size_t granules) {
 
 void hak_span_insert(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     HAK_ASSERT(kind == HAK_KIND_FREE_SPAN || !dirty);
-    unsigned bin = hak_span_list_of(count);
+    unsigned list = hak_span_list_of(count);
     struct hak_span_index *index = index_of(kind);
-    uint32_t next = index->lists[bin];
+    uint32_t next = index->lists[list];
     struct hak_free_span *span = hak_span_at(first);
     span->first = first; /* member by member, not the kind: other threads may read the kind */
     span->count = count;
@@ -32,8 +32,8 @@ void hak_span_insert(uint32_t first, uint32_t count, enum hak_kind kind, bool di
     span->next = next;
     span->prev = 0;
     if (next != 0) hak_span_at(next)->prev = first;
-    index->lists[bin] = first;
-    index->nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
+    index->lists[list] = first;
+    index->nonempty[list / 64] |= (uint64_t)1 << (list % 64);
     hak_kind_set(first, kind);
     if (count > 1) {
         struct hak_free_span *last = hak_span_at(first + count - 1);
@@ -49,25 +49,25 @@ void hak_span_remove(uint32_t first) {
     struct hak_free_span *span = hak_span_at(first);
     const enum hak_kind kind = (enum hak_kind)span->kind;
     HAK_CHECK(span->first == first && span->count > 0);
-    unsigned bin = hak_span_list_of(span->count);
+    unsigned list = hak_span_list_of(span->count);
     struct hak_span_index *index = index_of(kind);
     if (span->prev != 0)
         hak_span_at(span->prev)->next = span->next;
     else
-        index->lists[bin] = span->next;
+        index->lists[list] = span->next;
     if (span->next != 0) hak_span_at(span->next)->prev = span->prev;
-    if (index->lists[bin] == 0) index->nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+    if (index->lists[list] == 0) index->nonempty[list / 64] &= ~((uint64_t)1 << (list % 64));
     hak_kind_set(first, HAK_KIND_NONE);
     hak_kind_set(first + span->count - 1, HAK_KIND_NONE);
     if (kind == HAK_KIND_HOLE) holes_add(-1u, -(size_t)span->count);
     if (span->dirty) hak_range_kept_sub(span->count);
 }
 
-unsigned hak_span_next_list(const struct hak_span_index *index, unsigned bin) {
-    while (bin < HAK_SPAN_LISTS) {
-        uint64_t word = index->nonempty[bin / 64] >> (bin % 64);
-        if (word != 0) return bin + (unsigned)__builtin_ctzll(word);
-        bin = (bin / 64 + 1) * 64;
+unsigned hak_span_next_list(const struct hak_span_index *index, unsigned list) {
+    while (list < HAK_SPAN_LISTS) {
+        uint64_t word = index->nonempty[list / 64] >> (list % 64);
+        if (word != 0) return list + (unsigned)__builtin_ctzll(word);
+        list = (list / 64 + 1) * 64;
     }
     return HAK_SPAN_LISTS;
 }
@@ -75,10 +75,10 @@ unsigned hak_span_next_list(const struct hak_span_index *index, unsigned bin) {
 uint32_t hak_span_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most,
                        bool dirty) {
     const struct hak_span_index *index = index_of(kind);
-    for (unsigned bin = hak_span_next_list(index, hak_span_list_of(count)); bin < HAK_SPAN_LISTS;
-         bin = hak_span_next_list(index, bin + 1)) {
+    for (unsigned list = hak_span_next_list(index, hak_span_list_of(count)); list < HAK_SPAN_LISTS;
+         list = hak_span_next_list(index, list + 1)) {
         uint32_t tried = 0;
-        for (uint32_t first = index->lists[bin]; first != 0 && tried < most; tried++) {
+        for (uint32_t first = index->lists[list]; first != 0 && tried < most; tried++) {
             struct hak_free_span *span = hak_span_at(first);
             uint32_t from = (uint32_t)hak_round_up(first, align);
             if ((uint64_t)from + count <= (uint64_t)first + span->count && span->dirty >= dirty)

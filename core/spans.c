@@ -15,7 +15,7 @@ void hak_span_lose(uint32_t first, uint32_t count) {
     HAK_ASSERT(hak_span_at(first)->count == count);
     atomic_fetch_add_explicit(&range->lost, (size_t)count << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
-    hak_range_fix(); /* else each failed move may lose as much again */
+    hak_range_forbid_moves(); /* else each failed move may lose as much again */
 }
 
 /* ---- from the top ---------------------------------------------------------------------------- */
@@ -51,7 +51,7 @@ static bool mapping_skip(void) {
         hak_span_describe(first, skip, true); /* before a child of fork takes it for free */
         hak_span_lose(first, skip);
         top_raise(first);
-        hak_area_skip(&range->heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
+        hak_area_count_unmapped(&range->heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
         hak_range_top_set(first + skip);
         hak_huge_pages_advise((uintptr_t)hak_granule_address(range->top), HAK_GRANULE);
         hak_range_limit_set(hak_range_granules());
@@ -95,7 +95,8 @@ static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     uint32_t committed = hak_range_granules();
     *there = committed < range->top ? committed - from : count;
     if (committed < range->top) {
-        hak_area_skip(&range->heap, (size_t)(range->top - committed) << HAK_GRANULE_SHIFT);
+        hak_area_count_unmapped(&range->heap, (size_t)(range->top - committed)
+                                                  << HAK_GRANULE_SHIFT);
         atomic_fetch_add_explicit(&range->gaps, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&range->absent, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
                                   memory_order_relaxed);

@@ -59,7 +59,7 @@ static void add_bytes(struct hak_stats *stats) {
     size_t used = stats->live_bytes + stats->free_bytes;
     if (stats->heap_bytes < used) stats->heap_bytes = used; /* as above */
     stats->rest_bytes = stats->heap_bytes - used;
-    hak_held_look();
+    hak_held_peak_update();
     stats->heap_peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
     if (stats->heap_peak < stats->heap_bytes) stats->heap_peak = stats->heap_bytes;
 }

@@ -11,15 +11,15 @@ struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift)
     ss->home = home;
     ss->first = first;
     ss->units = granules;
-    ss->reached = (uint8_t)there;
-    ss->all_mask = hak_units_of(granules);
-    ss->free_mask = ss->all_mask;
+    ss->committed_units = (uint8_t)there;
+    ss->usable_mask = hak_units_of(granules);
+    ss->free_mask = ss->usable_mask;
     ss->dirty_mask = hak_span_is_dirty(first) ? hak_units_of(there) : 0;
     ss->waits_mask = 0;
     ss->former = NULL;
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
     atomic_fetch_add_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
-    hak_held_look();
+    hak_held_peak_update();
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
@@ -32,21 +32,22 @@ struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift)
  * mapping lies in it, the SuperSlab loses this unit and all units behind it. False: not all are
  * committed. */
 static bool units_reach(struct hak_superslab *ss, uint32_t until) {
-    HAK_ASSERT(until > ss->reached && until <= ss->units);
-    enum hak_placed placed = hak_span_reach(ss->first, ss->units, ss->reached, until - ss->reached);
-    if (placed == HAK_PLACED) ss->reached = (uint8_t)until;
-    if (placed == HAK_PLACE_TAKEN && until == ss->reached + 1u) {
-        ss->all_mask &= hak_units_of(ss->reached);
-        ss->free_mask &= ss->all_mask;
+    HAK_ASSERT(until > ss->committed_units && until <= ss->units);
+    enum hak_placed placed =
+        hak_span_reach(ss->first, ss->units, ss->committed_units, until - ss->committed_units);
+    if (placed == HAK_PLACED) ss->committed_units = (uint8_t)until;
+    if (placed == HAK_PLACE_TAKEN && until == ss->committed_units + 1u) {
+        ss->usable_mask &= hak_units_of(ss->committed_units);
+        ss->free_mask &= ss->usable_mask;
     }
     return placed == HAK_PLACED;
 }
 
 void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
-    const uint32_t more = ss->units - ss->reached;
-    if (more > 0 && hak_span_reach(ss->first, ss->units, ss->reached, more) == HAK_PLACED)
-        ss->reached = (uint8_t)ss->units;
-    units &= ss->free_mask & hak_units_of(ss->reached);
+    const uint32_t more = ss->units - ss->committed_units;
+    if (more > 0 && hak_span_reach(ss->first, ss->units, ss->committed_units, more) == HAK_PLACED)
+        ss->committed_units = (uint8_t)ss->units;
+    units &= ss->free_mask & hak_units_of(ss->committed_units);
     for (uint32_t left = units; left != 0; left &= left - 1)
         hak_os_touch(hak_granule_address(ss->first + (uint32_t)__builtin_ctz(left)), HAK_GRANULE);
     ss->dirty_mask |= units;
@@ -55,11 +56,11 @@ void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
 /* If a foreign mapping lies in the SuperSlab, all its addresses are given up for good, and its
  * committed part is purged. */
 void hak_superslab_release(struct hak_superslab *ss) {
-    HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->all_mask && ss->active == 0);
+    HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->usable_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
     /* While memory is kept, free spans hold memory. This one may be joined with such a span. */
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
-    const uint32_t first = ss->first, units = ss->units, there = ss->reached;
+    const uint32_t first = ss->first, units = ss->units, there = ss->committed_units;
     const bool whole = hak_superslab_is_whole(ss);
     if (!whole && there > 0)
         hak_range_purge_part(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
@@ -130,24 +131,24 @@ static int units_find(uint32_t free_mask, uint32_t count) {
 /* Commits the units to `until`, exclusive, and some more. If that fails, commits one unit: a
  * foreign mapping may lie behind it. */
 static bool units_reach_some(struct hak_superslab *ss, uint32_t until) {
-    uint32_t more = ss->reached / 8u > REACH_MIN ? ss->reached / 8u : REACH_MIN;
-    if (until < ss->reached + more) until = ss->reached + more;
+    uint32_t more = ss->committed_units / 8u > REACH_MIN ? ss->committed_units / 8u : REACH_MIN;
+    if (until < ss->committed_units + more) until = ss->committed_units + more;
     if (until > ss->units) until = ss->units;
-    return units_reach(ss, until) || units_reach(ss, ss->reached + 1u);
+    return units_reach(ss, until) || units_reach(ss, ss->committed_units + 1u);
 }
 
 /* As units_find, for a SuperSlab with units that are not committed: commits those that it finds. */
 static HAK_NOINLINE int units_find_reach(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     for (;;) {
-        int unit = units_find(units & ss->all_mask, count);
-        if (unit < 0 || (uint32_t)unit + count <= ss->reached) return unit;
-        const uint32_t all = ss->all_mask;
-        if (!units_reach_some(ss, (uint32_t)unit + count) && ss->all_mask == all) return -1;
+        int unit = units_find(units & ss->usable_mask, count);
+        if (unit < 0 || (uint32_t)unit + count <= ss->committed_units) return unit;
+        const uint32_t all = ss->usable_mask;
+        if (!units_reach_some(ss, (uint32_t)unit + count) && ss->usable_mask == all) return -1;
     }
 }
 
 int hak_superslab_find_units(struct hak_superslab *ss, uint32_t units, uint32_t count) {
     HAK_CHECK(hak_is_power_of_two(count));
-    if (HAK_UNLIKELY(ss->reached < ss->units)) return units_find_reach(ss, units, count);
+    if (HAK_UNLIKELY(ss->committed_units < ss->units)) return units_find_reach(ss, units, count);
     return units_find(units, count);
 }

@@ -23,15 +23,15 @@ struct hak_superslab {
     struct hak_superslab *next, *prev;
     uint32_t first; /* its first granule */
     uint32_t units;
-    uint32_t all_mask;   /* a bit for each unit, except where a foreign mapping is in the way */
-    uint32_t free_mask;  /* units in no slab */
-    uint32_t dirty_mask; /* free units that may hold memory; the other free units read as zero */
-    uint32_t active;     /* sum of `used` over its slabs */
-    uint32_t since;      /* when a unit last became dirty, milliseconds */
-    uint32_t waits_mask; /* units dirty at the time `looked`, and ever since */
-    uint32_t looked;     /* when a purge last set waits_mask, milliseconds */
-    uint8_t pool;        /* 1: part of its heap's pool arena */
-    uint8_t reached;     /* number of committed units, which are the first ones */
+    uint32_t usable_mask; /* a bit for each unit, except where a foreign mapping is in the way */
+    uint32_t free_mask;   /* units in no slab */
+    uint32_t dirty_mask;  /* free units that may hold memory; the other free units read as zero */
+    uint32_t active;      /* sum of `used` over its slabs */
+    uint32_t since;       /* when a unit last became dirty, milliseconds */
+    uint32_t waits_mask;  /* units dirty at the time `looked`, and ever since */
+    uint32_t looked;      /* when a purge last set waits_mask, milliseconds */
+    uint8_t pool;         /* 1: part of its heap's pool arena */
+    uint8_t committed_units; /* number of committed units, which are the first ones */
     uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 4];
     _Atomic uint8_t small_pages; /* belongs to the range: hak_region_is_small */
     /* Number of units, while a home or the cache has the SuperSlab; 0: the record is unused. */
@@ -60,7 +60,7 @@ static inline uint32_t hak_units_of(uint32_t count) {
 
 /* False: a foreign mapping makes some of its units unusable. */
 static inline bool hak_superslab_is_whole(const struct hak_superslab *ss) {
-    return ss->all_mask == hak_units_of(ss->units);
+    return ss->usable_mask == hak_units_of(ss->units);
 }
 
 /* A SuperSlab for `home`, made from 1 << shift bytes of the range; all its units are free. NULL: no

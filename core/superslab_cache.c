@@ -81,7 +81,7 @@ static struct hak_superslab *begin(struct hak_home *home, unsigned shift) {
 /* Prepares a SuperSlab from the range or the cache for a heap. Of its former use it keeps its
  * addresses, `former`, and which units are dirty and since when. */
 static void superslab_init(struct hak_superslab *ss, bool pool) {
-    HAK_ASSERT(ss->free_mask == ss->all_mask && (ss->dirty_mask & ~ss->all_mask) == 0);
+    HAK_ASSERT(ss->free_mask == ss->usable_mask && (ss->dirty_mask & ~ss->usable_mask) == 0);
     HAK_ASSERT(ss->home != NULL && hak_superslab_is_used(ss));
     ss->next = ss->prev = NULL;
     ss->active = 0;
@@ -158,15 +158,15 @@ void hak_superslab_prefill(uint32_t count) {
 }
 
 void hak_superslab_retire(struct hak_superslab *ss) {
-    HAK_CHECK(ss->free_mask == ss->all_mask && ss->active == 0);
+    HAK_CHECK(ss->free_mask == ss->usable_mask && ss->active == 0);
     ss->former = hak_home_owner(ss->home);
-    if (HAK_THREAD.visited == NULL) {
+    if (HAK_THREAD.seized_heap == NULL) {
         cache_put(ss);
         return;
     }
     ss->home = &on_its_way;
-    ss->next = HAK_THREAD.leaving;
-    HAK_THREAD.leaving = ss;
+    ss->next = HAK_THREAD.deferred;
+    HAK_THREAD.deferred = ss;
 }
 
 /* Takes SuperSlabs out of the cache and returns them as a list: those that the thread of `former`
@@ -190,11 +190,11 @@ static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint3
 }
 
 /* Sets the maximum anew: see hak_superslab_cache_purge(). Under the cache's lock. */
-static void cache_age(uint32_t now, uint32_t span_ms) {
+static void cache_age(uint32_t now, uint32_t period_ms) {
     HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
-    if (span_ms == 0 || hak_is_older(cache.aged, now, 2 * span_ms))
+    if (period_ms == 0 || hak_is_older(cache.aged, now, 2 * period_ms))
         cache.fullest = cache.bytes; /* what was before is too long ago */
-    if (span_ms == 0 || hak_is_older(cache.aged, now, span_ms)) {
+    if (period_ms == 0 || hak_is_older(cache.aged, now, period_ms)) {
         cache.most = cache.fullest > CACHE_MIN_BYTES ? cache.fullest : CACHE_MIN_BYTES;
         cache.fullest = cache.bytes;
         cache.missed = 0;
@@ -214,9 +214,9 @@ static size_t superslabs_release(struct hak_superslab *old) {
     return bytes;
 }
 
-size_t hak_superslab_leave(void) {
-    struct hak_superslab *leaving = HAK_THREAD.leaving;
-    HAK_THREAD.leaving = NULL;
+size_t hak_superslab_release_deferred(void) {
+    struct hak_superslab *leaving = HAK_THREAD.deferred;
+    HAK_THREAD.deferred = NULL;
     return superslabs_release(leaving);
 }
 

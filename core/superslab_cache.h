@@ -25,7 +25,7 @@ void hak_superslab_retire(struct hak_superslab *ss);
 /* While the calling thread visits a heap that it has seized, hak_superslab_retire only puts the
  * SuperSlabs aside, because the heap's thread may wait. Call this function once that thread has its
  * heap again: it releases them to the range, and returns their bytes. */
-size_t hak_superslab_leave(void);
+size_t hak_superslab_release_deferred(void);
 
 /* Bytes of the SuperSlabs in the cache. */
 size_t hak_superslab_cache_bytes(void);

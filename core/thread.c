@@ -80,7 +80,7 @@ void hak_heap_end_thread(void *value) {
 struct hak_heap *hak_heap_begin_thread(void) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_none);
     const int thread = hak_os_thread_id();
-    if (hak_os_thread_ends(thread)) {
+    if (hak_os_thread_is_past_destructors(thread)) {
         hak_thread_heap_set(&hak_heap_gone);
         return hak_thread_heap();
     }
@@ -114,8 +114,4 @@ struct hak_heap *hak_heap_begin_untracked(bool *borrowed) {
     hak_thread_heap_set(heap);
     hak_untracked_begin(heap);
     return heap;
-}
-
-void hak_heap_return(struct hak_heap *heap) {
-    hak_heap_retire(heap);
 }

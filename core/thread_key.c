@@ -30,7 +30,7 @@ bool hak_thread_key_set(void *value, void (*ends)(void *value)) {
     return pthread_setspecific((pthread_key_t)(known - 1), value) == 0;
 }
 
-void hak_thread_key_keep(void) {
+void hak_thread_key_arm(void) {
     uint64_t known = atomic_load_explicit(&key, memory_order_acquire);
     if (known != 0) pthread_setspecific((pthread_key_t)(known - 1), &key);
 }

@@ -14,6 +14,6 @@ bool hak_thread_key_set(void *value, void (*ends)(void *value));
 
 /* Has the destructor run at the end of the calling thread, with some value, if there is a key
  * already. */
-void hak_thread_key_keep(void);
+void hak_thread_key_arm(void);
 
 #endif

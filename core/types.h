@@ -110,9 +110,10 @@ struct hak_thread {
     _Atomic uint32_t slow;      /* enum hak_slow */
     uint32_t failed; /* errors that the thread has reported; above 0 it has no heap (abort.h) */
     void *books;     /* for a variant: verify/ */
-    struct hak_heap *visited; /* heap of another thread that this thread has seized; NULL: none */
+    struct hak_heap
+        *seized_heap; /* heap of another thread that this thread has seized; NULL: none */
     /* SuperSlabs that the visited heap gave up. They are released when its thread has it again. */
-    struct hak_superslab *leaving;
+    struct hak_superslab *deferred;
     uint32_t forks; /* forks of this thread that are not over; above 0 nobody may seize its heap */
 };
 extern HAK_HIDDEN _Thread_local struct hak_thread hak_thread

@@ -61,7 +61,7 @@ HAK_COLD static void tell_ended(void *user) {
 }
 
 HAK_INLINE void *begun(void *user, size_t size) {
-    if (hak_os_is_watched()) tell_begun(user, size);
+    if (hak_os_has_sanitizer()) tell_begun(user, size);
     return user;
 }
 
@@ -70,7 +70,7 @@ void *hak_malloc(size_t size) {
 }
 
 void hak_free(void *ptr) {
-    if (hak_os_is_watched() && ptr != NULL) tell_ended(ptr);
+    if (hak_os_has_sanitizer() && ptr != NULL) tell_ended(ptr);
     hak_fast_free(ptr);
 }
 
@@ -87,7 +87,7 @@ void hak_free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 
 void *hak_calloc(size_t count, size_t size) {
     size_t bytes;
-    if (!hak_os_is_watched()) return hak_unwatched_calloc(count, size);
+    if (!hak_os_has_sanitizer()) return hak_unwatched_calloc(count, size);
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
@@ -108,7 +108,8 @@ static void *realloc_watched(void *ptr, size_t size) {
 void *hak_realloc(void *ptr, size_t size) {
     if (ptr == NULL) return hak_malloc(size);
     if (size != 0)
-        return hak_os_is_watched() ? realloc_watched(ptr, size) : hak_unwatched_realloc(ptr, size);
+        return hak_os_has_sanitizer() ? realloc_watched(ptr, size)
+                                      : hak_unwatched_realloc(ptr, size);
     hak_free(ptr);
     return NULL;
 }

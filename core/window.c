@@ -44,7 +44,7 @@ static uintptr_t window_choose(size_t bytes, unsigned attempt) {
     return low + chance(attempt) % places * align;
 }
 
-size_t hak_window_most(void) {
+size_t hak_window_max_bytes(void) {
     uintptr_t low, high;
     window_borders(&low, &high);
     return (high - low) / 2;
@@ -52,7 +52,7 @@ size_t hak_window_most(void) {
 
 bool hak_window_open(size_t bytes, struct hak_area *first) {
     HAK_CHECK(window.reserved == NULL && first->committed == 0);
-    if (hak_os_is_watched() || bytes > hak_window_most()) return false;
+    if (hak_os_has_sanitizer() || bytes > hak_window_max_bytes()) return false;
     for (unsigned attempt = 0; attempt < TRIES; attempt++) {
         first->start = window_choose(bytes, attempt);
         enum hak_placed placed = hak_area_grow(first, first->most);
@@ -113,7 +113,7 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
     return placed;
 }
 
-void hak_area_mend(struct hak_area *area) {
+void hak_area_recheck(struct hak_area *area) {
     if (window.reserved == NULL && area->changing > area->committed) {
         void *start = (void *)(area->start + area->committed);
         if (hak_os_is_mapped(start, area->changing - area->committed))
@@ -122,7 +122,7 @@ void hak_area_mend(struct hak_area *area) {
     area->changing = 0;
 }
 
-void hak_area_skip(struct hak_area *area, size_t bytes) {
+void hak_area_count_unmapped(struct hak_area *area, size_t bytes) {
     HAK_CHECK(bytes <= area->most - area->committed);
     area->committed += bytes;
 }
@@ -138,7 +138,7 @@ void hak_area_shrink(struct hak_area *area, size_t bytes) {
     area->changing = 0;
 }
 
-void hak_area_leave(struct hak_area *area, size_t bytes) {
+void hak_area_end_at(struct hak_area *area, size_t bytes) {
     HAK_CHECK(bytes <= area->committed && bytes % hak_os_page_size() == 0);
     area->committed = bytes;
 }

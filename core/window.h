@@ -27,7 +27,7 @@ bool hak_window_is_reserved(void);
 
 /* Bytes of the longest window to open: half of the addresses that windows lie in, so that there are
  * many places for it. Any thread. */
-size_t hak_window_most(void);
+size_t hak_window_max_bytes(void);
 
 /* Opens a window of `bytes` at a multiple of a SuperSlab's size. The area `first` is at its start
  * and is committed to its `most`. False: there can be no such window, but perhaps a reservation.
@@ -57,16 +57,16 @@ bool hak_window_release(uintptr_t start, size_t bytes);
 
 /* Counts `bytes` behind the area's end as committed, though they are not: the area goes on behind
  * them. */
-void hak_area_skip(struct hak_area *area, size_t bytes);
+void hak_area_count_unmapped(struct hak_area *area, size_t bytes);
 
 /* Ends the area at `bytes`. The pages behind are unmapped already, so nothing is given back. */
-void hak_area_leave(struct hak_area *area, size_t bytes);
+void hak_area_end_at(struct hak_area *area, size_t bytes);
 
 /* In a child of fork: a thread of the parent may have been changing the area. Sets `committed` to
  * what the kernel has done. (If the kernel had not mapped the pages, and another mapping came to
  * lie there at that moment, the area would take that mapping for its own. The window's place is
  * random, so this needs a coincidence of time and place.) */
-void hak_area_mend(struct hak_area *area);
+void hak_area_recheck(struct hak_area *area);
 
 /* Gives back the memory and the addresses behind `bytes`. A reservation keeps both. */
 void hak_area_shrink(struct hak_area *area, size_t bytes);

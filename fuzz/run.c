@@ -264,7 +264,7 @@ static void op_pvalloc(const struct fuzz_op *op) {
 static void mark_part(const struct fuzz_block *block, const struct fuzz_op *op) {
     const size_t from = op->size % block->size, most = block->size - from,
                  wanted = (size_t)op->size << 2;
-    hak_large_mark(block->start + from, wanted < most ? wanted + 1 : most);
+    hak_large_mark_pages(block->start + from, wanted < most ? wanted + 1 : most);
     if (hak_header_of(block->start) != HAK_HEADER_LARGE) return;
     FUZZ_CHECK((hak_large_find(block->start)->renew & HAK_PAGES_MARKED) != 0,
                "nobody knows that a block of %zu bytes is marked", block->size);

@@ -250,9 +250,9 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
         used += slab->used;
     }
     equal(check, "active = sum of used", ss->active, used, ss);
-    equal(check, "free_mask = units in no slab", ss->free_mask, ss->all_mask & ~taken, ss);
+    equal(check, "free_mask = units in no slab", ss->free_mask, ss->usable_mask & ~taken, ss);
     equal(check, "dirty units are free", ss->dirty_mask & ~ss->free_mask, 0, ss);
-    uint32_t there = ss->reached == 32 ? UINT32_MAX : (1u << ss->reached) - 1;
+    uint32_t there = ss->committed_units == 32 ? UINT32_MAX : (1u << ss->committed_units) - 1;
     equal(check, "units of slabs, and dirty ones, are committed", (taken | ss->dirty_mask) & ~there,
           0, ss);
     equal(check, "units that wait are dirty", ss->waits_mask & ~ss->dirty_mask, 0, ss);
@@ -266,7 +266,7 @@ static void each_slab(struct check *check, void (*visit)(struct check *, const s
 static void check_state(struct check *check, const struct hak_slab *slab) {
     if (slab->state == HAK_SLAB_PARTIAL) check->partial++;
     if (slab->state == HAK_SLAB_CURRENT) check->current++;
-    if (slab->state == HAK_SLAB_FULL)
+    if (slab->state == HAK_SLAB_UNLISTED)
         equal(check, "a slab in no list is full", slab->used, slab->capacity, slab);
 }
 

@@ -262,7 +262,7 @@ static void check_superslab_cache(struct check *check, uint32_t superslabs) {
             cached++;
         }
     }
-    for (const struct hak_superslab *ss = HAK_THREAD.leaving; ss != NULL; ss = ss->next)
+    for (const struct hak_superslab *ss = HAK_THREAD.deferred; ss != NULL; ss = ss->next)
         cached++; /* given up by a heap that this thread has seized, and not yet in the cache */
     equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs,
           NULL);

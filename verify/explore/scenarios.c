@@ -172,9 +172,9 @@ static void thread_ends(void) {
 /* The thread that is in the last part of its end, in which no destructor runs. */
 static const struct hak_thread *in_last_part;
 
-bool __wrap_hak_os_thread_ends(int thread);
+bool __wrap_hak_os_thread_is_past_destructors(int thread);
 
-bool __wrap_hak_os_thread_ends(int thread) {
+bool __wrap_hak_os_thread_is_past_destructors(int thread) {
     (void)thread;
     return in_last_part == &HAK_THREAD;
 }
@@ -437,7 +437,7 @@ static void keep_memory_for_a_while(void) {
 /* Marks the last page, as a program that protects the last page of a stack does. */
 static void mark_end(unsigned number) {
     const struct block *block = block_at(number);
-    hak_large_mark(block->start + block->size - 1, 1);
+    hak_large_mark_pages(block->start + block->size - 1, 1);
     EXPLORE_CHECK((hak_large_find(block->start)->renew & HAK_PAGES_MARKED) != 0,
                   "nobody knows that block %u is marked", number);
 }
@@ -481,7 +481,7 @@ static void trim_one(struct hak_heap *heap, void *unused) {
 
 static void trim_idle(void) {
     hak_slow_enter(0);
-    hak_heap_each_idle(trim_one, NULL);
+    hak_heap_each_abandoned(trim_one, NULL);
     hak_superslab_cache_purge(hak_os_now_ms(), 0);
     hak_slow_leave();
 }

@@ -294,14 +294,14 @@ bool __wrap_hak_lock_try(struct hak_lock *lock) {
 }
 
 /* In a real child of fork the other fibers do not exist, from its first step on. */
-void __wrap_hak_os_process_began(void);
-void __real_hak_os_process_began(void);
+void __wrap_hak_os_fork_word_reset(void);
+void __real_hak_os_fork_word_reset(void);
 void __wrap_hak_locks_after_fork(void);
 void __real_hak_locks_after_fork(void);
 
-void __wrap_hak_os_process_began(void) {
+void __wrap_hak_os_fork_word_reset(void) {
     if (run.running != EXPLORE_NOBODY) explore_only_me();
-    __real_hak_os_process_began();
+    __real_hak_os_fork_word_reset();
 }
 
 void __wrap_hak_locks_after_fork(void) {

@@ -76,7 +76,7 @@ TEST_UNUSED static void *process_map(size_t bytes) {
 }
 
 /* Allocates and frees a few blocks of each tier, as a nearly idle program does. */
-TEST_UNUSED static void process_murmur(void) {
+TEST_UNUSED static void process_work_a_little(void) {
     static const size_t sizes[] = {20, 100, 800, 3000, 20000, 100000};
     void *few[TEST_COUNT(sizes)][40];
     for (size_t i = 0; i < TEST_COUNT(sizes); i++)
@@ -87,13 +87,14 @@ TEST_UNUSED static void process_murmur(void) {
             free(few[i][k]);
 }
 
-/* Calls process_murmur until less than `limit` bytes are resident; gives up after a minute or more.
+/* Calls process_work_a_little until less than `limit` bytes are resident; gives up after a minute
+ * or more.
  * Returns the bytes that are resident then. */
 TEST_UNUSED static size_t process_resident_falls_below(size_t limit) {
     size_t after = SIZE_MAX;
     for (int tenth = 0; tenth < 600 && after >= limit; tenth++) {
         if (tenth > 0) usleep(100000);
-        process_murmur();
+        process_work_a_little();
         after = process_resident();
     }
     return after;

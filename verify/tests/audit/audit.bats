@@ -4,7 +4,7 @@
 setup_file() {
     env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=audit lib out/audit/tests/break_batch_audit_internal \
         out/audit/tests/stress_internal out/audit/tests/os_call_fails_internal \
-        out/audit/tests/each_byte_audit_internal out/audit/tests/runs_that_collide_audit_internal >&2
+        out/audit/tests/each_byte_audit_internal out/audit/tests/chains_that_collide_audit_internal >&2
 }
 
 setup() {
@@ -33,7 +33,7 @@ finds_nothing() {
 
 @test "nothing is found where a flush ends runs in the middle of its walk" {
     for level in 1 2; do
-        finds_nothing "$level" "$AUDIT/tests/runs_that_collide_audit_internal"
+        finds_nothing "$level" "$AUDIT/tests/chains_that_collide_audit_internal"
     done
 }
 

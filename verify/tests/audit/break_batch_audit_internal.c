@@ -357,7 +357,7 @@ static void allocates_from_the_list_of_another(void) {
 
 /* ---- contents (level 2) ---------------------------------------------------------------------- */
 
-static void resizes_beyond_its_room(void) {
+static void resizes_beyond_usable(void) {
     hak_hook_resize(blocks[0], 48);
 }
 
@@ -452,7 +452,7 @@ static const struct kind kinds[] = {
     KIND(resizes_freed_block_with_forged_header),
     KIND(frees_inside_of_a_block),
     KIND(allocates_from_the_list_of_another),
-    KIND(resizes_beyond_its_room),
+    KIND(resizes_beyond_usable),
     KIND(writes_behind),
     KIND(writes_behind_and_resizes),
     KIND(writes_behind_a_large_block),

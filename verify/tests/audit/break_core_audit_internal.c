@@ -46,7 +46,7 @@ static struct hak_slab *slab_of_one_block(void **block) {
     struct hak_slab *slab = slab_of(*block);
     hak_flush(hak_thread_heap(), slab->class, 0);
     hak_thread_heap()->classes[slab->class].current = NULL;
-    slab->state = HAK_SLAB_FULL;
+    slab->state = HAK_SLAB_UNLISTED;
     CHECK(slab->used == 1, "used %u", slab->used);
     return slab;
 }
@@ -137,8 +137,8 @@ static void capacity_too_high(void) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     struct hak_block *head;
     /* All units get memory: otherwise the block behind the last one of the slab has none. */
-    for (; ss->reached < ss->units; ss->reached++)
-        hak_span_reach(ss->first, ss->units, ss->reached, 1);
+    for (; ss->committed_units < ss->units; ss->committed_units++)
+        hak_span_reach(ss->first, ss->units, ss->committed_units, 1);
     slab->capacity++;
     hak_slab_carve(slab, slab->capacity, &head);
 }
@@ -319,13 +319,13 @@ static void announced_and_not_done(void) {
     hak_announce(+1);
 }
 
-static void pooled_heap_is_reclaimed(void) {
+static void abandoned_heap_is_reclaimed(void) {
     in_a_thread(leave_a_block, NULL);
     hak_home_set_owner(&idle->home, hak_thread_heap());
     in_a_thread(allocate_one, NULL);
 }
 
-static void pooled_heap_rules(void) {
+static void abandoned_heap_owns_another(void) {
     in_a_thread(leave_a_block, NULL);
     idle->next_reclaimed = hak_thread_heap();
     in_a_thread(allocate_one, NULL);
@@ -377,12 +377,12 @@ static void *end_with_a_reclaimed_one_to_look_at(void *unused) {
     return NULL;
 }
 
-static void pool_gets_heap_that_knows_another(void) {
+static void abandoned_gets_heap_that_knows_another(void) {
     in_a_thread(leave_a_block, NULL);
     in_a_thread(begin_heap_and, (void *)(uintptr_t)end_with_a_reclaimed_one_to_look_at);
 }
 
-static void pool_gets_heap_with_a_thread(void) {
+static void abandoned_gets_heap_with_a_thread(void) {
     in_a_thread(leave_a_block, NULL);
     atomic_store(&idle->thread, &HAK_THREAD);
     hak_malloc_trim(0);
@@ -412,7 +412,7 @@ static void releases_a_heap_of_nobody(void) {
     hak_heap_release_reclaimed(reclaimed());
 }
 
-static void own_cap_above_the_highest(void) {
+static void own_limit_above_the_highest(void) {
     static struct hak_policy wrong;
     wrong = *hak_policy();
     wrong.bins[first->class].limit_own = UINT16_MAX;
@@ -559,15 +559,15 @@ static const struct kind kinds[] = {
     KIND(thread_ends_in_another_state),
     KIND(untracked_heap_says_own),
     KIND(untracked_heap_is_reclaimed),
-    KIND(pooled_heap_is_reclaimed),
-    KIND(pooled_heap_rules),
-    KIND(pool_gets_heap_that_knows_another),
-    KIND(pool_gets_heap_with_a_thread),
+    KIND(abandoned_heap_is_reclaimed),
+    KIND(abandoned_heap_owns_another),
+    KIND(abandoned_gets_heap_that_knows_another),
+    KIND(abandoned_gets_heap_with_a_thread),
     KIND(lock_taken_twice),
     KIND(lock_dropped_by_another),
     KIND(collects_for_a_heap_of_nobody),
     KIND(releases_a_heap_of_nobody),
-    KIND(own_cap_above_the_highest),
+    KIND(own_limit_above_the_highest),
     KIND(joins_span_with_wrong_first),
     KIND(extends_into_span_with_wrong_first),
     KIND(frees_beyond_the_top),

@@ -139,7 +139,7 @@ static void span_beyond_the_top(void) {
     free_run(run)->count = 1u << 20;
 }
 
-static void span_with_wrong_last_slot(void) {
+static void span_with_wrong_last_entry(void) {
     free_run(run + 4)->first++;
 }
 
@@ -151,7 +151,7 @@ static void span_with_a_kind_inside(void) {
     hak_kind_set(run + 2, HAK_KIND_CACHED);
 }
 
-static void runs_side_by_side(void) {
+static void spans_side_by_side(void) {
     *free_run(run) = (struct hak_free_span){.first = run, .count = 1, .kind = HAK_KIND_FREE_SPAN};
     *(struct hak_free_span *)hak_map_entry(run + 1) =
         (struct hak_free_span){.first = run + 1, .count = 4, .kind = HAK_KIND_FREE_SPAN};
@@ -190,7 +190,7 @@ static void run_list_with_wrong_bit(void) {
     run_list_bit_flip(60);
 }
 
-static void runs_lost(void) {
+static void spans_lost(void) {
     *run_list(5) = 0;
     run_list_bit_flip(5);
 }
@@ -209,13 +209,13 @@ static void large_header_overwritten(void) {
     hak_header_set(large_block, 0x11);
 }
 
-static void large_block_beyond_its_run(void) {
+static void large_block_beyond_its_span(void) {
     large_record()->size = LARGE(6);
 }
 
 /* The block is aligned to more than a granule, so its record is not in the page map entry of its
  * first granule. */
-static void large_first_slot_with_wrong_number(void) {
+static void large_first_entry_with_wrong_number(void) {
     const struct hak_large *large = NULL;
     while (large == NULL || hak_large_at(large->first) == large)
         large = hak_large_find(hak_aligned_alloc(4 * HAK_GRANULE, LARGE(5)));
@@ -246,13 +246,13 @@ static void cached_span_beyond_the_top(void) {
     cached[0]->granules = 1u << 20;
 }
 
-static void cached_span_with_wrong_last_slot(void) {
+static void cached_span_with_wrong_last_entry(void) {
     hak_large_at(cached[0]->span + cached[0]->granules - 1)->span = 0;
 }
 
 /* The first granule of the cached span becomes an entry of its own. In the list by age this entry
  * is the next newer one after the rest. */
-static void cached_runs_side_by_side(void) {
+static void cached_spans_side_by_side(void) {
     struct hak_large *left = cached[2], *right = hak_large_at(left->span + 1);
     *right = *left;
     right->span = left->span + 1;

@@ -81,7 +81,7 @@ static void tail_without_kind(void) {
 }
 
 static void tail_leads_elsewhere(void) {
-    (pool_slab + 1)->back = 0;
+    (pool_slab + 1)->granules_to_first = 0;
 }
 
 static void slab_without_granules(void) {
@@ -99,7 +99,7 @@ static void slab_in_another_unit(void) {
 
 static void slab_of_another_home(void) {
     allocate(0, BLOCKS); /* the slab that was current is full now */
-    CHECK(current->state == HAK_SLAB_FULL, "state %d", current->state);
+    CHECK(current->state == HAK_SLAB_UNLISTED, "state %d", current->state);
     current->home = &idle->home;
 }
 
@@ -122,7 +122,7 @@ static void make_partial(void) {
 
 static void partial_slab_says_full(void) {
     make_partial();
-    partial->state = HAK_SLAB_FULL;
+    partial->state = HAK_SLAB_UNLISTED;
 }
 
 static void partial_slab_of_another_class(void) {
@@ -152,7 +152,7 @@ static void partial_slab_lost(void) {
 
 static void partial_slab_lost_as_full(void) {
     partial_slab_lost();
-    partial->state = HAK_SLAB_FULL;
+    partial->state = HAK_SLAB_UNLISTED;
 }
 
 static void current_slab_says_partial(void) {
@@ -239,7 +239,7 @@ static void open_superslab_of_nobody(void) {
 }
 
 static void unit_beyond_what_is_there(void) {
-    superslab()->reached = 0;
+    superslab()->committed_units = 0;
 }
 
 static void open_superslab_without_free_units(void) {
@@ -289,7 +289,7 @@ static void cached_superslab_lost(void) {
     cached_superslab(HAK_SUPERSLAB_SHIFT)->next = NULL;
 }
 
-static void superslab_cache_above_its_fill(void) {
+static void superslab_cache_above_its_limit(void) {
     superslab_cache_less = hak_superslab_cache_most() - 1;
 }
 

@@ -10,15 +10,15 @@ static void heap_in_no_state(void) {
     idle->state = HAK_HEAP_STATES;
 }
 
-static void pooled_heap_says_held(void) {
+static void abandoned_heap_says_held(void) {
     idle->state = HAK_HEAP_HELD;
 }
 
-static void pooled_heap_says_reclaimed(void) {
+static void abandoned_heap_says_reclaimed(void) {
     idle->state = HAK_HEAP_RECLAIMED;
 }
 
-static void pooled_heap_rules(void) {
+static void abandoned_heap_owns_another(void) {
     idle->next_reclaimed = idle;
 }
 
@@ -31,7 +31,7 @@ static void own_heap_with_another_thread(void) {
     atomic_store(&hak_thread_heap()->thread, &other);
 }
 
-static void own_heap_of_a_late_thread(void) {
+static void own_heap_of_an_untracked_thread(void) {
     hak_thread_heap()->untracked_process = 1;
 }
 

@@ -46,7 +46,7 @@ static uint32_t first_granule(const void *large) {
 
 /* Uses up the longer free spans. From here on, blocks of 6 granules and more come from the top of
  * the range, one behind the other. */
-static void use_up_longer_runs(void) {
+static void use_up_longer_spans(void) {
     uint32_t top;
     do
         top = hak_range_top();
@@ -64,7 +64,7 @@ static void build(void) {
     in_a_thread(fill_superslab_cache, NULL);
     allocate(0, BLOCKS);
     void *to_cache[3];
-    use_up_longer_runs();
+    use_up_longer_spans();
     for (size_t i = 0; i < TEST_COUNT(to_cache); i++) {
         to_cache[i] = hak_malloc(LARGE(i == 2 ? 7 : 6));
         hak_malloc(LARGE(8)); /* keeps the cached spans apart */

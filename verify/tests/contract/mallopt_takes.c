@@ -70,7 +70,7 @@ static void at_once(void) {
     free(test_opaque_pointer(block));
     for (int tenth = 0; tenth < 12; tenth++) {
         usleep(100000);
-        process_murmur();
+        process_work_a_little();
     }
     CHECK(process_resident() + MIB > before, "resident %zu before a free, %zu after", before,
           process_resident());

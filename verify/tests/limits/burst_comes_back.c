@@ -19,7 +19,7 @@ static void burst(size_t size, size_t bytes) {
 int main(void) {
     test_needs_hakmem();
     static const size_t sizes[] = {64, 1000, 6000, 30000, 200000};
-    process_murmur();
+    process_work_a_little();
     size_t before = process_resident();
     for (size_t i = 0; i < TEST_COUNT(sizes); i++) {
         burst(sizes[i], 128 * MIB);

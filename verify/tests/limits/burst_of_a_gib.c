@@ -1,6 +1,6 @@
 /* A burst of 1 GiB of mixed blocks is freed. Then the resident memory is at most 5 % and 4 MiB
  * above that for the live blocks alone: at once after malloc_trim(0), or soon after the purge delay
- * while the program murmurs (process_murmur).
+ * while the program murmurs (process_work_a_little).
  *
  * If the thread of the burst goes on itself, 6 MiB are allowed. The program uses 4 MiB of large
  * blocks all the time and never writes to them. After the burst they lie in memory that the burst
@@ -94,7 +94,7 @@ int main(int argc, char **argv) {
     size_t threads = (size_t)atoi(argv[2]);
     CHECK(threads >= 1 && threads <= THREADS_MAX, "%zu threads", threads);
     if (test_quick()) burst_bytes /= 4;
-    process_murmur();
+    process_work_a_little();
     struct blocks live = take(live_bytes, 5);
     const bool goes_on = !trim && threads == 1;
     /* Two murmurs are 10 ms or more apart, so this is a few seconds on a quiet machine. */
@@ -120,7 +120,7 @@ int main(int argc, char **argv) {
     }
     for (unsigned murmurs = 0; !trim && after > most && murmurs < murmurs_most; murmurs++) {
         usleep(10000);
-        process_murmur();
+        process_work_a_little();
         after = process_resident();
     }
     CHECK(after <= most, "%zu MiB are resident after %.1f s, %zu at once, %zu before the burst",

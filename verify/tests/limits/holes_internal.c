@@ -75,7 +75,7 @@ static void freed_is_unmapped(void) {
 }
 
 /* A span that is too short for a hole stays mapped, and is not joined with the hole behind it. */
-static void short_runs_stay(void) {
+static void short_spans_stay(void) {
     const size_t short_bytes = 2 * HAK_GRANULE - 2 * HAK_ALIGNMENT, both = bytes + short_bytes;
     char *shorter = hak_malloc(short_bytes), *longer = hak_malloc(bytes), *last = hak_malloc(bytes);
     CHECK(shorter != NULL && longer == shorter + 2 * HAK_GRANULE && last != NULL,
@@ -181,7 +181,7 @@ int main(void) {
     for (size_t i = 0; i < BLOCKS; i++)
         block_new(i);
     freed_is_unmapped();
-    short_runs_stay();
+    short_spans_stay();
     hole_stays_in_a_child();
     refused_at_the_top();
     holes_are_few();

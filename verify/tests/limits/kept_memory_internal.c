@@ -100,7 +100,7 @@ static void replaces_what_is_marked(void) {
     char *block = written(BLOCK), *page = block - HAK_ALIGNMENT + HAK_GRANULE;
     const uint32_t first = hak_granule_of(block);
     CHECK(mprotect(page, HAK_GRANULE, PROT_NONE) == 0, "mprotect: errno %d", errno);
-    hak_large_mark(page, HAK_GRANULE);
+    hak_large_mark_pages(page, HAK_GRANULE);
     const size_t before = hak_range_kept();
     hak_free(block);
     CHECK(hak_range_kept() >= before + BLOCK, "%zu bytes kept, %zu before", hak_range_kept(),

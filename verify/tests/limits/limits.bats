@@ -39,7 +39,7 @@ except MemoryError:
 @test "a long mapping right behind the range's memory is in nobody's way" { proves foreign_mappings_internal long; }
 @test "where memory is scarce, what is freed is unmapped and nothing is forgotten" { proves holes_internal; }
 @test "mappings stay few under mixed sizes" { proves few_mappings; }
-@test "places of moved blocks join their neighbours again" { proves moved_runs_join; }
+@test "places of moved blocks join their neighbours again" { proves moved_spans_join; }
 
 @test "mappings stay few with more large blocks than mappings" { proves many_large_blocks; }
 @test "the memory of a burst comes back by itself" { proves burst_comes_back; }

@@ -46,7 +46,7 @@ static void forget(uint32_t now) {
     holds(0, MOST, "all was given back");
 }
 
-static void room_is_earned_and_lost(void) {
+static void maximum_rises_and_falls(void) {
     acquire(BURST);
     holds(0, MOST, "before the first burst ends");
     retire(1000, BURST);
@@ -135,7 +135,7 @@ static void nothing_is_earned_twice(void) {
     forget(7200);
 }
 
-static void what_is_stocked_was_missed(void) {
+static void prefill_counts_as_missed(void) {
     acquire(BURST);
     retire(hak_os_now_ms(), BURST);
     acquire(MOST / ONE);
@@ -205,12 +205,12 @@ int main(void) {
     hak_free(hak_malloc(test_opaque(100)));
     home = &hak_thread_heap()->home;
     forget(900);
-    room_is_earned_and_lost();
+    maximum_rises_and_falls();
     what_is_old_goes();
     nothing_ticked_meanwhile();
     what_missed_is_forgotten();
     nothing_is_earned_twice();
-    what_is_stocked_was_missed();
+    prefill_counts_as_missed();
     there_is_a_ceiling();
     the_machine_is_up_for_long();
     forget(0);

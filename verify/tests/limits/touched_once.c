@@ -113,7 +113,7 @@ static void case_second_thread(void) {
 static void wait_for_delay(void) {
     for (int tenth = 0; tenth < 15; tenth++) {
         usleep(100000);
-        process_murmur();
+        process_work_a_little();
     }
 }
 
@@ -244,7 +244,7 @@ static void case_trim(void) {
     CHECK(malloc_trim(0) == 0, "a second malloc_trim finds something");
     for (int i = 0; i < 8; i++) {
         usleep(100000);
-        process_murmur();
+        process_work_a_little();
     }
     CHECK(process_resident() < after + 8 * MIB, "resident %zu after malloc_trim(0), %zu later",
           after, process_resident());

@@ -25,7 +25,7 @@ static pthread_t start_with_large_stack(void *(*body)(void *)) {
 }
 
 static void *hold(void *unused) {
-    process_murmur();
+    process_work_a_little();
     atomic_fetch_add(&holding, 1);
     while (!atomic_load(&ends))
         usleep(1000);
@@ -34,7 +34,7 @@ static void *hold(void *unused) {
 
 static void *work(void *unused) {
     do {
-        process_murmur();
+        process_work_a_little();
         free(malloc(5 * MIB));
     } while (!atomic_load(&ends));
     return unused;
@@ -68,7 +68,7 @@ int main(void) {
     while (atomic_load(&holding) < HOLDERS)
         usleep(1000);
     for (int n = 0; n < CHILDREN; n++) {
-        process_murmur();
+        process_work_a_little();
         pid_t child = fork();
         if (child == 0) {
             go_on(1);

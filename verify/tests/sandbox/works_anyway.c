@@ -213,7 +213,7 @@ static void *hold_free_memory(void *unused) {
         if (i % KEPT_EVERY != 0) free(blocks[i]);
     atomic_store(&step, 1);
     wait_for(2); /* the main thread has trimmed */
-    process_murmur();
+    process_work_a_little();
     free(malloc(MIB));
     atomic_store(&step, 3);
     wait_for(4);

@@ -58,8 +58,8 @@ planted() {
     planted os.c '  #  include "core/range.h" /* later */' "$at: includes core/range.h, which stands after it"
     planted os.c '#include "verify/audit.h"' "$at: includes verify/audit.h, which is not in core/"
     planted util.h '' 'core/util.h: is not in ci/layers.txt'
-    planted os.c 'void hak_range_fix(void); void hak_planted(void) { hak_range_fix(); }' \
-        'core/os.c: calls hak_range_fix of range.c, which stands after it'
+    planted os.c 'void hak_range_forbid_moves(void); void hak_planted(void) { hak_range_forbid_moves(); }' \
+        'core/os.c: calls hak_range_forbid_moves of range.c, which stands after it'
     planted slab.c 'void hak_refill(void); void *hak_planted(void) { return (void *)hak_refill; }' \
         'core/slab.c: calls hak_refill of refill, which stands after it'
     local once=$'#ifndef PLANTED\n#define PLANTED'

@@ -30,7 +30,7 @@ static void *burst_then_sleep(void *argument) {
     sem_post(&burst_is_over);
     sem_wait(&may_wake);
     while (!may_end) {
-        process_murmur();
+        process_work_a_little();
         usleep(50000);
     }
     return NULL;
@@ -44,7 +44,7 @@ static void run(size_t size, bool by_owner) {
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++)
         blocks[i] = process_map(table);
-    process_murmur();
+    process_work_a_little();
     size_t before = process_resident();
     for (size_t i = 0; i < THREADS; i++)
         threads[i] = thread_start(burst_then_sleep, (void *)i);

@@ -45,6 +45,6 @@ load ../on_hakmem
     proves fork_at_each_step_internal
 }
 @test "a thread that wakes up waits for its own heap only" { proves woken_while_others_are_visited_internal; }
-@test "while a trim visits one idle heap, threads that begin find the others" { proves idle_heaps_stay_in_the_pool_internal; }
+@test "while a trim visits one idle heap, threads that begin find the others" { proves abandoned_heaps_stay_abandoned_internal; }
 @test "a thread that wakes waits for one step of the work on its heap" { proves wait_is_short_internal; }
 @test "a thread that works keeps its heap" { HAKMEM_PURGE_DELAY_MS=3600000 proves work_between_looks_internal; }

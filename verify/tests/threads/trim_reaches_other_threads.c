@@ -45,7 +45,7 @@ static void *hold_free_memory(void *unused) {
         take_each_way();
         pthread_barrier_wait(&step); /* all is free now */
         pthread_barrier_wait(&step); /* there was a trim in the first round, none in the second */
-        process_murmur();
+        process_work_a_little();
         pthread_barrier_wait(&step); /* a slow path followed the trim */
         pthread_barrier_wait(&step); /* the memory was measured: new blocks may come */
     }
@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
     bool later = strcmp(argv[1], "later") == 0;
     if (later && argc == 2) refuse_barrier(argv);
     CHECK(pthread_barrier_init(&step, NULL, 2) == 0, "barrier");
-    process_murmur();
+    process_work_a_little();
     pthread_t thread = thread_start(hold_free_memory, NULL);
     for (int round = 0; round < 2; round++) {
         bool trims = round == 0;

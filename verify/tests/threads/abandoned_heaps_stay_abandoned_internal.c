@@ -47,7 +47,7 @@ int main(void) {
         thread_join(threads[i]);
     size_t before = heaps();
     hak_slow_enter(0);
-    hak_heap_each_idle(visit, NULL);
+    hak_heap_each_abandoned(visit, NULL);
     hak_slow_leave();
     CHECK(visits >= IDLE, "%d visits", visits);
     CHECK(heaps() == before, "%zu heaps, and %zu before", heaps(), before);
