@@ -304,9 +304,10 @@ static void *large_move(struct hak_large *large, size_t size) {
     uintptr_t from = (uintptr_t)hak_granule_address(large->first);
     const size_t offset = (uintptr_t)large->user - from, bytes = span_bytes(large);
     HAK_ASSERT(large->cut == 0 && size > hak_large_usable(large));
-    if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move()) return NULL;
-    if (hak_range_keeps()) return NULL; /* the old span would have no memory */
-    if (copy_is_better(large, size)) return NULL;
+    if (bytes < MOVE_MIN_BYTES || offset != HAK_ALIGNMENT || !hak_range_may_move())
+        return HAK_LARGE_COPY;
+    if (hak_range_keeps()) return HAK_LARGE_COPY; /* the old span would have no memory */
+    if (copy_is_better(large, size)) return HAK_LARGE_COPY;
     if (atomic_fetch_add_explicit(&own_mappings, 1, memory_order_relaxed) >= MOVED_MAX)
         goto not_moved;
     size_t total = size + offset;
@@ -336,15 +337,15 @@ static void *large_move(struct hak_large *large, size_t size) {
 
 not_moved:
     atomic_fetch_sub_explicit(&own_mappings, 1, memory_order_relaxed);
-    return NULL;
+    return HAK_LARGE_COPY;
 }
 
 void *hak_large_resize(void *user, size_t size) {
     struct hak_large *large = large_find(user);
     HAK_CHECK(large != NULL);
-    if (size > HAK_REQUEST_MAX) return NULL;
+    if (size > HAK_REQUEST_MAX) return HAK_LARGE_COPY;
     if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large))
-        return NULL;
+        return HAK_LARGE_COPY;
     if (size <= hak_large_usable(large))
         large_trim(large, size);
     else if (!large_extend(large, size))

@@ -19,10 +19,11 @@ const struct hak_large *hak_large_find(const void *user);
 /* Bytes from the block's pointer to the end of its span, as far as that is mapped. */
 size_t hak_large_usable(const struct hak_large *large);
 
-/* Makes the block `size` bytes long where it is, or moves its pages without copying. Returns its
- * pointer. NULL: neither is possible, or a copy into a cached span is better; the block is as
- * before. */
+/* Makes the block `size` bytes long where it is, or moves its pages without copying. Returns the
+ * block's pointer, or HAK_LARGE_COPY: then the block is as before, and the caller copies it into a
+ * new one, because nothing else can be done or because that costs less. */
 void *hak_large_resize(void *user, size_t size);
+#define HAK_LARGE_COPY ((void *)NULL)
 
 /* The program is about to give these bytes properties that later blocks must not have (madvise,
  * mprotect, mlock). Marks the live large blocks among the bytes: HAK_PAGES_MARKED. */

@@ -284,9 +284,9 @@ static HAK_NOINLINE void *realloc_beyond_bins(void *user, size_t size) {
         size_t old_size = hak_large_find(user)->size;
         hak_hook_large_resizing(user, size);
         void *resized = hak_large_resize(user, size);
-        hak_hook_large_resized(user, resized != NULL ? resized : user, old_size,
-                               resized != NULL ? size : old_size);
-        if (resized != NULL) return resized;
+        const bool copies = resized == HAK_LARGE_COPY;
+        hak_hook_large_resized(user, copies ? user : resized, old_size, copies ? old_size : size);
+        if (!copies) return resized;
     }
     return alloc_and_move(user, size, usable);
 }
