@@ -6,10 +6,14 @@
 
 static struct hak_lock *const heaps_lock = &hak_locks[HAK_RANK_HEAPS];
 
-static bool no_fork_handlers; /* set by hak_fork_handlers_missing; read only in a child */
+static bool has_handlers = true;
 
 void hak_fork_handlers_missing(void) {
-    no_fork_handlers = true;
+    has_handlers = false;
+}
+
+bool hak_fork_has_handlers(void) {
+    return has_handlers;
 }
 
 /* Without a lock, so the heap may get another thread before the mark is written. That thread has
@@ -76,7 +80,7 @@ static bool forget_thread(struct hak_heap *heap) {
     if (thread == NULL || (thread == &HAK_THREAD && hak_thread_heap() != &hak_heap_seized))
         return false;
     /* `*thread` lies in a stack that libc may have unmapped, for its thread is gone. */
-    bool whole = !no_fork_handlers && hak_os_is_mapped(thread, sizeof *thread) &&
+    bool whole = has_handlers && hak_os_is_mapped(thread, sizeof *thread) &&
                  atomic_load_explicit(&thread->heap, memory_order_relaxed) == heap &&
                  (hak_heap_is_outside(heap) || can_be_mended(heap, thread));
     atomic_store_explicit(&heap->thread, NULL, memory_order_relaxed);

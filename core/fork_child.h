@@ -24,5 +24,6 @@ static inline void hak_heap_after_fork(void) {
 /* From here on no handler of fork runs, and libc may unmap the stacks of threads that are gone
  * before a child looks at them. A child reads nothing there. */
 void hak_fork_handlers_missing(void);
+bool hak_fork_has_handlers(void);
 
 #endif

@@ -11,7 +11,6 @@
 
 static struct {
     bool possible;      /* the system has the barrier, and handlers of fork run */
-    bool forbidden;     /* no handler of fork runs */
     uint32_t last_look; /* milliseconds */
 } seizing;
 
@@ -21,12 +20,11 @@ static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
 void hak_seize_setup(void) {
     hak_lock_begin(HAK_RANK_SEIZING, NULL);
-    seizing.possible = !seizing.forbidden && hak_os_barrier_begin();
+    seizing.possible = hak_fork_has_handlers() && hak_os_barrier_begin();
 }
 
 void hak_seize_forbid(void) {
     __atomic_store_n(&seizing.possible, false, __ATOMIC_RELAXED);
-    seizing.forbidden = true;
     hak_fork_handlers_missing();
 }
 
