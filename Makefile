@@ -53,9 +53,9 @@ CORE_SRCS := $(filter-out core/cxx.c core/cxx_runtime.c core/deepbind.c core/adv
 AUDIT_SRCS := verify/audit.c verify/audit_block.c verify/audit_leaks.c verify/audit_report.c verify/audit_site.c \
               verify/audit_stack.c verify/audit_symbolize.c verify/audit_unwind.c verify/heap_check.c verify/heap_check_range.c \
               verify/heap_check_states.c
-# Before each atomic operation, core/ reports it (verify/explore/yields.h). Each plain access is
-# reported by ThreadSanitizer's calls, which verify/explore/accesses.c provides.
-STEPS_ARE_TOLD := -include verify/explore/yields.h
+# Before each atomic operation, core/ reports it (verify/virtual/yields.h). Each plain access is
+# reported by ThreadSanitizer's calls, which verify/virtual/accesses.c provides.
+STEPS_ARE_TOLD := -include verify/virtual/yields.h
 ACCESSES_ARE_TOLD := -fsanitize=thread \
                      $(addprefix -mllvm -tsan-instrument-,atomics=0 func-entry-exit=0 memintrinsics=0)
 include ci/variants/$(VARIANT).mk
@@ -149,16 +149,16 @@ $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error
 # Fuzz targets, fuzz/fuzz_*.c, are built only in variants with a fuzz engine. The code that they
 # share is an archive.
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
-FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) verify/explore/scheduler.c)
+FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) $(addprefix verify/virtual/,state.c system.c scheduler.c))
 
 # The explorer, in its variant only. yields.c and accesses.c, which report the steps of core/, are
 # in the library.
-EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,fuzz/state.c fuzz/system.c \
-                   $(filter-out %/yields.c %/accesses.c,$(wildcard verify/explore/*.c)))
+EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(addprefix verify/virtual/,state.c system.c scheduler.c waiting.c) \
+                   $(wildcard verify/explore/*.c))
 
 # The program that counts moving cache lines, in its variant only. It gets the same reports as the
 # explorer.
-COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/explore/system.c verify/os_faults.c verify/clock.c $(wildcard verify/counts/*.c))
+COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/virtual/waiting.c verify/os_faults.c verify/clock.c $(wildcard verify/counts/*.c))
 
 # Finds the names of functions for the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -391,7 +391,9 @@ FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \
              hak_os_fork_word_reset hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
-$(addprefix $(OUT)/obj/fuzz/,fuzz_remote.o state.o): LIB_CFLAGS += $(if $(has_scheduler),-include verify/explore/yields.h)
+$(addprefix $(OUT)/obj/,fuzz/fuzz_remote.o verify/virtual/state.o): LIB_CFLAGS += $(if $(has_scheduler),-include verify/virtual/yields.h)
+# What stands for the system is built as the fuzz targets are.
+$(addprefix $(OUT)/obj/verify/virtual/,state.o system.o thread.o): VARIANT_VERIFY_CFLAGS = $(VARIANT_FUZZ_CFLAGS)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
 $(OUT)/fuzz/fuzz_threads: FUZZ_LDFLAGS += -Wl,--wrap=hak_check_heap
 

@@ -43,7 +43,7 @@
 #define HAK_COLD     __attribute__((noinline, cold))
 
 /* 1: a tool sees each atomic operation. */
-#if defined(HAK_EXPLORE_YIELDS_H) || defined(__SANITIZE_THREAD__)
+#if defined(HAK_VIRTUAL_YIELDS_H) || defined(__SANITIZE_THREAD__)
 #define HAK_ATOMICS_ARE_SEEN 1
 #elif defined(__has_feature)
 #define HAK_ATOMICS_ARE_SEEN __has_feature(thread_sanitizer)

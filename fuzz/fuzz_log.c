@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuzz/oplog.h"
-#include "fuzz/system.h"
+#include "verify/virtual/system.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

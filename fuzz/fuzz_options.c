@@ -3,7 +3,7 @@
  * other setting in one printable line. */
 #include <string.h>
 
-#include "fuzz/state.h"
+#include "verify/virtual/state.h"
 #include "verify/audit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/hakmem.h"
-#include "fuzz/system.h"
+#include "verify/virtual/system.h"
 #include "verify/heap_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -10,7 +10,7 @@
 #include "core/policy.h"
 #include "fuzz/schedule.h"
 #include "verify/audit.h"
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 #include "verify/heap_check.h"
 
 #define LIVE_MAX ((size_t)64 << 20)

@@ -2,7 +2,7 @@
 #ifndef HAK_FUZZ_MODEL_H
 #define HAK_FUZZ_MODEL_H
 
-#include "fuzz/state.h"
+#include "verify/virtual/state.h"
 
 #define FUZZ_SLOTS 256u
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fuzz/system.h"
+#include "verify/virtual/system.h"
 
 static struct oplog_writer writer;
 

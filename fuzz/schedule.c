@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 #define NONE FUZZ_OPS_MAX
 

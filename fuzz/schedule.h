@@ -1,5 +1,5 @@
 /* Fuzz inputs whose operations run concurrently on virtual threads, which are fibers
- * (verify/explore/scheduler.h). The input says where a thread stops and which thread goes on. The
+ * (verify/virtual/scheduler.h). The input says where a thread stops and which thread goes on. The
  * layout is that of fuzz/run.h.
  *
  * Operations begin in the order of the input, whichever thread they belong to. A switch belongs to

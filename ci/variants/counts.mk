@@ -10,4 +10,4 @@ HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g
 VARIANT_LDFLAGS :=
 VARIANT_CORE_CFLAGS := $(STEPS_ARE_TOLD) $(ACCESSES_ARE_TOLD)
-VARIANT_SRCS := verify/explore/yields.c verify/explore/accesses.c
+VARIANT_SRCS := verify/virtual/yields.c verify/virtual/accesses.c

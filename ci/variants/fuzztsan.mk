@@ -9,7 +9,7 @@ HAK_ASAN := 0
 HAK_VALGRIND := 0
 VARIANT_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 VARIANT_LDFLAGS := -fsanitize=thread
-VARIANT_INCLUDE := -include fuzz/thread.h
+VARIANT_INCLUDE := -include verify/virtual/thread.h
 VARIANT_FUZZ_CFLAGS := -DFUZZ_REAL_THREADS
-VARIANT_SRCS := fuzz/thread.c
+VARIANT_SRCS := verify/virtual/thread.c
 FUZZ_ENGINE := -fsanitize=fuzzer

@@ -5,7 +5,7 @@ cd "$SRC/hakmem"
 asan=0
 [ "$SANITIZER" != address ] || asan=1
 make -j"$(nproc)" VARIANT=fuzz OUT="$WORK/hakmem" CC="$CC" CXX="$CXX" WARNINGS=-w HAK_ASAN="$asan" VARIANT_CFLAGS= \
-    VARIANT_FUZZ_CFLAGS= VARIANT_CORE_CFLAGS="-include fuzz/sections.h -include verify/explore/yields.h" VARIANT_LDFLAGS="$CXXFLAGS" \
+    VARIANT_FUZZ_CFLAGS= VARIANT_CORE_CFLAGS="-include verify/virtual/sections.h -include verify/virtual/yields.h" VARIANT_LDFLAGS="$CXXFLAGS" \
     FUZZ_ENGINE="$LIB_FUZZING_ENGINE" fuzzers
 for program in "$WORK"/hakmem/fuzz/fuzz_*; do
     name=$(basename "$program")

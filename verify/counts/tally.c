@@ -8,8 +8,8 @@
 #include "bench/bench.h"
 #include "core/heap.h"
 #include "verify/counts/lines.h"
-#include "verify/explore/system.h"
-#include "verify/explore/yields.h"
+#include "verify/virtual/waiting.h"
+#include "verify/virtual/yields.h"
 
 static const char *const part_names[] = {
     [TALLY_THREAD] = "thread",       [TALLY_HEAP] = "heap", [TALLY_MAP] = "page map",

@@ -1,5 +1,5 @@
 /* Counts what core/ does to words that threads share. The counts come from the steps and plain
- * accesses of core/ (verify/explore/yields.h, accesses.c) on real threads. */
+ * accesses of core/ (verify/virtual/yields.h, accesses.c) on real threads. */
 #ifndef HAK_COUNTS_TALLY_H
 #define HAK_COUNTS_TALLY_H
 

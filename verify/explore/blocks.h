@@ -4,7 +4,7 @@
 #ifndef HAK_EXPLORE_BLOCKS_H
 #define HAK_EXPLORE_BLOCKS_H
 
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 #define BLOCKS     32u
 #define BLOCK_ENDS 32u /* the most bytes that are filled at either end */

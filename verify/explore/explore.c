@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "verify/explore/search.h"
-#include "verify/explore/system.h"
+#include "verify/virtual/waiting.h"
 
 static const char usage[] =
     "explore [SCENARIO...] [OPTIONS]   default: all scenarios, exhaustively up to 2 preemptions\n"

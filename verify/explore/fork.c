@@ -2,7 +2,7 @@
 
 #include "core/os_process.h"
 #include "verify/explore/stores.h"
-#include "verify/explore/system.h"
+#include "verify/virtual/waiting.h"
 #include "verify/explore/trace.h"
 
 static void (*fork_prepare)(void), (*fork_parent)(void), (*fork_child)(void);

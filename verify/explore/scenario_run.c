@@ -2,7 +2,7 @@
 #include "verify/audit.h"
 #include "verify/explore/blocks.h"
 #include "verify/explore/scenarios.h"
-#include "verify/explore/system.h"
+#include "verify/virtual/waiting.h"
 #include "verify/heap_check.h"
 
 /* ---- policies -------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include "core/retire.h"
 #include "core/superslab_cache.h"
 #include "verify/explore/blocks.h"
-#include "verify/explore/system.h"
+#include "verify/virtual/waiting.h"
 
 /* A slab of the largest class of the pool tier has four blocks, one of the mid tier has nine. */
 #define POOL_BIN   HAK_CLASS_OF(POOL, 15)

@@ -7,7 +7,7 @@
 #ifndef HAK_EXPLORE_SCHEDULE_H
 #define HAK_EXPLORE_SCHEDULE_H
 
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 #define EXPLORE_DEVIATIONS_MAX 1024u
 

@@ -13,7 +13,7 @@
 #ifndef HAK_EXPLORE_STORES_H
 #define HAK_EXPLORE_STORES_H
 
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 enum explore_memory { EXPLORE_SC, EXPLORE_TSO, EXPLORE_WEAK };
 

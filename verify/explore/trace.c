@@ -7,7 +7,7 @@
 #define WORDS 32768u /* entries of each table; power of two */
 #define CELLS 12u    /* accesses that are kept for a word */
 
-/* core/'s variables: fuzz/sections.h. */
+/* core/'s variables: verify/virtual/sections.h. */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
 
 typedef uint32_t clocks[EXPLORE_FIBERS];

@@ -7,7 +7,7 @@
 #ifndef HAK_EXPLORE_TRACE_H
 #define HAK_EXPLORE_TRACE_H
 
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 void explore_trace_begin(void);
 

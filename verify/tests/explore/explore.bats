@@ -129,7 +129,7 @@ replays() {
 
 @test "a deadlock and a lock that nobody drops are told" {
     planted explore deadlock
-    sed -i '/^void explore_only_me/,/^}/ s/        run.locks\[i\].holder = EXPLORE_NOBODY;//' verify/explore/scheduler.c
+    sed -i '/^void explore_only_me/,/^}/ s/        run.locks\[i\].holder = EXPLORE_NOBODY;//' verify/virtual/scheduler.c
     built
     finds "explore: deadlock: thread 0 waits for the lock of rank ., which the ended thread . holds" fork-child
     replays

@@ -132,7 +132,7 @@ with open(sys.argv[1], "wb") as file:
     export AFL_QUIET=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1
     export ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0
     make -s -j"$(nproc)" VARIANT=fuzz OUT="$BATS_TEST_TMPDIR/afl" CC=afl-clang-fast CXX=afl-clang-fast++ WARNINGS=-w \
-        VARIANT_FUZZ_CFLAGS= VARIANT_CORE_CFLAGS="-include fuzz/sections.h -include verify/explore/yields.h" fuzzers
+        VARIANT_FUZZ_CFLAGS= VARIANT_CORE_CFLAGS="-include verify/virtual/sections.h -include verify/virtual/yields.h" fuzzers
     mkdir "$BATS_TEST_TMPDIR/seeds"
     for target in fuzz_api fuzz_canary; do
         printf '\1\0\0\0\0\0\0\0\40\0\3\0\0\0\40\0' >"$BATS_TEST_TMPDIR/seeds/two"

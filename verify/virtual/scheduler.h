@@ -1,14 +1,14 @@
-/* Runs several virtual threads (fuzz/state.h), each on a fiber. It switches between fibers only
+/* Runs several virtual threads (verify/virtual/state.h), each on a fiber. It switches between fibers only
  * where a step of core/ begins (yields.h): an atomic operation, a lock operation or, where system
  * calls are steps, a system call. A strategy chooses the fiber that runs next. With the same
  * choices a run is the same each time. */
-#ifndef HAK_EXPLORE_SCHEDULER_H
-#define HAK_EXPLORE_SCHEDULER_H
+#ifndef HAK_VIRTUAL_SCHEDULER_H
+#define HAK_VIRTUAL_SCHEDULER_H
 
 #include <stdint.h>
 
-#include "fuzz/state.h"
-#include "verify/explore/yields.h"
+#include "verify/virtual/state.h"
+#include "verify/virtual/yields.h"
 
 #define EXPLORE_FIBERS                                                                             \
     FUZZ_THREADS /* fiber i is thread i; the last one is the thread that has ended */

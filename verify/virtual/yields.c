@@ -1,4 +1,4 @@
-#include "verify/explore/yields.h"
+#include "verify/virtual/yields.h"
 
 void (*explore_step_hook)(struct explore_step *step);
 void (*explore_access_hook)(void *address, size_t size, bool is_write);

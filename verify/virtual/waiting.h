@@ -1,7 +1,7 @@
 /* The system as the explorer models it: system calls are steps, and in a fork's child one thread
  * goes on alone. */
-#ifndef HAK_EXPLORE_SYSTEM_H
-#define HAK_EXPLORE_SYSTEM_H
+#ifndef HAK_VIRTUAL_WAITING_H
+#define HAK_VIRTUAL_WAITING_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* Included before each file of the fuzz variants and of the explorer. HAK_THREAD is the thread that
- * core/ works for: a virtual thread (fuzz/state.h) or the system's thread. */
-#ifndef HAK_FUZZ_THREAD_H
-#define HAK_FUZZ_THREAD_H
+ * core/ works for: a virtual thread (verify/virtual/state.h) or the system's thread. */
+#ifndef HAK_VIRTUAL_THREAD_H
+#define HAK_VIRTUAL_THREAD_H
 
 struct hak_thread;
 extern struct hak_thread *fuzz_virtual_thread; /* NULL: the system's thread */

@@ -1,6 +1,6 @@
 /* The functions that the compiler calls before each plain access of core/ (-fsanitize=thread), in
  * the place of ThreadSanitizer's runtime. */
-#include "verify/explore/yields.h"
+#include "verify/virtual/yields.h"
 
 #define ACCESSES(name, bytes)                                                                      \
     void __tsan_read##name(void *address);                                                         \

@@ -1,8 +1,8 @@
 /* Replacements for functions of core/os.c and core/stderr.c, which the linker puts in (--wrap): the
  * fuzzer's clock, and a check of the lines that the allocator writes. Also how a target reports a
  * finding. */
-#ifndef HAK_FUZZ_SYSTEM_H
-#define HAK_FUZZ_SYSTEM_H
+#ifndef HAK_VIRTUAL_SYSTEM_H
+#define HAK_VIRTUAL_SYSTEM_H
 
 #include "core/types.h"
 

@@ -1,7 +1,7 @@
 /* Included before each file of core/ in the variants explore, fuzz and counts (clang only): each
  * atomic operation first calls explore_yield. The operation itself stays the same. */
-#ifndef HAK_EXPLORE_YIELDS_H
-#define HAK_EXPLORE_YIELDS_H
+#ifndef HAK_VIRTUAL_YIELDS_H
+#define HAK_VIRTUAL_YIELDS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

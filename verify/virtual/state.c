@@ -1,4 +1,4 @@
-#include "fuzz/state.h"
+#include "verify/virtual/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #define TIME_BEGIN  1000u             /* milliseconds */
 #define FIRST_BYTES ((size_t)6 << 20) /* bytes of a block that makes the range grow */
 
-/* The bounds of the variables of core/ (fuzz/sections.h). */
+/* The bounds of the variables of core/ (verify/virtual/sections.h). */
 extern char __start_hak_data[], __stop_hak_data[], __start_hak_bss[], __stop_hak_bss[];
 
 /* A memory area, and a copy of it from before the first input. */

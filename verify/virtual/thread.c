@@ -1,3 +1,3 @@
-#include "fuzz/thread.h"
+#include "verify/virtual/thread.h"
 
 struct hak_thread *fuzz_virtual_thread;

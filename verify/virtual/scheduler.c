@@ -1,4 +1,4 @@
-#include "verify/explore/scheduler.h"
+#include "verify/virtual/scheduler.h"
 
 #include <errno.h>
 #include <stdarg.h>

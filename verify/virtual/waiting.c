@@ -1,7 +1,7 @@
-#include "verify/explore/system.h"
+#include "verify/virtual/waiting.h"
 
 #include "core/os.h"
-#include "verify/explore/yields.h"
+#include "verify/virtual/yields.h"
 #include "verify/os_faults.h"
 
 static struct hak_os_table original;

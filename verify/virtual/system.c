@@ -1,4 +1,4 @@
-#include "fuzz/system.h"
+#include "verify/virtual/system.h"
 
 #include <stdarg.h>
 #include <stdio.h>
