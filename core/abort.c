@@ -90,8 +90,8 @@ static bool claim(uint64_t own) {
 static void heap_abandon(void) {
     const struct hak_heap *own = hak_thread_heap();
     bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_UNTRACKED;
-    hak_locks_abandon();
-    hak_seize_abandon();
+    hak_locks_give_up();
+    hak_seize_give_up();
     if (!is_seen) hak_thread_key_arm();
 }
 
@@ -202,7 +202,7 @@ static bool handler_has_left(void) {
     return false;
 }
 
-void hak_abort_recheck(void) {
+void hak_abort_look_again(void) {
     HAK_CHECK(HAK_THREAD.failed > 0);
     if (reporter() == own_number() && handler_has_left()) end_by_default();
 }

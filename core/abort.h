@@ -26,7 +26,7 @@ bool hak_abort_is_nested(void);
 
 /* For a thread that has reported an error and calls the allocator: returns if its handler of
  * SIGABRT still runs, else ends the process. */
-void hak_abort_recheck(void);
+void hak_abort_look_again(void);
 
 /* For a thread that ends after it has reported an error, and for a process that ends by exit():
  * returns if no error was found in this process, else ends the process. */

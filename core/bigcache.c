@@ -257,7 +257,7 @@ void hak_bigcache_put(uint32_t first, size_t budget, uint32_t now) {
     evicted_release(evicted);
 }
 
-static uint32_t chain_find(uint32_t granules) {
+static uint32_t bucket_find(uint32_t granules) {
     uint32_t entry = *bucket_of(granules);
     while (entry != 0 && hak_large_at(entry)->granules != granules)
         entry = hak_large_at(entry)->next;
@@ -284,8 +284,8 @@ static uint32_t fit_find(uint32_t granules) {
 
 /* An entry to be taken whole, because it has exactly this length or the next quantum. 0: none. */
 static uint32_t whole_find(uint32_t granules) {
-    uint32_t found = chain_find(granules);
-    if (found == 0 && granules > 8) found = chain_find(hak_large_quantum(granules + 1));
+    uint32_t found = bucket_find(granules);
+    if (found == 0 && granules > 8) found = bucket_find(hak_large_quantum(granules + 1));
     return found;
 }
 
@@ -338,7 +338,7 @@ bool hak_bigcache_extend(uint32_t span, uint32_t count, uint32_t granules) {
     return found;
 }
 
-size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep) {
+size_t hak_bigcache_release(uint32_t now, uint32_t older_than_ms, size_t keep) {
     if (hak_bigcache_bytes() == 0) return 0;
     hak_lock_take(cache_lock);
     uint32_t evicted = entries_evict(now, older_than_ms, keep);

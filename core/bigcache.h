@@ -31,7 +31,7 @@ bool hak_bigcache_extend(uint32_t span, uint32_t count, uint32_t granules);
 
 /* Evicts the blocks that have waited `older_than_ms` or more at time `now`, then the oldest until
  * `keep` bytes are left. Evicted blocks go to the range. Returns their bytes. */
-size_t hak_bigcache_purge(uint32_t now, uint32_t older_than_ms, size_t keep);
+size_t hak_bigcache_release(uint32_t now, uint32_t older_than_ms, size_t keep);
 
 size_t hak_bigcache_bytes(void);
 uint32_t hak_bigcache_entries(void);

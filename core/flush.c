@@ -112,7 +112,7 @@ static inline struct hak_slab *list_block_slab(struct hak_block *block, unsigned
     if (HAK_LIKELY(hak_range_has(block)) &&
         HAK_LIKELY(hak_header_of(block) == HAK_CLASS_HEADER_FREE(bin))) {
         struct hak_slab *slab = hak_slab_find(block);
-        if (HAK_LIKELY(slab != NULL && slab->class == bin && hak_slab_owns(slab, block)))
+        if (HAK_LIKELY(slab != NULL && slab->class == bin && hak_slab_has(slab, block)))
             return slab;
     }
     hak_report_bad_list("free", block, bin);
@@ -168,7 +168,7 @@ uint32_t hak_flush(struct hak_heap *heap, unsigned bin, uint32_t keep) {
 #define REMOTE_SHARE_FOR_LIMIT_MAX 4u
 
 void hak_flush_full(struct hak_heap *heap, unsigned bin) {
-    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    const struct hak_bin_bounds *bounds = &hak_policy()->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_ASSERT(hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0);
     const uint32_t count = class->limit; /* maybe set by an earlier policy */
@@ -218,7 +218,7 @@ void hak_flush_for_kept_span(struct hak_heap *heap, uint32_t granules, uint32_t 
 
 void hak_free_without_heap(struct hak_block *block, unsigned bin) {
     struct hak_slab *slab = hak_slab_find(block);
-    if (slab == NULL || slab->class != bin || !hak_slab_owns(slab, block))
+    if (slab == NULL || slab->class != bin || !hak_slab_has(slab, block))
         hak_report_bad_pointer("free", block);
     hak_hook_free(block);
     hak_header_set(block, HAK_CLASS_HEADER_FREE(bin));

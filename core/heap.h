@@ -25,7 +25,7 @@
  *
  * The state of a heap says who may touch it. hak_heap_set_state proves in each build that a change
  * of the state is in this table; a test proves that docs/architecture.md has the same table. Only
- * two places set the state directly: hak_seize_abandon, after an error, and the rebuilding of the
+ * two places set the state directly: hak_seize_give_up, after an error, and the rebuilding of the
  * abandoned heaps in a child of fork.
  *
  *   state      owner         where it is         who may touch it       next states

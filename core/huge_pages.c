@@ -14,7 +14,7 @@
 static bool region_is_huge(uint32_t region) {
     if (range->advice == HAK_ADVICE_HUGE_PAGES) return region >= HAK_GRANULE_FIRST;
     if (range->advice == HAK_ADVICE_SMALL_PAGES) return false;
-    return (uintptr_t)hak_granule_address(region) >= range->heap.start + SMALL_PAGES_BYTES &&
+    return (uintptr_t)hak_granule_address(region) >= range->blocks.start + SMALL_PAGES_BYTES &&
            hak_os_huge_pages_for_all();
 }
 
@@ -66,12 +66,12 @@ bool hak_range_purge_part(void *start, size_t bytes) {
  * own. If the system refuses, nothing is lost. The first SuperSlab is advised when all of it is
  * committed: before, no huge page fits there, and a small program saves the call. */
 void hak_huge_pages_advise(uintptr_t start, size_t bytes) {
-    uintptr_t end = start + bytes, border = range->heap.start + SMALL_PAGES_BYTES;
+    uintptr_t end = start + bytes, border = range->blocks.start + SMALL_PAGES_BYTES;
     const uintptr_t whole = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST + HAK_UNITS_MAX);
-    HAK_ASSERT(start >= range->heap.start && start < end);
+    HAK_ASSERT(start >= range->blocks.start && start < end);
     hak_huge_pages_unmapped(hak_granule_of((void *)start), hak_granule_of((void *)end));
     if (end < whole) return;
-    if (start < whole) start = range->heap.start;
+    if (start < whole) start = range->blocks.start;
     if (range->advice == HAK_ADVICE_DEFAULT && end > border) end = border;
     if (start < end)
         hak_os.huge_pages((void *)start, end - start, range->advice == HAK_ADVICE_HUGE_PAGES);

@@ -218,7 +218,7 @@ size_t hak_large_usable(const struct hak_large *large) {
 
 /* Gives back the granules at the end that `size` bytes do not need, if they are a quarter or
  * more. */
-static void large_trim(struct hak_large *large, size_t size) {
+static void large_shrink(struct hak_large *large, size_t size) {
     uint32_t need = hak_large_quantum(hak_granules_for(
         (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
@@ -347,7 +347,7 @@ void *hak_large_resize(void *user, size_t size) {
     if (HAK_UNLIKELY(large->cut != 0) && size > hak_large_usable(large) && !large_mend(large))
         return HAK_LARGE_COPY;
     if (size <= hak_large_usable(large))
-        large_trim(large, size);
+        large_shrink(large, size);
     else if (!large_extend(large, size))
         return large_move(large, size);
     count_live(0, size - large->size, 0);
@@ -378,7 +378,7 @@ static void mark(uint32_t at, uint32_t granule) {
 void hak_large_mark_pages(const void *start, size_t bytes) {
     const uintptr_t from = (uintptr_t)start & ~(uintptr_t)(HAK_ALIGNMENT - 1);
     uintptr_t end, there = atomic_load_explicit(&hak_range.base, memory_order_relaxed) +
-                           (atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4);
+                           (atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4);
     if (bytes == 0 || !hak_range_has((const void *)from)) return;
     if (__builtin_add_overflow((uintptr_t)start, bytes, &end) || end > there) end = there;
     const uint32_t first = hak_granule_of((const void *)from),

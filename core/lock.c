@@ -138,7 +138,7 @@ void hak_locks_after_fork(void) {
     if (HAK_UNLIKELY(hak_os_process_state() != HAK_PROCESS_KNOWN)) process_begins();
 }
 
-void hak_locks_abandon(void) {
+void hak_locks_give_up(void) {
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++)
         if (hak_lock_is_mine(&hak_locks[i])) hak_lock_drop(&hak_locks[i]);
 }

@@ -66,6 +66,6 @@ void hak_locks_after_fork(void);
 
 /* Drops all locks that the calling thread holds: it has found an error, and the process is about to
  * end. */
-void hak_locks_abandon(void);
+void hak_locks_give_up(void);
 
 #endif

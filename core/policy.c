@@ -48,7 +48,7 @@ const struct hak_policy *hak_policy(void) {
     return policy;
 }
 
-static bool bounds_hold(const struct hak_bin_policy *bounds) {
+static bool bounds_hold(const struct hak_bin_bounds *bounds) {
     return bounds->limit_max >= 2 && bounds->limit_min > 0 &&
            bounds->limit_min <= bounds->limit_max && bounds->limit_own > 0 &&
            bounds->limit_own <= bounds->limit_max && bounds->batch_max <= bounds->limit_max;

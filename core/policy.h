@@ -53,7 +53,7 @@
  *
  * limit_own <= limit_max. A bin can hold a whole batch: batch_max <= limit_max. A refill takes up
  * to limit_max / 2 blocks from a freelist: limit_max >= 2. */
-struct hak_bin_policy {
+struct hak_bin_bounds {
     uint16_t limit_min, limit_own, limit_max; /* blocks in the bin */
     uint16_t batch_min, batch_max;            /* blocks of one carve */
 };
@@ -66,7 +66,7 @@ struct hak_policy {
     /* M_MMAP_THRESHOLD: freed large blocks of so many bytes or more do not enter the BigCache;
      * UINT32_MAX: all may. */
     uint32_t uncached_from;
-    struct hak_bin_policy bins[HAK_CLASSES];
+    struct hak_bin_bounds bins[HAK_CLASSES];
 };
 
 /* The current snapshot; before hak_policy_init it has the defaults. Any thread. */

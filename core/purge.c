@@ -102,7 +102,7 @@ static bool sleeper_visit(struct hak_heap *heap, void *gives) {
 
 static void sleeper_after(struct hak_heap *heap, void *gives) {
     hak_superslab_release_deferred();
-    if (*(bool *)gives) hak_superslab_cache_purge_of(heap);
+    if (*(bool *)gives) hak_superslab_cache_release_of(heap);
 }
 
 static void tick_sleepers(uint32_t now, const struct hak_policy *policy) {
@@ -119,8 +119,8 @@ static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay)
 static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         tick_purge_heap(each, now, delay);
-    hak_superslab_cache_purge(now, delay);
-    hak_bigcache_purge(now, delay, SIZE_MAX);
+    hak_superslab_cache_release(now, delay);
+    hak_bigcache_release(now, delay, SIZE_MAX);
     /* free spans that hold memory from a time when memory was kept */
     hak_range_purge();
 }
@@ -133,8 +133,8 @@ static void tick_keep(struct hak_heap *heap) {
     if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         hak_heap_touch(each);
-    hak_superslab_cache_purge(now, 0);
-    hak_bigcache_purge(now, UINT32_MAX, 0);
+    hak_superslab_cache_release(now, 0);
+    hak_bigcache_release(now, UINT32_MAX, 0);
 }
 
 #define TOUCHED_EMPTY ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
@@ -160,7 +160,7 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
     tick_sleepers(now, policy);
 }
 
-void hak_tick(struct hak_heap *heap) {
+void hak_tick_if_due(struct hak_heap *heap) {
     if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
         hak_trim(heap, 0); /* a thread has requested it */
     uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
@@ -222,8 +222,8 @@ size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_
         hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
     }
     uint32_t now = hak_os_now_ms(); /* after all times at which memory was given up */
-    release.bytes += hak_superslab_cache_purge(now, 0);
-    release.bytes += hak_bigcache_purge(now, UINT32_MAX, keep_large);
+    release.bytes += hak_superslab_cache_release(now, 0);
+    release.bytes += hak_bigcache_release(now, UINT32_MAX, keep_large);
     if (older_than_ms == 0) release.bytes += hak_range_purge();
     return release.bytes;
 }

@@ -7,7 +7,7 @@
 
 /* Called on slow paths. Now and then it empties idle bins, and gives back memory that has been
  * free for long. Also trims the heap if that was requested. */
-void hak_tick(struct hak_heap *heap);
+void hak_tick_if_due(struct hak_heap *heap);
 
 /* Empties the heap's bins, and purges its free memory that is at least `older_than_ms` old;
  * returns the bytes given back. */

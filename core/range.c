@@ -69,9 +69,9 @@ static void areas_set(size_t heap, const struct hak_area *opening) {
     hak_range.map = range->map.start;
     hak_range.records = range->records.start;
     hak_range.granules = (uint32_t)granules;
-    range->heap.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
-    range->heap.most = hak_range_bytes_below(hak_range.granules);
-    range->metadata.most = range->heap.start - range->metadata.start;
+    range->blocks.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
+    range->blocks.most = hak_range_bytes_below(hak_range.granules);
+    range->metadata.most = range->blocks.start - range->metadata.start;
     HAK_CHECK(hak_range.start + heap <= range->map.start + window_size(heap));
 }
 
@@ -138,11 +138,11 @@ enum hak_placed hak_range_tables_grow(uint32_t granules) {
     return table_grow(&range->records, ((size_t)granules / 16 + 1) * HAK_SUPERSLAB_RECORD);
 }
 
-void hak_range_limit_set(uint32_t granules) {
+void hak_range_end_set(uint32_t granules) {
     uint64_t limit = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
     range->there = granules;
-    if (limit != atomic_load_explicit(&hak_range.limit, memory_order_relaxed))
-        atomic_store_explicit(&hak_range.limit, limit, memory_order_relaxed);
+    if (limit != atomic_load_explicit(&hak_range.end, memory_order_relaxed))
+        atomic_store_explicit(&hak_range.end, limit, memory_order_relaxed);
 }
 
 static uint32_t step_up(uint32_t granules, size_t committed) {
@@ -150,11 +150,12 @@ static uint32_t step_up(uint32_t granules, size_t committed) {
 }
 
 static enum hak_placed heap_grow_to(uint32_t granules) {
-    const size_t before = range->heap.committed;
+    const size_t before = range->blocks.committed;
     enum hak_placed placed = hak_range_tables_grow(granules);
-    if (placed == HAK_PLACED) placed = hak_area_grow(&range->heap, hak_range_bytes_below(granules));
     if (placed == HAK_PLACED)
-        hak_huge_pages_advise(range->heap.start + before, range->heap.committed - before);
+        placed = hak_area_grow(&range->blocks, hak_range_bytes_below(granules));
+    if (placed == HAK_PLACED)
+        hak_huge_pages_advise(range->blocks.start + before, range->blocks.committed - before);
     return placed;
 }
 
@@ -166,10 +167,10 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
  * itself at any time. Where the kernel promises no more memory than it has, or memory is locked,
  * all mapped memory counts: caches may hold a share of what is committed. */
 static void scarcity_look(void) {
-    const size_t committed = range->heap.committed, limit = hak_os_limit();
+    const size_t committed = range->blocks.committed, limit = hak_os_limit();
     size_t most = SIZE_MAX;
     if (committed < LOOK_FROM) return;
-    const void *fresh = (const void *)(range->heap.start + committed - hak_os_page_size());
+    const void *fresh = (const void *)(range->blocks.start + committed - hak_os_page_size());
     if (hak_os_is_strict() || hak_os_is_locked() || hak_os_is_locked_at(fresh))
         most = committed / CACHED_SHARE;
     if (committed > limit / LIMIT_SHARE && limit / CACHED_SHARE < most) most = limit / CACHED_SHARE;
@@ -179,12 +180,12 @@ static void scarcity_look(void) {
 
 enum hak_placed hak_range_grow(uint32_t granules) {
     if (granules <= hak_range_granules()) return HAK_PLACED;
-    uint32_t target = step_up(granules, range->heap.committed);
+    uint32_t target = step_up(granules, range->blocks.committed);
     if (target > hak_range.granules || heap_grow_to(target) != HAK_PLACED) {
         enum hak_placed placed = heap_grow_to(granules);
         if (placed != HAK_PLACED) return placed;
     }
-    hak_range_limit_set(hak_range_granules());
+    hak_range_end_set(hak_range_granules());
     scarcity_look();
     return HAK_PLACED;
 }
@@ -224,10 +225,10 @@ void hak_range_dirty_top_lower(uint32_t granule) {
 
 bool hak_range_shrink_to(uint32_t keep) {
     const uint32_t before = hak_range_granules();
-    hak_range_limit_set(keep); /* first: nobody may take unmapped addresses for the range's */
-    hak_area_shrink(&range->heap, hak_range_bytes_below(keep));
+    hak_range_end_set(keep); /* first: nobody may take unmapped addresses for the range's */
+    hak_area_shrink(&range->blocks, hak_range_bytes_below(keep));
     hak_huge_pages_unmapped(hak_range_granules(), before);
-    hak_range_limit_set(hak_range_granules());
+    hak_range_end_set(hak_range_granules());
     hak_range_dirty_top_lower(hak_range_granules());
     return hak_range_granules() == keep;
 }
@@ -242,11 +243,11 @@ void hak_range_shrink(void) {
 
 bool hak_range_init(void) {
     struct hak_area *const areas[] = {&range->process, &range->map, &range->records,
-                                      &range->metadata, &range->heap};
+                                      &range->metadata, &range->blocks};
     if (hak_range_is_there()) return true;
     if (!window_open()) return false;
     range->top = HAK_GRANULE_FIRST;
-    hak_hook_atomic(&hak_range.limit, sizeof hak_range.limit);
+    hak_hook_atomic(&hak_range.end, sizeof hak_range.end);
     hak_hook_atomic(&range->moves_forbidden, sizeof range->moves_forbidden);
     hak_hook_atomic(&range->lost, sizeof range->lost);
     hak_hook_atomic(&range->gaps, sizeof range->gaps);
@@ -264,7 +265,7 @@ bool hak_range_init(void) {
     /* The base before the limit. From here on there is a range, also in a child of fork. */
     atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
                           memory_order_release);
-    hak_range_limit_set(hak_range_granules());
+    hak_range_end_set(hak_range_granules());
     return true;
 }
 
@@ -294,7 +295,7 @@ void *hak_metadata_alloc(size_t bytes) {
 
 size_t hak_range_committed(void) {
     hak_lock_take(range_lock);
-    size_t bytes = range->heap.committed + range->map.committed + range->records.committed +
+    size_t bytes = range->blocks.committed + range->map.committed + range->records.committed +
                    range->metadata.committed - range->hole_bytes;
     hak_lock_drop(range_lock);
     return bytes - atomic_load_explicit(&range->absent, memory_order_relaxed);

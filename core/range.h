@@ -43,7 +43,7 @@ struct hak_range {
     /* address of granule HAK_GRANULE_FIRST; HAK_RANGE_NONE until there is a range */
     _Alignas(64) _Atomic uintptr_t base;
     /* bytes from base to the end of what is committed, in units of 16; 0 until there is a range */
-    _Atomic uint64_t limit;
+    _Atomic uint64_t end;
     uintptr_t start;        /* address of granule 0 */
     uintptr_t map;          /* address of granule 0's page map entry */
     uintptr_t records;      /* address of the SuperSlab table */
@@ -61,7 +61,7 @@ HAK_INLINE uintptr_t hak_range_distance(const void *ptr) {
 }
 
 /* For a 16-byte aligned pointer into the range: its distance from base in units of 16. For any
- * other pointer: a number that is not below hak_range.limit, because its low bits become the
+ * other pointer: a number that is not below hak_range.end, because its low bits become the
  * highest bits. */
 HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
     uint64_t offset = hak_range_distance(ptr);
@@ -69,7 +69,7 @@ HAK_INLINE uint64_t hak_range_offset(const void *ptr) {
 }
 
 HAK_INLINE bool hak_range_has(const void *ptr) {
-    return hak_word_is_above(&hak_range.limit, hak_range_offset(ptr));
+    return hak_word_is_above(&hak_range.end, hak_range_offset(ptr));
 }
 
 /* The next block of a list. The link lies in memory that the program may overwrite, so a link that

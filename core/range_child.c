@@ -21,7 +21,7 @@ static uint32_t span_in_use(uint32_t first) {
 
 /* Bytes of the granules that lie below the limit: the tables may have entries for more granules. */
 static size_t bytes_there(uint32_t first, uint32_t count) {
-    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed);
     uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
     if (until <= first) return 0;
     return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
@@ -60,12 +60,12 @@ static uint32_t hole_at(uint32_t first) {
 static void rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(range_lock));
     if (!hak_range_is_there()) return;
-    hak_area_recheck(&range->map);
-    hak_area_recheck(&range->records);
-    hak_area_recheck(&range->metadata);
-    hak_area_recheck(&range->heap);
+    hak_area_look_again(&range->map);
+    hak_area_look_again(&range->records);
+    hak_area_look_again(&range->metadata);
+    hak_area_look_again(&range->blocks);
     const uint32_t end = hak_range_in_tables();
-    hak_range_limit_set(hak_range_granules()); /* also if the last span is partly committed */
+    hak_range_end_set(hak_range_granules()); /* also if the last span is partly committed */
     hak_span_index_clear();
     range->top = end;
     range->dirty_top = 0;

@@ -8,7 +8,8 @@
 
 /* Changes under the range's lock, except for the atomic members and `advice`. */
 struct hak_range_private {
-    struct hak_area process, map, records, metadata, heap; /* process: the page that a fork wipes */
+    struct hak_area process, map, records, metadata,
+        blocks;            /* process: the page that a fork wipes */
     _Atomic uint32_t gaps; /* number of spans in use that are only partly committed */
     _Atomic size_t absent; /* bytes of these spans that `heap` counts as committed, and are not */
     size_t metadata_used;
@@ -55,7 +56,7 @@ static inline uint32_t hak_range_granules_in(size_t bytes) {
 }
 
 static inline uint32_t hak_range_granules(void) {
-    return hak_range_granules_in(range->heap.committed);
+    return hak_range_granules_in(range->blocks.committed);
 }
 
 /* The number of granules behind the top that may hold memory. */
@@ -77,7 +78,7 @@ enum hak_placed hak_range_tables_grow(uint32_t granules);
 enum hak_placed hak_range_grow(uint32_t granules);
 /* Sets the limit: malloc and free take addresses below the limit for the range's. The limit is
  * where the memory ends. */
-void hak_range_limit_set(uint32_t granules);
+void hak_range_end_set(uint32_t granules);
 /* Adds granules to hak_held.kept, or subtracts them: free spans that may hold memory. */
 void hak_range_kept_add(uint32_t granules);
 void hak_range_kept_sub(uint32_t granules);

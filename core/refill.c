@@ -119,7 +119,7 @@ static bool switch_slab(struct hak_heap *heap, unsigned bin, const struct hak_po
 /* A batch has arrived. The limit must allow as many blocks again, or the next free would flush
  * the bin. */
 static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head, uint32_t count,
-                     const struct hak_bin_policy *bounds) {
+                     const struct hak_bin_bounds *bounds) {
     struct hak_heap_class *class = &heap->classes[bin];
     uint32_t limit =
         class->limit < 2 * count ? hak_min_u32(2 * count, bounds->limit_max) : class->limit;
@@ -131,7 +131,7 @@ static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head
 
 bool hak_refill(struct hak_heap *heap, unsigned bin) {
     const struct hak_policy *policy = hak_policy();
-    const struct hak_bin_policy *bounds = &policy->bins[bin];
+    const struct hak_bin_bounds *bounds = &policy->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     uint32_t carve_max = policy->p0_enable ? hak_min_u32(class->batch, bounds->batch_max) : 1;

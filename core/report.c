@@ -126,7 +126,7 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr,
 
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
     struct hak_text line;
-    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed) << 4;
+    uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4;
     uintptr_t base = atomic_load_explicit(&hak_range.base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
@@ -226,7 +226,7 @@ _Noreturn void hak_report_bad_list(const char *operation, const void *block, uns
     add_pointer(&line, block);
     if (!hak_range_has(block)) {
         uintptr_t offset = hak_range_distance(block);
-        bool inside = offset >> 4 < atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+        bool inside = offset >> 4 < atomic_load_explicit(&hak_range.end, memory_order_relaxed);
         hak_text_add(&line, inside ? ", misaligned" : ", not in hakmem's range");
         block = NULL;
     } else {

@@ -163,7 +163,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
 
 /* The visited heap may be in any state. From here on its thread does not use it, and this thread
  * does not use its own. */
-void hak_seize_abandon(void) {
+void hak_seize_give_up(void) {
     struct hak_heap *own = atomic_exchange_explicit(
         &HAK_THREAD.heap, (struct hak_heap *)(uintptr_t)&hak_heap_gone, memory_order_relaxed);
     if (own != &hak_heap_none && own != &hak_heap_gone)

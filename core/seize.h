@@ -35,7 +35,7 @@ void hak_seize_each(uint32_t now, uint32_t still_ms,
 
 /* The calling thread has found an error. It has no heap from here on, nor has the thread whose
  * heap it visits, for that heap may be in any state. */
-void hak_seize_abandon(void);
+void hak_seize_give_up(void);
 
 /* Keep other threads from seizing the calling thread's heap, from before a fork until after it,
  * in both processes. */

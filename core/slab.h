@@ -105,7 +105,7 @@ static inline bool hak_places_has(const struct hak_places *places, const void *p
     return hak_places_index(places, ptr) < places->capacity;
 }
 
-static inline bool hak_slab_owns(const struct hak_slab *slab, const void *ptr) {
+static inline bool hak_slab_has(const struct hak_slab *slab, const void *ptr) {
     struct hak_places places = hak_slab_places(slab);
     return hak_places_has(&places, ptr);
 }

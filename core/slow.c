@@ -18,7 +18,7 @@
 /* Pops the first block of a bin, which is refilled first if it is empty; NULL: no memory. */
 static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
     if (hak_bin_first(heap, bin) == NULL) {
-        hak_tick(heap);
+        hak_tick_if_due(heap);
         if (hak_bin_first(heap, bin) == NULL && !hak_refill(heap, bin)) return NULL;
     }
     struct hak_block *block = hak_bin_first(heap, bin);
@@ -36,7 +36,7 @@ static void *bin_pop(struct hak_heap *heap, unsigned bin, size_t size) {
 static void *alloc_any(struct hak_heap *heap, size_t size, size_t align, bool *is_zero) {
     if (size <= HAK_BINNED_MAX && align <= HAK_ALIGNMENT)
         return bin_pop(heap, hak_class_of_size(size), size);
-    hak_tick(heap);
+    hak_tick_if_due(heap);
     if (hak_range_keeps()) hak_flush_for_kept_span(heap, hak_granules_for(size) + 1, 1);
     hak_slow_large(true);
     void *user = hak_large_alloc(size, align, is_zero);
@@ -142,12 +142,12 @@ static struct hak_block *container_of(const void *user, const struct hak_slab **
 static void free_binned(struct hak_heap *heap, void *user, unsigned bin) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     if (heap == NULL || heap == &hak_heap_gone) {
-        if (HAK_THREAD.failed > 0) hak_abort_recheck();
+        if (HAK_THREAD.failed > 0) hak_abort_look_again();
         hak_free_without_heap(user, bin);
         return;
     }
     if (hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0) {
-        hak_tick(heap);
+        hak_tick_if_due(heap);
         if (hak_bin_free_capacity(heap, HAK_CLASS_HEADER(bin)) == 0) hak_flush_full(heap, bin);
     }
     hak_hook_free(user);
@@ -176,9 +176,9 @@ static void free_large(struct hak_heap *heap, void *user) {
     hak_slow_large(false);
     if (!is_large) hak_report_bad_pointer("free", user);
     if (hak_heap_is_real(heap))
-        hak_tick(heap);
+        hak_tick_if_due(heap);
     else if (HAK_THREAD.failed > 0)
-        hak_abort_recheck();
+        hak_abort_look_again();
 }
 
 static void free_slow(struct hak_heap *heap, void *user) {
@@ -226,7 +226,7 @@ static inline unsigned bin_of_live(const void *user) {
     if (!hak_range_has(user)) return HAK_CLASSES;
     unsigned bin = (uint8_t)(hak_header_of(user) - HAK_CLASS_HEADER_FIRST);
     const struct hak_slab *slab = hak_slab_find(user);
-    return slab != NULL && slab->class == bin && hak_slab_owns(slab, user) ? bin : HAK_CLASSES;
+    return slab != NULL && slab->class == bin && hak_slab_has(slab, user) ? bin : HAK_CLASSES;
 }
 
 /* The bytes from `user` to the end of its block. The class comes from the header alone: a caller

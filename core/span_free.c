@@ -54,8 +54,8 @@ static void top_lower(uint32_t first, bool is_hole, bool dirty) {
                 hole_keep(first, range->top - first);
                 return;
             }
-            hak_area_end_at(&range->heap, hak_range_bytes_below(first));
-            hak_range_limit_set(first);
+            hak_area_end_at(&range->blocks, hak_range_bytes_below(first));
+            hak_range_end_set(first);
             hak_range_dirty_top_lower(first);
         }
         hak_range_top_set(first);

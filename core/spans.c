@@ -51,10 +51,10 @@ static bool mapping_skip(void) {
         hak_span_describe(first, skip, true); /* before a child of fork takes it for free */
         hak_span_lose(first, skip);
         top_raise(first);
-        hak_area_count_unmapped(&range->heap, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
+        hak_area_count_unmapped(&range->blocks, (size_t)(skip + 1) << HAK_GRANULE_SHIFT);
         hak_range_top_set(first + skip);
         hak_huge_pages_advise((uintptr_t)hak_granule_address(range->top), HAK_GRANULE);
-        hak_range_limit_set(hak_range_granules());
+        hak_range_end_set(hak_range_granules());
         return true;
     }
     return false;
@@ -72,7 +72,7 @@ static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
 #define GAPS_BELOW ((size_t)64 << 20)
 
 static bool gap_is_good(void) {
-    return !hak_range_keeps() && range->heap.committed < GAPS_BELOW &&
+    return !hak_range_keeps() && range->blocks.committed < GAPS_BELOW &&
            !atomic_load_explicit(&range->crowded, memory_order_relaxed) &&
            atomic_load_explicit(&range->gaps, memory_order_relaxed) < GAPS_MAX;
 }
@@ -95,8 +95,8 @@ static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     uint32_t committed = hak_range_granules();
     *there = committed < range->top ? committed - from : count;
     if (committed < range->top) {
-        hak_area_count_unmapped(&range->heap, (size_t)(range->top - committed)
-                                                  << HAK_GRANULE_SHIFT);
+        hak_area_count_unmapped(&range->blocks, (size_t)(range->top - committed)
+                                                    << HAK_GRANULE_SHIFT);
         atomic_fetch_add_explicit(&range->gaps, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&range->absent, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
                                   memory_order_relaxed);
@@ -117,7 +117,7 @@ enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, u
     hak_huge_pages_advise(start, bytes);
     hak_lock_take(range_lock);
     if (first + there >= range->there)
-        hak_range_limit_set(first + there + more); /* else they are below the limit */
+        hak_range_end_set(first + there + more); /* else they are below the limit */
     hak_lock_drop(range_lock);
     atomic_fetch_sub_explicit(&range->absent, bytes, memory_order_relaxed);
     if (there + more == count) atomic_fetch_sub_explicit(&range->gaps, 1, memory_order_relaxed);
@@ -150,8 +150,7 @@ static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
     if (placed == HAK_PLACED) {
         hak_huge_pages_advise(start, bytes);
         hak_span_split(hole, from, count);
-        if (from + count > range->there)
-            hak_range_limit_set(from + count); /* as in hak_span_reach */
+        if (from + count > range->there) hak_range_end_set(from + count); /* as in hak_span_reach */
     } else if (placed == HAK_PLACE_TAKEN) {
         uint32_t whole = hak_span_at(hole)->count;
         hak_span_remove(hole);

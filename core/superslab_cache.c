@@ -16,7 +16,7 @@
  * retired first. A SuperSlab that does not fit goes back to the range at once; when it is used
  * again, each page costs a page fault. So if SuperSlabs are asked for soon after others went to the
  * range, the maximum `most` rises by their bytes, for as long as this is used: see
- * hak_superslab_cache_purge(). */
+ * hak_superslab_cache_release(). */
 static struct {
     struct hak_superslab *lists[HAK_SUPERSLAB_SHIFT + 1];
     size_t bytes, most;
@@ -189,7 +189,7 @@ static struct hak_superslab *cache_take_old(const struct hak_heap *former, uint3
     return old;
 }
 
-/* Sets the maximum anew: see hak_superslab_cache_purge(). Under the cache's lock. */
+/* Sets the maximum anew: see hak_superslab_cache_release(). Under the cache's lock. */
 static void cache_age(uint32_t now, uint32_t period_ms) {
     HAK_CHECK(cache.bytes <= cache.most && cache.most <= CACHE_MAX_BYTES);
     if (period_ms == 0 || hak_is_older(cache.aged, now, 2 * period_ms))
@@ -220,7 +220,7 @@ size_t hak_superslab_release_deferred(void) {
     return superslabs_release(leaving);
 }
 
-size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
+size_t hak_superslab_cache_release(uint32_t now, uint32_t older_than_ms) {
     hak_lock_take(cache_lock);
     struct hak_superslab *old = cache_take_old(NULL, now, older_than_ms);
     cache_age(now, older_than_ms);
@@ -228,7 +228,7 @@ size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms) {
     return superslabs_release(old);
 }
 
-size_t hak_superslab_cache_purge_of(const struct hak_heap *former) {
+size_t hak_superslab_cache_release_of(const struct hak_heap *former) {
     HAK_CHECK(former != NULL);
     hak_lock_take(cache_lock);
     struct hak_superslab *old = cache_take_old(former, 0, 0);

@@ -40,9 +40,9 @@ size_t hak_superslab_cache_most(void);
  * then, and at least 64 MiB. What went to the range before is no longer counted. So a raised
  * maximum lasts for one or two such periods after its last use. If the maximum was last set twice
  * as long ago, or `older_than_ms` is 0, only what the cache holds now counts. */
-size_t hak_superslab_cache_purge(uint32_t now, uint32_t older_than_ms);
+size_t hak_superslab_cache_release(uint32_t now, uint32_t older_than_ms);
 /* Releases the cached SuperSlabs that the thread of the heap `former` gave up; returns their bytes.
  * The cache's maximum stays. */
-size_t hak_superslab_cache_purge_of(const struct hak_heap *former);
+size_t hak_superslab_cache_release_of(const struct hak_heap *former);
 
 #endif

@@ -106,7 +106,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
  * find out that it is gone. It borrows a heap, and so does a thread that has found an error. */
 struct hak_heap *hak_heap_begin_untracked(bool *borrowed) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
-    if (HAK_THREAD.failed > 0) hak_abort_recheck();
+    if (HAK_THREAD.failed > 0) hak_abort_look_again();
     const int thread = hak_os_thread_id();
     struct hak_heap *heap = heap_obtain(thread);
     *borrowed = heap != NULL && (HAK_THREAD.failed > 0 || thread == hak_os_process_id());

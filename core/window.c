@@ -113,7 +113,7 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes) {
     return placed;
 }
 
-void hak_area_recheck(struct hak_area *area) {
+void hak_area_look_again(struct hak_area *area) {
     if (window.reserved == NULL && area->changing > area->committed) {
         void *start = (void *)(area->start + area->committed);
         if (hak_os_is_mapped(start, area->changing - area->committed))

@@ -66,7 +66,7 @@ void hak_area_end_at(struct hak_area *area, size_t bytes);
  * what the kernel has done. (If the kernel had not mapped the pages, and another mapping came to
  * lie there at that moment, the area would take that mapping for its own. The window's place is
  * random, so this needs a coincidence of time and place.) */
-void hak_area_recheck(struct hak_area *area);
+void hak_area_look_again(struct hak_area *area);
 
 /* Gives back the memory and the addresses behind `bytes`. A reservation keeps both. */
 void hak_area_shrink(struct hak_area *area, size_t bytes);

@@ -441,7 +441,7 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     if (header->bins == 0) return &policy;
     unsigned limit_max = LARGER(2, (1u + header->bins % 4) << (header->bins / 16 % 3));
     unsigned batch = SMALLER(limit_max, 1u + header->bins / 4 % 4);
-    struct hak_bin_policy tiny = {.limit_min = (uint16_t)(1 + header->bins % 4),
+    struct hak_bin_bounds tiny = {.limit_min = (uint16_t)(1 + header->bins % 4),
                                   .limit_own = (uint16_t)(limit_max / 2),
                                   .limit_max = (uint16_t)limit_max,
                                   .batch_min = (uint16_t)batch,

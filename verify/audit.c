@@ -130,7 +130,7 @@ static HAK_NOINLINE void check_moved(const struct hak_block *block, const struct
     equal("moved block is in the range", hak_range_has(block), true, slab, block);
     equal("moved block lies in the slab it is counted on", hak_slab_find(block) == slab, true, slab,
           block);
-    equal("moved block is a block of its slab", hak_slab_owns(slab, block), true, slab, block);
+    equal("moved block is a block of its slab", hak_slab_has(slab, block), true, slab, block);
     equal("header of a moved block", hak_header_of(block), HAK_CLASS_HEADER_FREE(slab->class), slab,
           block);
 }

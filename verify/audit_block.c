@@ -371,7 +371,7 @@ HAK_INLINE void block_ended(void *user, const void *frame) {
     const struct hak_slab *slab = hak_slab_find(user);
     struct hak_audit_block *record = slab != NULL ? record_of(slab, user) : NULL;
     if (HAK_UNLIKELY(record == NULL)) {
-        if (slab == NULL || !hak_slab_owns(slab, user))
+        if (slab == NULL || !hak_slab_has(slab, user))
             hak_audit_report("a freed pointer is a block's", 0, 1, slab, user);
         return;
     }

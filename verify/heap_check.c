@@ -69,7 +69,7 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
             !equal(check, "listed block lies in its slab", found == slab, true, block))
             break;
         if (!equal(check, "bin of list = bin of slab", bin, found->class, block)) break;
-        if (!equal(check, "listed block is a block", hak_slab_owns(found, block), true, block))
+        if (!equal(check, "listed block is a block", hak_slab_has(found, block), true, block))
             break;
         at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved,
                 block);

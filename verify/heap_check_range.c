@@ -20,7 +20,7 @@ struct tiling {
 
 bool hak_check_bounds(struct check *check) {
     struct hak_range_state state = hak_range_state();
-    uint64_t limit = atomic_load_explicit(&hak_range.limit, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed);
     equal(check, "the range's limit = what is committed", limit,
           (uint64_t)(state.there - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4), NULL);
     at_most(check, "the range's limit <= granules committed", state.there, state.committed, NULL);

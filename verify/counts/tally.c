@@ -224,7 +224,7 @@ void tally_add_blocks(uint64_t blocks) {
 void tally_call(void) {
     if (own == NULL) return;
     access_part("hak_range.base", TALLY_STATIC, (uintptr_t)&hak_range.base, false);
-    access_part("hak_range.limit", TALLY_STATIC, (uintptr_t)&hak_range.limit, false);
+    access_part("hak_range.end", TALLY_STATIC, (uintptr_t)&hak_range.end, false);
 }
 
 void tally_touch(const void *block, size_t bytes) {

@@ -8,7 +8,7 @@
 /* ---- policies -------------------------------------------------------------------------------- */
 
 static const struct hak_policy *policy_with(struct hak_policy *policy,
-                                            struct hak_bin_policy bounds) {
+                                            struct hak_bin_bounds bounds) {
     static struct hak_policy standard;
     if (standard.bins[0].limit_max == 0) standard = *hak_policy();
     *policy = standard;
@@ -26,13 +26,13 @@ static const struct hak_policy *tiny_policy(bool untouched) {
     EXPLORE_CHECK(policy != NULL, "no memory for a policy");
     return policy_with(
         policy,
-        (struct hak_bin_policy){
+        (struct hak_bin_bounds){
             .limit_min = 2, .limit_own = 4, .limit_max = 4, .batch_min = 1, .batch_max = 1});
 }
 
 const struct hak_policy *explore_policy_roomy(void) {
     static struct hak_policy policy;
-    return policy_with(&policy, (struct hak_bin_policy){.limit_min = 2048,
+    return policy_with(&policy, (struct hak_bin_bounds){.limit_min = 2048,
                                                         .limit_own = 2048,
                                                         .limit_max = 2048,
                                                         .batch_min = 64,

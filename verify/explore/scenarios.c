@@ -319,7 +319,7 @@ static void free_mid(void) {
 
 static void collect_and_end_heap(void) {
     fuzz_flush_all();
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
 }
 
 static void grow_and_take(void) {
@@ -347,8 +347,8 @@ static void get_large(void) {
 
 /* Evicts a part of the BigCache, and then the rest. */
 static void evict_large(void) {
-    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
-    hak_bigcache_purge(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_bigcache_release(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
+    hak_bigcache_release(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 /* Resizes a block, proves that it keeps its contents, and frees it. */
@@ -411,7 +411,7 @@ static void get_longer(void) {
 
 static void free_large(void) {
     block_give(0);
-    hak_bigcache_purge(hak_os_now_ms(), 0, 0);
+    hak_bigcache_release(hak_os_now_ms(), 0, 0);
 }
 
 /* Addresses are scarce: no cache keeps anything, and freed blocks are unmapped. */
@@ -482,7 +482,7 @@ static void trim_one(struct hak_heap *heap, void *unused) {
 static void trim_idle(void) {
     hak_slow_enter(0);
     hak_heap_each_abandoned(trim_one, NULL);
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
     hak_slow_leave();
 }
 

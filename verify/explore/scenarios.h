@@ -24,7 +24,7 @@ const struct explore_scenario *explore_scenario_find(const char *name);
  * one. */
 const struct hak_policy *explore_policy_roomy(void);
 
-/* Runs a scenario once, from the first state (verify/virtual/state.h) back to it. A finding ends the
+/* Runs a scenario once, from the first state (virtual/state.h) back to it. A finding ends the
  * program. */
 void explore_scenario_run(const struct explore_scenario *scenario,
                           const struct explore_strategy *strategy);

@@ -1,4 +1,4 @@
-/* Runs several virtual threads (verify/virtual/state.h), each on a fiber. It switches between fibers only
+/* Runs several virtual threads (state.h), each on a fiber. It switches between fibers only
  * where a step of core/ begins (yields.h): an atomic operation, a lock operation or, where system
  * calls are steps, a system call. A strategy chooses the fiber that runs next. With the same
  * choices a run is the same each time. */

@@ -2,7 +2,7 @@
  * and policy, so that a finding can be replayed from its file alone.
  *
  * Virtual threads: one thread of the system acts as several threads of the program, one after the
- * other, by changing HAK_THREAD (verify/virtual/thread.h). Thread 0 has a heap when the input begins; the
+ * other, by changing HAK_THREAD (virtual/thread.h). Thread 0 has a heap when the input begins; the
  * others get a heap at first use, as real threads do. The last one, FUZZ_THREAD_GONE, has given its
  * heap back already, like a thread that allocates in a destructor that runs after the allocator's
  * own: the heap that it gets is untracked. */

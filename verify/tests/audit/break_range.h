@@ -73,14 +73,14 @@ static void tables_too_short(void) {
 }
 
 static void limit_too_low(void) {
-    atomic_store(&hak_range.limit, atomic_load(&hak_range.limit) - 1);
+    atomic_store(&hak_range.end, atomic_load(&hak_range.end) - 1);
 }
 
 static void limit_beyond_memory(void) {
     struct hak_range_state state = hak_range_state();
     there_more = state.committed + 1 - state.there;
-    atomic_store(&hak_range.limit, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST)
-                                       << (HAK_GRANULE_SHIFT - 4));
+    atomic_store(&hak_range.end, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST)
+                                     << (HAK_GRANULE_SHIFT - 4));
 }
 
 static void no_memory_for_the_check(void) {

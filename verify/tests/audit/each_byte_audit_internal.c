@@ -25,8 +25,7 @@ _Noreturn void __wrap_hak_audit_report(const char *equation, uint64_t left, uint
 
 _Noreturn void __wrap_hak_audit_report(const char *equation, uint64_t left, uint64_t right,
                                        const struct hak_slab *slab, const void *block) {
-    CHECK(slab != NULL && hak_slab_owns(slab, block), "the report of '%s' names no block",
-          equation);
+    CHECK(slab != NULL && hak_slab_has(slab, block), "the report of '%s' names no block", equation);
     reported.equation = equation;
     reported.left = left;
     reported.right = right;

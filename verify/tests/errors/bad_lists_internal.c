@@ -24,7 +24,7 @@ static void interior(void) {
 
 static void range_end(void) {
     hak_free(hak_malloc(test_opaque(1)));
-    uint64_t limit = atomic_load(&hak_range.limit);
+    uint64_t limit = atomic_load(&hak_range.end);
     hak_free((char *)hak_range.base + (limit << 4) - 16);
 }
 
@@ -33,7 +33,7 @@ static void outside(void) {
     hak_free(hak_malloc(100000));
     setvbuf(stdout, NULL, _IONBF, 0); /* a buffer would make the range longer */
     uintptr_t base = atomic_load(&hak_range.base);
-    printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range.limit) << 4)));
+    printf("%#zx-%#zx\n", (size_t)base, (size_t)(base + (atomic_load(&hak_range.end) << 4)));
     hak_free((void *)(uintptr_t)16);
 }
 

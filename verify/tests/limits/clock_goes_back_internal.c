@@ -30,9 +30,9 @@ static void keeps_large_blocks(void) {
     hak_free(block);
     size_t kept = hak_bigcache_bytes();
     CHECK(kept > before, "nothing is cached");
-    hak_bigcache_purge(now - BACK, DELAY, SIZE_MAX);
+    hak_bigcache_release(now - BACK, DELAY, SIZE_MAX);
     CHECK(hak_bigcache_bytes() == kept, "%zu bytes are left of %zu", hak_bigcache_bytes(), kept);
-    hak_bigcache_purge(now + DELAY, DELAY, SIZE_MAX);
+    hak_bigcache_release(now + DELAY, DELAY, SIZE_MAX);
     CHECK(hak_bigcache_bytes() == 0, "%zu bytes are left", hak_bigcache_bytes());
 }
 
@@ -51,13 +51,13 @@ static void keeps_free_units_and_superslabs(void) {
     struct hak_superslab *ss = with_a_free_unit();
     CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0,
           "a unit that became free just now");
-    hak_superslab_cache_purge(now, 0);
+    hak_superslab_cache_release(now, 0);
     hak_superslab_retire(ss);
     size_t kept = hak_superslab_cache_bytes();
-    hak_superslab_cache_purge(now - BACK, DELAY);
+    hak_superslab_cache_release(now - BACK, DELAY);
     CHECK(hak_superslab_cache_bytes() == kept, "%zu bytes are left of %zu",
           hak_superslab_cache_bytes(), kept);
-    hak_superslab_cache_purge(now + DELAY, DELAY);
+    hak_superslab_cache_release(now + DELAY, DELAY);
     CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are left", hak_superslab_cache_bytes());
 }
 
@@ -92,11 +92,11 @@ static void ticks_in_time(void) {
     struct hak_heap *heap = hak_thread_heap();
     heap->last_tick = now + BACK;
     for (int i = 0; i < 1000; i++)
-        hak_tick(heap);
+        hak_tick_if_due(heap);
     CHECK(heap->last_tick == now + BACK, "a tick by a clock that is behind");
     at(now + BACK + DELAY);
     for (int i = 0; i < 1000; i++)
-        hak_tick(heap);
+        hak_tick_if_due(heap);
     CHECK(heap->last_tick == now, "no tick in time");
 }
 

@@ -26,7 +26,7 @@ static void end(uint32_t now) {
     hak_superslab_purge(ss, now, 0, NULL, NULL);
     CHECK(ss->dirty_mask == 0, "units that hold memory after a purge of all: %#x", ss->dirty_mask);
     hak_superslab_retire(ss);
-    hak_superslab_cache_purge(now, 0);
+    hak_superslab_cache_release(now, 0);
 }
 
 static void give_up(unsigned unit, uint32_t now) {

@@ -89,11 +89,11 @@ static void it_grows_into_what_is_behind(void) {
     kept(3, 24 + 48 + 32, "a part of it");
     grow(blocks[GROWING], 40);
     kept(3, 24 + 40 + 32, "a part of what is left");
-    hak_bigcache_purge(1999, 1000, SIZE_MAX);
+    hak_bigcache_release(1999, 1000, SIZE_MAX);
     kept(2, 40 + 32, "the oldest has gone");
-    hak_bigcache_purge(2000, 1000, SIZE_MAX);
+    hak_bigcache_release(2000, 1000, SIZE_MAX);
     kept(1, 32, "the rest is as old as the whole would be");
-    hak_bigcache_purge(2100, 1000, SIZE_MAX);
+    hak_bigcache_release(2100, 1000, SIZE_MAX);
     kept(0, 0, "the youngest");
     is_filled(blocks[PAIR], size_of(16), PAIR, "grown by all");
     is_filled(blocks[GROWING], size_of(16), GROWING, "grown by a part");

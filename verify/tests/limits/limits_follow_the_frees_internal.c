@@ -30,7 +30,7 @@ static void free_all(void) {
 }
 
 static void own(size_t size) {
-    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    const struct hak_bin_bounds *bounds = &hak_policy()->bins[bin];
     for (int round = 0; round < 3; round++) {
         allocate_all(&size);
         free_all();
@@ -40,7 +40,7 @@ static void own(size_t size) {
 }
 
 static void others(size_t size) {
-    const struct hak_bin_policy *bounds = &hak_policy()->bins[bin];
+    const struct hak_bin_bounds *bounds = &hak_policy()->bins[bin];
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, allocate_all, &size) == 0, "no thread");
     pthread_join(thread, NULL);

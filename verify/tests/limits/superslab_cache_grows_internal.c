@@ -31,7 +31,7 @@ static void retire(uint32_t now, size_t count) {
 }
 
 static void tick(uint32_t now) {
-    hak_superslab_cache_purge(now, DELAY);
+    hak_superslab_cache_release(now, DELAY);
 }
 
 static void holds(size_t bytes, size_t most, const char *when) {
@@ -42,7 +42,7 @@ static void holds(size_t bytes, size_t most, const char *when) {
 }
 
 static void forget(uint32_t now) {
-    hak_superslab_cache_purge(now, 0);
+    hak_superslab_cache_release(now, 0);
     holds(0, MOST, "all was given back");
 }
 
@@ -62,7 +62,7 @@ static void maximum_rises_and_falls(void) {
     holds(0, BURST * ONE, "in use again");
     retire(1800, BURST);
     holds(BURST * ONE, BURST * ONE, "a third burst");
-    hak_superslab_cache_purge_of(hak_thread_heap());
+    hak_superslab_cache_release_of(hak_thread_heap());
     holds(0, BURST * ONE, "given back for another's sake");
     acquire(BURST);
     tick(2000);

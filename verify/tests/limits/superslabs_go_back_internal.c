@@ -57,17 +57,17 @@ int main(void) {
     hak_superslab_prefill(1);
     CHECK(hak_superslab_cache_bytes() == 15 * one, "%zu bytes: there were enough",
           hak_superslab_cache_bytes());
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
     hak_superslab_prefill(3);
     CHECK(hak_superslab_cache_bytes() == 3 * one, "%zu bytes: three were to come",
           hak_superslab_cache_bytes());
     struct hak_superslab *stocked = acquire(home);
     CHECK(stocked->dirty_mask == 0, "a new SuperSlab has dirty units");
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
     hak_superslab_prefill(100);
     CHECK(hak_superslab_cache_bytes() == 8 * one, "%zu bytes, more or less than it stocks",
           hak_superslab_cache_bytes());
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
     stocked->dirty_mask = 4;
     hak_superslab_retire(stocked);
     hak_superslab_prefill(1);

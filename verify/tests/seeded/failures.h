@@ -8,7 +8,7 @@
 #include "../process.h"
 
 static size_t more_than_there_is(void) {
-    return (size_t)(atomic_load(&hak_range.limit) << 4) + ((size_t)64 << 20);
+    return (size_t)(atomic_load(&hak_range.end) << 4) + ((size_t)64 << 20);
 }
 
 static void out_of_memory(size_t first, bool for_ever) {
@@ -181,7 +181,7 @@ static void free_large_twice(void) {
 
 static void free_uncommitted(void) {
     quietly();
-    uint64_t limit = atomic_load(&hak_range.limit);
+    uint64_t limit = atomic_load(&hak_range.end);
     hak_os_faults_begin(0, true);
     hak_free(hak_malloc((limit << 4) + ((size_t)1 << 31)));
     hak_os_faults_end();

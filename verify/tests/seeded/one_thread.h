@@ -226,7 +226,7 @@ static const struct hak_policy *lower_policy(void) {
     static struct hak_policy lower;
     lower = *hak_policy();
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
-        struct hak_bin_policy *bounds = &lower.bins[bin];
+        struct hak_bin_bounds *bounds = &lower.bins[bin];
         bounds->limit_max = bounds->limit_max < 16 ? 2 : bounds->limit_max / 8;
         if (bounds->limit_min > bounds->limit_max) bounds->limit_min = bounds->limit_max;
         if (bounds->limit_own > bounds->limit_max) bounds->limit_own = bounds->limit_max;

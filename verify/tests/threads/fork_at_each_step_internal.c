@@ -125,7 +125,7 @@ static void superslabs(void) {
     }
     step_by_step(true);
     hak_superslab_prefill(2);
-    hak_superslab_cache_purge(hak_os_now_ms(), 0);
+    hak_superslab_cache_release(hak_os_now_ms(), 0);
     step_by_step(false);
 }
 
