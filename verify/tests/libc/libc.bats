@@ -130,7 +130,7 @@ reports() {
     libc=$HAK_ROOT/out/libc
     sed '/^#if/,/^#endif/d' "$HAK_ROOT/core/symbols.def" | grep -o 'HAK_SYMBOL(hak_[a-z0-9_]*)' | sed 's/HAK_SYMBOL(\(.*\))/\1/' |
         LC_ALL=C sort >"$BATS_TEST_TMPDIR/wanted"
-    [ "$(wc -l <"$BATS_TEST_TMPDIR/wanted")" -eq 19 ]
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/wanted")" -eq 20 ]
     nm -D --defined-only "$libc/libhakmem.so" | awk '{ print $3 }' | LC_ALL=C sort |
         diff "$BATS_TEST_TMPDIR/wanted" -
     nm --extern-only --defined-only "$libc/libhakmem.a" | awk 'NF == 3 && $3 !~ /^hak_build_/ { print $3 }' |
