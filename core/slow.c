@@ -282,10 +282,14 @@ static HAK_NOINLINE void *realloc_beyond_bins(void *user, size_t size) {
         if (size <= usable && size >= usable / 2) return user;
     } else if (hak_header_of(user) == HAK_HEADER_LARGE && size > HAK_BINNED_MAX) {
         size_t old_size = hak_large_find(user)->size;
+        hak_slow_enter(0); /* so that a handler that forks sees that the thread may hold a lock */
+        hak_slow_large(true);
         hak_hook_large_resizing(user, size);
         void *resized = hak_large_resize(user, size);
         const bool copies = resized == HAK_LARGE_COPY;
         hak_hook_large_resized(user, copies ? user : resized, old_size, copies ? old_size : size);
+        hak_slow_large(false);
+        hak_slow_leave();
         if (!copies) return resized;
     }
     return alloc_and_move(user, size, usable);
