@@ -87,16 +87,32 @@ static bool forget_thread(struct hak_heap *heap) {
     return whole;
 }
 
+/* A signal handler of this thread may have interrupted the wait for its heap, and forked. The wait
+ * must not begin again. */
+static void end_wait(void) {
+    uint32_t waits = HAK_SLOW_WAITS;
+    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH,
+                                            memory_order_relaxed, memory_order_relaxed);
+}
+
+/* A thread that does not exist here had hidden the calling thread's heap, to see whether it may
+ * seize the heap, or was about to give it back. In the state own nobody else touches the heap, so
+ * the calling thread, which may be at work on it, has it again. False: that is not so. */
+static bool take_back(struct hak_heap *heap) {
+    if (hak_heap_thread(heap) != &HAK_THREAD || hak_thread_heap() != &hak_heap_seized) return false;
+    if (heap->state != HAK_HEAP_OWN) return false;
+    hak_thread_heap_set(heap);
+    atomic_store_explicit(&heap->thread_id, hak_os_thread_id(), memory_order_relaxed);
+    end_wait();
+    return true;
+}
+
 /* After forget_thread for all heaps: if the calling thread has lost its heap, it begins anew. */
 static void forget_own(void) {
-    uint32_t waits = HAK_SLOW_WAITS;
     if (hak_thread_heap() != &hak_heap_seized) return;
     hak_hook_event(HAK_EVENT_HEAP_LOST, &HAK_THREAD);
     hak_thread_heap_set(&hak_heap_none);
-    /* A signal handler of this thread may have interrupted the wait for the heap, and forked.
-     * The wait must not begin again. */
-    atomic_compare_exchange_strong_explicit(&HAK_THREAD.slow, &waits, HAK_SLOW_PATH,
-                                            memory_order_relaxed, memory_order_relaxed);
+    end_wait();
 }
 
 /* A heap in the state held stays held, because which thread holds it is not known. */
@@ -105,7 +121,7 @@ static void fork_child_visit(struct hak_heap *heap, void *own) {
         hak_untracked_link(heap); /* of this thread, or of one that the child has begun */
         return;
     }
-    if (heap == own) return;
+    if (heap == own || take_back(heap)) return;
     if (heap == HAK_THREAD.seized_heap) {
         /* a signal handler of this thread forked during its visit, which goes on */
         forget_thread(heap);

@@ -189,10 +189,10 @@ void hak_seize_give_up(void) {
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-/* True if a signal handler runs that has interrupted a slow path of its thread, or a take of the
- * lock. Nobody can seize the heap of such a thread. */
+/* True if a signal handler runs that has interrupted a slow path of its thread, whose heap nobody
+ * can seize, or anything that holds a lock: the seizing lock comes before all others. */
 static bool is_in_slow_path(void) {
-    return HAK_HINT_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_is_mine(seizing_lock);
+    return HAK_HINT_LOAD(&HAK_THREAD.slow) != HAK_SLOW_NO || hak_lock_any_is_mine();
 }
 
 /* Waits until no thread has seized the calling thread's heap, and keeps it from being seized:

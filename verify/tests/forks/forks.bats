@@ -122,6 +122,7 @@ ends_with_one_error() {
     on_audit fork_in_signal 50000 one thread
     on_audit fork_in_signal 300000 trim nested
 }
+@test "a fork while another thread looks whether it may seize this thread's heap" { proves hidden_heap_internal; }
 @test "signals, forks, programs and streams in all threads" { proves signals_and_forks; }
 
 # ---- children without handlers ----
