@@ -149,16 +149,18 @@ $(if $(filter-out $(words $(TEST_NAMES)),$(words $(sort $(TEST_NAMES)))),$(error
 # Fuzz targets, fuzz/fuzz_*.c, are built only in variants with a fuzz engine. The code that they
 # share is an archive.
 FUZZ_NAMES := $(basename $(notdir $(wildcard fuzz/fuzz_*.c)))
-FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) $(addprefix verify/virtual/,state.c system.c scheduler.c))
+VIRTUAL := $(addprefix verify/virtual/,state.c system.c scheduler.c)
+FUZZ_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out fuzz/fuzz_%,$(wildcard fuzz/*.c)) $(VIRTUAL))
 
 # The explorer, in its variant only. yields.c and accesses.c, which report the steps of core/, are
 # in the library.
-EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(addprefix verify/virtual/,state.c system.c scheduler.c waiting.c) \
+EXPLORE_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,$(VIRTUAL) verify/virtual/waiting.c \
                    $(wildcard verify/explore/*.c))
 
 # The program that counts moving cache lines, in its variant only. It gets the same reports as the
 # explorer.
-COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/virtual/waiting.c verify/os_faults.c verify/clock.c $(wildcard verify/counts/*.c))
+COUNTS_PARTS := $(patsubst %.c,$(OUT)/obj/%.o,verify/virtual/waiting.c verify/os_faults.c \
+                  verify/clock.c $(wildcard verify/counts/*.c))
 
 # Finds the names of functions for the audit's reports; lies beside the library.
 SYMBOLIZER := $(if $(filter 1,$(HAK_AUDIT)),$(OUT)/hakmem-symbolize)
@@ -391,7 +393,8 @@ FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
              $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \
              hak_os_fork_word_reset hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
-$(addprefix $(OUT)/obj/,fuzz/fuzz_remote.o verify/virtual/state.o): LIB_CFLAGS += $(if $(has_scheduler),-include verify/virtual/yields.h)
+$(addprefix $(OUT)/obj/,fuzz/fuzz_remote.o verify/virtual/state.o): LIB_CFLAGS += \
+    $(if $(has_scheduler),-include verify/virtual/yields.h)
 # What stands for the system is built as the fuzz targets are.
 $(addprefix $(OUT)/obj/verify/virtual/,state.o system.o thread.o): VARIANT_VERIFY_CFLAGS = $(VARIANT_FUZZ_CFLAGS)
 $(OUT)/fuzz/fuzz_canary: FUZZ_LDFLAGS += -Wl,--wrap=hak_slab_put
@@ -410,7 +413,8 @@ $(OUT)/fuzz/%: $(OUT)/obj/fuzz/%.o $(OUT)/fuzz/parts.a $(OUT)/parts.a
 
 $(OUT)/explore: $(EXPLORE_PARTS) $(HEAP_CHECK) $(OUT)/parts.a
 	$(call say,LD)
-	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork -Wl,--wrap=hak_os_thread_is_past_destructors $(VARIANT_LDFLAGS) \
+	$(Q)$(CC) -pthread -o $@ $^ $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_atfork \
+	    -Wl,--wrap=hak_os_thread_is_past_destructors $(VARIANT_LDFLAGS) \
 	    -static-libgcc
 
 $(OUT)/counts: $(COUNTS_PARTS) $(OUT)/parts.a

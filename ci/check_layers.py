@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Proves that the files of core/ stand in the order of ci/layers.txt: each includes and calls only files before it.
+"""Proves that the files of core/ stand in the order of ci/layers.txt: each file includes and calls
+only files before it.
 
   check_layers.py [FOLDER]         FOLDER holds core/; default: this repository
-  check_layers.py --dot [FOLDER]   writes the picture: layers, files, and which file uses which, without what follows
+  check_layers.py --dot [FOLDER]   writes the picture: layers, files, and which file uses which,
+                                   without the uses that follow from others
 
-Calls are the functions that the compiler has left undefined in a file and another file defines, called or not: a
-pointer counts, too. A header is compiled alone, with all its functions; it may call what is in the .c of its name.
+A file calls the functions that its object file leaves undefined and another file defines. A pointer
+to a function counts as a call. A header is compiled alone, with all its functions; it may call the
+functions of the .c file of its name.
 
-To draw the picture of the architecture anew: check_layers.py --dot >docs/layers.dot; dot -Tsvg docs/layers.dot >docs/layers.svg
+To draw the picture of the architecture anew:
+
+  check_layers.py --dot >docs/layers.dot && dot -Tsvg docs/layers.dot >docs/layers.svg
 """
 
 import concurrent.futures
@@ -80,8 +85,9 @@ def check_includes(order, folder, files):
 
 def compiler_flags():
     """Of a build that has everything: asserts, libc's names, functions that are not inlined."""
-    out = subprocess.run(["make", "-s", "-C", ROOT, "VARIANT=debug", "AGGRESSIVE_INLINE=0", "print-flags"], check=True, text=True,
-                         stdout=subprocess.PIPE, env=os.environ | {"MAKEFLAGS": ""}).stdout
+    command = ["make", "-s", "-C", ROOT, "VARIANT=debug", "AGGRESSIVE_INLINE=0", "print-flags"]
+    out = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE,
+                         env=os.environ | {"MAKEFLAGS": ""}).stdout
     flags = re.search(r"^CFLAGS=(.*)$", out, re.M).group(1)
     return shlex.split(flags)
 
@@ -97,8 +103,8 @@ def symbols(folder, file, flags, out):
     language = ["-x", "c"] if file.endswith((".h", ".c")) else []
     # -O0, so that every call is seen, even one that could be inlined or left out.
     keep = ["-fkeep-static-functions", "-fkeep-inline-functions"] if file.endswith(".h") else []
-    subprocess.run([*command, "-O0", "-w", *keep, "-DHAK_STATIC_LIB=0", "-c", "-o", target, *language, file],
-                   cwd=folder, check=True)
+    subprocess.run([*command, "-O0", "-w", *keep, "-DHAK_STATIC_LIB=0", "-c", "-o", target,
+                    *language, file], cwd=folder, check=True)
     listing = subprocess.run(["nm", target], check=True, text=True, stdout=subprocess.PIPE).stdout
     defined, undefined = set(), set()
     for line in listing.splitlines():
@@ -113,12 +119,14 @@ def symbols(folder, file, flags, out):
 def calls(order, folder, files):
     """{file: {(symbol, entry of the file that defines it)}}"""
     flags = compiler_flags()
-    with tempfile.TemporaryDirectory() as out, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (tempfile.TemporaryDirectory() as out,
+          concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool):
         found = dict(zip(files, pool.map(lambda file: symbols(folder, file, flags, out), files)))
     all_undefined = {file: frozenset(undefined) for file, (_, undefined) in found.items()}
     for file, (_, undefined) in found.items():
         if file.endswith(".h"):
-            undefined.difference_update(*(all_undefined.get(path, ()) for _, path in includes(folder, file)))
+            undefined.difference_update(*(all_undefined.get(path, ())
+                                          for _, path in includes(folder, file)))
     owner = {}
     for file, (defined, _) in found.items():
         for symbol in defined:
@@ -147,7 +155,8 @@ def check_calls(order, called):
 
 
 def uses(order, folder, called):
-    """(file, file that it includes or calls), by entry of the table, against no order; without those that follow from others."""
+    """(file, file that it includes or calls), by entry of the table, without the allowed
+    exceptions and without the pairs that follow from others."""
     edges = set()
     for file, all_called in called.items():
         name = entry_of(order, file)
@@ -164,12 +173,14 @@ def uses(order, folder, called):
 
 
 def dot(order, edges):
-    """The files by layer, from the words below to the surface above; an arrow: includes or calls."""
+    """The files by layer, words at the bottom, surface on top; an arrow: includes or calls."""
     lines = ["digraph layers {", "    rankdir=BT; ranksep=0.5; nodesep=0.15;",
-             '    node [shape=box, fontname="sans-serif", fontsize=11, height=0.3, margin="0.08,0.04", style=filled, fillcolor=white];',
+             '    node [shape=box, fontname="sans-serif", fontsize=11, height=0.3, '
+             'margin="0.08,0.04", style=filled, fillcolor=white];',
              "    edge [color=gray50, arrowsize=0.6];"]
     for name, _, names in order.layers:
-        lines += [f"    subgraph cluster_{name} {{", f'        label="{name}"; labeljust=l; fontname="sans-serif"; '
+        lines += [f"    subgraph cluster_{name} {{",
+                  f'        label="{name}"; labeljust=l; fontname="sans-serif"; '
                   "style=filled; color=gray92;"]
         lines += [f'        "{each}";' for each in names]
         lines += ["    }"]
@@ -184,7 +195,8 @@ def main():
     folder = wanted[0] if wanted else ROOT
     order = Order(os.path.join(ROOT, "ci", "layers.txt"))
     core = os.path.join(folder, "core")
-    files = sorted(f"core/{file}" for file in os.listdir(core) if file.endswith((".h", ".c", ".cc", ".def")))
+    files = sorted(f"core/{file}" for file in os.listdir(core)
+                   if file.endswith((".h", ".c", ".cc", ".def")))
     problems = list(check_includes(order, folder, files))
     problems += [f"ci/layers.txt: there is no core/{name}" for name in order.names()
                  if not any(entry_of(order, file) == name for file in files)]
@@ -194,7 +206,10 @@ def main():
         problems = list(check_calls(order, called))
     if problems:
         sys.exit("\n".join(problems))
-    print(dot(order, uses(order, folder, called)) if "--dot" in sys.argv else f"{len(files)} files keep the order, in includes and calls")
+    if "--dot" in sys.argv:
+        print(dot(order, uses(order, folder, called)))
+    else:
+        print(f"{len(files)} files keep the order, in includes and calls")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* Spans of granules: whoever needs memory of the range takes a span here and gives it back here.
+/* Spans of granules. All memory of the range is taken and given back here, in spans.
  * Any thread, unless a function says otherwise; a span in use is its caller's alone. */
 #ifndef HAK_SPANS_H
 #define HAK_SPANS_H
