@@ -176,6 +176,7 @@ static void queues_rebuild(void) {
 void hak_abandoned_begin(void) {
     hak_lock_begin(HAK_RANK_HEAPS, queues_rebuild);
     hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);
+    hak_hook_atomic(&heaps.untracked_count, sizeof heaps.untracked_count);
 }
 
 struct hak_heap *hak_abandoned_take(void) {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/hooks.h"
 #include "core/large.h"
 #include "core/syscall.h"
 
@@ -44,6 +45,7 @@ __attribute__((weak)) void *dlsym(void *handle, const char *name);
 
 /* relaxed, here and below: the functions existed before their addresses were stored */
 #define LOOK_UP(name)                                                                              \
+    hak_hook_atomic(&next_##name, sizeof next_##name);                                             \
     atomic_store_explicit(&next_##name, (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name),    \
                           memory_order_relaxed)
 

@@ -99,6 +99,7 @@ static bool purge_try(void *start, size_t bytes) {
     long done = hak_syscall3(SYS_madvise, (long)start, (long)bytes, MADV_DONTNEED);
     if (hak_syscall_failed(done)) return true; /* it reports failure; remains untried */
     int found = *first == 0 ? DOES_IT : ONLY_SAYS_SO;
+    hak_hook_atomic(&purge_found, sizeof purge_found);
     atomic_store_explicit(&purge_found, found, memory_order_relaxed);
     return found == DOES_IT;
 }
@@ -265,6 +266,7 @@ static bool asked(_Atomic int *known, bool (*ask)(void)) {
     int answer = atomic_load_explicit(known, memory_order_relaxed);
     if (answer == 0) {
         answer = ask() ? 2 : 1;
+        hak_hook_atomic(known, sizeof *known);
         atomic_store_explicit(known, answer, memory_order_relaxed);
     }
     return answer == 2;
@@ -318,6 +320,7 @@ size_t hak_os_page_size(void) {
     if (known == 0) {
         known = getauxval(AT_PAGESZ); /* sysconf would touch 64 KiB more of libc */
         HAK_CHECK(hak_is_power_of_two(known) && known <= HAK_GRANULE);
+        hak_hook_atomic(&size, sizeof size);
         atomic_store_explicit(&size, known, memory_order_relaxed);
     }
     return known;

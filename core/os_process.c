@@ -91,9 +91,10 @@ void hak_os_fork_word_begin(void *page) {
 }
 
 void hak_os_fork_word_reset(void) {
-    if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) == &known_without_page)
-        atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
-                              memory_order_relaxed); /* whatever the parent's state was */
+    if (atomic_load_explicit(&hak_os_process, memory_order_relaxed) != &known_without_page) return;
+    hak_hook_atomic(&known_without_page, sizeof known_without_page);
+    atomic_store_explicit(&known_without_page, HAK_PROCESS_NEW,
+                          memory_order_relaxed); /* whatever the parent's state was */
 }
 
 bool hak_os_process_set(uint32_t from, uint32_t to) {

@@ -28,6 +28,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     slab->granules_to_first = 0;
     slab->unit = (uint8_t)unit;
     slab->granules = (uint8_t)granules;
+    hak_hook_atomic(&slab->remote, sizeof slab->remote);
     atomic_store_explicit(&slab->remote, 0, memory_order_relaxed);
     for (uint32_t i = 1; i < granules; i++) {
         ((struct hak_slab *)hak_map_entry(first + i))->granules_to_first = (uint8_t)i;

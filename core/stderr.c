@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/hooks.h"
 #include "core/syscall.h"
 
 #define NOWHERE  (-1)
@@ -73,6 +74,7 @@ void hak_stderr_find(void) {
     else if (output.is_kept && output.copy >= 0 && is_as_kept(output.copy))
         file = output.copy;
     HAK_ASSERT(file == NOWHERE || output.is_kept);
+    hak_hook_atomic(&output.file, sizeof output.file);
     atomic_store_explicit(&output.file, file, memory_order_relaxed);
 }
 

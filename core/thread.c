@@ -38,6 +38,7 @@ static bool setup(void) {
     hak_heap_advise();
     hak_seize_setup();
     hak_thread_key_begin();
+    hak_hook_atomic(&is_set_up, sizeof is_set_up);
     atomic_store_explicit(&is_set_up, true, memory_order_release);
     return true;
 }

@@ -1,6 +1,6 @@
-/* Another thread hides this thread's heap for a moment, to see whether it may seize the heap. A fork
- * from a signal handler in that moment leaves the heap to the child's thread, which is at work on
- * it. A heap that was really seized is lost to the child. */
+/* Another thread hides this thread's heap for a moment, to see whether it may seize the heap. A
+ * fork from a signal handler in that moment leaves the heap to the child's thread, which is at work
+ * on it. A heap that was really seized is lost to the child. */
 #define TEST_LINKED
 #include "../threads/threads.h"
 

@@ -74,6 +74,29 @@ is_clean() {
     [[ $output =~ audit:\ level\ 2:\ checked\ [0-9]{2,}\ batches ]]
 }
 
+# untold ROOT: each atomic word that core/ stores to without telling Helgrind and DRD that it is
+# atomic (hak_hook_atomic). Two parameters have no name of their own.
+untold() {
+    local stored field whole
+    cat "$1"/core/*.[ch] | tr -d ' \n' | grep -oE 'atomic_store_explicit\([^,]+,' | sort -u |
+        while IFS='(' read -r _ stored; do
+            stored=${stored%,} stored=${stored#&}
+            field=${stored%%[[(]*} field=${field##*[.>]} whole=${stored%%[.>[-]*}
+            case $field in word | sum) continue ;; esac
+            grep -qE "hak_hook_atomic\(&?([^,]*[.>])?${field}[],([]|hak_hook_atomic\(&$whole," "$1"/core/*.c || echo "$stored"
+        done
+}
+
+@test "each atomic word that is stored to is told to both" {
+    run untold "$HAK_ROOT"
+    [ -z "$output" ]
+    mkdir "$BATS_TEST_TMPDIR/core"
+    sed '/hak_hook_atomic(&purge_found/d' "$HAK_ROOT/core/os.c" >"$BATS_TEST_TMPDIR/core/os.c"
+    cp "$HAK_ROOT/core/os.h" "$BATS_TEST_TMPDIR/core"
+    run untold "$BATS_TEST_TMPDIR"
+    [ "$output" = purge_found ]
+}
+
 @test "Helgrind has nothing to report on the stress test" {
     under helgrind "$HAK_ROOT" "$HAK_ROOT/out/valgrind/tests/stress_internal" 0.1 7 3
     is_clean
