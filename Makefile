@@ -374,7 +374,7 @@ test_with = $(if $(call test_is,internal,$(1)),$(HEAP_CHECK) $(CLOCK) $(OUT)/par
 # These tests replace functions: those that give the heap check its figures, by wrong ones; and
 # hak_audit_report, by one that returns.
 $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wrap=hak_,range_top range_state \
-    bigcache_state bigcache_bytes superslab_cache_bytes superslab_cache_most large_stats)
+    cache_state cache_bytes large_stats)
 $(OUT)/tests/each_byte_audit_internal: TEST_LIBS += -Wl,--wrap=hak_audit_report
 
 # This test observes which thread waits for which.

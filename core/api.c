@@ -125,7 +125,7 @@ HAK_EXPORT size_t hak_malloc_usable_size(const void *ptr) {
 }
 
 HAK_EXPORT int hak_malloc_trim(size_t pad) {
-    return hak_release_unused(pad) > 0;
+    return hak_purge_now(HAK_PURGE_TRIM, pad) > 0;
 }
 
 /* ---- mallopt: what a parameter changes ------------------------------------------------------- */
@@ -186,7 +186,7 @@ HAK_EXPORT int hak_mallopt(int number, int value) {
     if (!hak_range_is_there()) hak_free(hak_malloc(1));
     const bool kept = hak_policy_keeps(hak_policy());
     if (!hak_policy_change(parameter->change, value)) return 0;
-    if (!kept && hak_policy_keeps(hak_policy())) hak_keep_memory();
+    if (!kept && hak_policy_keeps(hak_policy())) hak_purge_now(HAK_PURGE_KEEP, 0);
     return 1;
 }
 

@@ -6,6 +6,7 @@
  *                         home                what other threads touch
  *                         classes[48]         current slab and partial slabs of each class
  *                         open[2]             SuperSlabs with free units
+ *                         spare               a SuperSlab that became empty, for the next growth
  *                         next_reclaimed      list of the abandoned heaps that this thread has
  *                                             reclaimed
  *
@@ -90,6 +91,7 @@ struct hak_heap {
             _Atomic uint32_t free_capacity[UINT8_MAX + 1];
             /* Lists of SuperSlabs with free units: [0] for the tiers tiny and mid, [1] for pool. */
             struct hak_superslab *open[2];
+            struct hak_superslab *spare; /* without a slab, and in no list; NULL: there is none */
             /* A bit for each bin that the last tick found empty and without a batch. Such bins are
              * looked at again before the next tick. */
             uint64_t recheck_bins;

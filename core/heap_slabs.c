@@ -1,7 +1,6 @@
 #include "core/heap_slabs.h"
 
 #include "core/hooks.h"
-#include "core/superslab_cache.h"
 
 #define OPEN_TRIED 8 /* SuperSlabs searched for adjacent free units before a new one is taken */
 
@@ -22,13 +21,37 @@ static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
     ss->next = ss->prev = NULL;
 }
 
+static void superslab_end(struct hak_heap *heap, struct hak_superslab *ss) {
+    HAK_CHECK(heap->superslabs > 0);
+    heap->superslabs--;
+    hak_superslab_end(ss, hak_policy_budget(hak_policy(), 0));
+}
+
+/* A thread that goes on to allocate soon needs the SuperSlab again. */
+static bool is_worth_sparing(const struct hak_heap *heap, const struct hak_superslab *ss) {
+    return heap->spare == NULL && heap == hak_thread_heap() && ss->dirty_mask != 0 &&
+           hak_superslab_is_whole(ss) && !hak_range_keeps() && !hak_range_is_scarce();
+}
+
 static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
     open_remove(heap, ss);
     uint32_t mib = (uint32_t)(hak_superslab_bytes(ss) >> 20);
-    HAK_CHECK(heap->superslabs > 0 && (!ss->pool || heap->arena.mib >= mib));
-    heap->superslabs--;
+    HAK_CHECK(!ss->pool || heap->arena.mib >= mib);
     if (ss->pool) heap->arena.mib -= mib;
-    hak_superslab_retire(ss);
+    if (!is_worth_sparing(heap, ss)) {
+        superslab_end(heap, ss);
+        return;
+    }
+    ss->pool = 0;
+    heap->spare = ss;
+}
+
+static void spare_end(struct hak_heap *heap) {
+    struct hak_superslab *spare = heap->spare;
+    if (spare == NULL) return;
+    HAK_CHECK(spare->home == &heap->home && spare->free_mask == spare->usable_mask);
+    heap->spare = NULL;
+    superslab_end(heap, spare);
 }
 
 void hak_heap_release_empty(struct hak_heap *heap) {
@@ -39,6 +62,7 @@ void hak_heap_release_empty(struct hak_heap *heap) {
             if (ss->free_mask == ss->usable_mask) superslab_drop(heap, ss);
         }
     }
+    spare_end(heap); /* which may be one of these */
 }
 
 void hak_heap_partial_push(struct hak_heap *heap, struct hak_slab *slab) {
@@ -78,25 +102,46 @@ HAK_INLINE struct hak_slab *slab_in_units(struct hak_heap *heap, unsigned bin, b
     return NULL;
 }
 
+static void superslab_use(struct hak_heap *heap, struct hak_superslab *ss) {
+    HAK_ASSERT(ss->free_mask == ss->usable_mask && ss->active == 0);
+    if (ss->pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
+    open_push(heap, ss);
+}
+
+static void spare_use(struct hak_heap *heap, bool pool) {
+    struct hak_superslab *ss = heap->spare;
+    heap->spare = NULL;
+    ss->pool = pool;
+    superslab_use(heap, ss);
+}
+
+/* Units that hold memory come first, because they cost no page fault. */
 struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin) {
-    /* Units that hold memory come first, because they cost no page fault. */
     struct hak_slab *slab = slab_in_units(heap, bin, true);
+    if (slab == NULL && heap->spare != NULL) {
+        spare_use(heap, hak_tier_of_class(bin) == HAK_TIER_POOL);
+        slab = slab_in_units(heap, bin, true);
+    }
     return slab != NULL ? slab : slab_in_units(heap, bin, false);
 }
 
+static void superslab_add(struct hak_heap *heap, struct hak_superslab *ss) {
+    heap->superslabs++;
+    superslab_use(heap, ss);
+}
+
 static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
-    struct hak_superslab *ss = hak_superslab_acquire(&heap->home, shift, pool);
+    struct hak_superslab *ss = hak_superslab_begin(&heap->home, shift, pool);
     /* A SuperSlab of the other size may still be available. */
     if (ss == NULL)
-        ss = hak_superslab_acquire(&heap->home,
-                                   HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
-    if (ss == NULL) return NULL;
-    heap->superslabs++;
-    if (pool) heap->arena.mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
-    open_push(heap, ss);
+        ss = hak_superslab_begin(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift,
+                                 pool);
+    if (ss != NULL) superslab_add(heap, ss);
     return ss;
 }
 
+/* The heap takes the rest of its chunk, too, unless there is memory to be used first, or addresses
+ * are scarce. */
 static bool arena_grow(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     uint32_t mib = hak_pool_arena_next(&heap->arena, policy->arena_mb_init, policy->arena_mb_max,
@@ -105,8 +150,12 @@ static bool arena_grow(struct hak_heap *heap) {
     struct hak_superslab *ss =
         grow_by(heap, true, mib == 1 ? HAK_SUPERSLAB_SHIFT_MIN : HAK_SUPERSLAB_SHIFT);
     if (ss == NULL) return false;
-    if (mib > 2 && ss->dirty_mask == 0 && !hak_policy_keeps(policy))
-        hak_superslab_prefill(mib / 2 - 1);
+    if (ss->dirty_mask != 0 || hak_policy_keeps(policy) || hak_range_is_scarce()) return true;
+    for (; mib > 2; mib -= 2) {
+        ss = hak_superslab_begin_fresh(&heap->home, HAK_SUPERSLAB_SHIFT, true);
+        if (ss == NULL) break;
+        superslab_add(heap, ss);
+    }
     return true;
 }
 
@@ -134,6 +183,7 @@ static void slab_touch(struct hak_slab *slab) {
 }
 
 void hak_heap_touch(struct hak_heap *heap) {
+    spare_end(heap);
     if (heap->is_touched) return;
     heap->is_touched = true;
     for (unsigned pool = 0; pool < 2; pool++)
@@ -149,6 +199,10 @@ void hak_heap_touch(struct hak_heap *heap) {
 size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
                             bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
     size_t bytes = 0;
+    if (heap->spare != NULL) {
+        bytes = hak_superslab_purge(heap->spare, now, older_than_ms, ends, of);
+        if (heap->spare->dirty_mask == 0) spare_end(heap);
+    }
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
             if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms, ends, of);

@@ -1,20 +1,18 @@
 #include "core/large.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/hooks.h"
 #include "core/peak.h"
 
-#define MOVE_MIN_BYTES                                                                             \
-    ((size_t)128 << 10) /* of a span: below, copying is as fast as two calls to the kernel */
-#define COPY_MAX_BYTES                                                                             \
-    ((size_t)64 << 20)    /* above, a copy might touch many pages that were never touched before */
-#define COPY_NEW_SHARE 4u /* a copy is better only if it adds 1/4 or more to the block */
+#define MOVE_MIN_BYTES ((size_t)128 << 10) /* of a span: below, copying is as fast as two calls */
+#define COPY_MAX_BYTES ((size_t)64 << 20)  /* above, a copy might touch many fresh pages */
+#define COPY_NEW_SHARE 4u     /* a copy is better only if it adds 1/4 or more to the block */
 #define MOVED_MAX      4096u  /* each moved block is a kernel mapping of its own */
 #define CUT_MAX        28672u /* each cut block costs the kernel a mapping, too */
 #define CUT_SHARE      32u    /* a cut has to save 1/32 of the block or more */
 
 static _Atomic uint32_t own_mappings, cut_blocks;
-static _Atomic size_t live_blocks, live_bytes, mapped_bytes, peak_blocks, peak_bytes;
+static _Atomic size_t live_blocks, live_bytes, peak_blocks, peak_bytes;
 
 /* The block that was marked last, because a program protects a block page by page: the granule of
  * its record, and, << 32, the number of its granules from that one on. 0: none. Set to 0 before
@@ -39,13 +37,13 @@ HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
         atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
     size_t mapped_now =
-        atomic_fetch_add_explicit(&mapped_bytes, mapped, memory_order_relaxed) + mapped;
+        atomic_fetch_add_explicit(&hak_held.large, mapped, memory_order_relaxed) + mapped;
     if ((ptrdiff_t)blocks > 0) hak_peak_raise(&peak_blocks, blocks_now);
     if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
 }
 
-/* The granules that a new span gets for a block that needs `need`. Equal lengths help the BigCache;
- * while memory is kept the BigCache is empty, and where addresses are scarce none are to be
+/* The granules that a new span gets for a block that needs `need`. Equal lengths help the cache;
+ * while memory is kept the cache is empty, and where addresses are scarce none are to be
  * wasted. */
 static uint32_t granules_given(uint32_t need) {
     return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_quantum(need);
@@ -131,13 +129,15 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     size_t total = hak_round_up(needed + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
     uint32_t granules = hak_large_quantum(hak_granules_for(total));
-    uint32_t first = hak_bigcache_get(&granules);
-    bool recycled = first != 0;
+    uint32_t first = hak_cache_get(granules);
+    const bool recycled = first != 0;
+    if (recycled) granules = hak_large_at(first)->granules;
     if (!recycled) {
         first = hak_span_alloc(granules = granules_given(hak_granules_for(total)), 1);
         if (first == 0 && granules > hak_granules_for(total))
             first = hak_span_alloc(granules = hak_granules_for(total), 1);
         if (first == 0) return NULL;
+        hak_cache_missed((size_t)granules << HAK_GRANULE_SHIFT);
     }
     uintptr_t start = (uintptr_t)hak_granule_address(first);
     void *user = (void *)hak_round_up(start + HAK_ALIGNMENT, align);
@@ -171,7 +171,7 @@ static inline bool large_end(struct hak_large *large, const struct hak_large *re
     return true;
 }
 
-/* Gives back the span of an ended block that must not wait in the BigCache. A moved or marked block
+/* Gives back the span of an ended block that must not wait in the cache. A moved or marked block
  * has a kernel mapping of its own, which counts against MOVED_MAX; a cut span is not all mapped;
  * and while memory is kept, the span waits in the range, for blocks of any size. */
 HAK_COLD static void span_give_back(struct hak_large *record) {
@@ -208,7 +208,7 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
     if (HAK_UNLIKELY((record->renew | record->cut) != 0) || hak_range_keeps())
         span_give_back(record);
     else
-        hak_bigcache_put(first, budget, now);
+        hak_cache_put(first, budget, now);
     return true;
 }
 
@@ -239,7 +239,7 @@ static void large_shrink(struct hak_large *large, size_t size) {
 /* Extends the block's span into the free or cached granules behind it. */
 static bool span_extend(const struct hak_large *large, uint32_t more) {
     return hak_span_extend(large->first, large->granules, more) ||
-           hak_bigcache_extend(large->first, large->granules, more);
+           hak_cache_extend(large->first, large->granules, more);
 }
 
 /* The granules that were added behind a moved block join its mapping if possible, because any
@@ -286,7 +286,7 @@ static bool copy_is_better(const struct hak_large *large, size_t size) {
     size_t usable = hak_large_usable(large);
     HAK_ASSERT(size > usable);
     if (size > COPY_MAX_BYTES || size - usable < usable / COPY_NEW_SHARE) return false;
-    return hak_bigcache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
+    return hak_cache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
 }
 
 static void span_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
@@ -392,7 +392,7 @@ struct hak_large_stats hak_large_stats(void) {
     return (struct hak_large_stats){
         .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),
         .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
-        .mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed),
+        .mapped_bytes = atomic_load_explicit(&hak_held.large, memory_order_relaxed),
         .peak_blocks = atomic_load_explicit(&peak_blocks, memory_order_relaxed),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
         .lost_bytes = hak_range_lost(),

@@ -10,7 +10,7 @@
 void *hak_large_alloc(size_t size, size_t align, bool *is_zero);
 
 /* Frees the block; false: `user` is not the pointer of a live large block. `budget`: bytes that the
- * BigCache may hold. `now`: time of hak_os_now_ms. */
+ * cache may hold. `now`: time of hak_os_now_ms. */
 bool hak_large_free(void *user, size_t budget, uint32_t now);
 
 /* The record of a live block; NULL: `user` is not the pointer of a live large block. */

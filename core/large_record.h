@@ -22,10 +22,12 @@ struct hak_large {
     uint32_t newer;    /* cached: next newer entry; 0: this is the newest */
     uint32_t older;    /* cached: next older entry; 0: this is the oldest */
     uint32_t since;    /* cached: when it was freed, milliseconds */
-    uint32_t span; /* cached: its first granule; also in the page map entry of its last granule */
-    uint8_t renew; /* live: HAK_PAGES_... bits */
-    uint16_t cut;  /* live: bytes at its span's end that are unmapped: address space is scarce */
-    uint8_t unused[HAK_MAP_ENTRY_SIZE - 2 * 8 - 8 * 4 - 2 - 3];
+    uint32_t span;  /* cached: its first granule; also in the page map entry of its last granule */
+    uint8_t renew;  /* live: HAK_PAGES_... bits */
+    uint16_t cut;   /* live: bytes at its span's end that are unmapped: address space is scarce */
+    uint32_t clean; /* cached: granules of a SuperSlab that hold no memory */
+    bool is_superslab; /* cached: the span of one SuperSlab, whose record is as that left it */
+    uint8_t unused[HAK_MAP_ENTRY_SIZE - 2 * 8 - 8 * 4 - 2 - 2 - 4 - 1 - 1];
     _Atomic uint8_t kind;
 };
 _Static_assert(sizeof(struct hak_large) == HAK_MAP_ENTRY_SIZE,

@@ -7,8 +7,10 @@
 #include "core/os_process.h"
 
 struct hak_lock hak_locks[HAK_RANK_COUNT] = {
-    {.rank = HAK_RANK_SEIZING},  {.rank = HAK_RANK_HEAPS}, {.rank = HAK_RANK_CACHE},
-    {.rank = HAK_RANK_BIGCACHE}, {.rank = HAK_RANK_RANGE},
+    {.rank = HAK_RANK_SEIZING},
+    {.rank = HAK_RANK_HEAPS},
+    {.rank = HAK_RANK_CACHE},
+    {.rank = HAK_RANK_RANGE},
 };
 
 static uintptr_t my_name(void) {

@@ -19,7 +19,6 @@ enum hak_lock_rank {
     HAK_RANK_SEIZING,
     HAK_RANK_HEAPS,
     HAK_RANK_CACHE,
-    HAK_RANK_BIGCACHE,
     HAK_RANK_RANGE,
     HAK_RANK_COUNT
 };

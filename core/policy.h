@@ -32,7 +32,8 @@
       "1: running threads also return the free memory of sleeping threads; 0: each thread "        \
       "returns its own")                                                                           \
     X(bigcache_mb, "BIGCACHE_MB", "MiB", 128, 0, HAK_BIGCACHE_MB_MAX,                              \
-      "most memory that the cache of freed large blocks may hold")                                 \
+      "most memory that waits in the cache for large blocks and SuperSlabs; more while a "         \
+      "program soon asks again for what did not fit")                                              \
     X(thp, "THP", "0, 1 or 2", 0, 0, 2,                                                            \
       "transparent huge pages. 0: none in the first 256 MiB, above them the kernel's "             \
       "setting; 1: ask for them; 2: ask for none")                                                 \
@@ -63,7 +64,7 @@ struct hak_policy {
     /* Set by mallopt alone: */
     uint32_t trim_disabled; /* 1: M_TRIM_THRESHOLD is below 0 */
     uint32_t mmap_disabled; /* 1: M_MMAP_MAX is 0 or below */
-    /* M_MMAP_THRESHOLD: freed large blocks of so many bytes or more do not enter the BigCache;
+    /* M_MMAP_THRESHOLD: freed large blocks of so many bytes or more do not enter the cache;
      * UINT32_MAX: all may. */
     uint32_t uncached_from;
     struct hak_bin_bounds bins[HAK_CLASSES];
@@ -98,9 +99,9 @@ static inline uint32_t hak_policy_purge_age(const struct hak_policy *policy, uin
     return hak_policy_keeps(policy) ? UINT32_MAX : wanted;
 }
 
-/* The most bytes that the BigCache may hold when a large block of `size` bytes is freed; 0: that
- * block does not enter it. The result says nothing about kept memory: hak_large_free asks the range
- * about it. */
+/* The cache's budget in bytes when a large block of `size` bytes is freed, or, with 0, when a heap
+ * gives up a SuperSlab; 0: that memory does not enter the cache. The result says nothing about kept
+ * memory: the callers ask the range about it. */
 static inline size_t hak_policy_budget(const struct hak_policy *policy, size_t size) {
     bool waits = size < policy->uncached_from || policy->uncached_from == UINT32_MAX ||
                  policy->mmap_disabled != 0;

@@ -2,9 +2,8 @@
  *
  * The blocks of the pool tier (8-52 KiB) lie in SuperSlabs of their own, which a heap asks for in
  * chunks. The first chunk is small, because most threads need few such blocks; each further chunk
- * is twice as large, up to a maximum. The heap takes the SuperSlab of a chunk that it needs now;
- * the others wait in the SuperSlab cache, for any heap. Refill, flush, remote frees and release use
- * the same code as for all other slabs. */
+ * is twice as large, up to a maximum. Refill, flush, remote frees and release use the same code as
+ * for all other slabs. */
 #ifndef HAK_POOL_ARENA_H
 #define HAK_POOL_ARENA_H
 

@@ -2,7 +2,7 @@
 
 #include "core/abandoned.h"
 #include "core/announced.h"
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/collect.h"
 #include "core/flush.h"
 #include "core/heap_slabs.h"
@@ -10,7 +10,6 @@
 #include "core/retire.h"
 #include "core/spans.h"
 #include "core/seize.h"
-#include "core/superslab_cache.h"
 
 static _Atomic uint32_t trim_requests;
 
@@ -89,25 +88,31 @@ static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *w
     return bytes;
 }
 
-/* A thread that sleeps does not give back what its bins hold, what is free in its slabs, and
- * what others free to them. All of that has been idle for long enough, so its age does not
- * count. *gives: the visit gave something back. */
-static bool sleeper_visit(struct hak_heap *heap, void *gives) {
+/* What a purge of several heaps does, and did. */
+struct purge {
+    uint32_t age; /* milliseconds: older memory goes back */
+    size_t bytes; /* that went back */
+};
+
+static bool seized_visit(struct hak_heap *heap, void *context) {
+    struct purge *purge = context;
     bool whole;
-    uint32_t superslabs = heap->superslabs;
-    const uint32_t age = hak_policy_purge_age(hak_policy(), 0);
-    *(bool *)gives = trim_seized(heap, age, &whole) > 0 || heap->superslabs < superslabs;
+    purge->bytes += trim_seized(heap, purge->age, &whole);
     return whole;
 }
 
-static void sleeper_after(struct hak_heap *heap, void *gives) {
-    hak_superslab_release_deferred();
-    if (*(bool *)gives) hak_superslab_cache_release_of(heap);
+static void seized_after(struct hak_heap *heap, void *context) {
+    struct purge *purge = context;
+    (void)heap;
+    purge->bytes += hak_superslab_end_deferred();
 }
 
+/* A thread that sleeps does not give back what its bins hold, what is free in its slabs, and
+ * what others free to them. All of that has been idle for long enough, so its age does not
+ * count. */
 static void tick_sleepers(uint32_t now, const struct hak_policy *policy) {
-    bool gives;
-    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, sleeper_visit, sleeper_after, &gives);
+    struct purge purge = {.age = hak_policy_purge_age(policy, 0)};
+    hak_seize_each(now, policy->purge_delay_ms / 2 + 1, seized_visit, seized_after, &purge);
 }
 
 /* The heap may be touched again when memory is kept again. */
@@ -119,8 +124,7 @@ static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay)
 static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         tick_purge_heap(each, now, delay);
-    hak_superslab_cache_release(now, delay);
-    hak_bigcache_release(now, delay, SIZE_MAX);
+    hak_cache_release(now, delay, SIZE_MAX);
     /* free spans that hold memory from a time when memory was kept */
     hak_range_purge();
 }
@@ -133,15 +137,7 @@ static void tick_keep(struct hak_heap *heap) {
     if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         hak_heap_touch(each);
-    hak_superslab_cache_release(now, 0);
-    hak_bigcache_release(now, UINT32_MAX, 0);
-}
-
-#define TOUCHED_EMPTY ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
-
-void hak_keep_begin(struct hak_heap *heap) {
-    tick_keep(heap);
-    hak_range_touch(TOUCHED_EMPTY);
+    hak_cache_release(now, UINT32_MAX, 0);
 }
 
 /* Rare. If it were inlined, each slow path would save more registers. */
@@ -160,12 +156,14 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
     tick_sleepers(now, policy);
 }
 
-void hak_tick_if_due(struct hak_heap *heap) {
-    if (HAK_UNLIKELY(heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed)))
-        hak_trim(heap, 0); /* a thread has requested it */
-    uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
-    HAK_OWN_STORE(&heap->slow_calls, calls);
-    if (calls % TICK_CALLS != 0) return;
+static bool is_asked(const struct hak_heap *heap) {
+    return heap->trim_seen != atomic_load_explicit(&trim_requests, memory_order_relaxed);
+}
+
+/* Rare, and not inlined, as tick above. */
+HAK_NOINLINE static void look(struct hak_heap *heap) {
+    if (is_asked(heap)) hak_purge(heap, HAK_PURGE_ASKED, 0);
+    if (HAK_OWN_LOAD(&heap->slow_calls) % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
     if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2))
@@ -174,56 +172,59 @@ void hak_tick_if_due(struct hak_heap *heap) {
         bins_recheck(heap, policy);
 }
 
+void hak_tick_if_due(struct hak_heap *heap) {
+    const uint32_t calls = HAK_OWN_LOAD(&heap->slow_calls) + 1;
+    HAK_OWN_STORE(&heap->slow_calls, calls);
+    if (HAK_UNLIKELY(calls % TICK_CALLS == 0 || is_asked(heap))) look(heap);
+}
+
 /* ---- on request ------------------------------------------------------------------------------ */
 
-size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms) {
+/* The heap's bins are emptied, and its free memory goes back that is at least `age` old. */
+static size_t heap_trim(struct hak_heap *heap, uint32_t age) {
     size_t bytes = 0;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
-        bytes += hak_heap_purge(each, now, older_than_ms);
+        bytes += hak_heap_purge(each, now, age);
     return bytes;
 }
 
-void hak_trim_request(void) {
-    atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
-}
-
-struct release {
-    uint32_t age;
-    size_t bytes;
-};
-
 static void trim_visit(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    release->bytes += hak_trim(heap, release->age);
-}
-
-static bool trim_seized_visit(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    bool whole;
-    release->bytes += trim_seized(heap, release->age, &whole);
-    return whole;
-}
-
-static void trim_seized_after(struct hak_heap *heap, void *context) {
-    struct release *release = context;
-    (void)heap;
-    release->bytes += hak_superslab_release_deferred();
+    struct purge *purge = context;
+    purge->bytes += heap_trim(heap, purge->age);
 }
 
 /* Two passes: the first sends blocks home, and the second takes back what came there. */
-size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms) {
-    struct release release = {.age = older_than_ms};
+static size_t all_trim(struct hak_heap *heap, uint32_t age, size_t keep) {
+    struct purge purge = {.age = age};
     for (int pass = 0; pass < 2; pass++) {
-        if (hak_heap_is_real(heap)) trim_visit(heap, &release);
-        hak_heap_each_abandoned(trim_visit, &release);
-        hak_seize_each(0, 0, trim_seized_visit, trim_seized_after, &release);
+        if (hak_heap_is_real(heap)) trim_visit(heap, &purge);
+        hak_heap_each_abandoned(trim_visit, &purge);
+        hak_seize_each(0, 0, seized_visit, seized_after, &purge);
     }
-    uint32_t now = hak_os_now_ms(); /* after all times at which memory was given up */
-    release.bytes += hak_superslab_cache_release(now, 0);
-    release.bytes += hak_bigcache_release(now, UINT32_MAX, keep_large);
-    if (older_than_ms == 0) release.bytes += hak_range_purge();
-    return release.bytes;
+    /* the time after all times at which memory was given up */
+    purge.bytes += hak_cache_release(hak_os_now_ms(), UINT32_MAX, keep);
+    if (age == 0) purge.bytes += hak_range_purge();
+    return purge.bytes;
+}
+
+#define TOUCHED_EMPTY ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
+
+size_t hak_purge(struct hak_heap *heap, enum hak_purge_reason reason, size_t keep) {
+    HAK_CHECK(keep == 0 || reason == HAK_PURGE_TRIM);
+    switch (reason) {
+    case HAK_PURGE_TRIM:
+        atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
+        return all_trim(heap, 0, keep);
+    case HAK_PURGE_NO_MEMORY:
+        return all_trim(heap, hak_policy_purge_age(hak_policy(), 0), 0);
+    case HAK_PURGE_ASKED:
+        return heap_trim(heap, 0);
+    case HAK_PURGE_KEEP:
+        tick_keep(hak_heap_is_real(heap) ? heap : NULL);
+        hak_range_touch(TOUCHED_EMPTY);
+    }
+    return 0;
 }

@@ -9,22 +9,28 @@
  * free for long. Also trims the heap if that was requested. */
 void hak_tick_if_due(struct hak_heap *heap);
 
-/* Empties the heap's bins, and purges its free memory that is at least `older_than_ms` old;
- * returns the bytes given back. */
-size_t hak_trim(struct hak_heap *heap, uint32_t older_than_ms);
+/* Why memory is to go back now, and what goes:
+ *
+ * | reason    | heaps         | their free memory | the cache       | free spans that hold memory |
+ * |-----------|---------------|-------------------|-----------------|-----------------------------|
+ * | TRIM      | all           | goes              | all but `keep`  | go                          |
+ * | NO_MEMORY | all           | goes, unless kept | all             | stay                        |
+ * | ASKED     | the caller's  | goes              | nothing         | stay                        |
+ * | KEEP      | the caller's  | stays             | all             | stay                        |
+ *
+ * In each case the bins of these heaps are emptied. What leaves the cache goes to the range, which
+ * purges it unless memory is kept. The heaps of other threads are those that can be seized. */
+enum hak_purge_reason {
+    HAK_PURGE_TRIM,      /* the program has called malloc_trim; the other threads are asked */
+    HAK_PURGE_NO_MEMORY, /* the system has no memory for a block */
+    HAK_PURGE_ASKED,     /* another thread has called malloc_trim since this heap's last purge */
+    /* From here on memory is kept (hak_policy_keeps). What the heap has not used yet of its slabs
+     * gets its memory now, and so do free spans of the range, except large empty ones. */
+    HAK_PURGE_KEEP
+};
 
-/* From here on memory is kept (hak_policy_keeps). What waits in caches goes to the range. What
- * the heap has not used yet of its slabs gets its memory now, and so do free spans of the range,
- * except large empty ones. `heap` may be NULL. */
-void hak_keep_begin(struct hak_heap *heap);
-
-/* Requests that all threads trim their heaps at their next slow path. A heap that another thread
- * trims before need not be trimmed again. */
-void hak_trim_request(void);
-
-/* Gives all that is cached and idle back to the range, except `keep_large` bytes of freed large
- * blocks. Of that memory, what is at least `older_than_ms` old goes back to the system; returns
- * those bytes. `heap` is the calling thread's, which may be none. */
-size_t hak_release_all(struct hak_heap *heap, size_t keep_large, uint32_t older_than_ms);
+/* Gives memory back; returns the bytes. `heap` is the calling thread's, or one that it holds; it
+ * may be none, except for ASKED. `keep`: bytes. */
+size_t hak_purge(struct hak_heap *heap, enum hak_purge_reason reason, size_t keep);
 
 #endif

@@ -142,6 +142,12 @@ static inline void *hak_superslab_record(uint32_t first_granule) {
     return (void *)(hak_range.records + (uintptr_t)first_granule / 16 * HAK_SUPERSLAB_RECORD);
 }
 
+/* The first word of each record: the home of the SuperSlab, and after its end the home that had it
+ * last; NULL: none ever did. For the caller who has the granules. */
+static inline const void *hak_superslab_last_home(uint32_t first_granule) {
+    return *(const void *const *)hak_superslab_record(first_granule);
+}
+
 /* The last byte of each record: the number of granules of the SuperSlab; 0: the record is
  * unused. */
 static inline _Atomic uint8_t *hak_superslab_in_use(uint32_t first_granule) {
@@ -198,21 +204,30 @@ static inline bool hak_range_is_scarce(void) {
     return HAK_UNLIKELY(hak_range_cached_most(SIZE_MAX) < SIZE_MAX) && !hak_range_keeps();
 }
 
-/* Bytes of address space that hold blocks of size classes, or wait for blocks: all except live
- * large blocks. */
+/* Bytes of address space that hold blocks, or wait for blocks. */
 struct hak_held {
+    /* SuperSlabs from the range, less those that went back there. */
     _Alignas(64) _Atomic size_t superslabs;
-    _Atomic size_t bigcache; /* written under the BigCache's lock */
-    _Atomic size_t kept;     /* free spans that may hold memory; written under the range's lock */
-    _Atomic size_t peak;     /* of the sum of these three */
-    _Atomic size_t look_at;  /* bytes of the BigCache above which the sum may exceed the peak */
+    /* SuperSlabs out of the cache, less those that went there; may be below zero, modulo 2^64. This
+     * and the next one are written under the cache's lock. */
+    _Atomic size_t exchanged;
+    _Atomic size_t cached;
+    _Atomic size_t large;   /* spans of live large blocks; not part of the sum below */
+    _Atomic size_t kept;    /* free spans that may hold memory; written under the range's lock */
+    _Atomic size_t peak;    /* of superslabs, exchanged, cached and kept */
+    _Atomic size_t look_at; /* bytes of the cache above which the sum may exceed the peak */
 };
 extern HAK_HIDDEN struct hak_held hak_held;
 
+/* Bytes of the SuperSlabs of all heaps. */
+static inline size_t hak_held_superslabs(void) {
+    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.exchanged, memory_order_relaxed);
+}
+
 /* The sum. While other threads are at work, its parts may be of different moments. */
 static inline size_t hak_held_bytes(void) {
-    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
-           atomic_load_explicit(&hak_held.bigcache, memory_order_relaxed) +
+    return hak_held_superslabs() + atomic_load_explicit(&hak_held.cached, memory_order_relaxed) +
            atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
 }
 
@@ -220,9 +235,9 @@ static inline size_t hak_held_bytes(void) {
  * memory. */
 void hak_held_peak_update(void);
 
-/* The same for a caller that has added to the BigCache, which happens often. */
-static inline void hak_held_peak_update_above(size_t bigcache) {
-    if (HAK_UNLIKELY(bigcache > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
+/* The same for a caller that has added to the cache, which happens often. */
+static inline void hak_held_peak_update_above(size_t cached) {
+    if (HAK_UNLIKELY(cached > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
         hak_held_peak_update();
 }
 

@@ -9,8 +9,7 @@
 static uint32_t span_in_use(uint32_t first) {
     for (int look = 0; look < 2; look++) {
         enum hak_kind kind = hak_kind_of(first);
-        bool is_cached =
-            kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_BIGCACHE]);
+        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_CACHE]);
         if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached)
             return hak_span_at(first)->count;
         uint32_t units = first % 16 == 0 ? hak_superslab_units_used(first) : 0;

@@ -8,7 +8,7 @@
 void hak_range_child_begin(void);
 
 /* Finds all free spans anew, from the spans in use. For a child of fork: spans that threads of the
- * parent were just taking or giving back become free, and so do the spans of the BigCache, if its
+ * parent were just taking or giving back become free, and so do the spans of the cache, if its
  * lock is lost. Takes the range's lock. */
 void hak_range_rebuild(void);
 

@@ -108,8 +108,6 @@ void hak_huge_pages_unmapped(uint32_t first, uint32_t end);
 /* Lists a free span or a hole. `dirty`: it may hold memory; never true for a hole. */
 void hak_span_insert(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty);
 void hak_span_remove(uint32_t first);
-/* The first list at or after `list` that is not empty; HAK_SPAN_LISTS if none is. */
-unsigned hak_span_next_list(const struct hak_span_index *index, unsigned list);
 /* The first granule of a span of this kind that has `count` granules from a multiple of `align` on.
  * Looks at the first `most` spans of each list; 0: found none. `dirty`: only spans that may hold
  * memory. */

@@ -144,12 +144,15 @@ static bool was_around(const struct hak_large *large, uint32_t granule, uint32_t
 }
 
 /* The freed block around a granule of a cached span, into which several freed blocks may have
- * been joined. Mostly the record and the header of each are as they were. If another block had
- * the same place since, and left both behind, the former block is not known. */
+ * been joined, and memory of slabs. Mostly the record and the header of each block are as they
+ * were. If another block had the same place since, and left both behind, the former block is not
+ * known. NULL: none is known there. */
 static const struct hak_large *freed_around(uint32_t granule, uint32_t span) {
     for (uint32_t at = granule; at > span; at--)
         if (was_around(hak_large_at(at), granule, span)) return hak_large_at(at);
-    return hak_large_at(span);
+    const struct hak_large *first = hak_large_at(span);
+    const char *user = *(const char *const volatile *)&first->user;
+    return hak_range_has(user) && granule <= hak_granule_of(user + first->size) ? first : NULL;
 }
 
 /* The large block, live or cached, whose span covers a granule; NULL: there is none. Slow: it

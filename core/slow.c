@@ -9,7 +9,6 @@
 #include "core/flush.h"
 #include "core/hooks.h"
 #include "core/large.h"
-#include "core/purge.h"
 #include "core/refill.h"
 #include "core/report.h"
 #include "core/retire.h"
@@ -58,7 +57,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
         /* Address space or memory is short. What is cached in another shape may serve, once it
          * is released. */
         if (user == NULL && size >> HAK_GRANULE_SHIFT < hak_range.granules &&
-            hak_release_all(heap, 0, hak_policy_purge_age(hak_policy(), 0)) > 0)
+            hak_purge(heap, HAK_PURGE_NO_MEMORY, 0) > 0)
             user = alloc_any(heap, size, align, is_zero);
         if (borrowed) hak_heap_retire(heap);
     }
@@ -169,7 +168,7 @@ static inline size_t budget_of(const void *user) {
 }
 
 static void free_large(struct hak_heap *heap, void *user) {
-    size_t budget = hak_range_cached_most(budget_of(user));
+    size_t budget = budget_of(user);
     if (HAK_AUDIT && hak_large_find(user) != NULL) hak_hook_large_ended(user);
     hak_slow_large(true);
     bool is_large = hak_large_free(user, budget, hak_os_now_ms());
@@ -313,19 +312,9 @@ void *hak_realloc_block(void *user, size_t size) {
     return again;
 }
 
-void hak_keep_memory(void) {
+size_t hak_purge_now(enum hak_purge_reason reason, size_t keep) {
     hak_hook_enter();
-    struct hak_heap *heap = hak_slow_enter(0);
-    hak_keep_begin(hak_heap_is_real(heap) ? heap : NULL);
-    hak_slow_leave();
-    hak_hook_leave();
-}
-
-size_t hak_release_unused(size_t keep_large) {
-    hak_hook_enter();
-    struct hak_heap *heap = hak_slow_enter(0);
-    hak_trim_request();
-    size_t bytes = hak_release_all(heap, keep_large, 0);
+    size_t bytes = hak_purge(hak_slow_enter(0), reason, keep);
     hak_slow_leave();
     hak_hook_leave();
     return bytes;

@@ -4,6 +4,7 @@
 #define HAK_SLOW_H
 
 #include "core/fast.h"
+#include "core/purge.h"
 
 /* A block of `size` zero bytes. Here and below, NULL and errno = ENOMEM if there is no memory. */
 void *hak_alloc_zeroed(size_t size);
@@ -18,11 +19,7 @@ void *hak_realloc_block(void *user, size_t size);
  * `operation` ends the program. */
 size_t hak_usable_size(const char *operation, const void *user);
 
-/* Called when the policy begins to keep memory: hak_keep_begin for the calling thread's heap. */
-void hak_keep_memory(void);
-
-/* Gives cached memory back to the system, except `keep_large` bytes of large blocks; returns the
- * bytes. */
-size_t hak_release_unused(size_t keep_large);
+/* hak_purge for the calling thread's heap, if it has one. */
+size_t hak_purge_now(enum hak_purge_reason reason, size_t keep);
 
 #endif

@@ -1,14 +1,6 @@
-/* Free spans and holes, in lists by length. All under the range's lock, except for hak_span_list_of
- * and hak_span_describe. */
+/* Free spans and holes, in lists by length. All under the range's lock, except for
+ * hak_span_describe. */
 #include "core/range_parts.h"
-
-#define EXACT_LISTS 64u /* each length below has a list; above, each doubling has four */
-
-unsigned hak_span_list_of(uint32_t count) {
-    if (count < EXACT_LISTS) return count;
-    unsigned log = hak_log2(count);
-    return EXACT_LISTS + (log - 6) * 4 + ((count >> (log - 2)) & 3);
-}
 
 static struct hak_span_index *index_of(enum hak_kind kind) {
     HAK_ASSERT(kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE);
@@ -61,15 +53,6 @@ void hak_span_remove(uint32_t first) {
     hak_kind_set(first + span->count - 1, HAK_KIND_NONE);
     if (kind == HAK_KIND_HOLE) holes_add(-1u, -(size_t)span->count);
     if (span->dirty) hak_range_kept_sub(span->count);
-}
-
-unsigned hak_span_next_list(const struct hak_span_index *index, unsigned list) {
-    while (list < HAK_SPAN_LISTS) {
-        uint64_t word = index->nonempty[list / 64] >> (list % 64);
-        if (word != 0) return list + (unsigned)__builtin_ctzll(word);
-        list = (list / 64 + 1) * 64;
-    }
-    return HAK_SPAN_LISTS;
 }
 
 uint32_t hak_span_find(enum hak_kind kind, uint32_t count, uint32_t align, uint32_t most,

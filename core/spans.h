@@ -78,15 +78,31 @@ struct hak_free_span {
 _Static_assert(sizeof(struct hak_free_span) == HAK_MAP_ENTRY_SIZE,
                "a free span fills a page map entry");
 
-/* The number of lists, of free spans or of holes; and which list has the spans of `count`
- * granules. */
+/* Lists of spans by length: each length below HAK_SPAN_EXACT granules has a list; above, each
+ * doubling has four. */
 #define HAK_SPAN_LISTS 160u
-unsigned hak_span_list_of(uint32_t count);
+#define HAK_SPAN_EXACT 64u
+
+static inline unsigned hak_span_list_of(uint32_t count) {
+    if (HAK_LIKELY(count < HAK_SPAN_EXACT)) return count;
+    const unsigned log = hak_log2(count);
+    return HAK_SPAN_EXACT + (log - 6) * 4 + ((count >> (log - 2)) & 3);
+}
 
 struct hak_span_index {
     uint32_t lists[HAK_SPAN_LISTS];                /* granule of each first span; 0: empty */
     uint64_t nonempty[(HAK_SPAN_LISTS + 63) / 64]; /* one bit for each list */
 };
+
+/* The first list at or after `list` that is not empty; HAK_SPAN_LISTS if none is. */
+static inline unsigned hak_span_next_list(const struct hak_span_index *index, unsigned list) {
+    while (list < HAK_SPAN_LISTS) {
+        const uint64_t word = index->nonempty[list / 64] >> (list % 64);
+        if (word != 0) return list + (unsigned)__builtin_ctzll(word);
+        list = (list / 64 + 1) * 64;
+    }
+    return HAK_SPAN_LISTS;
+}
 
 /* Whether a span that hak_span_alloc has just returned may hold memory. */
 static inline bool hak_span_is_dirty(uint32_t first) {

@@ -1,12 +1,11 @@
 #include "core/stats.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/collect.h"
 #include "core/enter.h"
 #include "core/hooks.h"
 #include "core/remote.h"
 #include "core/retire.h"
-#include "core/superslab_cache.h"
 #include "core/text.h"
 
 static void add_heap(struct hak_heap *heap, void *context) {
@@ -55,7 +54,7 @@ static void add_bytes(struct hak_stats *stats) {
         stats->free_blocks += stats->waiting[bin];
         stats->free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
     }
-    stats->heap_bytes = stats->slab_bytes + hak_bigcache_bytes() + stats->kept_bytes;
+    stats->heap_bytes = stats->slab_bytes + hak_cache_bytes() + stats->kept_bytes;
     size_t used = stats->live_bytes + stats->free_bytes;
     if (stats->heap_bytes < used) stats->heap_bytes = used; /* as above */
     stats->rest_bytes = stats->heap_bytes - used;
@@ -78,8 +77,8 @@ void hak_stats_read(struct hak_stats *stats) {
     add_slabs(stats, top);
     add_superslabs(stats, top);
     stats->large = hak_large_stats();
-    stats->cached_bytes = hak_bigcache_bytes() + hak_superslab_cache_bytes();
-    stats->cached_blocks = hak_bigcache_entries();
+    stats->cached_bytes = hak_cache_bytes();
+    stats->cached_spans = hak_cache_entries();
     stats->kept_bytes = hak_range_kept();
     add_bytes(stats);
     stats->committed_bytes = hak_range_committed();

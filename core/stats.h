@@ -16,10 +16,10 @@ struct hak_stats {
     size_t free_bytes;           /* sum of their strides */
     size_t waiting[HAK_CLASSES]; /* free_blocks, by class */
     size_t slab_bytes;           /* of all SuperSlabs */
-    size_t cached_bytes;         /* SuperSlabs that no heap owns, and the BigCache */
+    size_t cached_bytes;         /* spans in the cache */
     size_t superslabs;
-    size_t cached_blocks; /* large blocks in the BigCache */
-    /* All but live large blocks: slab_bytes, the BigCache, and free spans that hold memory. */
+    size_t cached_spans; /* number of these */
+    /* All but live large blocks: slab_bytes, cached_bytes, and free spans that hold memory. */
     size_t heap_bytes;
     size_t heap_peak;       /* highest heap_bytes so far */
     size_t kept_bytes;      /* free spans that hold memory */
@@ -38,7 +38,7 @@ void hak_stats_read(struct hak_stats *stats);
 /* The number of pieces of rest_bytes: each SuperSlab may have some, and each cached block is
  * one. */
 static inline size_t hak_stats_rest_count(const struct hak_stats *stats) {
-    return stats->superslabs + stats->cached_blocks;
+    return stats->superslabs + stats->cached_spans;
 }
 
 /* Prints lines on stderr; with_arena: also those of glibc's malloc_stats. */

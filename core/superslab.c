@@ -1,31 +1,79 @@
 #include "core/superslab.h"
 
+#include "core/cache.h"
 #include "core/hooks.h"
 
-struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift) {
-    uint32_t granules = 1u << (shift - HAK_GRANULE_SHIFT);
-    uint32_t there = 0, first = hak_span_alloc_part(granules, granules, &there);
-    if (first == 0) return NULL;
+/* The home of a SuperSlab that its heap has given up while that heap was seized. */
+static struct hak_home on_its_way;
+
+/* Makes a SuperSlab of a taken span. `there`: so many of its granules are committed; `dirty_mask`:
+ * these may hold memory, since `since`. */
+static struct hak_superslab *begin(struct hak_home *home, uint32_t first, uint32_t granules,
+                                   uint32_t there, uint32_t dirty_mask, uint32_t since, bool pool) {
     struct hak_superslab *ss = hak_superslab_record(first);
     HAK_CHECK(!hak_superslab_is_used(ss) && granules <= HAK_UNITS_MAX);
+    HAK_CHECK(home != NULL && hak_kind_of(first) == HAK_KIND_TAKEN);
     ss->home = home;
+    ss->next = ss->prev = NULL;
     ss->first = first;
     ss->units = granules;
     ss->committed_units = (uint8_t)there;
-    ss->usable_mask = hak_units_of(granules);
-    ss->free_mask = ss->usable_mask;
-    ss->dirty_mask = hak_span_is_dirty(first) ? hak_units_of(there) : 0;
+    ss->usable_mask = ss->free_mask = hak_units_of(granules);
+    ss->dirty_mask = dirty_mask;
+    ss->since = since;
     ss->waits_mask = 0;
-    ss->former = NULL;
+    ss->active = 0;
+    ss->pool = pool;
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
-    atomic_fetch_add_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
-    hak_held_peak_update();
     hak_hook_atomic(&ss->in_use, sizeof ss->in_use);
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, (uint8_t)granules, memory_order_release);
     /* From here on the record says that the span is in use; no page map entry need say so. */
     hak_kind_set(first, HAK_KIND_NONE);
     return ss;
+}
+
+static uint32_t granules_of(unsigned shift) {
+    HAK_CHECK(shift == HAK_SUPERSLAB_SHIFT || shift == HAK_SUPERSLAB_SHIFT_MIN);
+    return 1u << (shift - HAK_GRANULE_SHIFT);
+}
+
+struct hak_superslab *hak_superslab_begin_fresh(struct hak_home *home, unsigned shift, bool pool) {
+    const uint32_t granules = granules_of(shift);
+    uint32_t there = 0, first = hak_span_alloc_part(granules, granules, &there);
+    if (first == 0) return NULL;
+    const size_t bytes = (size_t)granules << HAK_GRANULE_SHIFT;
+    hak_cache_missed(bytes);
+    atomic_fetch_add_explicit(&hak_held.superslabs, bytes, memory_order_relaxed);
+    hak_held_peak_update();
+    const uint32_t dirty_mask = hak_span_is_dirty(first) ? hak_units_of(there) : 0;
+    return begin(home, first, granules, there, dirty_mask, 0, pool);
+}
+
+static uint32_t bits_of(uint32_t mask) {
+    uint32_t bits = 0;
+    for (; mask != 0; mask &= mask - 1)
+        bits++;
+    return bits;
+}
+
+static struct hak_superslab *begin_cached(struct hak_home *home, uint32_t granules,
+                                          uint32_t longest, bool pool) {
+    const struct hak_cached span = hak_cache_get_aligned(granules, longest, home);
+    if (span.first == 0) return NULL;
+    const struct hak_superslab *last = hak_superslab_record(span.first);
+    const uint32_t dirty = span.is_superslab ? last->dirty_mask : hak_units_of(granules);
+    return begin(home, span.first, granules, granules, dirty, span.since, pool);
+}
+
+/* Half a SuperSlab is not cut out of memory for a whole one. */
+struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift, bool pool) {
+    const uint32_t whole = granules_of(HAK_SUPERSLAB_SHIFT), half = whole / 2;
+    struct hak_superslab *ss = NULL;
+    if (granules_of(shift) == half) ss = begin_cached(home, half, whole - 1, pool);
+    if (ss == NULL) ss = begin_cached(home, whole, UINT32_MAX, pool);
+    if (ss == NULL && granules_of(shift) == whole) ss = begin_cached(home, half, UINT32_MAX, pool);
+    return ss != NULL ? ss : hak_superslab_begin_fresh(home, shift, pool);
 }
 
 /* Commits the units from `reached` to `until`, exclusive. If this is a single unit and a foreign
@@ -53,27 +101,69 @@ void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     ss->dirty_mask |= units;
 }
 
-/* If a foreign mapping lies in the SuperSlab, all its addresses are given up for good, and its
- * committed part is purged. */
-void hak_superslab_release(struct hak_superslab *ss) {
+/* Whether the memory of a SuperSlab may wait in the cache. Then all of it is committed. While
+ * memory is kept, it lies in the range, for blocks of any size. */
+static bool is_worth_caching(struct hak_superslab *ss, size_t budget) {
+    if (ss->dirty_mask == 0 || !hak_superslab_is_whole(ss) || hak_range_keeps()) return false;
+    if (hak_range_cached_most(budget) < hak_superslab_bytes(ss)) return false;
+    return ss->committed_units == ss->units || units_reach(ss, ss->units);
+}
+
+/* The span of a SuperSlab that has ended goes to the range. If a foreign mapping lies in it, all
+ * its addresses are given up for good, and its committed part is purged. */
+static void span_free(uint32_t first, uint32_t units, uint32_t there, bool whole) {
+    if (whole && there == units) {
+        hak_span_free(first, units, false);
+    } else if (whole) {
+        hak_span_free_part(first, units, there);
+    } else {
+        if (there > 0)
+            hak_range_purge_part(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
+        hak_span_lose(first, units);
+    }
+}
+
+static void end(struct hak_superslab *ss, size_t budget) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->usable_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
+    const bool cached = is_worth_caching(ss, budget), whole = hak_superslab_is_whole(ss);
     /* While memory is kept, free spans hold memory. This one may be joined with such a span. */
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
-    const uint32_t first = ss->first, units = ss->units, there = ss->committed_units;
-    const bool whole = hak_superslab_is_whole(ss);
-    if (!whole && there > 0)
-        hak_range_purge_part(hak_granule_address(first), (size_t)there << HAK_GRANULE_SHIFT);
+    const uint32_t first = ss->first, units = ss->units, there = ss->committed_units,
+                   since = ss->since, dirty = bits_of(ss->dirty_mask);
     hak_span_set_taken(first, units);
+    hak_large_at(first)->user = NULL; /* for report.c: no large block was here */
     hak_hook_release(&ss->in_use);
     atomic_store_explicit(&ss->in_use, 0, memory_order_release);
-    atomic_fetch_sub_explicit(&hak_held.superslabs, hak_superslab_bytes(ss), memory_order_relaxed);
-    if (!whole)
-        hak_span_lose(first, units);
-    else if (there < units)
-        hak_span_free_part(first, units, there);
-    else
-        hak_span_free(first, units, false);
+    if (cached) {
+        hak_cache_put_superslab(first, dirty, budget, since);
+        return;
+    }
+    atomic_fetch_sub_explicit(&hak_held.superslabs, (size_t)units << HAK_GRANULE_SHIFT,
+                              memory_order_relaxed);
+    span_free(first, units, there, whole);
+}
+
+void hak_superslab_end(struct hak_superslab *ss, size_t budget) {
+    HAK_CHECK(ss->free_mask == ss->usable_mask && ss->active == 0);
+    if (HAK_THREAD.seized_heap == NULL) {
+        end(ss, budget);
+        return;
+    }
+    ss->home = &on_its_way;
+    ss->next = HAK_THREAD.deferred;
+    HAK_THREAD.deferred = ss;
+}
+
+size_t hak_superslab_end_deferred(void) {
+    size_t bytes = 0;
+    while (HAK_THREAD.deferred != NULL) {
+        struct hak_superslab *ss = HAK_THREAD.deferred;
+        HAK_THREAD.deferred = ss->next;
+        bytes += hak_superslab_bytes(ss);
+        end(ss, 0);
+    }
+    return bytes;
 }
 
 #define PURGE_STEP 4u /* most units of one step while a thread may wait for its heap: 256 KiB */

@@ -3,7 +3,6 @@
  * the program is likely to reach it.
  *
  * A SuperSlab belongs to a home. Only the thread of the home's owner calls these functions.
- * SuperSlabs that belong to no heap wait in a cache (superslab_cache.h).
  *
  * A foreign mapping, below, is one that the program or another library has put into the window
  * where the SuperSlab was not committed yet. HAKMEM never touches it: the units there cannot be
@@ -15,11 +14,8 @@
 #include "core/spans.h"
 
 struct hak_superslab {
-    /* NULL exactly while the SuperSlab is in the cache; changes to and from NULL are made under the
-     * cache's lock. */
     struct hak_home *home;
-    const struct hak_heap *former; /* in the cache: the heap whose thread gave it up */
-    /* Links of its heap's list (heap->open, while it has free units), or of the cache's list. */
+    /* Links of its heap's list: heap->open, while it has free units. */
     struct hak_superslab *next, *prev;
     uint32_t first; /* its first granule */
     uint32_t units;
@@ -32,15 +28,16 @@ struct hak_superslab {
     uint32_t looked;      /* when a purge last set waits_mask, milliseconds */
     uint8_t pool;         /* 1: part of its heap's pool arena */
     uint8_t committed_units; /* number of committed units, which are the first ones */
-    uint8_t unused[HAK_SUPERSLAB_RECORD - 4 * 8 - 9 * 4 - 4];
+    uint8_t unused[HAK_SUPERSLAB_RECORD - 3 * 8 - 9 * 4 - 4];
     _Atomic uint8_t small_pages; /* belongs to the range: hak_region_is_small */
-    /* Number of units, while a home or the cache has the SuperSlab; 0: the record is unused. */
+    /* Number of units, while a home has the SuperSlab; 0: the record is unused. */
     _Atomic uint8_t in_use;
 };
 _Static_assert(sizeof(struct hak_superslab) == HAK_SUPERSLAB_RECORD,
                "a SuperSlab fills its record");
 _Static_assert(offsetof(struct hak_superslab, in_use) == HAK_SUPERSLAB_RECORD - 1,
                "hak_superslab_in_use");
+_Static_assert(offsetof(struct hak_superslab, home) == 0, "hak_superslab_last_home");
 
 static inline size_t hak_superslab_bytes(const struct hak_superslab *ss) {
     return (size_t)ss->units << HAK_GRANULE_SHIFT;
@@ -63,12 +60,22 @@ static inline bool hak_superslab_is_whole(const struct hak_superslab *ss) {
     return ss->usable_mask == hak_units_of(ss->units);
 }
 
-/* A SuperSlab for `home`, made from 1 << shift bytes of the range; all its units are free. NULL: no
- * memory. */
-struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift);
+/* A SuperSlab for `home`, with all its units free. It is made from memory of the cache: of 1 <<
+ * shift bytes, or fewer; or else of 1 << shift bytes of the range. `pool`: for slabs of the pool
+ * tier. NULL: no memory. */
+struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift, bool pool);
 
-/* Gives the SuperSlab back to the range. All its units must be free. */
-void hak_superslab_release(struct hak_superslab *ss);
+/* The same from the range alone, whatever the cache has. */
+struct hak_superslab *hak_superslab_begin_fresh(struct hak_home *home, unsigned shift, bool pool);
+
+/* A heap gives up a SuperSlab, whose units must all be free: its memory goes to the cache, which
+ * has this budget (cache.h), or to the range. */
+void hak_superslab_end(struct hak_superslab *ss, size_t budget);
+
+/* While the calling thread visits a heap that it has seized, hak_superslab_end only puts the
+ * SuperSlabs aside, because the heap's thread may wait. Call this function once that thread has its
+ * heap again: it gives them to the range, and returns their bytes. */
+size_t hak_superslab_end_deferred(void);
 
 /* Finds `count` adjacent units (a power of two, and at a multiple of it) in the mask `units`, in
  * which all units are free, and commits them. Returns the first one; -1: there are none, or no

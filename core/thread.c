@@ -2,7 +2,7 @@
 
 #include "core/abandoned.h"
 #include "core/abort.h"
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/enter.h"
 #include "core/heap_slabs.h"
 #include "core/hooks.h"
@@ -11,7 +11,6 @@
 #include "core/refill.h"
 #include "core/retire.h"
 #include "core/seize.h"
-#include "core/superslab_cache.h"
 #include "core/thread_key.h"
 
 #define TLS_PREWARM_FIRST 1u /* the bins that nearly every thread uses: strides 32 to 80 */
@@ -31,8 +30,7 @@ static bool setup(void) {
     if (atomic_load_explicit(&is_set_up, memory_order_relaxed)) return true;
     hak_heaps_begin();
     hak_abandoned_begin();
-    hak_superslab_cache_begin();
-    hak_bigcache_begin();
+    hak_cache_begin();
     hak_range_child_begin();
     if (!hak_range_init()) return false;
     hak_heap_advise();

@@ -86,7 +86,7 @@ enum hak_kind {
     HAK_KIND_SLAB,      /* first granule of a slab */
     HAK_KIND_SLAB_TAIL, /* a further granule of a slab */
     HAK_KIND_LARGE,     /* the granule of a large block's header byte */
-    HAK_KIND_CACHED,    /* first or last granule of a span in the BigCache */
+    HAK_KIND_CACHED,    /* first or last granule of a span in the cache */
     HAK_KIND_FREE_SPAN, /* first or last granule of a free span */
     HAK_KIND_HOLE,      /* first or last granule of a free span that is unmapped */
     HAK_KIND_TAKEN      /* first granule of a span in use that no other kind describes */

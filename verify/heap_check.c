@@ -149,6 +149,7 @@ static void each_superslab(struct check *check, void (*visit)(const struct hak_s
 /* The SuperSlabs of one home, by the SuperSlab table. */
 struct owned {
     const struct hak_home *home;
+    const struct hak_superslab *spare; /* in no list */
     uint32_t superslabs, arena_mib, open[2];
 };
 
@@ -157,7 +158,7 @@ static void add_owned(const struct hak_superslab *ss, void *context) {
     if (ss->home != owned->home) return;
     owned->superslabs++;
     if (ss->pool) owned->arena_mib += (uint32_t)(hak_superslab_bytes(ss) >> 20);
-    if (ss->free_mask != 0) owned->open[ss->pool]++;
+    if (ss->free_mask != 0 && ss != owned->spare) owned->open[ss->pool]++;
 }
 
 static uint32_t check_open(struct check *check, const struct hak_heap *heap, unsigned pool) {
@@ -175,10 +176,13 @@ static uint32_t check_open(struct check *check, const struct hak_heap *heap, uns
 
 static void check_owned(struct hak_heap *heap, void *context) {
     struct check *check = context;
-    struct owned owned = {.home = &heap->home};
+    struct owned owned = {.home = &heap->home, .spare = heap->spare};
     each_superslab(check, add_owned, &owned);
     equal(check, "SuperSlabs of a heap", heap->superslabs, owned.superslabs, heap);
     equal(check, "MiB of a heap's pool arena", heap->arena.mib, owned.arena_mib, heap);
+    if (heap->spare != NULL)
+        equal(check, "all units of a heap's spare SuperSlab are free", heap->spare->free_mask,
+              heap->spare->usable_mask, heap->spare);
     for (unsigned pool = 0; pool < 2; pool++)
         equal(check, "open SuperSlabs = SuperSlabs with free units", check_open(check, heap, pool),
               owned.open[pool], heap);

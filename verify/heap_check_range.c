@@ -1,7 +1,7 @@
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/large.h"
 #include "core/policy.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "verify/heap_check_parts.h"
 
 #define equal   hak_check_equal
@@ -14,7 +14,8 @@
 struct tiling {
     uint32_t ahead; /* a granule; none between the walk and this one has a kind */
     uint32_t free_spans, holes, superslabs, cached, lost; /* lost: granules that the kernel took */
-    size_t kept; /* granules of free spans that may hold memory */
+    size_t kept;    /* granules of free spans that may hold memory */
+    uint32_t clean; /* granules of cached spans that hold none */
     size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
 };
 
@@ -79,8 +80,13 @@ static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t g
     equal(check, "cached span's last entry leads to its first", hak_large_at(last)->span, granule,
           large);
     check_inside(check, granule, large->granules, large->granules > 1 ? 2 : 1);
-    equal(check, "cached span's neighbour is not cached",
-          last + 1 < check->top && hak_kind_of(last + 1) == HAK_KIND_CACHED, false, large);
+    tiling->clean += large->clean;
+    at_most(check, "clean granules of a cached span", large->clean,
+            large->is_superslab ? large->granules - 1 : 0, large);
+    equal(check, "cached span's neighbour is not cached, or one of them is a SuperSlab's",
+          last + 1 < check->top && hak_kind_of(last + 1) == HAK_KIND_CACHED &&
+              !large->is_superslab && !hak_large_at(last + 1)->is_superslab,
+          false, large);
     return large->granules;
 }
 
@@ -199,76 +205,59 @@ static void check_large_figures(struct check *check, const struct tiling *tiling
     equal(check, "bytes of their spans", stats.mapped_bytes, tiling->large_mapped, NULL);
 }
 
-/* ---- the BigCache ---------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 static const struct hak_large *cached_entry(struct check *check, uint32_t granule) {
-    if (!at_most(check, "BigCache's entry is below the top", granule + 1, check->top, NULL))
+    if (!at_most(check, "the cache's entry is below the top", granule + 1, check->top, NULL))
         return NULL;
     const struct hak_large *large = hak_large_at(granule);
-    return equal(check, "BigCache's entry is cached", hak_kind_of(granule), HAK_KIND_CACHED, large)
+    return equal(check, "the cache's entry is cached", hak_kind_of(granule), HAK_KIND_CACHED, large)
                ? large
                : NULL;
 }
 
-static uint32_t check_bucket(struct check *check, const uint32_t *bucket) {
+static uint32_t check_list(struct check *check, const struct hak_span_index *index, unsigned list) {
     uint32_t entries = 0, last = 0;
-    for (uint32_t granule = *bucket; granule != 0; entries++) {
+    equal(check, "bit of a list of the cache", index->nonempty[list / 64] >> (list % 64) & 1,
+          index->lists[list] != 0, NULL);
+    for (uint32_t granule = index->lists[list]; granule != 0; entries++) {
         const struct hak_large *large = cached_entry(check, granule);
-        if (large == NULL || !equal(check, "BigCache's back link", large->previous, last, large))
+        if (large == NULL || !equal(check, "the cache's back link", large->previous, last, large))
             break;
-        equal(check, "BigCache's entry is in the bucket of its length",
-              hak_bigcache_bucket(large->granules) == bucket, true, large);
+        equal(check, "the cache's entry is in the list of its length",
+              hak_span_list_of(large->granules), list, large);
         last = granule;
         granule = large->next;
     }
     return entries;
 }
 
-static void check_bigcache(struct check *check, const struct tiling *tiling) {
-    struct hak_bigcache_state state = hak_bigcache_state();
-    uint32_t chained = 0, aged = 0, last = 0;
-    for (uint32_t bucket = 0; bucket < state.bucket_count; bucket++)
-        chained += check_bucket(check, &state.buckets[bucket]);
+static void check_cache(struct check *check, const struct tiling *tiling) {
+    struct hak_cache_state state = hak_cache_state();
+    uint32_t listed = 0, aged = 0, last = 0;
+    for (unsigned list = 0; list < HAK_SPAN_LISTS; list++)
+        listed += check_list(check, state.by_length, list);
     for (uint32_t granule = state.newest; granule != 0; aged++) {
         const struct hak_large *large = cached_entry(check, granule);
         if (large == NULL ||
-            !equal(check, "BigCache's link to the newer", large->newer, last, large))
+            !equal(check, "the cache's link to the newer", large->newer, last, large))
             break;
         last = granule;
         granule = large->older;
     }
-    equal(check, "BigCache's oldest entry", state.oldest, last, NULL);
-    equal(check, "entries of the BigCache", state.entries, tiling->cached, NULL);
-    equal(check, "entries in the BigCache's buckets", chained, tiling->cached, NULL);
-    equal(check, "entries in the BigCache's list by age", aged, tiling->cached, NULL);
-    equal(check, "bytes of the BigCache", hak_bigcache_bytes(), tiling->cached_bytes, NULL);
+    equal(check, "the cache's oldest entry", state.oldest, last, NULL);
+    equal(check, "entries of the cache", state.entries, tiling->cached, NULL);
+    equal(check, "entries in the cache's lists by length", listed, tiling->cached, NULL);
+    equal(check, "entries in the cache's list by age", aged, tiling->cached, NULL);
+    equal(check, "clean granules of the cache", state.clean, tiling->clean, NULL);
+    equal(check, "bytes of the cache", hak_cache_bytes(), tiling->cached_bytes, NULL);
 }
 
-/* ---- the cache of SuperSlabs ----------------------------------------------------------------- */
-
-static void check_superslab_cache(struct check *check, uint32_t superslabs) {
-    uint32_t cached = 0;
-    size_t bytes = 0;
-    for (unsigned shift = 0; shift <= HAK_SUPERSLAB_SHIFT; shift++) {
-        const struct hak_superslab *last = NULL;
-        for (const struct hak_superslab *ss = hak_superslab_cache_first(shift); ss != NULL;
-             ss = ss->next) {
-            if (!equal(check, "cached SuperSlab's back link", ss->prev == last, true, ss)) break;
-            equal(check, "cached SuperSlab's size", hak_superslab_bytes(ss), (size_t)1 << shift,
-                  ss);
-            equal(check, "cached SuperSlab has no home", ss->home == NULL, true, ss);
-            bytes += hak_superslab_bytes(ss);
-            last = ss;
-            cached++;
-        }
-    }
+static void check_superslabs(struct check *check, uint32_t superslabs) {
+    uint32_t deferred = 0;
     for (const struct hak_superslab *ss = HAK_THREAD.deferred; ss != NULL; ss = ss->next)
-        cached++; /* given up by a heap that this thread has seized, and not yet in the cache */
-    equal(check, "SuperSlabs of heaps and cache = SuperSlabs", check->owned + cached, superslabs,
-          NULL);
-    equal(check, "bytes of the SuperSlab cache", hak_superslab_cache_bytes(), bytes, NULL);
-    equal(check, "the SuperSlab cache's fill is above that", hak_superslab_cache_most() >= bytes,
-          true, NULL);
+        deferred++; /* given up by a heap that this thread has seized */
+    equal(check, "SuperSlabs of heaps = SuperSlabs", check->owned + deferred, superslabs, NULL);
     equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs,
           check->result->superslabs, NULL);
 }
@@ -279,6 +268,6 @@ void hak_check_range(struct check *check) {
     check_free_lists(check, &tiling);
     check_kept(check, tiling.kept);
     check_large_figures(check, &tiling);
-    check_bigcache(check, &tiling);
-    check_superslab_cache(check, tiling.superslabs);
+    check_cache(check, &tiling);
+    check_superslabs(check, tiling.superslabs);
 }

@@ -170,8 +170,7 @@ void __real_hak_seize_each(uint32_t now, uint32_t still_ms,
 static void lock_step(enum explore_kind kind, const struct hak_lock *lock, int order) {
     static const char *const names[HAK_RANK_COUNT] = {[HAK_RANK_SEIZING] = "of seizing",
                                                       [HAK_RANK_HEAPS] = "of the heaps",
-                                                      [HAK_RANK_CACHE] = "of the SuperSlabs' cache",
-                                                      [HAK_RANK_BIGCACHE] = "of the BigCache",
+                                                      [HAK_RANK_CACHE] = "of the cache",
                                                       [HAK_RANK_RANGE] = "of the range"};
     explore_yield(kind, names[lock->rank], lock, sizeof *lock, order);
 }

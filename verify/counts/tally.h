@@ -10,7 +10,7 @@
 /* The part of the allocator's memory that a word or line belongs to. */
 enum tally_part {
     TALLY_THREAD,    /* struct hak_thread: what malloc and free write first */
-    TALLY_HEAP,      /* heaps with their homes, and the BigCache's table */
+    TALLY_HEAP,      /* heaps with their homes, and the cache's table */
     TALLY_MAP,       /* page map entries: slabs, large blocks, free spans */
     TALLY_SUPERSLAB, /* records of SuperSlabs */
     TALLY_LOCK,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/abandoned.h"
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/collect.h"
 #include "core/enter.h"
 #include "core/hakmem.h"
@@ -12,7 +12,7 @@
 #include "core/large.h"
 #include "core/purge.h"
 #include "core/retire.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "verify/explore/blocks.h"
 #include "verify/virtual/waiting.h"
 
@@ -319,7 +319,9 @@ static void free_mid(void) {
 
 static void collect_and_end_heap(void) {
     fuzz_flush_all();
-    hak_superslab_cache_release(hak_os_now_ms(), 0);
+    hak_heap_release_empty(hak_slow_enter(0));
+    hak_slow_leave();
+    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 static void grow_and_take(void) {
@@ -332,7 +334,7 @@ static void large_blocks(void) {
     threads_have_heaps(3);
     for (unsigned slot = 0; slot < 3; slot++)
         block_take(slot, LARGE_SIZE);
-    block_give(2); /* the BigCache has this one */
+    block_give(2); /* the cache has this one */
 }
 
 static void put_large(void) {
@@ -345,10 +347,10 @@ static void get_large(void) {
     block_take(9, LARGE_SIZE);
 }
 
-/* Evicts a part of the BigCache, and then the rest. */
+/* Evicts a part of the cache, and then the rest. */
 static void evict_large(void) {
-    hak_bigcache_release(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
-    hak_bigcache_release(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_cache_release(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
+    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 /* Resizes a block, proves that it keeps its contents, and frees it. */
@@ -411,7 +413,7 @@ static void get_longer(void) {
 
 static void free_large(void) {
     block_give(0);
-    hak_bigcache_release(hak_os_now_ms(), 0, 0);
+    hak_cache_release(hak_os_now_ms(), 0, 0);
 }
 
 /* Addresses are scarce: no cache keeps anything, and freed blocks are unmapped. */
@@ -476,13 +478,13 @@ static void trim(void) {
 /* The part of a trim that handles the heaps of ended threads. */
 static void trim_one(struct hak_heap *heap, void *unused) {
     (void)unused;
-    hak_trim(heap, 0);
+    hak_purge(heap, HAK_PURGE_ASKED, 0);
 }
 
 static void trim_idle(void) {
     hak_slow_enter(0);
     hak_heap_each_abandoned(trim_one, NULL);
-    hak_superslab_cache_release(hak_os_now_ms(), 0);
+    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
     hak_slow_leave();
 }
 
@@ -676,8 +678,13 @@ const struct explore_scenario explore_scenarios[] = {
              "third takes it",
      .begin = one_block,
      .bodies = {collect_and_end_heap, free_mid, grow_and_take}},
-    {.name = "bigcache",
-     .text = "large blocks are put into the BigCache, taken from it and evicted",
+    {.name = "superslab-becomes-large",
+     .text = "a SuperSlab becomes empty by another's free and goes to the cache, from which a "
+             "third takes its memory for large blocks",
+     .begin = one_block,
+     .bodies = {collect_and_end_heap, free_mid, get_large}},
+    {.name = "cache",
+     .text = "large blocks are put into the cache, taken from it and evicted",
      .begin = large_blocks,
      .bodies = {put_large, get_large, evict_large}},
     {.name = "large-grows",

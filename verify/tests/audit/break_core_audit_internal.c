@@ -6,7 +6,7 @@
 
 #include "core/abandoned.h"
 #include "core/announced.h"
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/collect.h"
 #include "core/flush.h"
 #include "core/heap_slabs.h"
@@ -15,7 +15,7 @@
 #include "core/range_child.h"
 #include "core/remote.h"
 #include "core/retire.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "core/thread.h"
 
 static struct hak_slab *first; /* full; all of its blocks are in blocks[] */
@@ -290,17 +290,10 @@ static void drops_more_superslabs_than_it_has(void) {
     in_a_thread(begin_heap_and, (void *)(uintptr_t)end_without_superslabs);
 }
 
-static void cached_superslab_in_use(void) {
-    in_a_thread(leave_a_block, NULL); /* the pool chunk of the thread is in the cache */
-    ((struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(HAK_SUPERSLAB_SHIFT_MIN))
-        ->active = 1;
-    hak_malloc_trim(0);
-}
-
 static void record_in_use_above_the_top(void) {
     struct hak_superslab *ss = hak_superslab_record((uint32_t)hak_round_up(hak_range_top(), 32));
     ss->in_use = 1;
-    hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
 }
 
 /* ---- heaps ----------------------------------------------------------------------------------- */
@@ -419,7 +412,7 @@ static void own_limit_above_the_highest(void) {
     hak_policy_replace(&wrong);
 }
 
-/* ---- the range and the BigCache -------------------------------------------------------------- */
+/* ---- the range and the cache ----------------------------------------------------------------- */
 
 #define LARGE(granules) (((size_t)(granules) << HAK_GRANULE_SHIFT) - HAK_ALIGNMENT)
 
@@ -454,7 +447,7 @@ static void extends_into_span_with_wrong_first(void) {
 
 static void frees_beyond_the_top(void) {
     make_large();
-    record->granules = 4096; /* more than the BigCache keeps */
+    record->granules = 4096; /* more than the cache keeps */
     hak_free(large_block);
 }
 
@@ -475,9 +468,13 @@ static void make_cached(void) {
     hak_free(large_block);
 }
 
+static uint32_t *cache_list_of_5(void) {
+    return &((struct hak_span_index *)(uintptr_t)hak_cache_state().by_length)->lists[5];
+}
+
 static void cached_block_lost(void) {
     make_cached();
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(5) = 0;
+    *cache_list_of_5() = 0;
     hak_malloc_trim(0);
 }
 
@@ -511,9 +508,9 @@ static void cached_block_of_another_length(void) {
     hak_malloc_trim(0);
 }
 
-static void bucket_leads_nowhere(void) {
+static void cache_list_leads_nowhere(void) {
     make_cached();
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(5) = UINT32_MAX;
+    *cache_list_of_5() = UINT32_MAX;
     hak_malloc(LARGE(5));
 }
 
@@ -552,7 +549,6 @@ static const struct kind kinds[] = {
     KIND(purge_of_used_unit_that_waits),
     KIND(retires_with_active_too_high),
     KIND(drops_more_superslabs_than_it_has),
-    KIND(cached_superslab_in_use),
     KIND(record_in_use_above_the_top),
     KIND(thread_ends_with_another_heap),
     KIND(announced_and_not_done),
@@ -578,7 +574,7 @@ static const struct kind kinds[] = {
     KIND(cached_block_of_another_length),
     KIND(joins_cached_span_with_wrong_end),
     KIND(grows_into_cached_span_with_wrong_end),
-    KIND(bucket_leads_nowhere),
+    KIND(cache_list_leads_nowhere),
 };
 
 int main(int argc, char **argv) {

@@ -1,17 +1,17 @@
-/* Breaks the range: its figures, free spans, large blocks, the BigCache. */
+/* Breaks the range: its figures, free spans, large blocks, the cache. */
 #ifndef HAK_VERIFY_BREAK_RANGE_H
 #define HAK_VERIFY_BREAK_RANGE_H
 
 #include "whole_heap.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 
 /* ---- figures that only their own file can write ---------------------------------------------- */
 
-static uint32_t top_more, entries_more, no_ages;
+static uint32_t top_more, entries_more, clean_more, no_ages;
 static uint32_t tables_less, there_more;
 static size_t holes_more;
-static size_t bigcache_more, superslab_cache_more, superslab_cache_less, blocks_more, mapped_more;
+static size_t cache_more, blocks_more, mapped_more;
 
 #define WRAPPED(type, name)                                                                        \
     type __real_##name(void);                                                                      \
@@ -30,23 +30,16 @@ WRAPPED(struct hak_range_state, hak_range_state) {
     return state;
 }
 
-WRAPPED(struct hak_bigcache_state, hak_bigcache_state) {
-    struct hak_bigcache_state state = __real_hak_bigcache_state();
+WRAPPED(struct hak_cache_state, hak_cache_state) {
+    struct hak_cache_state state = __real_hak_cache_state();
     state.entries += entries_more;
+    state.clean += clean_more;
     if (no_ages) state.newest = state.oldest = 0;
     return state;
 }
 
-WRAPPED(size_t, hak_bigcache_bytes) {
-    return __real_hak_bigcache_bytes() + bigcache_more;
-}
-
-WRAPPED(size_t, hak_superslab_cache_bytes) {
-    return __real_hak_superslab_cache_bytes() + superslab_cache_more;
-}
-
-WRAPPED(size_t, hak_superslab_cache_most) {
-    return __real_hak_superslab_cache_most() - superslab_cache_less;
+WRAPPED(size_t, hak_cache_bytes) {
+    return __real_hak_cache_bytes() + cache_more;
 }
 
 WRAPPED(struct hak_large_stats, hak_large_stats) {
@@ -195,7 +188,7 @@ static void spans_lost(void) {
     run_list_bit_flip(5);
 }
 
-/* ---- large blocks and the BigCache ----------------------------------------------------------- */
+/* ---- large blocks and the cache ----------------------------------------------------------- */
 
 static struct hak_large *large_record(void) {
     return (struct hak_large *)(uintptr_t)hak_large_find(large_block);
@@ -250,6 +243,19 @@ static void cached_span_with_wrong_last_entry(void) {
     hak_large_at(cached[0]->span + cached[0]->granules - 1)->span = 0;
 }
 
+static struct hak_span_index *cache_index(void) {
+    return (struct hak_span_index *)(uintptr_t)hak_cache_state().by_length;
+}
+
+/* Makes `first` the head of the cache's list of spans of `granules` granules; 0: it is empty. */
+static void cache_list_set(uint32_t granules, uint32_t first) {
+    const unsigned list = hak_span_list_of(granules);
+    const uint64_t bit = (uint64_t)1 << (list % 64);
+    cache_index()->lists[list] = first;
+    cache_index()->nonempty[list / 64] &= ~bit;
+    if (first != 0) cache_index()->nonempty[list / 64] |= bit;
+}
+
 /* The first granule of the cached span becomes an entry of its own. In the list by age this entry
  * is the next newer one after the rest. */
 static void cached_spans_side_by_side(void) {
@@ -260,40 +266,42 @@ static void cached_spans_side_by_side(void) {
     right->newer = left->span;
     hak_large_at(left->older)->newer = right->span;
     hak_large_at(right->span + right->granules - 1)->span = right->span;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(left->granules) = 0;
+    cache_list_set(left->granules, 0);
     left->granules = 1;
     left->older = right->span;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(1) = left->span;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(right->granules) = right->span;
+    cache_list_set(1, left->span);
+    right->next = cache_index()->lists[hak_span_list_of(right->granules)];
+    if (right->next != 0) hak_large_at(right->next)->previous = right->span;
+    cache_list_set(right->granules, right->span);
     entries_more = 1;
 }
 
-static uint32_t *bucket_of_two(void) {
-    return (uint32_t *)(uintptr_t)hak_bigcache_bucket(cached[0]->granules);
+static void cache_list_beyond_the_top(void) {
+    cache_list_set(cached[0]->granules, 1u << 20);
 }
 
-static void bucket_beyond_the_top(void) {
-    *bucket_of_two() = 1u << 20;
+static void cache_list_enters_a_slab(void) {
+    cache_list_set(cached[0]->granules, hak_slab_first_granule(full));
 }
 
-static void bucket_enters_a_slab(void) {
-    *bucket_of_two() = hak_slab_first_granule(full);
-}
-
-static void bucket_with_wrong_back_link(void) {
+static void cache_list_with_wrong_back_link(void) {
     cached[1]->previous = cached[2]->first;
 }
 
-static void bucket_of_another_length(void) {
-    uint32_t other = 1;
-    while (*hak_bigcache_bucket(other) != 0)
+static void cache_list_of_another_length(void) {
+    uint32_t other = 1, first = cache_index()->lists[hak_span_list_of(cached[0]->granules)];
+    while (cache_index()->lists[hak_span_list_of(other)] != 0)
         other++;
-    *(uint32_t *)(uintptr_t)hak_bigcache_bucket(other) = *bucket_of_two();
-    *bucket_of_two() = 0;
+    cache_list_set(other, first);
+    cache_list_set(cached[0]->granules, 0);
 }
 
-static void bucket_lost(void) {
-    *bucket_of_two() = 0;
+static void cache_list_lost(void) {
+    cache_list_set(cached[0]->granules, 0);
+}
+
+static void cache_list_with_wrong_bit(void) {
+    cache_index()->nonempty[0] ^= 2;
 }
 
 static void newer_link_wrong(void) {
@@ -308,12 +316,20 @@ static void age_list_lost(void) {
     no_ages = 1;
 }
 
-static void bigcache_counts_entry_twice(void) {
+static void cache_counts_entry_twice(void) {
     entries_more = 1;
 }
 
-static void bigcache_counts_bytes_twice(void) {
-    bigcache_more = (size_t)6 << HAK_GRANULE_SHIFT;
+static void cached_span_with_clean_granules(void) {
+    cached[0]->clean = 1;
+}
+
+static void cache_counts_clean_twice(void) {
+    clean_more = 1;
+}
+
+static void cache_counts_bytes_twice(void) {
+    cache_more = (size_t)6 << HAK_GRANULE_SHIFT;
 }
 
 static void nothing(void) {}

@@ -5,7 +5,7 @@
 #include "whole_heap.h"
 
 #include "core/remote.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 
 /* ---- blocks and their lists ------------------------------------------------------------------ */
 
@@ -207,9 +207,11 @@ static struct hak_superslab *superslab(void) {
     return hak_superslab_of(full);
 }
 
-static struct hak_superslab *cached_superslab(unsigned shift) {
-    struct hak_superslab *ss = (struct hak_superslab *)(uintptr_t)hak_superslab_cache_first(shift);
-    CHECK(ss != NULL, "no SuperSlab of %u in the cache", 1u << shift);
+static struct hak_home nobody;
+
+static struct hak_superslab *superslab_of_nobody(void) {
+    struct hak_superslab *ss = hak_superslab_begin_fresh(&nobody, HAK_SUPERSLAB_SHIFT, false);
+    CHECK(ss != NULL, "no SuperSlab");
     return ss;
 }
 
@@ -234,7 +236,7 @@ static void open_superslab_with_wrong_back_link(void) {
 }
 
 static void open_superslab_of_nobody(void) {
-    superslab()->next = cached_superslab(HAK_SUPERSLAB_SHIFT);
+    superslab()->next = superslab_of_nobody();
     superslab()->next->prev = superslab();
 }
 
@@ -271,30 +273,12 @@ static void free_unit_with_a_kind(void) {
     hak_kind_set(superslab()->first + unit, HAK_KIND_LARGE);
 }
 
-static void cached_superslab_with_wrong_back_link(void) {
-    cached_superslab(HAK_SUPERSLAB_SHIFT)->prev = superslab();
+static void spare_superslab_in_use(void) {
+    hak_thread_heap()->spare = superslab();
 }
 
-static void cached_superslab_of_another_size(void) {
-    struct hak_superslab *last = cached_superslab(HAK_SUPERSLAB_SHIFT_MIN);
-    last->next = cached_superslab(HAK_SUPERSLAB_SHIFT);
-    last->next->prev = last;
-}
-
-static void cached_superslab_with_a_home(void) {
-    cached_superslab(HAK_SUPERSLAB_SHIFT)->home = (struct hak_home *)64;
-}
-
-static void cached_superslab_lost(void) {
-    cached_superslab(HAK_SUPERSLAB_SHIFT)->next = NULL;
-}
-
-static void superslab_cache_above_its_limit(void) {
-    superslab_cache_less = hak_superslab_cache_most() - 1;
-}
-
-static void superslab_cache_counts_twice(void) {
-    superslab_cache_more = (size_t)1 << HAK_SUPERSLAB_SHIFT;
+static void superslab_of_no_heap(void) {
+    superslab_of_nobody();
 }
 
 /* A SuperSlab's record that nothing leads to, in the middle of a large block. */
@@ -306,8 +290,8 @@ static void record_of_no_superslab(void) {
         struct hak_superslab *ss = hak_superslab_record(granule);
         if (large->kind != HAK_KIND_LARGE || large->first + large->granules < granule + 16)
             continue;
-        *ss = *cached_superslab(HAK_SUPERSLAB_SHIFT_MIN);
-        ss->first = granule;
+        *ss = (struct hak_superslab){.home = &nobody, .first = granule, .units = 16, .in_use = 16};
+        ss->usable_mask = ss->free_mask = hak_units_of(16);
         return;
     }
     CHECK(false, "no large block is long enough");

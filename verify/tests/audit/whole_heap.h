@@ -20,16 +20,10 @@ static struct hak_large *cached[3]; /* two of one length, one of another length 
 static uint32_t run;                /* first granule of the first of two free spans of 5 granules */
 static struct hak_heap *idle;       /* the abandoned heap of a thread that has ended */
 
-/* Leaves two SuperSlabs of 2 MiB and a pool chunk of 1 MiB in the cache. */
-static void *fill_superslab_cache(void *unused) {
+static void *leave_a_heap(void *unused) {
     (void)unused;
-    static void *some[60000];
-    hak_free(hak_malloc(20000));
-    for (size_t i = 0; i < TEST_COUNT(some); i++)
-        some[i] = hak_malloc(SIZE);
+    hak_free(hak_malloc(SIZE));
     idle = hak_thread_heap();
-    for (size_t i = 0; i < TEST_COUNT(some); i++)
-        hak_free(some[i]);
     return NULL;
 }
 
@@ -60,8 +54,8 @@ static void build(void) {
     run = first_granule(runs[0]);
     hak_free(runs[0]);
     hak_free(runs[2]);
+    in_a_thread(leave_a_heap, NULL);
     hak_malloc_trim(0);
-    in_a_thread(fill_superslab_cache, NULL);
     allocate(0, BLOCKS);
     void *to_cache[3];
     use_up_longer_spans();

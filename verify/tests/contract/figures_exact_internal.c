@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/flush.h"
 #include "core/stats.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "verify/heap_check.h"
 
 #define MOST  400
@@ -88,16 +88,15 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
     CHECK(stats->superslabs == found.superslabs, "%zu SuperSlabs, %zu are there", stats->superslabs,
           found.superslabs);
     CHECK(stats->threads == threads, "%zu threads, not %zu", stats->threads, threads);
-    CHECK(stats->cached_bytes == hak_bigcache_bytes() + hak_superslab_cache_bytes(),
-          "%zu bytes cached", stats->cached_bytes);
+    CHECK(stats->cached_bytes == hak_cache_bytes(), "%zu bytes cached", stats->cached_bytes);
     size_t free_bytes = 0;
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
     CHECK(stats->free_bytes == free_bytes, "%zu bytes in free blocks, not %zu", stats->free_bytes,
           free_bytes);
-    CHECK(stats->slab_bytes == hak_held.superslabs, "%zu bytes of SuperSlabs, %zu are counted",
-          stats->slab_bytes, hak_held.superslabs);
-    CHECK(stats->heap_bytes == stats->slab_bytes + hak_bigcache_bytes() && stats->kept_bytes == 0,
+    CHECK(stats->slab_bytes == hak_held_superslabs(), "%zu bytes of SuperSlabs, %zu are counted",
+          stats->slab_bytes, hak_held_superslabs());
+    CHECK(stats->heap_bytes == stats->slab_bytes + hak_cache_bytes() && stats->kept_bytes == 0,
           "%zu bytes in all, %zu of them kept", stats->heap_bytes, stats->kept_bytes);
     CHECK(stats->live_bytes + stats->free_bytes + stats->rest_bytes == stats->heap_bytes,
           "%zu live, %zu free and %zu other bytes are not %zu", stats->live_bytes,
@@ -173,7 +172,7 @@ static void xml_has_free(FILE *file, const struct hak_stats *stats) {
     NEXT_LINE_IS(file, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", stats->free_blocks,
                  stats->free_bytes);
     NEXT_LINE_IS(file, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
-                 stats->superslabs + stats->cached_blocks, stats->rest_bytes);
+                 stats->superslabs + stats->cached_spans, stats->rest_bytes);
 }
 
 static void xml_has_system(FILE *file, const struct hak_stats *stats) {
@@ -263,7 +262,7 @@ static void text_is(const char *name) {
 static void mallinfo_is(const struct hak_stats *stats) {
     struct mallinfo2 info = hak_mallinfo2();
     CHECK(info.arena == stats->heap_bytes &&
-              info.ordblks == stats->superslabs + stats->cached_blocks &&
+              info.ordblks == stats->superslabs + stats->cached_spans &&
               info.smblks == stats->free_blocks && info.fsmblks == stats->free_bytes &&
               info.hblks == stats->large.live_blocks && info.hblkhd == stats->large.mapped_bytes &&
               info.uordblks == stats->live_bytes &&
@@ -305,7 +304,7 @@ int main(int argc, char **argv) {
           now.large.peak_bytes);
 
     for (size_t i = 0; i < LARGE; i++)
-        hak_free(large[i]); /* into the BigCache */
+        hak_free(large[i]); /* into the cache */
     free_all(others);
     flush_all(); /* onto remote lists that nobody collects */
     size_t peak = now.large.peak_bytes;

@@ -75,7 +75,7 @@ replays() {
 @test "random walks and random priorities find nothing" {
     explore --list >/dev/null
     quiet --random 1 --seed 5
-    quiet --pct 1 --memory weak --seed 5 free-free-collect notify-two-slabs bigcache
+    quiet --pct 1 --memory weak --seed 5 free-free-collect notify-two-slabs cache
 }
 
 @test "a link that is written after its block was published is a race; without the detector, only a late store shows it" {

@@ -3,7 +3,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "verify/heap_check.h"
 
 #define MIB ((size_t)1 << 20)
@@ -28,7 +28,7 @@ int main(void) {
     room = hak_malloc_usable_size(big);
     memset(big, 1, room);
     hak_free(big);
-    size_t kept = hak_bigcache_bytes();
+    size_t kept = hak_cache_bytes();
     CHECK(kept >= 16 * MIB, "%zu bytes are kept", kept);
     for (int i = 0; i < 4; i++) {
         pieces[i] = i % 2 == 0 ? hak_malloc(3 * MIB) : hak_calloc(3, MIB);
@@ -36,15 +36,14 @@ int main(void) {
         for (size_t at = 0; i % 2 == 1 && at < 3 * MIB; at++)
             CHECK(pieces[i][at] == 0, "byte %zu of calloc is not zero", at);
         memset(pieces[i], 2 + i, 3 * MIB);
-        CHECK(hak_bigcache_bytes() < kept - 3 * MIB, "%zu bytes are kept, and were %zu",
-              hak_bigcache_bytes(), kept);
-        kept = hak_bigcache_bytes();
+        CHECK(hak_cache_bytes() < kept - 3 * MIB, "%zu bytes are kept, and were %zu",
+              hak_cache_bytes(), kept);
+        kept = hak_cache_bytes();
         heap_is_whole();
     }
     char *other = hak_malloc(8 * MIB);
     CHECK(other != NULL && !is_in_big(other, 1), "8 MiB of what is less");
-    CHECK(hak_bigcache_bytes() == kept, "%zu bytes are kept, and were %zu", hak_bigcache_bytes(),
-          kept);
+    CHECK(hak_cache_bytes() == kept, "%zu bytes are kept, and were %zu", hak_cache_bytes(), kept);
     for (int i = 0; i < 4; i++) {
         for (size_t at = 0; at < 3 * MIB; at++)
             CHECK(pieces[i][at] == 2 + i, "byte %zu of piece %d has changed", at, i);
@@ -53,7 +52,7 @@ int main(void) {
     hak_free(other);
     heap_is_whole();
     hak_malloc_trim(0);
-    CHECK(hak_bigcache_bytes() == 0, "%zu bytes are kept after a trim", hak_bigcache_bytes());
+    CHECK(hak_cache_bytes() == 0, "%zu bytes are kept after a trim", hak_cache_bytes());
     heap_is_whole();
     return test_ok("a kept block serves four others");
 }

@@ -4,7 +4,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/large.h"
 #include "verify/heap_check.h"
 
@@ -18,10 +18,10 @@ static void heap_is_whole(void) {
 }
 
 static size_t kept(uint32_t entries) {
-    CHECK(hak_bigcache_state().entries == entries, "%u runs are kept instead of %u",
-          hak_bigcache_state().entries, entries);
+    CHECK(hak_cache_state().entries == entries, "%u runs are kept instead of %u",
+          hak_cache_state().entries, entries);
     heap_is_whole();
-    return hak_bigcache_bytes();
+    return hak_cache_bytes();
 }
 
 static char *take(size_t size) {
@@ -38,7 +38,7 @@ static void give(void *block, size_t budget, uint32_t now) {
 
 /* Takes blocks that lie side by side, in memory that is not cached. */
 static void take_neighbours(char **blocks, size_t count, size_t size) {
-    hak_bigcache_release(0, 0, 0);
+    hak_cache_release(0, 0, 0);
     for (size_t i = 0; i < count; i++)
         blocks[i] = take(size);
     for (size_t i = 1; i < count; i++)
@@ -87,17 +87,17 @@ static void ages(unsigned first, unsigned long_one) {
     CHECK(hak_large_find(parts[1])->first ==
               hak_large_find(parts[0])->first + hak_large_find(parts[0])->granules,
           "the parts are no neighbours");
-    hak_bigcache_release(0, 0, 0);
+    hak_cache_release(0, 0, 0);
     other = take(2 * MIB);
     give(parts[first], BUDGET, 1000);
     give(other, BUDGET, 3000);
     give(parts[1 - first], BUDGET, 5000);
     size_t all = kept(2);
-    hak_bigcache_release(5500, 1000, SIZE_MAX);
+    hak_cache_release(5500, 1000, SIZE_MAX);
     bool is_young = first != long_one;
     size_t left = kept(is_young ? 1 : 0);
     CHECK(is_young == (left > 10 * MIB), "%zu of %zu bytes are left after a second", left, all);
-    hak_bigcache_release(6500, 1000, SIZE_MAX);
+    hak_cache_release(6500, 1000, SIZE_MAX);
     kept(0);
 }
 
@@ -110,16 +110,16 @@ static void no_more_than_must(void) {
     char *apart = take(MIB);
     CHECK(kept(1) < both - MIB, "a block of the kept ones is not of them");
     give(blocks[2], 50 * MIB, 0);
-    CHECK(hak_bigcache_bytes() <= 50 * MIB && hak_bigcache_bytes() > 48 * MIB,
-          "%zu bytes are kept of 50 MiB", hak_bigcache_bytes());
+    CHECK(hak_cache_bytes() <= 50 * MIB && hak_cache_bytes() > 48 * MIB,
+          "%zu bytes are kept of 50 MiB", hak_cache_bytes());
     heap_is_whole();
-    size_t before = hak_bigcache_bytes();
+    size_t before = hak_cache_bytes();
     give(apart, 50 * MIB, 0);
-    CHECK(hak_bigcache_bytes() > before + MIB, "each block that is freed has others evicted");
-    hak_bigcache_release(0, UINT32_MAX, 7 * MIB);
-    CHECK(hak_bigcache_bytes() == 7 * MIB, "%zu bytes are kept of 7 MiB", hak_bigcache_bytes());
+    CHECK(hak_cache_bytes() > before + MIB, "each block that is freed has others evicted");
+    hak_cache_release(0, UINT32_MAX, 7 * MIB);
+    CHECK(hak_cache_bytes() == 7 * MIB, "%zu bytes are kept of 7 MiB", hak_cache_bytes());
     heap_is_whole();
-    hak_bigcache_release(0, 0, 0);
+    hak_cache_release(0, 0, 0);
     kept(0);
 }
 

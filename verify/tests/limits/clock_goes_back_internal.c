@@ -4,17 +4,18 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/enter.h"
 #include "core/heap.h"
 #include "core/purge.h"
 #include "core/seize.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "verify/clock.h"
 
-#define DELAY 500u
-#define BACK  5u
-#define LARGE ((size_t)1 << 20)
+#define DELAY  500u
+#define BACK   5u
+#define LARGE  ((size_t)1 << 20)
+#define BUDGET ((size_t)64 << 20)
 
 static uint32_t now;
 
@@ -24,21 +25,21 @@ static void at(uint32_t time) {
 }
 
 static void keeps_large_blocks(void) {
-    size_t before = hak_bigcache_bytes();
+    hak_cache_release(now, UINT32_MAX, 0);
     void *block = hak_malloc(LARGE);
     memset(block, 1, LARGE);
     hak_free(block);
-    size_t kept = hak_bigcache_bytes();
-    CHECK(kept > before, "nothing is cached");
-    hak_bigcache_release(now - BACK, DELAY, SIZE_MAX);
-    CHECK(hak_bigcache_bytes() == kept, "%zu bytes are left of %zu", hak_bigcache_bytes(), kept);
-    hak_bigcache_release(now + DELAY, DELAY, SIZE_MAX);
-    CHECK(hak_bigcache_bytes() == 0, "%zu bytes are left", hak_bigcache_bytes());
+    size_t kept = hak_cache_bytes();
+    CHECK(kept > 0, "nothing is cached");
+    hak_cache_release(now - BACK, DELAY, SIZE_MAX);
+    CHECK(hak_cache_bytes() == kept, "%zu bytes are left of %zu", hak_cache_bytes(), kept);
+    hak_cache_release(now + DELAY, DELAY, SIZE_MAX);
+    CHECK(hak_cache_bytes() == 0, "%zu bytes are left", hak_cache_bytes());
 }
 
 static struct hak_superslab *with_a_free_unit(void) {
     struct hak_superslab *ss =
-        hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+        hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
     struct hak_slab *slab = hak_slab_create(ss, hak_class_of_size(100), ss->free_mask);
     CHECK(slab != NULL, "no slab");
@@ -51,14 +52,13 @@ static void keeps_free_units_and_superslabs(void) {
     struct hak_superslab *ss = with_a_free_unit();
     CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0,
           "a unit that became free just now");
-    hak_superslab_cache_release(now, 0);
-    hak_superslab_retire(ss);
-    size_t kept = hak_superslab_cache_bytes();
-    hak_superslab_cache_release(now - BACK, DELAY);
-    CHECK(hak_superslab_cache_bytes() == kept, "%zu bytes are left of %zu",
-          hak_superslab_cache_bytes(), kept);
-    hak_superslab_cache_release(now + DELAY, DELAY);
-    CHECK(hak_superslab_cache_bytes() == 0, "%zu bytes are left", hak_superslab_cache_bytes());
+    hak_superslab_end(ss, BUDGET);
+    size_t kept = hak_cache_bytes();
+    CHECK(kept > 0, "no SuperSlab is cached");
+    hak_cache_release(now - BACK, DELAY, SIZE_MAX);
+    CHECK(hak_cache_bytes() == kept, "%zu bytes are left of %zu", hak_cache_bytes(), kept);
+    hak_cache_release(now + DELAY, DELAY, SIZE_MAX);
+    CHECK(hak_cache_bytes() == 0, "%zu bytes are left", hak_cache_bytes());
 }
 
 static bool visit(struct hak_heap *heap, void *count) {

@@ -18,13 +18,23 @@ static struct foreign {
 static size_t foreign_count;
 static struct letter *letters[LETTERS];
 
-/* Maps foreign granules, `distance` granules behind the range's last committed one. */
+static bool is_foreign(const unsigned char *start, size_t bytes) {
+    for (size_t i = 0; i < foreign_count; i++)
+        if (start < foreign[i].start + foreign[i].bytes && foreign[i].start < start + bytes)
+            return true;
+    return false;
+}
+
+/* Maps foreign granules, `distance` granules behind the range's last committed one, or further on:
+ * the range may have shrunk, so that a former foreign mapping lies there. */
 static void map_foreign(uint32_t distance, uint32_t granules) {
-    void *wanted = hak_granule_address(hak_range_state().committed + distance);
-    size_t bytes = granules * HAK_GRANULE;
+    const size_t bytes = granules * HAK_GRANULE;
+    unsigned char *wanted = hak_granule_address(hak_range_state().committed + distance);
+    while (is_foreign(wanted, bytes))
+        wanted += HAK_GRANULE;
     void *got = mmap(wanted, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    CHECK(got == wanted, "no mapping at %p: errno %d", wanted, errno);
+    CHECK(got == wanted, "no mapping at %p: errno %d", (void *)wanted, errno);
     memset(got, 0x5a, bytes);
     foreign[foreign_count++] = (struct foreign){.start = got, .bytes = bytes};
 }

@@ -4,7 +4,7 @@
 #define TEST_LINKED
 #include "../test.h"
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/large.h"
 #include "verify/heap_check.h"
 
@@ -15,9 +15,9 @@ static void kept(uint32_t entries, uint32_t granules, const char *when) {
     struct hak_heap_check check;
     CHECK(hak_check_heap(&check), "%s: %lu equations do not hold", when,
           (unsigned long)check.faults);
-    CHECK(hak_bigcache_state().entries == entries && hak_bigcache_bytes() == granules * HAK_GRANULE,
-          "%s: %zu bytes in %u runs are kept instead of %u granules in %u", when,
-          hak_bigcache_bytes(), hak_bigcache_state().entries, granules, entries);
+    CHECK(hak_cache_state().entries == entries && hak_cache_bytes() == granules * HAK_GRANULE,
+          "%s: %zu bytes in %u runs are kept instead of %u granules in %u", when, hak_cache_bytes(),
+          hak_cache_state().entries, granules, entries);
 }
 
 static void fill(char *block, size_t size, size_t salt) {
@@ -89,11 +89,11 @@ static void it_grows_into_what_is_behind(void) {
     kept(3, 24 + 48 + 32, "a part of it");
     grow(blocks[GROWING], 40);
     kept(3, 24 + 40 + 32, "a part of what is left");
-    hak_bigcache_release(1999, 1000, SIZE_MAX);
+    hak_cache_release(1999, 1000, SIZE_MAX);
     kept(2, 40 + 32, "the oldest has gone");
-    hak_bigcache_release(2000, 1000, SIZE_MAX);
+    hak_cache_release(2000, 1000, SIZE_MAX);
     kept(1, 32, "the rest is as old as the whole would be");
-    hak_bigcache_release(2100, 1000, SIZE_MAX);
+    hak_cache_release(2100, 1000, SIZE_MAX);
     kept(0, 0, "the youngest");
     is_filled(blocks[PAIR], size_of(16), PAIR, "grown by all");
     is_filled(blocks[GROWING], size_of(16), GROWING, "grown by a part");

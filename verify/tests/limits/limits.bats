@@ -61,8 +61,8 @@ except MemoryError:
     HAKMEM_PURGE_DELAY_MS=3600000 proves freed_memory_serves_other_sizes
 }
 @test "chunks of the pool arena double, as options say" { proves pool_arena_grows_internal; }
-@test "a SuperSlab goes back to the thread that gave it up" { proves superslabs_go_back_internal; }
-@test "the cache of SuperSlabs grows by what is soon asked for again" { proves superslab_cache_grows_internal; }
+@test "what a heap gave up serves large blocks, and the other way round" { proves one_cache_internal; }
+@test "the cache grows by what is soon asked for again" { proves cache_grows_internal; }
 @test "free units of a SuperSlab wait for the purge delay, and for two where slabs come and go" {
     proves free_units_wait_internal
 }

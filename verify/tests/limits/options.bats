@@ -104,11 +104,11 @@ prints() {
     HAKMEM_POOL_TLS_ARENA_GROWTH_LEVELS=0 proves pool_arena_options_internal 1 1 1
 }
 
-@test "the BigCache budget bounds what is kept" {
+@test "the budget of the cache bounds what is kept" {
     export HAKMEM_PURGE_DELAY_MS=3600000
-    HAKMEM_BIGCACHE_MB=0 proves bigcache_budget 0 8
-    HAKMEM_BIGCACHE_MB=64 proves bigcache_budget 48 72
-    HAKMEM_BIGCACHE_MB=1024 proves bigcache_budget 120 136
+    HAKMEM_BIGCACHE_MB=0 proves cache_budget 0 8
+    HAKMEM_BIGCACHE_MB=64 proves cache_budget 48 72
+    HAKMEM_BIGCACHE_MB=1024 proves cache_budget 120 136
 }
 
 @test "nothing is read in a program with raised rights" {

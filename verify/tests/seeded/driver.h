@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "core/bigcache.h"
+#include "core/cache.h"
 #include "core/heap.h"
-#include "core/superslab_cache.h"
+#include "core/superslab.h"
 #include "verify/clock.h"
 #include "verify/heap_check.h"
 #include "verify/os_faults.h"
@@ -234,7 +234,7 @@ static void prove_empty(void) {
     EXPECT(check.in_remote_lists == 0, "%zu blocks in remote lists", check.in_remote_lists);
     EXPECT(check.slabs <= baseline.slabs + 2, "%zu slabs, %zu at first", check.slabs,
            baseline.slabs);
-    EXPECT(hak_bigcache_bytes() == 0, "%zu bytes in the BigCache", hak_bigcache_bytes());
+    EXPECT(hak_cache_bytes() == 0, "%zu bytes in the BigCache", hak_cache_bytes());
 }
 
 static size_t resident_mb(void) {

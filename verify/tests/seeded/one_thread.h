@@ -128,7 +128,7 @@ static void phase_clock(void) {
 static void phase_wait(void) {
     struct hak_slab *slabs[32] = {0};
     struct hak_superslab *ss =
-        hak_superslab_acquire(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+        hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     EXPECT(ss != NULL && ss->units == TEST_COUNT(slabs), "no SuperSlab");
     const uint32_t delay = 100;
     /* Whenever the SuperSlab was looked at before, that is long ago from here on. */
@@ -150,10 +150,27 @@ static void phase_wait(void) {
     }
     EXPECT(ss->dirty_mask == 0, "%#x still hold memory", ss->dirty_mask);
     hak_slab_destroy(slabs[0], began);
-    hak_superslab_retire(ss);
+    hak_superslab_end(ss, 0);
 }
 
-static void phase_bigcache(void) {
+/* Blocks in slabs, for whose SuperSlabs the cache cuts aligned granules out of freed large
+ * blocks. */
+static void slabs_out_of_the_cache(void) {
+    static void *blocks[40000];
+    struct hak_superslab *ss =
+        hak_superslab_begin(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    EXPECT(ss != NULL && ss->dirty_mask == ss->usable_mask, "units %#x were large blocks' memory",
+           ss->dirty_mask);
+    hak_superslab_end(ss, 0);
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        blocks[i] = hak_malloc(test_opaque(100));
+    prove_running();
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        hak_free(blocks[i]);
+    prove_running();
+}
+
+static void phase_cache(void) {
     struct slot slots[40] = {{0}};
     uint64_t random = seed;
     for (int round = 0; round < 3000; round++) {
@@ -170,14 +187,14 @@ static void phase_bigcache(void) {
     for (size_t i = 0; i < TEST_COUNT(slots); i++)
         slot_give(&slots[i]);
     prove_running();
-    EXPECT(hak_bigcache_bytes() > 0, "freed large blocks were not kept");
+    EXPECT(hak_cache_bytes() > 0, "freed large blocks were not kept");
+    slabs_out_of_the_cache();
     hak_mallopt(M_TRIM_THRESHOLD, 4 << 20);
     for (size_t i = 0; i < TEST_COUNT(slots); i++)
         slot_take(&slots[i], 900000);
     for (size_t i = 0; i < TEST_COUNT(slots); i++)
         slot_give(&slots[i]);
-    EXPECT(hak_bigcache_bytes() <= 4 << 20, "%zu bytes are kept of at most 4 MiB",
-           hak_bigcache_bytes());
+    EXPECT(hak_cache_bytes() <= 4 << 20, "%zu bytes are kept of at most 4 MiB", hak_cache_bytes());
     hak_mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 

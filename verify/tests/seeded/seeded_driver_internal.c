@@ -24,7 +24,7 @@ static const struct phase {
     {"recycle", phase_recycle},
     {"zero", phase_zero},
     {"resize", phase_resize},
-    {"bigcache", phase_bigcache},
+    {"cache", phase_cache},
     {"policy", phase_policy},
     {"trim", phase_trim},
     {"impossible", phase_impossible},

@@ -13,7 +13,8 @@
 #include <ucontext.h>
 
 #include "core/abandoned.h"
-#include "core/superslab_cache.h"
+#include "core/cache.h"
+#include "core/superslab.h"
 #include "core/thread.h"
 #include "verify/heap_check.h"
 
@@ -106,26 +107,29 @@ static void large_blocks(void) {
     trim();
 }
 
-/* Takes SuperSlabs of both sizes from the cache and the range, and gives them up; then prefills
- * the cache and empties it. */
+/* Takes SuperSlabs of both sizes from the cache and the range, and gives them up; then empties the
+ * cache. */
 static void superslabs(void) {
     struct hak_home *home = &hak_thread_heap()->home;
     struct hak_superslab *ss[6];
     for (size_t i = 0; i < 6; i++) {
         step_by_step(true);
-        ss[i] = hak_superslab_acquire(
+        ss[i] = hak_superslab_begin(
             home, i % 2 == 0 ? HAK_SUPERSLAB_SHIFT : HAK_SUPERSLAB_SHIFT_MIN, false);
         step_by_step(false);
         CHECK(ss[i] != NULL, "no SuperSlab");
     }
     for (size_t i = 0; i < 6; i++) {
+        if (i < 4) ss[i]->dirty_mask = 1; /* only memory is cached */
         step_by_step(true);
-        hak_superslab_retire(ss[i]);
+        hak_superslab_end(ss[i], (size_t)64 << 20);
         step_by_step(false);
     }
     step_by_step(true);
-    hak_superslab_prefill(2);
-    hak_superslab_cache_release(hak_os_now_ms(), 0);
+    ss[0] = hak_superslab_begin(home, HAK_SUPERSLAB_SHIFT, true);
+    CHECK(ss[0] != NULL && ss[0]->dirty_mask != 0, "no SuperSlab out of the cache");
+    hak_superslab_end(ss[0], (size_t)64 << 20);
+    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
     step_by_step(false);
 }
 
@@ -310,6 +314,6 @@ int main(void) {
         CHECK(held_for[rank] > 20, "%zu stops under lock %u", held_for[rank], rank);
     for (size_t i = 0; i < KEPT; i++)
         letter_free(kept[i]);
-    return test_ok("%zu forks, under the locks of heaps %zu, cache %zu, BigCache %zu, range %zu",
-                   forks, held_for[1], held_for[2], held_for[3], held_for[4]);
+    return test_ok("%zu forks, under the locks of heaps %zu, cache %zu, range %zu", forks,
+                   held_for[1], held_for[2], held_for[3]);
 }

@@ -25,13 +25,14 @@ int main(void) {
     pthread_attr_init(&small_stack);
     pthread_attr_setstacksize(&small_stack, 128 << 10);
     pthread_barrier_init(&all_are_there, NULL, (unsigned)threads);
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 5; round++) {
         for (size_t i = 0; i < threads; i++)
             CHECK(pthread_create(&started[i], &small_stack, take_part, (void *)i) == 0,
                   "thread %zu", i);
         for (size_t i = 0; i < threads; i++)
             thread_join(started[i]);
-        if (round == 0) resident = process_resident();
+        /* The first round taught the cache how much is asked for again. */
+        if (round == 1) resident = process_resident();
     }
     CHECK(process_resident() < resident + resident / 4 + 16 * MIB,
           "resident memory grows from %zu to %zu MiB", resident / MIB, process_resident() / MIB);

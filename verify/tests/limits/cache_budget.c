@@ -1,10 +1,10 @@
-/* HAKMEM_BIGCACHE_MB limits the memory of freed large blocks that is kept. After 128 MiB are freed,
+/* HAKMEM_BIGCACHE_MB limits the memory that waits in the cache. After 128 MiB are freed,
  * the memory that stays resident is between the two arguments, in MiB. */
 #include "../process.h"
 
 int main(int count, char **arguments) {
     test_needs_hakmem();
-    CHECK(count == 3, "usage: bigcache_budget LEAST MOST");
+    CHECK(count == 3, "usage: cache_budget LEAST MOST");
     size_t least = strtoul(arguments[1], NULL, 10), most = strtoul(arguments[2], NULL, 10);
     static void *blocks[128];
     size_t before = process_resident();

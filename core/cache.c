@@ -1,0 +1,248 @@
+#include "core/cache.h"
+
+#include "core/cache_parts.h"
+#include "core/hooks.h"
+#include "core/range_child.h"
+
+/* However much is asked for again, the cache exceeds its budget by at most so many bytes, or by a
+ * quarter of what live large blocks have, if that is more. */
+#define EARNED_MAX   ((size_t)128 << 20)
+#define EARNED_SHARE 4u
+
+/* A span that does not fit goes back to the range at once; when it is used again, each page costs a
+ * page fault. So if memory is asked for soon after other memory went to the range, the cache may
+ * hold more than its budget, for as long as this is used: see hak_cache_release(). All in bytes,
+ * except `aged`. */
+static struct {
+    size_t earned; /* the cache may hold so much more */
+    /* Since the time `aged`, in milliseconds, when `earned` was last set anew: */
+    size_t missed; /* what went to the range for want of room, and was not asked for again */
+    size_t used;   /* the most that the cache held beyond its budget, or that was earned */
+    uint32_t aged;
+} earning;
+
+/* The most that may be earned. */
+static size_t earned_most(void) {
+    const size_t share = atomic_load_explicit(&hak_held.large, memory_order_relaxed) / EARNED_SHARE;
+    return share > EARNED_MAX ? share : EARNED_MAX;
+}
+
+static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_CACHE];
+
+/* Takes the entries out that are too old, then the oldest until `keep` dirty bytes are left.
+ * Returns the first of the pieces, which are chained through `next`; 0: there are none. */
+static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    uint32_t evicted = 0;
+    while (cache->oldest != 0) {
+        const size_t dirty = hak_cache_dirty_bytes();
+        bool is_old = hak_is_older(hak_large_at(cache->oldest)->since, now, older_than_ms);
+        if (!is_old && dirty <= keep) break;
+        uint32_t piece =
+            hak_cache_take_oldest(is_old ? UINT32_MAX : hak_granules_for(dirty - keep));
+        hak_large_at(piece)->next = evicted;
+        evicted = piece;
+    }
+    return evicted;
+}
+
+static size_t evicted_release(uint32_t evicted) {
+    size_t bytes = 0;
+    while (evicted != 0) {
+        struct hak_large *large = hak_large_at(evicted);
+        uint32_t next = large->next;
+        bytes += hak_cached_bytes_of(large);
+        hak_span_free(evicted, large->granules, false);
+        evicted = next;
+    }
+    return bytes;
+}
+
+#define EVICTED_SHARE 32u /* if the budget is exceeded, 1/32 more is evicted */
+
+/* Bytes that the cache may hold. */
+static inline size_t most_of(size_t budget) {
+    if (budget == 0) return 0;
+    return hak_range_cached_most(budget + __atomic_load_n(&earning.earned, __ATOMIC_RELAXED));
+}
+
+/* The cache holds more than its budget. Evicts what it may not hold, and a little more, or each
+ * span that comes next would evict. */
+HAK_NOINLINE static uint32_t budget_enforce(size_t budget) {
+    const size_t most = most_of(budget), dirty = hak_cache_dirty_bytes();
+    uint32_t evicted = 0;
+    if (dirty > most) evicted = entries_evict(0, UINT32_MAX, most - most / EVICTED_SHARE);
+    const size_t left = hak_cache_dirty_bytes();
+    HAK_ASSERT(left <= dirty);
+    earning.missed += dirty - left;
+    if (left > budget && left - budget > earning.used) earning.used = left - budget;
+    return evicted;
+}
+
+/* A span with so many dirty bytes does not enter the cache. If these are too many for any cache,
+ * nothing was missed. */
+HAK_NOINLINE static void refuse(uint32_t first, size_t dirty, size_t budget) {
+    if (budget > 0 && dirty <= budget + earned_most()) {
+        hak_lock_take(cache_lock);
+        earning.missed += dirty;
+        hak_lock_drop(cache_lock);
+    }
+    hak_span_free(first, hak_large_at(first)->granules, false);
+}
+
+/* Under the lock: a SuperSlab of so many bytes has come out of the cache. */
+static void exchanged_add(size_t bytes) {
+    const size_t now = atomic_load_explicit(&hak_held.exchanged, memory_order_relaxed) + bytes;
+    atomic_store_explicit(&hak_held.exchanged, now, memory_order_relaxed);
+}
+
+/* Under the lock. Returns the first of the spans that leave the cache. */
+HAK_INLINE uint32_t insert(uint32_t first, size_t budget, uint32_t now) {
+    hak_cache_insert(first, now);
+    hak_held_peak_update_above(hak_cache_bytes());
+    return HAK_UNLIKELY(hak_cache_dirty_bytes() > budget) ? budget_enforce(budget) : 0;
+}
+
+void hak_cache_put(uint32_t first, size_t budget, uint32_t now) {
+    struct hak_large *large = hak_large_at(first);
+    const size_t bytes = hak_cached_bytes_of(large);
+    HAK_CHECK(large->first == first);
+    HAK_ASSERT(hak_kind_of(first) == HAK_KIND_TAKEN);
+    if (HAK_UNLIKELY(bytes > most_of(budget))) {
+        refuse(first, bytes, budget);
+        return;
+    }
+    large->clean = 0;
+    large->is_superslab = false;
+    hak_lock_take(cache_lock);
+    const uint32_t evicted = insert(first, budget, now);
+    hak_lock_drop(cache_lock);
+    if (HAK_UNLIKELY(evicted != 0)) evicted_release(evicted);
+}
+
+void hak_cache_put_superslab(uint32_t first, uint32_t dirty, size_t budget, uint32_t now) {
+    struct hak_large *large = hak_large_at(first);
+    const size_t bytes = (size_t)dirty << HAK_GRANULE_SHIFT, all = hak_cached_bytes_of(large);
+    HAK_CHECK(large->first == first && dirty <= large->granules);
+    if (bytes > most_of(budget)) {
+        atomic_fetch_sub_explicit(&hak_held.superslabs, all, memory_order_relaxed);
+        refuse(first, bytes, budget);
+        return;
+    }
+    large->clean = large->granules - dirty;
+    large->is_superslab = true;
+    hak_lock_take(cache_lock);
+    exchanged_add(-all);
+    const uint32_t evicted = insert(first, budget, now);
+    hak_lock_drop(cache_lock);
+    evicted_release(evicted);
+}
+
+void hak_cache_missed(size_t bytes) {
+    if (__atomic_load_n(&earning.missed, __ATOMIC_RELAXED) == 0) return;
+    hak_lock_take(cache_lock);
+    if (bytes > earning.missed) bytes = earning.missed;
+    earning.missed -= bytes;
+    const size_t most = earned_most(), more = earning.earned < most ? most - earning.earned : 0;
+    earning.earned += bytes < more ? bytes : more;
+    if (bytes > 0 && earning.earned > earning.used) earning.used = earning.earned;
+    hak_lock_drop(cache_lock);
+}
+
+/* Sets `earned` anew: see hak_cache_release. */
+static void earned_age(uint32_t now, uint32_t period_ms) {
+    if (period_ms != 0 && !hak_is_older(earning.aged, now, period_ms)) return;
+    if (period_ms == 0 || hak_is_older(earning.aged, now, 2 * period_ms))
+        earning.used = 0; /* what was before is too long ago */
+    if (earning.used < earning.earned) earning.earned = earning.used;
+    earning.used = earning.missed = 0;
+    earning.aged = now;
+}
+
+struct hak_cached hak_cache_get_aligned(uint32_t count, uint32_t longest, const void *of) {
+    struct hak_cached found = {.first = 0};
+    HAK_CHECK(hak_is_power_of_two(count) && count >= 16);
+    if (hak_cache_bytes() == 0) return found;
+    hak_lock_take(cache_lock);
+    found = hak_cache_take_aligned(count, longest, of);
+    if (found.first != 0) exchanged_add((size_t)count << HAK_GRANULE_SHIFT);
+    hak_lock_drop(cache_lock);
+    HAK_ASSERT(found.first % count == 0);
+    return found;
+}
+
+uint32_t hak_cache_get(uint32_t granules) {
+    HAK_CHECK(granules > 0);
+    if (hak_cache_bytes() == 0) return 0;
+    hak_lock_take(cache_lock);
+    uint32_t first = hak_cache_take(granules);
+    hak_lock_drop(cache_lock);
+    HAK_ASSERT(first == 0 || hak_large_at(first)->granules >= granules);
+    return first;
+}
+
+bool hak_cache_has(uint32_t granules) {
+    if (hak_cache_bytes() == 0) return false;
+    hak_lock_take(cache_lock);
+    bool has = hak_cache_has_entry(granules);
+    hak_lock_drop(cache_lock);
+    return has;
+}
+
+bool hak_cache_extend(uint32_t span, uint32_t count, uint32_t granules) {
+    HAK_CHECK(span > 0 && count > 0 && granules > 0);
+    const uint32_t first = span + count;
+    if (hak_cache_bytes() == 0) return false;
+    hak_lock_take(cache_lock);
+    bool found = hak_cache_take_from(first, granules);
+    if (found) {
+        hak_large_at(span)->granules = count + granules;
+        hak_kind_set(first, HAK_KIND_NONE); /* a part of the other span now */
+    }
+    hak_lock_drop(cache_lock);
+    return found;
+}
+
+size_t hak_cache_release(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    hak_lock_take(cache_lock);
+    uint32_t evicted = entries_evict(now, older_than_ms, keep);
+    earned_age(now, older_than_ms == UINT32_MAX ? 0 : older_than_ms);
+    hak_lock_drop(cache_lock);
+    return evicted_release(evicted);
+}
+
+uint32_t hak_cache_entries(void) {
+    hak_lock_take(cache_lock);
+    uint32_t entries = cache->entries;
+    hak_lock_drop(cache_lock);
+    return entries;
+}
+
+size_t hak_cache_earned(void) {
+    return __atomic_load_n(&earning.earned, __ATOMIC_RELAXED);
+}
+
+/* Bytes of the SuperSlabs in use. A thread that does not exist here may have been about to count
+ * one. */
+static size_t superslab_bytes(void) {
+    size_t granules = 0;
+    const uint32_t top = hak_range_is_there() ? hak_range_top() : 0;
+    for (uint32_t first = 0; first < top; first += 16)
+        granules += hak_superslab_units_used(first);
+    return granules << HAK_GRANULE_SHIFT;
+}
+
+/* In a child of fork: the cache is empty from here on. The range finds the spans that were cached
+ * as free granules. */
+static void cache_rebuild(void) {
+    HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
+    hak_os_zero(cache, sizeof *cache);
+    earning.earned = earning.used = earning.missed = 0;
+    atomic_store_explicit(&hak_held.cached, 0, memory_order_relaxed);
+    hak_range_rebuild();
+    atomic_store_explicit(&hak_held.superslabs, superslab_bytes(), memory_order_relaxed);
+    atomic_store_explicit(&hak_held.exchanged, 0, memory_order_relaxed);
+}
+
+void hak_cache_begin(void) {
+    hak_lock_begin(HAK_RANK_CACHE, cache_rebuild);
+}
