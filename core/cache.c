@@ -15,9 +15,10 @@
  * except `aged`. */
 static struct {
     size_t earned; /* the cache may hold so much more */
-    /* Since the time `aged`, in milliseconds, when `earned` was last set anew: */
-    size_t missed; /* what went to the range for want of room, and was not asked for again */
-    size_t used;   /* the most that the cache held beyond its budget, or that was earned */
+    /* Since the time `aged`, in milliseconds, when `earned` was last set anew: what went to the
+     * range for want of room, and was not asked for again; */
+    size_t missed;
+    size_t used; /* the most that the cache held beyond its budget, or that was earned. */
     uint32_t aged;
 } earning;
 
@@ -29,29 +30,68 @@ static size_t earned_most(void) {
 
 static struct hak_lock *const cache_lock = &hak_locks[HAK_RANK_CACHE];
 
-/* Takes the entries out that are too old, then the oldest until `keep` dirty bytes are left.
+/* Read without the lock, too, as hints. */
+static size_t earned_now(void) {
+    return __atomic_load_n(&earning.earned, __ATOMIC_RELAXED);
+}
+
+static size_t missed_now(void) {
+    return __atomic_load_n(&earning.missed, __ATOMIC_RELAXED);
+}
+
+static void earned_set(size_t bytes) {
+    __atomic_store_n(&earning.earned, bytes, __ATOMIC_RELAXED);
+}
+
+static void missed_set(size_t bytes) {
+    __atomic_store_n(&earning.missed, bytes, __ATOMIC_RELAXED);
+}
+
+/* So many bytes go to the range for want of room. If they are the first, a period begins. */
+static void missed_add(size_t bytes, uint32_t now) {
+    if (missed_now() == 0 && earned_now() == 0) earning.aged = now;
+    missed_set(missed_now() + bytes);
+}
+
+/* What counts in the budget. Where addresses are scarce, or all mapped memory counts, that is
+ * all. */
+static size_t counted_bytes(bool scarce) {
+    return (size_t)(cache->granules - (scarce ? 0 : cache->clean)) << HAK_GRANULE_SHIFT;
+}
+
+/* Takes the entries out that are too old, then the oldest until `keep` bytes are left that count.
  * Returns the first of the pieces, which are chained through `next`; 0: there are none. */
 static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    const bool scarce = hak_range_is_scarce();
     uint32_t evicted = 0;
     while (cache->oldest != 0) {
-        const size_t dirty = hak_cache_dirty_bytes();
+        const size_t bytes = counted_bytes(scarce);
         bool is_old = hak_is_older(hak_large_at(cache->oldest)->since, now, older_than_ms);
-        if (!is_old && dirty <= keep) break;
+        if (!is_old && bytes <= keep) break;
         uint32_t piece =
-            hak_cache_take_oldest(is_old ? UINT32_MAX : hak_granules_for(dirty - keep));
+            hak_cache_take_oldest(is_old ? UINT32_MAX : hak_granules_for(bytes - keep));
         hak_large_at(piece)->next = evicted;
         evicted = piece;
     }
     return evicted;
 }
 
+/* A span of the caller goes to the range. Where that keeps its memory, all of a free span has
+ * some. */
+static void span_release(uint32_t first) {
+    const uint32_t granules = hak_large_at(first)->granules;
+    if (hak_range_keeps())
+        hak_os_touch(hak_granule_address(first), (size_t)granules << HAK_GRANULE_SHIFT);
+    hak_span_free(first, granules, false);
+}
+
 static size_t evicted_release(uint32_t evicted) {
     size_t bytes = 0;
     while (evicted != 0) {
-        struct hak_large *large = hak_large_at(evicted);
+        const struct hak_large *large = hak_large_at(evicted);
         uint32_t next = large->next;
         bytes += hak_cached_bytes_of(large);
-        hak_span_free(evicted, large->granules, false);
+        span_release(evicted);
         evicted = next;
     }
     return bytes;
@@ -61,90 +101,89 @@ static size_t evicted_release(uint32_t evicted) {
 
 /* Bytes that the cache may hold. */
 static inline size_t most_of(size_t budget) {
+    const size_t earned = earned_now(), most = earned_most();
     if (budget == 0) return 0;
-    return hak_range_cached_most(budget + __atomic_load_n(&earning.earned, __ATOMIC_RELAXED));
+    return hak_range_cached_most(budget + (earned < most ? earned : most));
 }
 
-/* The cache holds more than its budget. Evicts what it may not hold, and a little more, or each
+/* The cache may hold more than its budget. Evicts what it may not hold, and a little more, or each
  * span that comes next would evict. */
-HAK_NOINLINE static uint32_t budget_enforce(size_t budget) {
-    const size_t most = most_of(budget), dirty = hak_cache_dirty_bytes();
+HAK_NOINLINE static uint32_t budget_enforce(size_t budget, uint32_t now) {
+    const bool scarce = hak_range_is_scarce();
+    const size_t most = most_of(budget), bytes = counted_bytes(scarce);
     uint32_t evicted = 0;
-    if (dirty > most) evicted = entries_evict(0, UINT32_MAX, most - most / EVICTED_SHARE);
-    const size_t left = hak_cache_dirty_bytes();
-    HAK_ASSERT(left <= dirty);
-    earning.missed += dirty - left;
+    if (bytes > most) evicted = entries_evict(0, UINT32_MAX, most - most / EVICTED_SHARE);
+    const size_t left = counted_bytes(scarce);
+    HAK_ASSERT(left <= bytes);
+    if (bytes > left) missed_add(bytes - left, now);
     if (left > budget && left - budget > earning.used) earning.used = left - budget;
     return evicted;
 }
 
-/* A span with so many dirty bytes does not enter the cache. If these are too many for any cache,
- * nothing was missed. */
-HAK_NOINLINE static void refuse(uint32_t first, size_t dirty, size_t budget) {
-    if (budget > 0 && dirty <= budget + earned_most()) {
+/* A span of which so many bytes count does not enter the cache. If these are too many for any
+ * cache, nothing was missed. */
+HAK_NOINLINE static void refuse(uint32_t first, size_t counted, size_t budget, uint32_t now) {
+    if (budget > 0 && counted <= budget + earned_most()) {
         hak_lock_take(cache_lock);
-        earning.missed += dirty;
+        missed_add(counted, now);
         hak_lock_drop(cache_lock);
     }
-    hak_span_free(first, hak_large_at(first)->granules, false);
-}
-
-/* Under the lock: a SuperSlab of so many bytes has come out of the cache. */
-static void exchanged_add(size_t bytes) {
-    const size_t now = atomic_load_explicit(&hak_held.exchanged, memory_order_relaxed) + bytes;
-    atomic_store_explicit(&hak_held.exchanged, now, memory_order_relaxed);
+    span_release(first);
 }
 
 /* Under the lock. Returns the first of the spans that leave the cache. */
-HAK_INLINE uint32_t insert(uint32_t first, size_t budget, uint32_t now) {
+HAK_INLINE uint32_t insert(uint32_t first, size_t budget, size_t most, uint32_t now) {
     hak_cache_insert(first, now);
-    hak_held_peak_update_above(hak_cache_bytes());
-    return HAK_UNLIKELY(hak_cache_dirty_bytes() > budget) ? budget_enforce(budget) : 0;
+    hak_held_peak_update_above(hak_cache_balance());
+    const bool is_over = (size_t)cache->granules << HAK_GRANULE_SHIFT > most;
+    return HAK_UNLIKELY(is_over) ? budget_enforce(budget, now) : 0;
 }
 
 void hak_cache_put(uint32_t first, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
-    const size_t bytes = hak_cached_bytes_of(large);
+    const size_t bytes = hak_cached_bytes_of(large), most = hak_range_cached_most(budget);
     HAK_CHECK(large->first == first);
-    HAK_ASSERT(hak_kind_of(first) == HAK_KIND_TAKEN);
-    if (HAK_UNLIKELY(bytes > most_of(budget))) {
-        refuse(first, bytes, budget);
+    if (HAK_UNLIKELY(bytes > most) && bytes > most_of(budget)) {
+        refuse(first, bytes, budget, now);
         return;
     }
     large->clean = 0;
     large->is_superslab = false;
     hak_lock_take(cache_lock);
-    const uint32_t evicted = insert(first, budget, now);
+    const uint32_t evicted = insert(first, budget, most, now);
     hak_lock_drop(cache_lock);
     if (HAK_UNLIKELY(evicted != 0)) evicted_release(evicted);
 }
 
+/* Under the lock, or the child of a fork could count the SuperSlab neither way. */
+static void superslab_leaves(uint32_t first) {
+    _Atomic uint8_t *in_use = hak_superslab_in_use(first);
+    hak_hook_release(in_use);
+    atomic_store_explicit(in_use, 0, memory_order_release);
+}
+
 void hak_cache_put_superslab(uint32_t first, uint32_t dirty, size_t budget, uint32_t now) {
     struct hak_large *large = hak_large_at(first);
-    const size_t bytes = (size_t)dirty << HAK_GRANULE_SHIFT, all = hak_cached_bytes_of(large);
-    HAK_CHECK(large->first == first && dirty <= large->granules);
-    if (bytes > most_of(budget)) {
-        atomic_fetch_sub_explicit(&hak_held.superslabs, all, memory_order_relaxed);
-        refuse(first, bytes, budget);
-        return;
-    }
+    HAK_CHECK(large->first == first && dirty > 0 && dirty <= large->granules);
+    HAK_CHECK((size_t)dirty << HAK_GRANULE_SHIFT <= budget);
     large->clean = large->granules - dirty;
     large->is_superslab = true;
     hak_lock_take(cache_lock);
-    exchanged_add(-all);
-    const uint32_t evicted = insert(first, budget, now);
+    superslab_leaves(first);
+    const uint32_t evicted = insert(first, budget, hak_range_cached_most(budget), now);
     hak_lock_drop(cache_lock);
     evicted_release(evicted);
 }
 
 void hak_cache_missed(size_t bytes) {
-    if (__atomic_load_n(&earning.missed, __ATOMIC_RELAXED) == 0) return;
+    if (missed_now() == 0) return;
     hak_lock_take(cache_lock);
-    if (bytes > earning.missed) bytes = earning.missed;
-    earning.missed -= bytes;
-    const size_t most = earned_most(), more = earning.earned < most ? most - earning.earned : 0;
-    earning.earned += bytes < more ? bytes : more;
-    if (bytes > 0 && earning.earned > earning.used) earning.used = earning.earned;
+    const size_t missed = missed_now(), earned = earned_now(), most = earned_most(),
+                 more = earned < most ? most - earned : 0;
+    if (bytes > missed) bytes = missed;
+    missed_set(missed - bytes);
+    earned_set(earned + (bytes < more ? bytes : more));
+    if (bytes > 0 && earned_now() > earning.used) earning.used = earned_now();
     hak_lock_drop(cache_lock);
 }
 
@@ -153,8 +192,9 @@ static void earned_age(uint32_t now, uint32_t period_ms) {
     if (period_ms != 0 && !hak_is_older(earning.aged, now, period_ms)) return;
     if (period_ms == 0 || hak_is_older(earning.aged, now, 2 * period_ms))
         earning.used = 0; /* what was before is too long ago */
-    if (earning.used < earning.earned) earning.earned = earning.used;
-    earning.used = earning.missed = 0;
+    if (earning.used < earned_now()) earned_set(earning.used);
+    missed_set(0);
+    earning.used = 0;
     earning.aged = now;
 }
 
@@ -164,7 +204,6 @@ struct hak_cached hak_cache_get_aligned(uint32_t count, uint32_t longest, const 
     if (hak_cache_bytes() == 0) return found;
     hak_lock_take(cache_lock);
     found = hak_cache_take_aligned(count, longest, of);
-    if (found.first != 0) exchanged_add((size_t)count << HAK_GRANULE_SHIFT);
     hak_lock_drop(cache_lock);
     HAK_ASSERT(found.first % count == 0);
     return found;
@@ -203,6 +242,7 @@ bool hak_cache_extend(uint32_t span, uint32_t count, uint32_t granules) {
 }
 
 size_t hak_cache_release(uint32_t now, uint32_t older_than_ms, size_t keep) {
+    if (hak_cache_bytes() == 0 && earned_now() == 0 && missed_now() == 0) return 0;
     hak_lock_take(cache_lock);
     uint32_t evicted = entries_evict(now, older_than_ms, keep);
     earned_age(now, older_than_ms == UINT32_MAX ? 0 : older_than_ms);
@@ -218,7 +258,7 @@ uint32_t hak_cache_entries(void) {
 }
 
 size_t hak_cache_earned(void) {
-    return __atomic_load_n(&earning.earned, __ATOMIC_RELAXED);
+    return earned_now();
 }
 
 /* Bytes of the SuperSlabs in use. A thread that does not exist here may have been about to count
@@ -236,13 +276,17 @@ static size_t superslab_bytes(void) {
 static void cache_rebuild(void) {
     HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
     hak_os_zero(cache, sizeof *cache);
-    earning.earned = earning.used = earning.missed = 0;
-    atomic_store_explicit(&hak_held.cached, 0, memory_order_relaxed);
+    earned_set(0);
+    missed_set(0);
+    earning.used = 0;
+    __atomic_store_n(&hak_held.cached, 0, __ATOMIC_RELAXED);
     hak_range_rebuild();
     atomic_store_explicit(&hak_held.superslabs, superslab_bytes(), memory_order_relaxed);
-    atomic_store_explicit(&hak_held.exchanged, 0, memory_order_relaxed);
+    atomic_store_explicit(&hak_held.balance, 0, memory_order_relaxed);
 }
 
 void hak_cache_begin(void) {
     hak_lock_begin(HAK_RANK_CACHE, cache_rebuild);
+    hak_hook_atomic(&earning.earned, sizeof earning.earned);
+    hak_hook_atomic(&earning.missed, sizeof earning.missed);
 }

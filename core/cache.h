@@ -17,8 +17,8 @@
  * bytes goes to the range at once, and so does any span if `budget` is 0. */
 void hak_cache_put(uint32_t first, size_t budget, uint32_t now);
 
-/* The same for the span of a SuperSlab that has ended (hak_held), of which `dirty` granules may
- * hold memory. The other granules do not count in the budget. */
+/* The same for the span of a SuperSlab, whose record becomes unused, and of which `dirty` granules
+ * may hold memory. Only these count in the budget, which must have room for all. */
 void hak_cache_put_superslab(uint32_t first, uint32_t dirty, size_t budget, uint32_t now);
 
 /* Takes a span of `granules` granules out of the cache, or of a few more, as the page map entry of

@@ -5,12 +5,14 @@
 struct hak_cache_index hak_cache_index;
 
 size_t hak_cache_bytes(void) {
-    return atomic_load_explicit(&hak_held.cached, memory_order_relaxed);
+    return __atomic_load_n(&hak_held.cached, __ATOMIC_RELAXED);
 }
 
-static void bytes_add(size_t change) {
-    size_t now = atomic_load_explicit(&hak_held.cached, memory_order_relaxed) + change;
-    atomic_store_explicit(&hak_held.cached, now, memory_order_relaxed);
+static void granules_add(uint32_t change) {
+    cache->granules += change;
+    atomic_store_explicit(&hak_held.balance, hak_cache_balance(), memory_order_relaxed);
+    __atomic_store_n(&hak_held.cached, (size_t)cache->granules << HAK_GRANULE_SHIFT,
+                     __ATOMIC_RELAXED);
 }
 
 /* ---- lists by length ------------------------------------------------------------------------- */
@@ -100,7 +102,7 @@ static void entry_insert(uint32_t first, uint32_t now) {
     ends_mark(first);
     cache->entries++;
     cache->clean += large->clean;
-    bytes_add(hak_cached_bytes_of(large));
+    granules_add(large->granules);
 }
 
 static void entry_remove(uint32_t first) {
@@ -112,8 +114,8 @@ static void entry_remove(uint32_t first) {
     large->next = large->previous = large->newer = large->older = 0;
     cache->entries--;
     cache->clean -= large->clean;
-    bytes_add(-hak_cached_bytes_of(large));
-    HAK_ASSERT((cache->entries == 0) == (hak_cache_bytes() == 0));
+    granules_add(-large->granules);
+    HAK_ASSERT((cache->entries == 0) == (cache->granules == 0));
 }
 
 /* Takes the last granules off a cached block that has more. The rest keeps its age. */
@@ -125,7 +127,7 @@ static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     large->granules -= granules;
     ends_mark(first);
     list_insert(first);
-    bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
+    granules_add(-granules);
     hak_span_set_taken(first + large->granules, granules);
     return first + large->granules;
 }
@@ -146,7 +148,7 @@ static void entry_cut_front(uint32_t first, uint32_t granules) {
     ends_mark(rest);
     list_insert(rest);
     large->next = large->previous = large->newer = large->older = 0;
-    bytes_add(-((size_t)granules << HAK_GRANULE_SHIFT));
+    granules_add(-granules);
 }
 
 /* Makes two entries of the same age out of one: its first `granules` granules, and the others. */
@@ -222,15 +224,15 @@ static uint32_t entry_open(uint32_t first) {
 
 void hak_cache_insert(uint32_t first, uint32_t now) {
     HAK_ASSERT(hak_large_at(first)->is_superslab || hak_large_at(first)->clean == 0);
+    if (hak_large_at(first)->is_superslab) cache->exchanged -= hak_large_at(first)->granules;
     entry_insert(first, now);
     if (!hak_large_at(first)->is_superslab) join_neighbours(first);
 }
 
 /* ---- entries to be taken --------------------------------------------------------------------- */
 
-#define ENTRIES_TRIED                                                                              \
-    32 /* of each list: the lengths in a list differ, and where an entry begins                    \
-        */
+/* Entries of each list: their lengths differ, and where they begin, and some are partly clean. */
+#define ENTRIES_TRIED 32
 
 /* The shortest entry of `granules` or more, of those that are tried; 0: none. */
 HAK_NOINLINE static uint32_t fit_find(uint32_t granules) {
@@ -318,6 +320,7 @@ struct hak_cached hak_cache_take_aligned(uint32_t count, uint32_t longest, const
                                      .since = large->since,
                                      .is_superslab =
                                          large->is_superslab && large->granules == count};
+    cache->exchanged += count;
     if (large->granules == count) {
         entry_remove(found.entry);
         return taken;
@@ -335,10 +338,13 @@ bool hak_cache_take_from(uint32_t first, uint32_t granules) {
     if (!hak_granule_is_there(first) || hak_kind_of(first) != HAK_KIND_CACHED) return false;
     HAK_CHECK(hak_large_at(first)->span == first);
     if (hak_large_at(first)->granules < granules) return false;
-    if (hak_large_at(first)->granules > granules)
-        entry_cut_front(entry_open(first), granules);
-    else
+    if (hak_large_at(first)->granules == granules) {
         entry_remove(first);
+        return true;
+    }
+    const uint32_t entry = entry_open(first);
+    HAK_CHECK(entry == first); /* the caller has the granule before */
+    entry_cut_front(entry, granules);
     return true;
 }
 

@@ -10,17 +10,16 @@ struct hak_cache_index {
     _Alignas(64) struct hak_span_index by_length; /* its bits share a cache line with the others */
     uint32_t entries;
     uint32_t newest, oldest;
-    uint32_t clean; /* granules: sum over the entries */
+    uint32_t granules, clean; /* sums over the entries; hak_held.cached follows the first one */
+    uint32_t exchanged;       /* granules: SuperSlabs out of the cache, less those that went in */
 };
 
 extern HAK_HIDDEN struct hak_cache_index hak_cache_index;
 
 static struct hak_cache_index *const cache = &hak_cache_index;
 
-/* What counts in the budget. */
-static inline size_t hak_cache_dirty_bytes(void) {
-    return atomic_load_explicit(&hak_held.cached, memory_order_relaxed) -
-           ((size_t)cache->clean << HAK_GRANULE_SHIFT);
+static inline size_t hak_cache_balance(void) {
+    return (size_t)(int32_t)(cache->granules + cache->exchanged) << HAK_GRANULE_SHIFT;
 }
 
 static inline size_t hak_cached_bytes_of(const struct hak_large *entry) {

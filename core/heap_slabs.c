@@ -24,7 +24,7 @@ static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
 static void superslab_end(struct hak_heap *heap, struct hak_superslab *ss) {
     HAK_CHECK(heap->superslabs > 0);
     heap->superslabs--;
-    hak_superslab_end(ss, hak_policy_budget(hak_policy(), 0));
+    hak_superslab_end(ss, hak_policy_cache_bytes(hak_policy()));
 }
 
 /* A thread that goes on to allocate soon needs the SuperSlab again. */

@@ -99,13 +99,17 @@ static inline uint32_t hak_policy_purge_age(const struct hak_policy *policy, uin
     return hak_policy_keeps(policy) ? UINT32_MAX : wanted;
 }
 
-/* The cache's budget in bytes when a large block of `size` bytes is freed, or, with 0, when a heap
- * gives up a SuperSlab; 0: that memory does not enter the cache. The result says nothing about kept
- * memory: the callers ask the range about it. */
+/* The cache's budget in bytes, here when a heap gives up a SuperSlab. */
+static inline size_t hak_policy_cache_bytes(const struct hak_policy *policy) {
+    return (size_t)policy->bigcache_mb << 20;
+}
+
+/* The same when a large block of `size` bytes is freed; 0: it does not enter the cache. The result
+ * says nothing about kept memory: the callers ask the range about it. */
 static inline size_t hak_policy_budget(const struct hak_policy *policy, size_t size) {
     bool waits = size < policy->uncached_from || policy->uncached_from == UINT32_MAX ||
                  policy->mmap_disabled != 0;
-    return waits ? (size_t)policy->bigcache_mb << 20 : 0;
+    return waits ? hak_policy_cache_bytes(policy) : 0;
 }
 
 /* Makes a copy of the current snapshot, lets `change` alter it, and makes it the current one;

@@ -186,8 +186,10 @@ static size_t heap_trim(struct hak_heap *heap, uint32_t age) {
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
+        hak_heap_release_empty(each);
         bytes += hak_heap_purge(each, now, age);
+    }
     return bytes;
 }
 

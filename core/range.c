@@ -308,8 +308,8 @@ void hak_range_keep(bool keeps) {
 
 void hak_held_peak_update(void) {
     hak_peak_raise(&hak_held.peak, hak_held_bytes());
-    size_t others =
-        hak_held_superslabs() + atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+                    atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
     size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
     atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0,
                           memory_order_relaxed);

@@ -206,28 +206,31 @@ static inline bool hak_range_is_scarce(void) {
 
 /* Bytes of address space that hold blocks, or wait for blocks. */
 struct hak_held {
-    /* SuperSlabs from the range, less those that went back there. */
-    _Alignas(64) _Atomic size_t superslabs;
-    /* SuperSlabs out of the cache, less those that went there; may be below zero, modulo 2^64. This
-     * and the next one are written under the cache's lock. */
-    _Atomic size_t exchanged;
-    _Atomic size_t cached;
-    _Atomic size_t large;   /* spans of live large blocks; not part of the sum below */
+    _Alignas(64) _Atomic size_t
+        superslabs; /* SuperSlabs from the range, less those that went back */
+    /* The cache, and SuperSlabs out of it less those that went into it; so this does not change
+     * where a SuperSlab comes or goes. May be below zero, modulo 2^64. This and the next one are
+     * written under the cache's lock. */
+    _Atomic size_t balance;
+    size_t cached;          /* read without the lock as a hint: __atomic builtins */
     _Atomic size_t kept;    /* free spans that may hold memory; written under the range's lock */
-    _Atomic size_t peak;    /* of superslabs, exchanged, cached and kept */
-    _Atomic size_t look_at; /* bytes of the cache above which the sum may exceed the peak */
+    _Atomic size_t peak;    /* of the sum of superslabs, balance and kept */
+    _Atomic size_t look_at; /* value of balance above which the sum may exceed the peak */
+    _Atomic size_t large;   /* spans of live large blocks; not part of the sum */
 };
 extern HAK_HIDDEN struct hak_held hak_held;
 
 /* Bytes of the SuperSlabs of all heaps. */
 static inline size_t hak_held_superslabs(void) {
     return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
-           atomic_load_explicit(&hak_held.exchanged, memory_order_relaxed);
+           atomic_load_explicit(&hak_held.balance, memory_order_relaxed) -
+           __atomic_load_n(&hak_held.cached, __ATOMIC_RELAXED);
 }
 
 /* The sum. While other threads are at work, its parts may be of different moments. */
 static inline size_t hak_held_bytes(void) {
-    return hak_held_superslabs() + atomic_load_explicit(&hak_held.cached, memory_order_relaxed) +
+    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_held.balance, memory_order_relaxed) +
            atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
 }
 
@@ -236,8 +239,8 @@ static inline size_t hak_held_bytes(void) {
 void hak_held_peak_update(void);
 
 /* The same for a caller that has added to the cache, which happens often. */
-static inline void hak_held_peak_update_above(size_t cached) {
-    if (HAK_UNLIKELY(cached > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
+static inline void hak_held_peak_update_above(size_t balance) {
+    if (HAK_UNLIKELY(balance > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
         hak_held_peak_update();
 }
 

@@ -164,7 +164,7 @@ HAK_COLD static size_t budget_by_size(const void *user, const struct hak_policy 
 static inline size_t budget_of(const void *user) {
     const struct hak_policy *policy = hak_policy();
     if (HAK_UNLIKELY(policy->uncached_from != UINT32_MAX)) return budget_by_size(user, policy);
-    return (size_t)policy->bigcache_mb << 20;
+    return hak_policy_cache_bytes(policy);
 }
 
 static void free_large(struct hak_heap *heap, void *user) {

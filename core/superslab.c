@@ -101,12 +101,14 @@ void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     ss->dirty_mask |= units;
 }
 
-/* Whether the memory of a SuperSlab may wait in the cache. Then all of it is committed. While
- * memory is kept, it lies in the range, for blocks of any size. */
+/* Whether the memory of a SuperSlab may wait in the cache. Then all of it is committed, if
+ * necessary now, unless addresses are scarce. While memory is kept, it lies in the range, for
+ * blocks of any size. */
 static bool is_worth_caching(struct hak_superslab *ss, size_t budget) {
     if (ss->dirty_mask == 0 || !hak_superslab_is_whole(ss) || hak_range_keeps()) return false;
     if (hak_range_cached_most(budget) < hak_superslab_bytes(ss)) return false;
-    return ss->committed_units == ss->units || units_reach(ss, ss->units);
+    if (ss->committed_units == ss->units) return true;
+    return !hak_range_is_scarce() && units_reach(ss, ss->units);
 }
 
 /* The span of a SuperSlab that has ended goes to the range. If a foreign mapping lies in it, all
@@ -133,12 +135,12 @@ static void end(struct hak_superslab *ss, size_t budget) {
                    since = ss->since, dirty = bits_of(ss->dirty_mask);
     hak_span_set_taken(first, units);
     hak_large_at(first)->user = NULL; /* for report.c: no large block was here */
-    hak_hook_release(&ss->in_use);
-    atomic_store_explicit(&ss->in_use, 0, memory_order_release);
     if (cached) {
         hak_cache_put_superslab(first, dirty, budget, since);
         return;
     }
+    hak_hook_release(&ss->in_use);
+    atomic_store_explicit(&ss->in_use, 0, memory_order_release);
     atomic_fetch_sub_explicit(&hak_held.superslabs, (size_t)units << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
     span_free(first, units, there, whole);

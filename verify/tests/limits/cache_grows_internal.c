@@ -109,7 +109,7 @@ static void what_is_old_goes(void) {
 static void nothing_ticked_meanwhile(void) {
     tick(4600);
     earn(4650);
-    tick(4600 + 2 * DELAY);
+    tick(4650 + 2 * DELAY);
     holds(0, 0, "no tick for two delays");
     retire(5800, BURST);
     is_full(0, "its end");
