@@ -95,7 +95,7 @@ void *hak_pvalloc(size_t size) __attribute__((malloc));
  * NULL. (glibc) */
 size_t hak_malloc_usable_size(const void *ptr);
 
-/* Returns unused memory to the system, but keeps `pad` bytes of cached large blocks. The result
+/* Returns unused memory to the system, but keeps `pad` bytes of what waits. The result
  * is 1 if any memory was returned, else 0. Memory is returned even if hak_mallopt has set that
  * it is kept. The caches of other threads are trimmed at once; a thread that is allocating at
  * this moment trims its cache at its next refill or flush. (glibc) */
@@ -115,7 +115,7 @@ struct mallinfo2 hak_mallinfo2(void);
 /* Takes the parameters of <malloc.h>, each with the values that glibc takes. The result is 1 if
  * the parameter was taken. It is 0 for another number or value, or if there is no memory. A
  * later call replaces an earlier one. (glibc)
- *   - M_TRIM_THRESHOLD: bytes of freed large blocks that are kept for reuse, rounded up to MiB.
+ *   - M_TRIM_THRESHOLD: bytes of freed memory that wait for reuse, rounded up to MiB.
  *     Below 0, there is no limit.
  *   - M_MMAP_MAX of 0 or less, with M_TRIM_THRESHOLD below 0: only hak_malloc_trim returns memory
  *     to the system. Memory that a program has written to once then serves blocks of any size, of

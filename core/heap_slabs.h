@@ -19,7 +19,8 @@ bool hak_heap_grow(struct hak_heap *heap, unsigned bin);
 /* Gives up all SuperSlabs of the heap in which there is no slab. */
 void hak_heap_release_empty(struct hak_heap *heap);
 
-/* Gives up an empty slab, and its SuperSlab if it has no other slab. `now`: milliseconds. */
+/* Gives up an empty slab, and its SuperSlab if it has no other slab; the heap may keep that one as
+ * its spare. `now`: milliseconds. */
 void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t now);
 
 /* Gives the memory of units that have been free for `older_than_ms` back to the system; returns the

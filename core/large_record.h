@@ -1,4 +1,4 @@
-/* The record of a large block, live or cached: its page map entry. */
+/* The record of a large block, or of a cached span: a page map entry. */
 #ifndef HAK_LARGE_RECORD_H
 #define HAK_LARGE_RECORD_H
 
@@ -17,8 +17,8 @@ struct hak_large {
     size_t size;    /* bytes asked for */
     uint32_t first; /* first granule of its span */
     uint32_t granules;
-    uint32_t next;     /* cached: next entry of the same bucket; 0: this is the last */
-    uint32_t previous; /* cached: previous entry of the same bucket; 0: this is the first */
+    uint32_t next;     /* cached: next entry of the same list; 0: this is the last */
+    uint32_t previous; /* cached: previous entry of the same list; 0: this is the first */
     uint32_t newer;    /* cached: next newer entry; 0: this is the newest */
     uint32_t older;    /* cached: next older entry; 0: this is the oldest */
     uint32_t since;    /* cached: when it was freed, milliseconds */

@@ -87,8 +87,7 @@ void hak_policy_replace(const struct hak_policy *policy);
 void hak_policy_fork_child(void);
 
 /* True if memory is kept: only an explicit trim gives memory back to the system. Freed memory then
- * waits in the range, where it serves blocks of any size, and not in the caches, which serve one
- * kind each. */
+ * waits in the range, and not in the cache, out of which it goes by itself. */
 static inline bool hak_policy_keeps(const struct hak_policy *policy) {
     return policy->trim_disabled != 0 && policy->mmap_disabled != 0;
 }

@@ -130,7 +130,7 @@ static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
 }
 
 /* Runs at each tick, for memory that another thread's heap or a former policy has left in the
- * caches. A flush comes first: in a block that was carved but never used no more than the link
+ * cache. A flush comes first: in a block that was carved but never used no more than the link
  * was written, so its pages may have no memory. */
 static void tick_keep(struct hak_heap *heap) {
     const uint32_t now = hak_os_now_ms();

@@ -161,11 +161,11 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
 
 #define LOOK_FROM    ((size_t)8 << 20) /* bytes committed: below this no limit is near */
 #define LIMIT_SHARE  16u               /* a limit is near if more than 1/16 is committed */
-#define CACHED_SHARE 32u               /* caches may then hold 1/32 of the limit */
+#define CACHED_SHARE 32u               /* the cache may then hold 1/32 of the limit */
 
 /* Called just after the heap has grown. Asks for the limits each time, because a program may limit
  * itself at any time. Where the kernel promises no more memory than it has, or memory is locked,
- * all mapped memory counts: caches may hold a share of what is committed. */
+ * all mapped memory counts: the cache may hold a share of what is committed. */
 static void scarcity_look(void) {
     const size_t committed = range->blocks.committed, limit = hak_os_limit();
     size_t most = SIZE_MAX;

@@ -35,8 +35,7 @@ extern const char hak_build_id[];
 
 void hak_stats_read(struct hak_stats *stats);
 
-/* The number of pieces of rest_bytes: each SuperSlab may have some, and each cached block is
- * one. */
+/* The number of pieces of rest_bytes: each SuperSlab may have some, and each cached span is one. */
 static inline size_t hak_stats_rest_count(const struct hak_stats *stats) {
     return stats->superslabs + stats->cached_spans;
 }

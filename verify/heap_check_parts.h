@@ -1,6 +1,6 @@
 /* Shared by the files of the heap check. heap_check.c checks bins, slabs and blocks;
  * heap_check_states.c checks the states of heaps; heap_check_range.c checks granules, free spans,
- * large blocks and both caches. */
+ * large blocks and the cache. */
 #ifndef HAK_VERIFY_HEAP_CHECK_PARTS_H
 #define HAK_VERIFY_HEAP_CHECK_PARTS_H
 
@@ -30,7 +30,7 @@ bool hak_check_bounds(struct check *check);
 /* Checks the states of all heaps, and the lists that go with the states. */
 void hak_check_hand_over(struct check *check);
 
-/* Checks granules, free spans, large blocks, the BigCache and the cache of SuperSlabs. */
+/* Checks granules, free spans, large blocks, SuperSlabs and the cache. */
 void hak_check_range(struct check *check);
 
 #endif

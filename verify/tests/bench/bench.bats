@@ -278,7 +278,7 @@ None" ]
     for what in 'heap 300' 'blocks 200000' 'threads 1000'; do
         # shellcheck disable=SC2086 # two words
         HAKMEM_STATS=1 LD_PRELOAD=$HAK_ROOT/out/release/libhakmem.so "$program" $what 1 >"$what" 2>&1
-        # The large blocks need more than the BigCache keeps; otherwise no span would ever be given
+        # The large blocks need more than the cache keeps; otherwise no span would ever be given
         # back.
         [ "$(stat 'peak of that')" -gt $((128 << 20)) ]
     done

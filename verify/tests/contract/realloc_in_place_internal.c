@@ -44,7 +44,7 @@ int main(void) {
     CHECK(hole > first && behind > hole, "blocks are not in order: the test needs another heap");
     size_t whole = (size_t)(behind - first) - HAK_ALIGNMENT;
     hak_free(hole);
-    hak_malloc_trim(0); /* takes the freed block out of the BigCache */
+    hak_malloc_trim(0); /* takes the freed block out of the cache */
     stays(first, BLOCK + BLOCK / 4, "into a hole");
     stays(first, whole, "to the end of the hole");
     CHECK(room(first) <= whole, "%zu usable bytes where %zu are free", room(first), whole);

@@ -62,7 +62,7 @@ static void interior_of_freed(void) {
     free(about(freed()) + 16);
 }
 
-/* The BigCache has joined the three blocks. */
+/* The cache has joined the three blocks. */
 static void interior_of_joined(void) {
     char *blocks[] = {take(), take(), take()};
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)

@@ -27,7 +27,7 @@ static void foreign(void) {
 }
 
 static void unused(void) {
-    char *block = test_opaque_pointer(malloc(300 << 20)); /* more than the BigCache keeps */
+    char *block = test_opaque_pointer(malloc(300 << 20)); /* more than the cache keeps */
     free(block);
     free(test_opaque_pointer(block));
 }

@@ -1,5 +1,5 @@
 /* A large block that was freed and is cached also serves shorter requests. Each request gets a
- * piece of it, the rest stays in the BigCache, and in the end all of it goes back to the system. */
+ * piece of it, the rest stays in the cache, and in the end all of it goes back to the system. */
 #define TEST_LINKED
 #include "../test.h"
 

@@ -1,6 +1,6 @@
 /* Freed large blocks that lie side by side become one cached block, in whatever order they are
  * freed. The joined block serves a longer request, and is as old as the longer of its parts. The
- * BigCache gives back hardly more of it than necessary. */
+ * cache gives back hardly more of it than necessary. */
 #define TEST_LINKED
 #include "../test.h"
 

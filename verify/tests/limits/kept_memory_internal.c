@@ -186,7 +186,7 @@ static void beside_holes(void) {
 int main(void) {
     hak_free(hak_malloc(test_opaque(100)));
     for (int round = 0; round < 3; round++) {
-        hak_free(written(BLOCK)); /* in the BigCache when keeping begins */
+        hak_free(written(BLOCK)); /* in the cache when keeping begins */
         keep(true);
         lies_in_the_range();
         goes_first();

@@ -234,7 +234,7 @@ static void prove_empty(void) {
     EXPECT(check.in_remote_lists == 0, "%zu blocks in remote lists", check.in_remote_lists);
     EXPECT(check.slabs <= baseline.slabs + 2, "%zu slabs, %zu at first", check.slabs,
            baseline.slabs);
-    EXPECT(hak_cache_bytes() == 0, "%zu bytes in the BigCache", hak_cache_bytes());
+    EXPECT(hak_cache_bytes() == 0, "%zu bytes in the cache", hak_cache_bytes());
 }
 
 static size_t resident_mb(void) {
