@@ -6,6 +6,8 @@
 #define TEST_LINKED
 #include "../test.h"
 
+#include <malloc.h>
+
 #include "core/cache.h"
 #include "core/heap.h"
 #include "core/large.h"
@@ -174,6 +176,50 @@ static void what_is_not_worth_it(void) {
     atomic_store(&hak_range.cached_most, SIZE_MAX);
 }
 
+/* Near a limit the cache holds no more than the range says, whatever the budget; and there what is
+ * clean counts as well, because it is mapped. */
+static void a_limit_is_near(void) {
+    enum { BLOCKS = 6 };
+    const size_t most = 4 * MIB;
+    char *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = take(30);
+    atomic_store(&hak_range.cached_most, most);
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK(hak_large_free(blocks[i], (size_t)1 << 40, 0), "no large block");
+        CHECK(hak_cache_bytes() <= most, "%zu bytes are cached of at most %zu", hak_cache_bytes(),
+              most);
+    }
+    CHECK(hak_cache_bytes() > most / 2, "%zu bytes are cached", hak_cache_bytes());
+    empty();
+    struct hak_superslab *superslabs[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        superslabs[i] = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+        CHECK(superslabs[i] != NULL, "no SuperSlab");
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        retire(superslabs[i], 1, 0);
+        CHECK(hak_cache_bytes() <= most, "%zu bytes are cached of at most %zu", hak_cache_bytes(),
+              most);
+    }
+    atomic_store(&hak_range.cached_most, SIZE_MAX);
+    empty();
+}
+
+/* M_MMAP_THRESHOLD says which large blocks do not wait. It is nothing to SuperSlabs. */
+static void a_threshold_is_for_large_blocks(void) {
+    static void *blocks[60000];
+    hak_mallopt(M_MMAP_THRESHOLD, 0);
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        blocks[i] = hak_malloc(test_opaque(100));
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        hak_free(blocks[i]);
+    CHECK(hak_cache_bytes() > 0, "no SuperSlab is cached");
+    hak_malloc_trim(0);
+    hak_free(hak_malloc(test_opaque(3 * MIB)));
+    CHECK(hak_cache_bytes() == 0, "a large block is cached");
+}
+
 int main(void) {
     hak_free(hak_malloc(test_opaque(100)));
     home = &hak_thread_heap()->home;
@@ -183,5 +229,7 @@ int main(void) {
     large_becomes_superslabs();
     out_of_the_middle();
     what_is_not_worth_it();
+    a_limit_is_near();
+    a_threshold_is_for_large_blocks();
     return test_ok("one cache serves large blocks and SuperSlabs");
 }
