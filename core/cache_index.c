@@ -60,6 +60,7 @@ HAK_INLINE void ends_unmark(uint32_t first) {
 
 static void age_remove(uint32_t first) {
     struct hak_large *large = hak_large_at(first);
+    HAK_ASSERT((large->newer != 0 ? hak_large_at(large->newer)->older : cache->newest) == first);
     if (large->newer != 0)
         hak_large_at(large->newer)->older = large->older;
     else
