@@ -188,8 +188,11 @@ static _Noreturn void handle_abort(int number) {
 
 int main(int argc, char **argv) {
     if (argc > 1) {
+        _Static_assert(HAK_RANK_COUNT == 4, "wrapped.bats gives each rank");
+        const int rank = atoi(argv[1]);
+        CHECK(rank >= 0 && rank < HAK_RANK_COUNT, "no lock has rank %d", rank);
         signal(SIGABRT, handle_abort);
-        thread_join(thread_start(fail_under_lock, (void *)(uintptr_t)atoi(argv[1])));
+        thread_join(thread_start(fail_under_lock, (void *)(uintptr_t)rank));
         return 1;
     }
     ordinary_work();
