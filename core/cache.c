@@ -15,10 +15,9 @@
  * except `aged`. */
 static struct {
     size_t earned; /* the cache may hold so much more */
-    /* Since the time `aged`, in milliseconds, when `earned` was last set anew: what went to the
-     * range for want of room, and was not asked for again; */
-    size_t missed;
-    size_t used; /* the most that the cache held beyond its budget, or that was earned. */
+    /* These count from the time `aged` on, in milliseconds, when `earned` was last set anew. */
+    size_t missed; /* went to the range for want of room, and was not asked for again */
+    size_t used;   /* the most that the cache held beyond its budget, or that was earned */
     uint32_t aged;
 } earning;
 

@@ -11,7 +11,9 @@ struct hak_cache_index {
     uint32_t entries;
     uint32_t newest, oldest;
     uint32_t granules, clean; /* sums over the entries; hak_held.cached follows the first one */
-    uint32_t exchanged;       /* granules: SuperSlabs out of the cache, less those that went in */
+    /* Granules: SuperSlabs out of the cache, less those that went in, since the process began. May be
+     * below zero, modulo 2^64. */
+    uint64_t exchanged;
 };
 
 extern HAK_HIDDEN struct hak_cache_index hak_cache_index;
@@ -19,7 +21,7 @@ extern HAK_HIDDEN struct hak_cache_index hak_cache_index;
 static struct hak_cache_index *const cache = &hak_cache_index;
 
 static inline size_t hak_cache_balance(void) {
-    return (size_t)(int32_t)(cache->granules + cache->exchanged) << HAK_GRANULE_SHIFT;
+    return (size_t)(cache->granules + cache->exchanged) << HAK_GRANULE_SHIFT;
 }
 
 static inline size_t hak_cached_bytes_of(const struct hak_large *entry) {

@@ -251,6 +251,7 @@ bool hak_range_init(void) {
     hak_hook_atomic(&range->moves_forbidden, sizeof range->moves_forbidden);
     hak_hook_atomic(&range->lost, sizeof range->lost);
     hak_hook_atomic(&range->gaps, sizeof range->gaps);
+    hak_hook_atomic(&range->holes_now, sizeof range->holes_now);
     hak_hook_atomic(&range->crowded, sizeof range->crowded);
     hak_hook_atomic(&range->absent, sizeof range->absent);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
@@ -311,8 +312,7 @@ void hak_held_peak_update(void) {
     size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
                     atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
     size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
-    atomic_store_explicit(&hak_held.look_at, peak > others ? peak - others : 0,
-                          memory_order_relaxed);
+    atomic_store_explicit(&hak_held.look_at, peak - others, memory_order_relaxed);
 }
 
 /* ---- what the range may do ------------------------------------------------------------------- */

@@ -206,8 +206,8 @@ static inline bool hak_range_is_scarce(void) {
 
 /* Bytes of address space that hold blocks, or wait for blocks. */
 struct hak_held {
-    _Alignas(64) _Atomic size_t
-        superslabs; /* SuperSlabs from the range, less those that went back */
+    /* SuperSlabs from the range, less those that went back. */
+    _Alignas(64) _Atomic size_t superslabs;
     /* The cache, and SuperSlabs out of it less those that went into it; so this does not change
      * where a SuperSlab comes or goes. May be below zero, modulo 2^64. This and the next one are
      * written under the cache's lock. */
@@ -240,7 +240,8 @@ void hak_held_peak_update(void);
 
 /* The same for a caller that has added to the cache, which happens often. */
 static inline void hak_held_peak_update_above(size_t balance) {
-    if (HAK_UNLIKELY(balance > atomic_load_explicit(&hak_held.look_at, memory_order_relaxed)))
+    const size_t look_at = atomic_load_explicit(&hak_held.look_at, memory_order_relaxed);
+    if (HAK_UNLIKELY((ptrdiff_t)(balance - look_at) > 0)) /* both modulo 2^64 */
         hak_held_peak_update();
 }
 

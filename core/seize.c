@@ -20,6 +20,7 @@ static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
 void hak_seize_setup(void) {
     hak_lock_begin(HAK_RANK_SEIZING, NULL);
+    hak_hook_atomic(&seizing.possible, sizeof seizing.possible);
     seizing.possible = hak_fork_has_handlers() && hak_os_barrier_begin();
 }
 

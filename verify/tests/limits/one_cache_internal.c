@@ -206,6 +206,27 @@ static void a_limit_is_near(void) {
     empty();
 }
 
+/* SuperSlabs that came from the range, went through the cache and back leave a balance below zero:
+ * the sum and its highest value are right all the same. */
+static void sums_are_right(void) {
+    for (int i = 0; i < 100; i++) {
+        struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+        CHECK(ss != NULL, "no SuperSlab");
+        retire(ss, UINT32_MAX, 0);
+        empty();
+    }
+    const size_t own = hak_held_superslabs();
+    CHECK((ptrdiff_t)hak_held.balance < 0 && own < 100 * MIB, "%zu bytes of SuperSlabs", own);
+    give(take(30), 0);
+    CHECK(hak_held_bytes() == own + 30 * HAK_GRANULE, "%zu bytes are held", hak_held_bytes());
+    hak_held_peak_update();
+    CHECK(hak_held.peak < 1000 * MIB, "%zu bytes at most", hak_held.peak);
+    CHECK(hak_held.look_at - hak_held.balance == hak_held.peak - hak_held_bytes(),
+          "the next look at the peak comes %zu bytes later",
+          (size_t)(hak_held.look_at - hak_held.balance));
+    empty();
+}
+
 /* M_MMAP_THRESHOLD says which large blocks do not wait. It is nothing to SuperSlabs. */
 static void a_threshold_is_for_large_blocks(void) {
     static void *blocks[60000];
@@ -230,6 +251,7 @@ int main(void) {
     out_of_the_middle();
     what_is_not_worth_it();
     a_limit_is_near();
+    sums_are_right();
     a_threshold_is_for_large_blocks();
     return test_ok("one cache serves large blocks and SuperSlabs");
 }

@@ -78,7 +78,7 @@ is_clean() {
 # atomic (hak_hook_atomic). Two parameters have no name of their own.
 untold() {
     local stored field whole
-    cat "$1"/core/*.[ch] | tr -d ' \n' | grep -oE 'atomic_store_explicit\([^,]+,' | sort -u |
+    cat "$1"/core/*.[ch] | tr -d ' \n' | grep -oE 'atomic_store_(explicit|n)\(&?[a-zA-Z][^,]+,' | sort -u |
         while IFS='(' read -r _ stored; do
             stored=${stored%,} stored=${stored#&}
             field=${stored%%[[(]*} field=${field##*[.>]} whole=${stored%%[.>[-]*}
