@@ -11,8 +11,8 @@ struct hak_cache_index {
     uint32_t entries;
     uint32_t newest, oldest;
     uint32_t granules, clean; /* sums over the entries; hak_held.cached follows the first one */
-    /* Granules: SuperSlabs out of the cache, less those that went in, since the process began. May be
-     * below zero, modulo 2^64. */
+    /* Granules: SuperSlabs out of the cache, less those that went in, since the process began. May
+     * be below zero, modulo 2^64. */
     uint64_t exchanged;
 };
 
