@@ -2,7 +2,7 @@
  * SuperSlabs alike. See docs/decisions/0010 and 0022.
  *
  * Lists by length lead to the shortest span that is long enough; a longer one gives a part of
- * itself. Neighbours are joined.
+ * itself. Neighbours are joined, but for what SuperSlabs left: a part of that may hold no memory.
  *
  * The cache is bounded in bytes: spans that have waited longest go first. Spans older than the
  * purge delay go at the next tick. Any thread; one lock. */
@@ -12,9 +12,9 @@
 #include "core/large_record.h"
 
 /* Caches a taken span, which is described by the page map entry of its first granule. `now`: the
- * time from which it waits (hak_os_now_ms). If the cache then holds more than `budget` and
- * hak_cache_earned bytes, the spans that have waited longest go, and some more. A span of more
- * bytes goes to the range at once, and so does any span if `budget` is 0. */
+ * time from which it waits (hak_os_now_ms). If the cache then holds more than `budget` bytes,
+ * and more than was earned (hak_cache_missed), the spans that have waited longest go, and some
+ * more. A span of more bytes goes to the range at once, and so does any span if `budget` is 0. */
 void hak_cache_put(uint32_t first, size_t budget, uint32_t now);
 
 /* The same for the span of a SuperSlab, whose record becomes unused, and of which `dirty` granules
@@ -44,14 +44,10 @@ bool hak_cache_has(uint32_t granules);
  * `span`. False: no cached span begins there, or it is shorter. */
 bool hak_cache_extend(uint32_t span, uint32_t count, uint32_t granules);
 
-/* The caller found nothing in the cache, and took `bytes` from the range. If so many bytes went
- * from the cache to the range lately for want of room, the cache may hold as many more from here
- * on. */
+/* The caller took `bytes` from the range, because the cache had none, or for later. If so many
+ * bytes went from the cache to the range lately for want of room, the cache may hold as many more
+ * from here on. */
 void hak_cache_missed(size_t bytes);
-
-/* The bytes by which the cache may exceed its budget: at most 128 MiB, or a quarter of what live
- * large blocks have, if that is more. */
-size_t hak_cache_earned(void);
 
 /* Gives the spans that have waited `older_than_ms` or more at time `now` to the range, then the
  * oldest until `keep` bytes are left. Returns their bytes.
@@ -74,6 +70,9 @@ struct hak_cache_state {
     uint32_t clean;          /* granules that hold no memory */
 };
 struct hak_cache_state hak_cache_state(void);
+/* The bytes by which the cache may exceed its budget: at most 128 MiB, or a quarter of what live
+ * large blocks have, if that is more. */
+size_t hak_cache_earned(void);
 
 /* Once, before any other function of this file. */
 void hak_cache_begin(void);

@@ -317,10 +317,8 @@ struct hak_cached hak_cache_take_aligned(uint32_t count, uint32_t longest, const
     const struct place found = aligned_find(count, longest, of);
     if (found.at == 0) return (struct hak_cached){.first = 0};
     const struct hak_large *large = hak_large_at(found.entry);
-    const struct hak_cached taken = {.first = found.at,
-                                     .since = large->since,
-                                     .is_superslab =
-                                         large->is_superslab && large->granules == count};
+    const bool is_superslab = large->is_superslab && large->granules == count;
+    const struct hak_cached taken = {found.at, large->since, is_superslab};
     cache->exchanged += count;
     if (large->granules == count) {
         entry_remove(found.entry);

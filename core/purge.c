@@ -206,7 +206,6 @@ static size_t all_trim(struct hak_heap *heap, uint32_t age, size_t keep) {
         hak_heap_each_abandoned(trim_visit, &purge);
         hak_seize_each(0, 0, seized_visit, seized_after, &purge);
     }
-    /* the time after all times at which memory was given up */
     purge.bytes += hak_cache_release(hak_os_now_ms(), UINT32_MAX, keep);
     if (age == 0) purge.bytes += hak_range_purge();
     return purge.bytes;

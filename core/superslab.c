@@ -101,10 +101,10 @@ void hak_superslab_touch(struct hak_superslab *ss, uint32_t units) {
     ss->dirty_mask |= units;
 }
 
-/* Whether the memory of a SuperSlab may wait in the cache. Then all of it is committed, if
- * necessary now, unless addresses are scarce. While memory is kept, it lies in the range, for
+/* True if the memory of the SuperSlab may wait in the cache. Then all of it is committed from here
+ * on, which is not done where addresses are scarce. While memory is kept, it lies in the range, for
  * blocks of any size. */
-static bool is_worth_caching(struct hak_superslab *ss, size_t budget) {
+static bool made_ready_to_wait(struct hak_superslab *ss, size_t budget) {
     if (ss->dirty_mask == 0 || !hak_superslab_is_whole(ss) || hak_range_keeps()) return false;
     if (hak_range_cached_most(budget) < hak_superslab_bytes(ss)) return false;
     if (ss->committed_units == ss->units) return true;
@@ -128,7 +128,7 @@ static void span_free(uint32_t first, uint32_t units, uint32_t there, bool whole
 static void end(struct hak_superslab *ss, size_t budget) {
     HAK_CHECK(hak_superslab_is_used(ss) && ss->free_mask == ss->usable_mask && ss->active == 0);
     HAK_CHECK(ss->home != NULL);
-    const bool cached = is_worth_caching(ss, budget), whole = hak_superslab_is_whole(ss);
+    const bool cached = made_ready_to_wait(ss, budget), whole = hak_superslab_is_whole(ss);
     /* While memory is kept, free spans hold memory. This one may be joined with such a span. */
     if (hak_range_keeps()) hak_superslab_touch(ss, ~ss->dirty_mask);
     const uint32_t first = ss->first, units = ss->units, there = ss->committed_units,
