@@ -16,7 +16,7 @@ struct tiling {
     uint32_t free_spans, holes, superslabs, cached, lost; /* lost: granules that the kernel took */
     size_t kept;    /* granules of free spans that may hold memory */
     uint32_t clean; /* granules of cached spans that hold none */
-    size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped;
+    size_t hole_bytes, cached_bytes, large_blocks, large_bytes, large_mapped, superslab_bytes;
 };
 
 bool hak_check_bounds(struct check *check) {
@@ -66,6 +66,18 @@ static uint32_t free_span_at(struct check *check, struct tiling *tiling, uint32_
     return span->count;
 }
 
+/* A SuperSlab that waits in the cache: its record still says which units hold memory. */
+static void check_cached_superslab(struct check *check, uint32_t first) {
+    const struct hak_large *large = hak_large_at(first);
+    const uint32_t granules = large->granules;
+    if (!equal(check, "cached SuperSlab has 16 or 32 granules at a multiple of their number",
+               (granules == 16 || granules == 32) && first % granules == 0, true, large))
+        return;
+    const struct hak_superslab *record = hak_superslab_record(first);
+    equal(check, "units of a cached SuperSlab that hold memory",
+          (uint64_t)__builtin_popcount(record->dirty_mask), granules - large->clean, record);
+}
+
 static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t granule) {
     const struct hak_large *large = hak_large_at(granule);
     tiling->cached++;
@@ -83,6 +95,7 @@ static uint32_t cached_at(struct check *check, struct tiling *tiling, uint32_t g
     tiling->clean += large->clean;
     at_most(check, "clean granules of a cached span", large->clean,
             large->is_superslab ? large->granules - 1 : 0, large);
+    if (large->is_superslab) check_cached_superslab(check, granule);
     equal(check, "cached span's neighbour is not cached, or one of them is a SuperSlab's",
           last + 1 < check->top && hak_kind_of(last + 1) == HAK_KIND_CACHED &&
               !large->is_superslab && !hak_large_at(last + 1)->is_superslab,
@@ -133,7 +146,8 @@ static uint32_t piece_at(struct check *check, struct tiling *tiling, uint32_t gr
     if (tiling->ahead < granule) tiling->ahead = granule;
     if (ss != NULL) {
         tiling->superslabs++;
-        return (uint32_t)(hak_superslab_bytes(ss) >> HAK_GRANULE_SHIFT);
+        tiling->superslab_bytes += hak_superslab_bytes(ss);
+        return ss->units;
     }
     enum hak_kind kind = hak_kind_of(granule);
     if (kind == HAK_KIND_FREE_SPAN || kind == HAK_KIND_HOLE)
@@ -253,13 +267,15 @@ static void check_cache(struct check *check, const struct tiling *tiling) {
     equal(check, "bytes of the cache", hak_cache_bytes(), tiling->cached_bytes, NULL);
 }
 
-static void check_superslabs(struct check *check, uint32_t superslabs) {
+static void check_superslabs(struct check *check, const struct tiling *tiling) {
     uint32_t deferred = 0;
     for (const struct hak_superslab *ss = HAK_THREAD.deferred; ss != NULL; ss = ss->next)
         deferred++; /* given up by a heap that this thread has seized */
-    equal(check, "SuperSlabs of heaps = SuperSlabs", check->owned + deferred, superslabs, NULL);
-    equal(check, "SuperSlabs in the range = SuperSlabs in the table", superslabs,
+    equal(check, "SuperSlabs of heaps = SuperSlabs", check->owned + deferred, tiling->superslabs,
+          NULL);
+    equal(check, "SuperSlabs in the range = SuperSlabs in the table", tiling->superslabs,
           check->result->superslabs, NULL);
+    equal(check, "bytes of SuperSlabs", hak_held_superslabs(), tiling->superslab_bytes, NULL);
 }
 
 void hak_check_range(struct check *check) {
@@ -269,5 +285,5 @@ void hak_check_range(struct check *check) {
     check_kept(check, tiling.kept);
     check_large_figures(check, &tiling);
     check_cache(check, &tiling);
-    check_superslabs(check, tiling.superslabs);
+    check_superslabs(check, &tiling);
 }

@@ -328,6 +328,24 @@ static void cache_counts_clean_twice(void) {
     clean_more = 1;
 }
 
+static void cached_superslab_at_another_place(void) {
+    cached[0]->is_superslab = true;
+}
+
+/* A unit of a SuperSlab in the cache holds memory, and its record says that it does not. */
+static void cached_superslab_with_fewer_dirty_units(void) {
+    struct hak_home *home = &hak_thread_heap()->home;
+    struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+    CHECK(ss != NULL, "no memory");
+    hak_superslab_touch(ss, 3);
+    hak_superslab_end(ss, (size_t)64 << 20);
+    ss->dirty_mask = 1;
+}
+
+static void superslab_bytes_too_high(void) {
+    atomic_fetch_add(&hak_held.superslabs, HAK_GRANULE);
+}
+
 static void cache_counts_bytes_twice(void) {
     cache_more = (size_t)6 << HAK_GRANULE_SHIFT;
 }
