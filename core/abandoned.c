@@ -12,7 +12,7 @@ static struct {
     struct queue with_memory, without_memory; /* abandoned heaps that have SuperSlabs, and others */
     struct queue untracked;                   /* heaps whose threads nobody will see end */
     _Atomic uint32_t untracked_count;         /* number of these; changes under the heaps' lock */
-    uint32_t round; /* number of the last walk over the abandoned heaps with memory */
+    uint32_t walk; /* number of the last walk over the abandoned heaps with memory */
     _Atomic(struct hak_heap *) orphans; /* linked by list_next; changes under the heaps' lock */
 } heaps;
 
@@ -173,8 +173,8 @@ static void queues_rebuild(void) {
     hak_heap_each(queues_rebuild_visit, NULL);
 }
 
-void hak_abandoned_begin(void) {
-    hak_lock_begin(HAK_RANK_HEAPS, queues_rebuild);
+void hak_abandoned_init(void) {
+    hak_lock_init(HAK_RANK_HEAPS, queues_rebuild);
     hak_hook_atomic(&heaps.orphans, sizeof heaps.orphans);
     hak_hook_atomic(&heaps.untracked_count, sizeof heaps.untracked_count);
 }
@@ -209,12 +209,12 @@ void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link) 
     hak_abandoned_put(reclaimed);
 }
 
-void hak_heap_release_reclaimed(struct hak_heap *heap) {
+void hak_heap_drop_reclaimed(struct hak_heap *heap) {
     struct hak_heap **link = &heap->next_reclaimed;
     while (*link != NULL) {
         struct hak_heap *reclaimed = *link;
         HAK_ASSERT(hak_home_owned_by(&reclaimed->home, heap));
-        hak_heap_release_empty(reclaimed);
+        hak_heap_drop_empty(reclaimed);
         if (reclaimed->superslabs == 0)
             hak_abandoned_put_reclaimed(heap, link);
         else
@@ -234,22 +234,22 @@ struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms) {
     return heap;
 }
 
-uint32_t hak_abandoned_round(void) {
+uint32_t hak_abandoned_walk(void) {
     hak_lock_take(heaps_lock);
-    const uint32_t round = ++heaps.round;
+    const uint32_t walk = ++heaps.walk;
     hak_lock_drop(heaps_lock);
-    return round;
+    return walk;
 }
 
 /* Each heap that was taken is put back at the front. So the walk is over when it has seen the last
  * one. */
-struct hak_heap *hak_abandoned_take_unseen(uint32_t round) {
+struct hak_heap *hak_abandoned_take_unseen(uint32_t walk) {
     hak_lock_take(heaps_lock);
     struct hak_heap *heap = heaps.with_memory.last;
-    if (heap != NULL && (int32_t)(heap->round - round) >= 0)
+    if (heap != NULL && (int32_t)(heap->walk - walk) >= 0)
         heap = NULL; /* this walk has seen it, or a later one */
     if (heap != NULL) {
-        heap->round = round;
+        heap->walk = walk;
         queue_take(&heaps.with_memory, heap, NULL);
     }
     hak_lock_drop(heaps_lock);

@@ -13,7 +13,7 @@
 #include "core/heap.h"
 
 /* Once, before a heap is looked for: sets up the heaps' lock. */
-void hak_abandoned_begin(void);
+void hak_abandoned_init(void);
 
 /* Abandons a heap that only the calling thread may touch, and that owns no other heap. */
 void hak_abandoned_put(struct hak_heap *heap);
@@ -32,17 +32,17 @@ void hak_abandoned_put_reclaimed(struct hak_heap *heap, struct hak_heap **link);
 
 /* Gives up empty SuperSlabs of the heaps that the thread of `heap` has reclaimed, and abandons
  * those that have no SuperSlab left. */
-void hak_heap_release_reclaimed(struct hak_heap *heap);
+void hak_heap_drop_reclaimed(struct hak_heap *heap);
 
 /* Takes the abandoned heap with memory that was looked after the longest ago, if that is at least
  * `older_than_ms` ago; NULL: there is none. The caller alone works on it until it abandons it
  * again. */
 struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms);
 
-/* A walk over all abandoned heaps with memory, one at a time. hak_abandoned_round begins a walk and
+/* A walk over all abandoned heaps with memory, one at a time. hak_abandoned_walk begins a walk and
  * returns its number. hak_abandoned_take_unseen takes the next heap that this walk has not seen, as
  * hak_abandoned_take_idle does; NULL: the walk is over. */
-uint32_t hak_abandoned_round(void);
+uint32_t hak_abandoned_walk(void);
 struct hak_heap *hak_abandoned_take_unseen(uint32_t round);
 
 /* The calling thread's heap becomes untracked: nobody will tell the thread's end. */

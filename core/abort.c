@@ -87,7 +87,7 @@ static bool claim(uint64_t own) {
 /* The calling thread has found an error, and its heap may be in any state. From here on the
  * thread has no heap and holds no lock. The destructor of the key has to run at its end, even if
  * it never had a heap. */
-static void heap_abandon(void) {
+static void heap_lose(void) {
     const struct hak_heap *own = hak_thread_heap();
     bool is_seen = hak_heap_is_real(own) && own->state != HAK_HEAP_UNTRACKED;
     hak_locks_give_up();
@@ -103,7 +103,7 @@ void hak_abort_begin(void) {
         failure.signals = before;
         failure.mark = NULL;
     }
-    heap_abandon();
+    heap_lose();
     /* A handler of SIGABRT may write, which is a cancellation point. The locks are dropped
      * first, because another library may wrap this function. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);

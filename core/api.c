@@ -18,9 +18,9 @@
 #include "core/superslab.h"
 #include "core/thread.h"
 
-#define HAK_EXPORT        __attribute__((visibility("default")))
-#define HAK_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
-#define HAK_OWN(target)   __attribute__((visibility("hidden"), alias(#target)))
+#define HAK_EXPORT               __attribute__((visibility("default")))
+#define HAK_ALIAS(target)        __attribute__((visibility("default"), alias(#target)))
+#define HAK_HIDDEN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
 
 /* ---- functions of their own ------------------------------------------------------------------ */
 
@@ -186,7 +186,7 @@ HAK_EXPORT int hak_mallopt(int number, int value) {
     if (!hak_range_is_there()) hak_free(hak_malloc(1));
     const bool kept = hak_policy_keeps(hak_policy());
     if (!hak_policy_change(parameter->change, value)) return 0;
-    if (!kept && hak_policy_keeps(hak_policy())) hak_purge_now(HAK_PURGE_KEEP, 0);
+    if (!kept && hak_policy_keeps(hak_policy())) hak_keep_now();
     return 1;
 }
 
@@ -254,9 +254,9 @@ HAK_ALIAS(hak_malloc_info) int malloc_info(int options, FILE *stream);
 HAK_ALIAS(hak_mallinfo) struct mallinfo mallinfo(void);
 HAK_ALIAS(hak_mallinfo2) struct mallinfo2 mallinfo2(void);
 HAK_ALIAS(hak_mallopt) int mallopt(int parameter, int value);
-HAK_OWN(hak_malloc) void *hak_own_malloc(size_t size);
-HAK_OWN(hak_free) void hak_own_free(void *ptr);
-HAK_OWN(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
+HAK_HIDDEN_ALIAS(hak_malloc) void *hak_own_malloc(size_t size);
+HAK_HIDDEN_ALIAS(hak_free) void hak_own_free(void *ptr);
+HAK_HIDDEN_ALIAS(hak_aligned_alloc) void *hak_own_aligned_alloc(size_t alignment, size_t size);
 
 /* The functions below call the functions that they are made of by the public name. Tools replace
  * malloc, free, realloc and aligned_alloc, some by name (LD_PRELOAD), some by address
@@ -328,7 +328,7 @@ __attribute__((constructor)) static void process_begin(int argc, char **argv, ch
     (void)argc;
     (void)argv;
     hak_policy_init(environment);
-    hak_os_clock_begin();
+    hak_os_clock_init();
     hak_hook_begin();
     if (hak_policy()->stats) hak_stderr_keep();
     if (hak_range_is_there()) hak_heap_advise(); /* another library has allocated already */

@@ -11,19 +11,20 @@
 
 /* A span that does not fit goes back to the range at once; when it is used again, each page costs a
  * page fault. So if memory is asked for soon after other memory went to the range, the cache may
- * hold more than its budget, for as long as this is used: see hak_cache_release(). All in bytes,
+ * hold more than its budget, for as long as this is used: see hak_cache_evict(). All in bytes,
  * except `aged`. */
 static struct {
     size_t earned; /* the cache may hold so much more */
     /* These count from the time `aged` on, in milliseconds, when `earned` was last set anew. */
-    size_t missed; /* went to the range for want of room, and was not asked for again */
-    size_t used;   /* the most that the cache held beyond its budget, or that was earned */
+    size_t spilled; /* went to the range for want of room, and was not asked for again */
+    size_t used;    /* the most that the cache held beyond its budget, or that was earned */
     uint32_t aged;
 } earning;
 
 /* The most that may be earned. */
 static size_t earned_most(void) {
-    const size_t share = atomic_load_explicit(&hak_held.large, memory_order_relaxed) / EARNED_SHARE;
+    const size_t share =
+        atomic_load_explicit(&hak_footprint.large, memory_order_relaxed) / EARNED_SHARE;
     return share > EARNED_MAX ? share : EARNED_MAX;
 }
 
@@ -34,22 +35,22 @@ static size_t earned_now(void) {
     return __atomic_load_n(&earning.earned, __ATOMIC_RELAXED);
 }
 
-static size_t missed_now(void) {
-    return __atomic_load_n(&earning.missed, __ATOMIC_RELAXED);
+static size_t spilled_now(void) {
+    return __atomic_load_n(&earning.spilled, __ATOMIC_RELAXED);
 }
 
 static void earned_set(size_t bytes) {
     __atomic_store_n(&earning.earned, bytes, __ATOMIC_RELAXED);
 }
 
-static void missed_set(size_t bytes) {
-    __atomic_store_n(&earning.missed, bytes, __ATOMIC_RELAXED);
+static void spilled_set(size_t bytes) {
+    __atomic_store_n(&earning.spilled, bytes, __ATOMIC_RELAXED);
 }
 
 /* So many bytes go to the range for want of room. If they are the first, a period begins. */
-static void missed_add(size_t bytes, uint32_t now) {
-    if (missed_now() == 0 && earned_now() == 0) earning.aged = now;
-    missed_set(missed_now() + bytes);
+static void spilled_add(size_t bytes, uint32_t now) {
+    if (spilled_now() == 0 && earned_now() == 0) earning.aged = now;
+    spilled_set(spilled_now() + bytes);
 }
 
 /* What counts in the budget. Where addresses are scarce, or all mapped memory counts, that is
@@ -58,17 +59,17 @@ static size_t counted_bytes(bool scarce) {
     return (size_t)(cache->granules - (scarce ? 0 : cache->clean)) << HAK_GRANULE_SHIFT;
 }
 
-/* Takes the entries out that are too old, then the oldest until `keep` bytes are left that count.
+/* Takes the entries out that are too old, then the oldest until `leave` bytes are left that count.
  * Returns the first of the pieces, which are chained through `next`; 0: there are none. */
-static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep) {
+static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t leave) {
     const bool scarce = hak_range_is_scarce();
     uint32_t evicted = 0;
     while (cache->oldest != 0) {
         const size_t bytes = counted_bytes(scarce);
         bool is_old = hak_is_older(hak_large_at(cache->oldest)->since, now, older_than_ms);
-        if (!is_old && bytes <= keep) break;
+        if (!is_old && bytes <= leave) break;
         uint32_t piece =
-            hak_cache_take_oldest(is_old ? UINT32_MAX : hak_granules_for(bytes - keep));
+            hak_cache_take_oldest(is_old ? UINT32_MAX : hak_granules_for(bytes - leave));
         hak_large_at(piece)->next = evicted;
         evicted = piece;
     }
@@ -77,20 +78,20 @@ static uint32_t entries_evict(uint32_t now, uint32_t older_than_ms, size_t keep)
 
 /* A span of the caller goes to the range. Where that keeps its memory, all of a free span has
  * some. */
-static void span_release(uint32_t first) {
+static void span_to_range(uint32_t first) {
     const uint32_t granules = hak_large_at(first)->granules;
     if (hak_range_keeps())
-        hak_os_touch(hak_granule_address(first), (size_t)granules << HAK_GRANULE_SHIFT);
+        hak_os_populate(hak_granule_address(first), (size_t)granules << HAK_GRANULE_SHIFT);
     hak_span_free(first, granules, false);
 }
 
-static size_t evicted_release(uint32_t evicted) {
+static size_t evicted_to_range(uint32_t evicted) {
     size_t bytes = 0;
     while (evicted != 0) {
         const struct hak_large *large = hak_large_at(evicted);
         uint32_t next = large->next;
         bytes += hak_cached_bytes_of(large);
-        span_release(evicted);
+        span_to_range(evicted);
         evicted = next;
     }
     return bytes;
@@ -114,7 +115,7 @@ HAK_NOINLINE static uint32_t budget_enforce(size_t budget, uint32_t now) {
     if (bytes > most) evicted = entries_evict(0, UINT32_MAX, most - most / EVICTED_SHARE);
     const size_t left = counted_bytes(scarce);
     HAK_ASSERT(left <= bytes);
-    if (bytes > left) missed_add(bytes - left, now);
+    if (bytes > left) spilled_add(bytes - left, now);
     if (left > budget && left - budget > earning.used) earning.used = left - budget;
     return evicted;
 }
@@ -124,16 +125,16 @@ HAK_NOINLINE static uint32_t budget_enforce(size_t budget, uint32_t now) {
 HAK_NOINLINE static void refuse(uint32_t first, size_t counted, size_t budget, uint32_t now) {
     if (budget > 0 && counted <= budget + earned_most()) {
         hak_lock_take(cache_lock);
-        missed_add(counted, now);
+        spilled_add(counted, now);
         hak_lock_drop(cache_lock);
     }
-    span_release(first);
+    span_to_range(first);
 }
 
 /* Under the lock. Returns the first of the spans that leave the cache. */
 HAK_INLINE uint32_t insert(uint32_t first, size_t budget, size_t most, uint32_t now) {
     hak_cache_insert(first, now);
-    hak_held_peak_update_above(hak_cache_balance());
+    hak_footprint_peak_update_above(hak_cache_balance());
     const bool is_over = (size_t)cache->granules << HAK_GRANULE_SHIFT > most;
     return HAK_UNLIKELY(is_over) ? budget_enforce(budget, now) : 0;
 }
@@ -151,7 +152,7 @@ void hak_cache_put(uint32_t first, size_t budget, uint32_t now) {
     hak_lock_take(cache_lock);
     const uint32_t evicted = insert(first, budget, most, now);
     hak_lock_drop(cache_lock);
-    if (HAK_UNLIKELY(evicted != 0)) evicted_release(evicted);
+    if (HAK_UNLIKELY(evicted != 0)) evicted_to_range(evicted);
 }
 
 /* Under the lock, or the child of a fork could count the SuperSlab neither way. */
@@ -171,28 +172,28 @@ void hak_cache_put_superslab(uint32_t first, uint32_t dirty, size_t budget, uint
     superslab_leaves(first);
     const uint32_t evicted = insert(first, budget, hak_range_cached_most(budget), now);
     hak_lock_drop(cache_lock);
-    evicted_release(evicted);
+    evicted_to_range(evicted);
 }
 
 void hak_cache_missed(size_t bytes) {
-    if (missed_now() == 0) return;
+    if (spilled_now() == 0) return;
     hak_lock_take(cache_lock);
-    const size_t missed = missed_now(), earned = earned_now(), most = earned_most(),
+    const size_t spilled = spilled_now(), earned = earned_now(), most = earned_most(),
                  more = earned < most ? most - earned : 0;
-    if (bytes > missed) bytes = missed;
-    missed_set(missed - bytes);
+    if (bytes > spilled) bytes = spilled;
+    spilled_set(spilled - bytes);
     earned_set(earned + (bytes < more ? bytes : more));
     if (bytes > 0 && earned_now() > earning.used) earning.used = earned_now();
     hak_lock_drop(cache_lock);
 }
 
-/* Sets `earned` anew: see hak_cache_release. */
+/* Sets `earned` anew: see hak_cache_evict. */
 static void earned_age(uint32_t now, uint32_t period_ms) {
     if (period_ms != 0 && !hak_is_older(earning.aged, now, period_ms)) return;
     if (period_ms == 0 || hak_is_older(earning.aged, now, 2 * period_ms))
         earning.used = 0; /* what was before is too long ago */
     if (earning.used < earned_now()) earned_set(earning.used);
-    missed_set(0);
+    spilled_set(0);
     earning.used = 0;
     earning.aged = now;
 }
@@ -240,13 +241,13 @@ bool hak_cache_extend(uint32_t span, uint32_t count, uint32_t granules) {
     return found;
 }
 
-size_t hak_cache_release(uint32_t now, uint32_t older_than_ms, size_t keep) {
-    if (hak_cache_bytes() == 0 && earned_now() == 0 && missed_now() == 0) return 0;
+size_t hak_cache_evict(uint32_t now, uint32_t older_than_ms, size_t leave) {
+    if (hak_cache_bytes() == 0 && earned_now() == 0 && spilled_now() == 0) return 0;
     hak_lock_take(cache_lock);
-    uint32_t evicted = entries_evict(now, older_than_ms, keep);
+    uint32_t evicted = entries_evict(now, older_than_ms, leave);
     earned_age(now, older_than_ms == UINT32_MAX ? 0 : older_than_ms);
     hak_lock_drop(cache_lock);
-    return evicted_release(evicted);
+    return evicted_to_range(evicted);
 }
 
 uint32_t hak_cache_entries(void) {
@@ -266,26 +267,26 @@ static size_t superslab_bytes(void) {
     size_t granules = 0;
     const uint32_t top = hak_range_is_there() ? hak_range_top() : 0;
     for (uint32_t first = 0; first < top; first += 16)
-        granules += hak_superslab_units_used(first);
+        granules += hak_superslab_units_at(first);
     return granules << HAK_GRANULE_SHIFT;
 }
 
 /* In a child of fork: the cache is empty from here on. The range finds the spans that were cached
  * as free granules. */
 static void cache_rebuild(void) {
-    HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_lost(cache_lock));
+    HAK_CHECK(hak_lock_is_mine(cache_lock) && hak_lock_is_stale(cache_lock));
     hak_os_zero(cache, sizeof *cache);
     earned_set(0);
-    missed_set(0);
+    spilled_set(0);
     earning.used = 0;
-    __atomic_store_n(&hak_held.cached, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&hak_footprint.cached, 0, __ATOMIC_RELAXED);
     hak_range_rebuild();
-    atomic_store_explicit(&hak_held.superslabs, superslab_bytes(), memory_order_relaxed);
-    atomic_store_explicit(&hak_held.balance, 0, memory_order_relaxed);
+    atomic_store_explicit(&hak_footprint.superslabs, superslab_bytes(), memory_order_relaxed);
+    atomic_store_explicit(&hak_footprint.balance, 0, memory_order_relaxed);
 }
 
-void hak_cache_begin(void) {
-    hak_lock_begin(HAK_RANK_CACHE, cache_rebuild);
+void hak_cache_init(void) {
+    hak_lock_init(HAK_RANK_CACHE, cache_rebuild);
     hak_hook_atomic(&earning.earned, sizeof earning.earned);
-    hak_hook_atomic(&earning.missed, sizeof earning.missed);
+    hak_hook_atomic(&earning.spilled, sizeof earning.spilled);
 }

@@ -1,4 +1,4 @@
-/* The cache: spans that were given up and keep their memory for a while, for large blocks and for
+/* The cache: spans that were given up and hold their memory for a while, for large blocks and for
  * SuperSlabs alike. See docs/decisions/0010 and 0022.
  *
  * Lists by length lead to the shortest span that is long enough; a longer one gives a part of
@@ -50,14 +50,14 @@ bool hak_cache_extend(uint32_t span, uint32_t count, uint32_t granules);
 void hak_cache_missed(size_t bytes);
 
 /* Gives the spans that have waited `older_than_ms` or more at time `now` to the range, then the
- * oldest until `keep` bytes are left. Returns their bytes.
+ * oldest until `leave` bytes are left. Returns their bytes.
  *
  * Also sets anew what was earned, unless that was done less than `older_than_ms` ago: it becomes
  * the most that was used of it since then, or what it was raised to since then. Bytes that went to
  * the range before are no longer counted. So what was earned lasts for one or two such periods
  * after its last use. If that was last done twice as long ago, or `older_than_ms` is UINT32_MAX,
  * nothing remains earned. */
-size_t hak_cache_release(uint32_t now, uint32_t older_than_ms, size_t keep);
+size_t hak_cache_evict(uint32_t now, uint32_t older_than_ms, size_t leave);
 
 size_t hak_cache_bytes(void);
 uint32_t hak_cache_entries(void);
@@ -75,6 +75,6 @@ struct hak_cache_state hak_cache_state(void);
 size_t hak_cache_earned(void);
 
 /* Once, before any other function of this file. */
-void hak_cache_begin(void);
+void hak_cache_init(void);
 
 #endif

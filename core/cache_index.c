@@ -5,13 +5,13 @@
 struct hak_cache_index hak_cache_index;
 
 size_t hak_cache_bytes(void) {
-    return __atomic_load_n(&hak_held.cached, __ATOMIC_RELAXED);
+    return __atomic_load_n(&hak_footprint.cached, __ATOMIC_RELAXED);
 }
 
 static void granules_add(uint32_t change) {
     cache->granules += change;
-    atomic_store_explicit(&hak_held.balance, hak_cache_balance(), memory_order_relaxed);
-    __atomic_store_n(&hak_held.cached, (size_t)cache->granules << HAK_GRANULE_SHIFT,
+    atomic_store_explicit(&hak_footprint.balance, hak_cache_balance(), memory_order_relaxed);
+    __atomic_store_n(&hak_footprint.cached, (size_t)cache->granules << HAK_GRANULE_SHIFT,
                      __ATOMIC_RELAXED);
 }
 
@@ -119,7 +119,7 @@ static void entry_remove(uint32_t first) {
     HAK_ASSERT((cache->entries == 0) == (cache->granules == 0));
 }
 
-/* Takes the last granules off a cached block that has more. The rest keeps its age. */
+/* Takes the last granules off an entry that has more. The rest keeps its age. */
 static uint32_t entry_cut(uint32_t first, uint32_t granules) {
     struct hak_large *large = hak_large_at(first);
     HAK_CHECK(large->granules > granules && !large->is_superslab);
@@ -174,8 +174,8 @@ static void entry_split(uint32_t first, uint32_t granules) {
     cache->entries++;
 }
 
-/* Two neighbours become one entry, as old as the longer of them. So a short block that is used all
- * the time does not keep a long old one in the cache, and a short old block does not evict a long
+/* Two neighbours become one entry, as old as the longer of them. So a short span that is used all
+ * the time does not keep a long old one in the cache, and a short old span does not evict a long
  * one that is used all the time. */
 static void entries_join(uint32_t first, uint32_t behind) {
     struct hak_large *left = hak_large_at(first), *right = hak_large_at(behind);
@@ -205,7 +205,7 @@ static bool can_be_joined(uint32_t granule) {
 /* Returns the first granule of what becomes of the entry. */
 static uint32_t join_neighbours(uint32_t first) {
     uint32_t behind = first + hak_large_at(first)->granules;
-    if (hak_granule_is_there(behind) && can_be_joined(behind)) entries_join(first, behind);
+    if (hak_granule_is_below_end(behind) && can_be_joined(behind)) entries_join(first, behind);
     if (!can_be_joined(first - 1)) return first;
     uint32_t before = hak_large_at(first - 1)->span;
     entries_join(before, first);
@@ -242,10 +242,10 @@ HAK_NOINLINE static uint32_t fit_find(uint32_t granules) {
          list < HAK_SPAN_LISTS; list = hak_span_next_list(index, list + 1)) {
         uint32_t found = 0, length = UINT32_MAX, tried = 0;
         for (uint32_t entry = index->lists[list]; entry != 0 && tried < ENTRIES_TRIED; tried++) {
-            const uint32_t there = hak_large_at(entry)->granules;
+            const uint32_t have = hak_large_at(entry)->granules;
             if (hak_large_at(entry)->clean == 0) {
-                if (there == granules) return entry;
-                if (there > granules && there < length) found = entry, length = there;
+                if (have == granules) return entry;
+                if (have > granules && have < length) found = entry, length = have;
             }
             entry = hak_large_at(entry)->next;
         }
@@ -306,8 +306,8 @@ uint32_t hak_cache_take(uint32_t granules) {
     }
     found = fit_find(granules);
     if (found == 0) return 0;
-    const uint32_t there = hak_large_at(found)->granules;
-    if (there > granules && there > hak_large_quantum(granules + 1))
+    const uint32_t have = hak_large_at(found)->granules;
+    if (have > granules && have > hak_large_round_up(granules + 1))
         return entry_cut(entry_open(found), granules);
     entry_remove(found);
     return found;
@@ -334,7 +334,7 @@ struct hak_cached hak_cache_take_aligned(uint32_t count, uint32_t longest, const
 }
 
 bool hak_cache_take_from(uint32_t first, uint32_t granules) {
-    if (!hak_granule_is_there(first) || hak_kind_of(first) != HAK_KIND_CACHED) return false;
+    if (!hak_granule_is_below_end(first) || hak_kind_of(first) != HAK_KIND_CACHED) return false;
     HAK_CHECK(hak_large_at(first)->span == first);
     if (hak_large_at(first)->granules < granules) return false;
     if (hak_large_at(first)->granules == granules) {

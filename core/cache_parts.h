@@ -10,7 +10,8 @@ struct hak_cache_index {
     _Alignas(64) struct hak_span_index by_length; /* its bits share a cache line with the others */
     uint32_t entries;
     uint32_t newest, oldest;
-    uint32_t granules, clean; /* sums over the entries; hak_held.cached follows the first one */
+    uint32_t granules,
+        clean; /* sums over the entries; hak_footprint.cached follows the first one */
     /* Granules: SuperSlabs out of the cache, less those that went in, since the process began. May
      * be below zero, modulo 2^64. */
     uint64_t exchanged;

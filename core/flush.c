@@ -52,13 +52,13 @@ static void put_own(struct chains *chains, const struct chain *chain,
     hak_used_shown_add(slab, -chain->count);
     hak_hook_batch(HAK_BATCH_PUT, slab, chain->head, chain->count);
     if (HAK_UNLIKELY(policy->p0_log)) hak_log_batch("flush", slab, chain->count, before);
-    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    struct hak_heap *home_heap = hak_heap_of_home(slab->home);
     if (slab->used == 0 && slab->state != HAK_SLAB_CURRENT) {
-        if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(owner, slab);
+        if (slab->state == HAK_SLAB_PARTIAL) hak_heap_partial_remove(home_heap, slab);
         if (chains->now == 0) chains->now = hak_os_now_ms();
-        hak_heap_drop_slab(owner, slab, chains->now);
+        hak_heap_drop_slab(home_heap, slab, chains->now);
     } else if (slab->state == HAK_SLAB_UNLISTED) {
-        hak_heap_partial_push(owner, slab);
+        hak_heap_partial_push(home_heap, slab);
     }
 }
 
@@ -184,7 +184,7 @@ void hak_flush_full(struct hak_heap *heap, unsigned bin) {
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
     hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].limit_min);
-    heap->classes[bin].batch = policy->bins[bin].batch_min;
+    heap->classes[bin].carve_next = policy->bins[bin].carve_min;
 }
 
 void hak_bin_drop_current(struct hak_heap *heap, unsigned bin) {
@@ -192,14 +192,14 @@ void hak_bin_drop_current(struct hak_heap *heap, unsigned bin) {
     if (slab == NULL) return;
     heap->classes[bin].current = NULL;
     slab->state = HAK_SLAB_UNLISTED;
-    struct hak_heap *owner = hak_heap_of_home(slab->home);
+    struct hak_heap *home_heap = hak_heap_of_home(slab->home);
     if (slab->used == 0)
-        hak_heap_drop_slab(owner, slab, hak_os_now_ms());
+        hak_heap_drop_slab(home_heap, slab, hak_os_now_ms());
     else if (slab->used < slab->capacity)
-        hak_heap_partial_push(owner, slab);
+        hak_heap_partial_push(home_heap, slab);
 }
 
-void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+void hak_bin_trim(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     if (hak_bin_count(heap, bin) > 0) hak_flush(heap, bin, 0);
     hak_bin_drop_current(heap, bin);
     hak_bin_reset(heap, bin, policy);
@@ -208,7 +208,7 @@ void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy 
 void hak_flush_all(struct hak_heap *heap) {
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
-        hak_bin_empty(heap, bin, policy);
+        hak_bin_trim(heap, bin, policy);
     hak_collect(heap);
 }
 

@@ -24,7 +24,7 @@ void hak_free_without_heap(struct hak_block *block, unsigned bin);
  * drop_current: gives up the current slab. empty: a flush of all blocks, then both. */
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 void hak_bin_drop_current(struct hak_heap *heap, unsigned bin);
-void hak_bin_empty(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
+void hak_bin_trim(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 
 /* While memory is kept, before the range is asked for a span of `granules` at a multiple of
  * `align` granules: if the range has no such span with memory, the blocks of all bins go home,

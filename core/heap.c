@@ -20,7 +20,7 @@ static void atomics_begin(struct hak_heap *heap) {
     hak_hook_atomic(&heap->free_capacity, sizeof heap->free_capacity);
     hak_hook_atomic(&heap->batched, sizeof heap->batched);
     hak_hook_atomic(&heap->untracked_gone, sizeof heap->untracked_gone);
-    hak_hook_atomic(&heap->is_wanted, sizeof heap->is_wanted);
+    hak_hook_atomic(&heap->is_worth_seizing, sizeof heap->is_worth_seizing);
     hak_hook_atomic(&heap->slow_calls, sizeof heap->slow_calls);
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         hak_hook_atomic(&heap->classes[bin].count_shown, sizeof heap->classes[bin].count_shown);
@@ -38,7 +38,7 @@ struct hak_heap *hak_heap_create(void) {
     const struct hak_policy *policy = hak_policy();
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         hak_bin_set(heap, bin, NULL, 0, policy->bins[bin].limit_min);
-        heap->classes[bin].batch = policy->bins[bin].batch_min;
+        heap->classes[bin].carve_next = policy->bins[bin].carve_min;
     }
     heap->all_next = atomic_load_explicit(&all, memory_order_relaxed);
     hak_hook_release(&all);
@@ -47,7 +47,7 @@ struct hak_heap *hak_heap_create(void) {
     return heap;
 }
 
-void hak_heaps_begin(void) {
+void hak_heaps_init(void) {
     HAK_CHECK(atomic_load_explicit(&all, memory_order_relaxed) == NULL);
     hak_hook_atomic(&all, sizeof all);
 }

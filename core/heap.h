@@ -72,7 +72,7 @@ struct hak_heap_class {
     struct hak_slab *current;     /* slab of this heap or of one that it owns; NULL: none */
     struct hak_slab *partial;     /* list of partial slabs, most recently flushed first */
     uint32_t limit;               /* blocks that the bin may hold; count = limit - free_capacity */
-    uint32_t batch;               /* blocks of the next carve */
+    uint32_t carve_next;          /* blocks of the next carve */
     uint32_t tick_count;          /* the bin's count at the last tick */
     uint32_t batches;             /* refills and flushes since the last tick */
     _Atomic uint32_t count_shown; /* the bin's count after its last batch, for statistics */
@@ -110,7 +110,7 @@ struct hak_heap {
             /* Number of the process of an untracked heap's thread; 0 for other heaps, and if the
              * thread has found an error. */
             int untracked_process;
-            uint32_t round; /* the last walk (hak_abandoned_round) that took it; heaps' lock */
+            uint32_t walk; /* the last walk (hak_abandoned_walk) that took it; heaps' lock */
             _Atomic uint32_t slow_calls; /* slow paths so far; written by its thread alone */
             uint32_t last_tick;          /* milliseconds */
             uint32_t trim_seen;          /* number of the last trim request that it followed */
@@ -118,11 +118,12 @@ struct hak_heap {
              * under the seizing lock. */
             uint32_t seen_calls;
             uint32_t seen_announced;
-            bool is_touched; /* hak_heap_touch was done since memory is kept */
+            bool is_populated; /* hak_heap_populate was done since memory is kept */
             /* A seizer has trimmed the heap and nothing has happened to it since; under the seizing
              * lock. */
             bool is_trimmed;
-            _Atomic bool is_wanted; /* the last look found that a visit may give memory back */
+            _Atomic bool
+                is_worth_seizing; /* the last look found that a visit may give memory back */
             /* sum of free_capacity = batched + what its thread has announced (announced.h) */
             _Atomic uint32_t batched;
             _Atomic(struct hak_thread *) thread; /* that it may be seized from; NULL: none */
@@ -273,6 +274,6 @@ struct hak_heap *hak_heap_newest(void);
 void hak_heap_each(void (*visit)(struct hak_heap *heap, void *context), void *context);
 
 /* Once, before the first heap. */
-void hak_heaps_begin(void);
+void hak_heaps_init(void);
 
 #endif

@@ -24,13 +24,13 @@ static void open_remove(struct hak_heap *heap, struct hak_superslab *ss) {
 static void superslab_end(struct hak_heap *heap, struct hak_superslab *ss) {
     HAK_CHECK(heap->superslabs > 0);
     heap->superslabs--;
-    hak_superslab_end(ss, hak_policy_cache_bytes(hak_policy()));
+    hak_superslab_destroy(ss, hak_policy_cache_bytes(hak_policy()));
 }
 
 /* A thread that goes on to allocate soon needs the SuperSlab again. */
 static bool is_worth_sparing(const struct hak_heap *heap, const struct hak_superslab *ss) {
     return heap->spare == NULL && heap == hak_thread_heap() && ss->dirty_mask != 0 &&
-           hak_superslab_is_whole(ss) && !hak_range_keeps() && !hak_range_is_scarce();
+           hak_superslab_is_all_usable(ss) && !hak_range_keeps() && !hak_range_is_scarce();
 }
 
 static void superslab_drop(struct hak_heap *heap, struct hak_superslab *ss) {
@@ -54,7 +54,7 @@ static void spare_end(struct hak_heap *heap) {
     superslab_end(heap, spare);
 }
 
-void hak_heap_release_empty(struct hak_heap *heap) {
+void hak_heap_drop_empty(struct hak_heap *heap) {
     for (unsigned pool = 0; pool < 2; pool++) {
         struct hak_superslab *next;
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = next) {
@@ -131,11 +131,11 @@ static void superslab_add(struct hak_heap *heap, struct hak_superslab *ss) {
 }
 
 static struct hak_superslab *grow_by(struct hak_heap *heap, bool pool, unsigned shift) {
-    struct hak_superslab *ss = hak_superslab_begin(&heap->home, shift, pool);
+    struct hak_superslab *ss = hak_superslab_create(&heap->home, shift, pool);
     /* A SuperSlab of the other size may still be available. */
     if (ss == NULL)
-        ss = hak_superslab_begin(&heap->home, HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift,
-                                 pool);
+        ss = hak_superslab_create(&heap->home,
+                                  HAK_SUPERSLAB_SHIFT + HAK_SUPERSLAB_SHIFT_MIN - shift, pool);
     if (ss != NULL) superslab_add(heap, ss);
     return ss;
 }
@@ -152,7 +152,7 @@ static bool arena_grow(struct hak_heap *heap) {
     if (ss == NULL) return false;
     if (ss->dirty_mask != 0 || hak_policy_keeps(policy) || hak_range_is_scarce()) return true;
     for (; mib > 2; mib -= 2) {
-        ss = hak_superslab_begin_fresh(&heap->home, HAK_SUPERSLAB_SHIFT, true);
+        ss = hak_superslab_create_from_range(&heap->home, HAK_SUPERSLAB_SHIFT, true);
         if (ss == NULL) break;
         superslab_add(heap, ss);
     }
@@ -174,43 +174,45 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
 }
 
 /* Has the system give memory to the part of a slab that is not carved yet. */
-static void slab_touch(struct hak_slab *slab) {
+static void slab_populate(struct hak_slab *slab) {
     if (slab == NULL) return;
     uintptr_t page = hak_os_page_size(),
               end = hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT);
     uintptr_t from = hak_round_up((uintptr_t)hak_slab_block(slab, slab->carved), page);
-    if (from < end) hak_os_touch((void *)from, end - from);
+    if (from < end) hak_os_populate((void *)from, end - from);
 }
 
-void hak_heap_touch(struct hak_heap *heap) {
+void hak_heap_populate(struct hak_heap *heap) {
     spare_end(heap);
-    if (heap->is_touched) return;
-    heap->is_touched = true;
+    if (heap->is_populated) return;
+    heap->is_populated = true;
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next)
-            hak_superslab_touch(ss, ss->usable_mask);
+            hak_superslab_populate(ss, ss->usable_mask);
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
-        slab_touch(heap->classes[bin].current);
+        slab_populate(heap->classes[bin].current);
         for (struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next)
-            slab_touch(slab);
+            slab_populate(slab);
     }
 }
 
-size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
-                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of) {
+size_t hak_heap_purge_until(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
+                            bool (*should_stop)(const struct hak_heap *of),
+                            const struct hak_heap *of) {
     size_t bytes = 0;
     if (heap->spare != NULL) {
-        bytes = hak_superslab_purge(heap->spare, now, older_than_ms, ends, of);
+        bytes = hak_superslab_purge(heap->spare, now, older_than_ms, should_stop, of);
         if (heap->spare->dirty_mask == 0) spare_end(heap);
     }
     for (unsigned pool = 0; pool < 2; pool++)
         for (struct hak_superslab *ss = heap->open[pool]; ss != NULL; ss = ss->next) {
-            if (ss->dirty_mask != 0) bytes += hak_superslab_purge(ss, now, older_than_ms, ends, of);
-            if (ends != NULL && ends(of)) return bytes;
+            if (ss->dirty_mask != 0)
+                bytes += hak_superslab_purge(ss, now, older_than_ms, should_stop, of);
+            if (should_stop != NULL && should_stop(of)) return bytes;
         }
     return bytes;
 }
 
 size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms) {
-    return hak_heap_purge_while(heap, now, older_than_ms, NULL, NULL);
+    return hak_heap_purge_until(heap, now, older_than_ms, NULL, NULL);
 }

@@ -17,7 +17,7 @@ struct hak_slab *hak_heap_new_slab(struct hak_heap *heap, unsigned bin);
 bool hak_heap_grow(struct hak_heap *heap, unsigned bin);
 
 /* Gives up all SuperSlabs of the heap in which there is no slab. */
-void hak_heap_release_empty(struct hak_heap *heap);
+void hak_heap_drop_empty(struct hak_heap *heap);
 
 /* Gives up an empty slab, and its SuperSlab if it has no other slab; the heap may keep that one as
  * its spare. `now`: milliseconds. */
@@ -30,11 +30,12 @@ size_t hak_heap_purge(struct hak_heap *heap, uint32_t now, uint32_t older_than_m
  * that are not used yet. The bins must be empty. Does nothing if it was done before and no tick has
  * since found that memory is no longer kept: memory that a trim has given back should not return
  * before its use. */
-void hak_heap_touch(struct hak_heap *heap);
-/* As hak_heap_purge, in small steps, and stops when ends(of) is true. `ends` NULL: it does not stop
- * early. */
-size_t hak_heap_purge_while(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
-                            bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
+void hak_heap_populate(struct hak_heap *heap);
+/* As hak_heap_purge, in small steps, and stops when should_stop(of) is true. `should_stop` NULL: it
+ * does not stop early. */
+size_t hak_heap_purge_until(struct hak_heap *heap, uint32_t now, uint32_t older_than_ms,
+                            bool (*should_stop)(const struct hak_heap *of),
+                            const struct hak_heap *of);
 
 /* Adds to the sum of `used` for statistics: `change` blocks left the slab (+) or came back (-). */
 static inline void hak_used_shown_add(struct hak_slab *slab, uint32_t change) {

@@ -30,9 +30,9 @@ enum hak_event {
     HAK_EVENT_SLAB_SWITCHED, /* the slab became its bin's current slab */
     HAK_EVENT_HEAP_ENDED,    /* its thread gives the heap up: everything is flushed */
     HAK_EVENT_HEAP_RECLAIMED,
-    HAK_EVENT_HEAP_BEGUN,    /* the calling thread has obtained the heap */
-    HAK_EVENT_HEAP_SEIZED,   /* the calling thread works on this heap, instead of its own */
-    HAK_EVENT_HEAP_RETURNED, /* the calling thread works on its own heap again */
+    HAK_EVENT_HEAP_BEGUN,  /* the calling thread has obtained the heap */
+    HAK_EVENT_VISIT_BEGUN, /* the calling thread works on this heap, instead of its own */
+    HAK_EVENT_VISIT_ENDED, /* the calling thread works on its own heap again */
     /* The subject is a thread that does not use its heap any more: an error was found, or a fork
      * has lost the heap. */
     HAK_EVENT_HEAP_LOST
@@ -57,8 +57,8 @@ extern HAK_HIDDEN struct hak_audit_options hak_audit_options;
  * thread that seizes the heap uses these books until it gives the heap back. */
 struct hak_audit_thread {
     uint32_t lengths[HAK_CLASSES];
-    struct hak_audit_thread *own;    /* while the heap is seized: the seizer's own books */
-    struct hak_audit_thread *orphan; /* the thread's books for a heap without a thread */
+    struct hak_audit_thread *own;        /* while the heap is seized: the seizer's own books */
+    struct hak_audit_thread *threadless; /* the thread's books for a heap without a thread */
 };
 
 static inline void hak_audit_bin_length_add(unsigned bin, uint32_t change) {

@@ -12,7 +12,7 @@
 #define CUT_SHARE      32u    /* a cut has to save 1/32 of the block or more */
 
 static _Atomic uint32_t own_mappings, cut_blocks;
-static _Atomic size_t live_blocks, live_bytes, peak_blocks, peak_bytes;
+static _Atomic size_t live_blocks, requested_bytes, peak_blocks, peak_mapped_bytes;
 
 /* The block that was marked last, because a program protects a block page by page: the granule of
  * its record, and, << 32, the number of its granules from that one on. 0: none. Set to 0 before
@@ -35,25 +35,25 @@ static uintptr_t span_end(const struct hak_large *large) {
 HAK_INLINE void count_live(size_t blocks, size_t bytes, size_t mapped) {
     size_t blocks_now =
         atomic_fetch_add_explicit(&live_blocks, blocks, memory_order_relaxed) + blocks;
-    atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&requested_bytes, bytes, memory_order_relaxed);
     size_t mapped_now =
-        atomic_fetch_add_explicit(&hak_held.large, mapped, memory_order_relaxed) + mapped;
+        atomic_fetch_add_explicit(&hak_footprint.large, mapped, memory_order_relaxed) + mapped;
     if ((ptrdiff_t)blocks > 0) hak_peak_raise(&peak_blocks, blocks_now);
-    if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_bytes, mapped_now);
+    if ((ptrdiff_t)mapped > 0) hak_peak_raise(&peak_mapped_bytes, mapped_now);
 }
 
 /* The granules that a new span gets for a block that needs `need`. Equal lengths help the cache;
  * while memory is kept the cache is empty, and where addresses are scarce none are to be
  * wasted. */
 static uint32_t granules_given(uint32_t need) {
-    return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_quantum(need);
+    return hak_range_keeps() || hak_range_is_scarce() ? need : hak_large_round_up(need);
 }
 
 /* While memory is kept, all of a free span has memory: also the block's end that the program has
  * not asked for. */
-HAK_COLD static void end_touch(const struct hak_large *large) {
+HAK_COLD static void end_populate(const struct hak_large *large) {
     uintptr_t from = hak_round_up((uintptr_t)large->user + large->size, hak_os_page_size());
-    if (from < span_end(large)) hak_os_touch((void *)from, span_end(large) - from);
+    if (from < span_end(large)) hak_os_populate((void *)from, span_end(large) - from);
 }
 
 /* Whether granules that leave the block's span get a fresh mapping. While memory is kept, a moved
@@ -128,7 +128,7 @@ void *hak_large_alloc(size_t size, size_t align, bool *is_zero) {
     size_t needed = size > 0 ? size : 1;
     size_t total = hak_round_up(needed + align, HAK_GRANULE);
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) return NULL;
-    uint32_t granules = hak_large_quantum(hak_granules_for(total));
+    uint32_t granules = hak_large_round_up(hak_granules_for(total));
     uint32_t first = hak_cache_get(granules);
     const bool recycled = first != 0;
     if (recycled) granules = hak_large_at(first)->granules;
@@ -158,11 +158,11 @@ const struct hak_large *hak_large_find(const void *user) {
     return large_find(user);
 }
 
-/* Ends the block; its span is taken from here on. `record`: the page map entry of the span's first
- * granule. Of two threads that free the block at once, one gets true. */
-static inline bool large_end(struct hak_large *large, const struct hak_large *record) {
+/* Ends the block; its span is taken from here on. `first_entry`: the page map entry of the span's
+ * first granule. Of two threads that free the block at once, one gets true. */
+static inline bool large_end(struct hak_large *large, const struct hak_large *first_entry) {
     uint8_t expected = HAK_KIND_LARGE;
-    uint8_t taken = record == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
+    uint8_t taken = first_entry == large ? HAK_KIND_TAKEN : HAK_KIND_NONE;
     hak_hook_release(&large->kind);
     if (!atomic_compare_exchange_strong_explicit(&large->kind, &expected, taken,
                                                  memory_order_acq_rel, memory_order_relaxed))
@@ -174,18 +174,18 @@ static inline bool large_end(struct hak_large *large, const struct hak_large *re
 /* Gives back the span of an ended block that must not wait in the cache. A moved or marked block
  * has a kernel mapping of its own, which counts against MOVED_MAX; a cut span is not all mapped;
  * and while memory is kept, the span waits in the range, for blocks of any size. */
-HAK_COLD static void span_give_back(struct hak_large *record) {
-    const uint32_t first = record->first, granules = record->granules;
-    const bool is_cut = record->cut != 0 && !(hak_range_keeps() && large_mend(record)),
-               renew = gets_fresh_mapping(record);
-    marked_forget(record);
+HAK_COLD static void span_give_back(struct hak_large *first_entry) {
+    const uint32_t first = first_entry->first, granules = first_entry->granules;
+    const bool is_cut = first_entry->cut != 0 && !(hak_range_keeps() && large_mend(first_entry)),
+               renew = gets_fresh_mapping(first_entry);
+    marked_forget(first_entry);
     if (renew) atomic_fetch_sub_explicit(&own_mappings, 1, memory_order_relaxed);
     if (is_cut) {
-        span_free_cut(first, granules, record->cut);
+        span_free_cut(first, granules, first_entry->cut);
         return;
     }
-    if (!renew) end_touch(record);
-    record->renew = 0;
+    if (!renew) end_populate(first_entry);
+    first_entry->renew = 0;
     hak_span_free(first, granules, renew);
 }
 
@@ -193,20 +193,20 @@ bool hak_large_free(void *user, size_t budget, uint32_t now) {
     struct hak_large *large = large_find(user);
     if (large == NULL) return false;
     const uint32_t first = large->first;
-    struct hak_large *record = hak_large_at(first);
-    if (!large_end(large, record)) return false;
+    struct hak_large *first_entry = hak_large_at(first);
+    if (!large_end(large, first_entry)) return false;
     hak_header_set(user, HAK_HEADER_LARGE & ~HAK_HEADER_LIVE_BIT);
     count_live((size_t)-1, -large->size, -span_bytes(large));
-    if (record != large) {
-        record->user = large->user;
-        record->size = large->size;
-        record->first = first;
-        record->granules = large->granules;
-        record->renew = large->renew;
-        record->cut = large->cut;
+    if (first_entry != large) {
+        first_entry->user = large->user;
+        first_entry->size = large->size;
+        first_entry->first = first;
+        first_entry->granules = large->granules;
+        first_entry->renew = large->renew;
+        first_entry->cut = large->cut;
     }
-    if (HAK_UNLIKELY((record->renew | record->cut) != 0) || hak_range_keeps())
-        span_give_back(record);
+    if (HAK_UNLIKELY((first_entry->renew | first_entry->cut) != 0) || hak_range_keeps())
+        span_give_back(first_entry);
     else
         hak_cache_put(first, budget, now);
     return true;
@@ -219,7 +219,7 @@ size_t hak_large_usable(const struct hak_large *large) {
 /* Gives back the granules at the end that `size` bytes do not need, if they are a quarter or
  * more. */
 static void large_shrink(struct hak_large *large, size_t size) {
-    uint32_t need = hak_large_quantum(hak_granules_for(
+    uint32_t need = hak_large_round_up(hak_granules_for(
         (uintptr_t)large->user + size - (uintptr_t)hak_granule_address(large->first)));
     if (need > large->granules / 4 * 3 || need >= large->granules) return;
     uint32_t spare = large->granules - need;
@@ -286,7 +286,7 @@ static bool copy_is_better(const struct hak_large *large, size_t size) {
     size_t usable = hak_large_usable(large);
     HAK_ASSERT(size > usable);
     if (size > COPY_MAX_BYTES || size - usable < usable / COPY_NEW_SHARE) return false;
-    return hak_cache_has(hak_large_quantum(hak_granules_for(size + HAK_ALIGNMENT)));
+    return hak_cache_has(hak_large_round_up(hak_granules_for(size + HAK_ALIGNMENT)));
 }
 
 static void span_not_moved_to(enum hak_moved why, uint32_t first, uint32_t granules) {
@@ -312,7 +312,7 @@ static void *large_move(struct hak_large *large, size_t size) {
         goto not_moved;
     size_t total = size + offset;
     if (total >> HAK_GRANULE_SHIFT >= hak_range.granules) goto not_moved;
-    uint32_t granules = hak_large_quantum(hak_granules_for(total));
+    uint32_t granules = hak_large_round_up(hak_granules_for(total));
     uint32_t first = hak_span_alloc(granules, 1);
     if (first == 0) goto not_moved;
     char *to = hak_granule_address(first);
@@ -377,10 +377,10 @@ static void mark(uint32_t at, uint32_t granule) {
 
 void hak_large_mark_pages(const void *start, size_t bytes) {
     const uintptr_t from = (uintptr_t)start & ~(uintptr_t)(HAK_ALIGNMENT - 1);
-    uintptr_t end, there = atomic_load_explicit(&hak_range.base, memory_order_relaxed) +
-                           (atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4);
+    uintptr_t end, range_end = atomic_load_explicit(&hak_range.base, memory_order_relaxed) +
+                               (atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4);
     if (bytes == 0 || !hak_range_has((const void *)from)) return;
-    if (__builtin_add_overflow((uintptr_t)start, bytes, &end) || end > there) end = there;
+    if (__builtin_add_overflow((uintptr_t)start, bytes, &end) || end > range_end) end = range_end;
     const uint32_t first = hak_granule_of((const void *)from),
                    last = hak_granule_of((const void *)(end - 1));
     mark(described_before(first), first);
@@ -391,10 +391,10 @@ void hak_large_mark_pages(const void *start, size_t bytes) {
 struct hak_large_stats hak_large_stats(void) {
     return (struct hak_large_stats){
         .live_blocks = atomic_load_explicit(&live_blocks, memory_order_relaxed),
-        .live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
-        .mapped_bytes = atomic_load_explicit(&hak_held.large, memory_order_relaxed),
+        .requested_bytes = atomic_load_explicit(&requested_bytes, memory_order_relaxed),
+        .mapped_bytes = atomic_load_explicit(&hak_footprint.large, memory_order_relaxed),
         .peak_blocks = atomic_load_explicit(&peak_blocks, memory_order_relaxed),
-        .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
+        .peak_mapped_bytes = atomic_load_explicit(&peak_mapped_bytes, memory_order_relaxed),
         .lost_bytes = hak_range_lost(),
     };
 }

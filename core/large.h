@@ -31,11 +31,11 @@ void hak_large_mark_pages(const void *start, size_t bytes);
 
 struct hak_large_stats {
     size_t live_blocks;
-    size_t live_bytes;   /* asked for */
-    size_t mapped_bytes; /* of the live blocks' spans */
-    size_t peak_blocks;  /* highest live_blocks */
-    size_t peak_bytes;   /* highest mapped_bytes */
-    size_t lost_bytes;   /* of lost spans of any kind: see hak_span_lose */
+    size_t requested_bytes;   /* asked for */
+    size_t mapped_bytes;      /* of the live blocks' spans */
+    size_t peak_blocks;       /* highest live_blocks */
+    size_t peak_mapped_bytes; /* highest mapped_bytes */
+    size_t lost_bytes;        /* of lost spans of any kind: see hak_span_lose */
 };
 struct hak_large_stats hak_large_stats(void);
 

@@ -42,7 +42,7 @@ static inline struct hak_large *hak_large_at(uint32_t granule) {
 
 /* The granules that a block gets which needs `granules`. Rounds up in steps of an eighth of a power
  * of two, so that many blocks have equal lengths. */
-static inline uint32_t hak_large_quantum(uint32_t granules) {
+static inline uint32_t hak_large_round_up(uint32_t granules) {
     if (granules <= 8) return granules;
     uint32_t step = 1u << (hak_log2(granules) - 3);
     return (uint32_t)hak_round_up(granules, step);

@@ -56,20 +56,20 @@ static bool holds_none_from(enum hak_lock_rank rank) {
     return true;
 }
 
-/* After each take: rebuilds the data under a lost lock. */
+/* After each take: rebuilds the data under a stale lock. */
 static void taken(struct hak_lock *lock) {
     hak_hook_acquire(&lock->rank);
     HAK_ASSERT(hak_lock_is_mine(lock));
-    if (HAK_LIKELY(!hak_lock_is_lost(lock))) return;
+    if (HAK_LIKELY(!hak_lock_is_stale(lock))) return;
     if (lock->rebuild != NULL) lock->rebuild();
-    atomic_store_explicit(&lock->lost, false, memory_order_relaxed);
+    atomic_store_explicit(&lock->stale, false, memory_order_relaxed);
 }
 
-void hak_lock_begin(enum hak_lock_rank rank, void (*rebuild)(void)) {
+void hak_lock_init(enum hak_lock_rank rank, void (*rebuild)(void)) {
     struct hak_lock *lock = &hak_locks[rank];
     HAK_CHECK(lock->rank == rank);
     hak_hook_atomic(&lock->holder, sizeof lock->holder);
-    hak_hook_atomic(&lock->lost, sizeof lock->lost);
+    hak_hook_atomic(&lock->stale, sizeof lock->stale);
     lock->rebuild = rebuild;
 }
 
@@ -107,13 +107,13 @@ bool hak_lock_any_is_mine(void) {
 /* A thread that began in the child may have the name of a thread that does not exist here, if it
  * got that thread's stack. Such a thread holds no lock yet: it calls hak_locks_after_fork before it
  * takes its first one. So only the thread that forked can be a holder. */
-static void locks_lose(void) {
+static void locks_mark_stale(void) {
     const bool has_forked = hak_os_thread_is_first();
     for (unsigned i = 0; i < HAK_RANK_COUNT; i++) {
         struct hak_lock *lock = &hak_locks[i];
         uintptr_t holder = holder_of(lock);
         if (holder == 0 || (holder == my_name() && has_forked)) continue;
-        atomic_store_explicit(&lock->lost, true, memory_order_relaxed);
+        atomic_store_explicit(&lock->stale, true, memory_order_relaxed);
         atomic_store_explicit(&lock->holder, 0, memory_order_release);
         hak_os_wake(futex_word(lock), INT_MAX);
     }
@@ -130,7 +130,7 @@ static HAK_NOINLINE void process_begins(void) {
         if (state != HAK_PROCESS_NEW) {
             hak_os_process_wait(state);
         } else if (hak_os_process_set(HAK_PROCESS_NEW, busy)) {
-            locks_lose();
+            locks_mark_stale();
             hak_os_process_set(busy, HAK_PROCESS_LOCKS);
         }
     }

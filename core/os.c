@@ -38,9 +38,9 @@ static long map(void *start, size_t bytes, int protection, int flags) {
 static enum hak_placed os_place(void *start, size_t bytes) {
     long got = map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     if (got == (long)start) return HAK_PLACED;
-    if (hak_syscall_failed(got)) return got == -EEXIST ? HAK_PLACE_TAKEN : HAK_PLACE_REFUSED;
+    if (hak_syscall_failed(got)) return got == -EEXIST ? HAK_PLACE_OCCUPIED : HAK_PLACE_REFUSED;
     succeeds(SYS_munmap, (void *)got, bytes, 0);
-    return HAK_PLACE_TAKEN;
+    return HAK_PLACE_OCCUPIED;
 }
 
 static void *os_reserve(size_t bytes) {
@@ -48,7 +48,7 @@ static void *os_reserve(size_t bytes) {
     return hak_syscall_failed(start) ? NULL : (void *)start;
 }
 
-static bool os_release(void *start, size_t bytes) {
+static bool os_unmap(void *start, size_t bytes) {
     return succeeds(SYS_munmap, start, bytes, 0);
 }
 
@@ -77,7 +77,7 @@ bool hak_os_is_locked(void) {
     return atomic_load_explicit(&found_locked, memory_order_relaxed);
 }
 
-void hak_os_unlock(void *start, size_t bytes) {
+void hak_os_munlock(void *start, size_t bytes) {
     succeeds(SYS_munlock, start, bytes, 0);
 }
 
@@ -131,13 +131,13 @@ static bool os_purge(void *start, size_t bytes) {
 
 /* Maps again what the kernel unmapped before it failed. False: something lies there, perhaps a new
  * mapping of another thread, or the system refuses. */
-static bool map_hole(void *start, size_t bytes) {
+static bool map_again(void *start, size_t bytes) {
     return os_place(start, bytes) == HAK_PLACED;
 }
 
 static bool os_renew(void *start, size_t bytes) {
     return map(start, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == (long)start ||
-           map_hole(start, bytes);
+           map_again(start, bytes);
 }
 
 /* True for the errors that the kernel, or a filter of system calls, returns before anything has
@@ -174,10 +174,11 @@ static bool move_rest(char *from, size_t bytes, char *to) {
         moved += page;
     if (moved == 0) return false;
     if (moved == bytes) return true;
-    bool there = hak_os_is_mapped(to + moved, bytes - moved) || map_hole(to + moved, bytes - moved);
+    bool there =
+        hak_os_is_mapped(to + moved, bytes - moved) || map_again(to + moved, bytes - moved);
     HAK_CHECK(there); /* or neither place can hold all of the pages any more */
     hak_os_copy(to + moved, from + moved, bytes - moved);
-    os_release(from + moved, bytes - moved);
+    os_unmap(from + moved, bytes - moved);
     return true;
 }
 
@@ -195,17 +196,17 @@ static enum hak_moved os_move(void *from, size_t bytes, void *to, size_t longer)
     }
     if (got == (long)to) return HAK_MOVED;
     if (!is_refused(got) && !is_number(to, number))
-        return map_hole(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+        return map_again(to, longer) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
     *mark = 0;
     return is_refused(got) ? HAK_MOVE_REFUSED : HAK_NOT_MOVED;
 }
 
 static enum hak_moved os_stretch(void *start, size_t bytes, size_t longer) {
     char *behind = (char *)start + bytes;
-    if (!os_release(behind, longer - bytes)) return HAK_NOT_MOVED;
+    if (!os_unmap(behind, longer - bytes)) return HAK_NOT_MOVED;
     long got = hak_syscall6(SYS_mremap, (long)start, (long)bytes, (long)longer, 0, 0, 0);
     if (got == (long)start) return HAK_MOVED;
-    return map_hole(behind, longer - bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
+    return map_again(behind, longer - bytes) ? HAK_NOT_MOVED : HAK_NOT_MOVED_TO_LOST;
 }
 
 static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
@@ -215,7 +216,7 @@ static bool os_huge_pages(void *start, size_t bytes, bool wanted) {
 const struct hak_os_table hak_os = {
     .place = os_place,
     .reserve = os_reserve,
-    .release = os_release,
+    .unmap = os_unmap,
     .commit = os_commit,
     .purge = os_purge,
     .renew = os_renew,
@@ -295,7 +296,7 @@ static bool tells_residence(void) {
     void *page = os_reserve(hak_os_page_size());
     if (page == NULL) return true;
     bool tells = !is_resident(page);
-    os_release(page, hak_os_page_size());
+    os_unmap(page, hak_os_page_size());
     return tells;
 }
 
@@ -342,7 +343,7 @@ size_t hak_os_memory_size(void) {
 }
 
 /* A loop, because MADV_POPULATE_WRITE needs Linux 5.14. */
-void hak_os_touch(void *start, size_t bytes) {
+void hak_os_populate(void *start, size_t bytes) {
     const size_t page = hak_os_page_size();
     for (size_t i = 0; i < bytes; i += page)
         ((volatile char *)start)[i] = 0;
@@ -373,7 +374,7 @@ static int clock_by_system_call(clockid_t clock, struct timespec *time) {
                : 0;
 }
 
-/* The system call, until hak_os_clock_begin has found the function of the vDSO. */
+/* The system call, until hak_os_clock_init has found the function of the vDSO. */
 static _Atomic(clock_function *) clock_now = clock_by_system_call;
 
 #if defined(__x86_64__)
@@ -382,7 +383,7 @@ static _Atomic(clock_function *) clock_now = clock_by_system_call;
 #define VDSO_CLOCK "__kernel_clock_gettime"
 #endif
 
-void hak_os_clock_begin(void) {
+void hak_os_clock_init(void) {
     int saved = errno;
     uintptr_t image = getauxval(AT_SYSINFO_EHDR);
     errno = saved;

@@ -34,8 +34,8 @@ enum hak_moved {
 
 /* What lies at the addresses that place() was asked for. */
 enum hak_placed {
-    HAK_PLACED,      /* fresh pages: readable, writable, zero at first touch */
-    HAK_PLACE_TAKEN, /* another mapping, at least in part; nothing has changed */
+    HAK_PLACED,         /* fresh pages: readable, writable, zero at first touch */
+    HAK_PLACE_OCCUPIED, /* another mapping, at least in part; nothing has changed */
     /* Nothing has changed: no memory, a limit, or the system lets nobody choose an address. */
     HAK_PLACE_REFUSED
 };
@@ -50,7 +50,7 @@ struct hak_os_table {
     void *(*reserve)(size_t bytes);
     /* Gives back address space and whatever lies there; limits count it no longer. From then on
      * another thread may get these addresses. */
-    bool (*release)(void *start, size_t bytes);
+    bool (*unmap)(void *start, size_t bytes);
     /* Makes reserved pages readable and writable, zero at first touch. Pages that are committed
      * already keep their contents. */
     bool (*commit)(void *start, size_t bytes);
@@ -107,14 +107,14 @@ bool hak_os_is_locked(void);
  * from here on. */
 bool hak_os_is_locked_at(const void *page);
 /* munlock(2); a failure is ignored. */
-void hak_os_unlock(void *start, size_t bytes);
+void hak_os_munlock(void *start, size_t bytes);
 
 /* Milliseconds of a clock that never goes back and wraps after 49 days. Its resolution is a few
  * milliseconds. Where the system has no clock, the time is always 0, and memory that waits for the
  * purge delay waits for a trim. */
 uint32_t hak_os_now_ms(void);
 /* Once. From here on the clock needs no system call, where the kernel has a vDSO. */
-void hak_os_clock_begin(void);
+void hak_os_clock_init(void);
 
 /* Milliseconds that the time of another thread may be ahead of one's own, at most: 17 minutes. */
 #define HAK_CLOCK_SKEW_MAX_MS ((uint32_t)1 << 20)
@@ -146,7 +146,7 @@ uintptr_t hak_os_first_stack(void);
 
 /* Writes a zero to each page, so that the system gives the pages memory. The caller alone uses
  * them, and they are zero or nobody wants their contents. */
-void hak_os_touch(void *start, size_t bytes);
+void hak_os_populate(void *start, size_t bytes);
 
 /* As memset(3) with 0, which another library may wrap. */
 void hak_os_zero(void *start, size_t bytes);

@@ -20,7 +20,7 @@ static bool membarrier(int command) {
     return !hak_syscall_failed(hak_syscall3(SYS_membarrier, command, 0, 0));
 }
 
-bool hak_os_barrier_begin(void) {
+bool hak_os_barrier_init(void) {
     return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
@@ -80,7 +80,7 @@ bool hak_os_is_secure(void) {
 static _Atomic uint32_t known_without_page = HAK_PROCESS_KNOWN;
 _Atomic(_Atomic uint32_t *) hak_os_process = &known_without_page;
 
-void hak_os_fork_word_begin(void *page) {
+void hak_os_fork_word_init(void *page) {
     _Atomic uint32_t *known = page;
     long done = hak_syscall3(SYS_madvise, (long)page, (long)hak_os_page_size(), MADV_WIPEONFORK);
     if (hak_syscall_failed(done)) return;

@@ -10,7 +10,7 @@
  * begin: once, and early, because the system call is slow in a process that has several threads.
  * False if the system has no such call; hak_os_barrier must not be called then.
  * hak_os_barrier: false if no barrier took place. */
-bool hak_os_barrier_begin(void);
+bool hak_os_barrier_init(void);
 bool hak_os_barrier(void);
 
 /* Sleeps until another thread of this process wakes the threads that wait for the word. Does not
@@ -59,7 +59,7 @@ enum hak_process {
 extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_os_process;
 
 /* Once, with a zero page for the word. Under the heaps' lock, before a heap exists. */
-void hak_os_fork_word_begin(void *page);
+void hak_os_fork_word_init(void *page);
 /* The handler of fork calls this in the child before all else. */
 void hak_os_fork_word_reset(void);
 

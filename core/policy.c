@@ -14,8 +14,8 @@
     3072u /* one and a half slabs of the smallest classes: docs/decisions/0011 */
 #define LIMIT_MIN_BYTES  (8u << 10)
 #define LIMIT_MIN_BLOCKS 64u
-#define BATCH_MAX_BYTES  (64u << 10)
-#define BATCH_MIN_BYTES  (4u << 10)
+#define CARVE_MAX_BYTES  (64u << 10)
+#define CARVE_MIN_BYTES  (4u << 10)
 
 #define CLAMP(n, least, most) ((n) < (least) ? (least) : (n) > (most) ? (most) : (n))
 #define IS_POOL_TINY          0
@@ -29,8 +29,8 @@
                            16, LIMIT_MAX_BLOCKS),                                                  \
         .limit_own = CLAMP((IS_POOL_##tier ? LIMIT_MAX_BYTES_POOL : LIMIT_OWN_BYTES) / (stride),   \
                            16, LIMIT_OWN_BLOCKS),                                                  \
-        .batch_min = CLAMP(BATCH_MIN_BYTES / (stride), 1, LIMIT_MIN_BLOCKS / 2),                   \
-        .batch_max = CLAMP(BATCH_MAX_BYTES / (stride), 4, LIMIT_MAX_BLOCKS / 2),                   \
+        .carve_min = CLAMP(CARVE_MIN_BYTES / (stride), 1, LIMIT_MIN_BLOCKS / 2),                   \
+        .carve_max = CLAMP(CARVE_MAX_BYTES / (stride), 4, LIMIT_MAX_BLOCKS / 2),                   \
     },
 
 #define OPTION_DEFAULT(field, name, type, standard, least, most, text) .field = (standard),
@@ -51,7 +51,7 @@ const struct hak_policy *hak_policy(void) {
 static bool bounds_hold(const struct hak_bin_bounds *bounds) {
     return bounds->limit_max >= 2 && bounds->limit_min > 0 &&
            bounds->limit_min <= bounds->limit_max && bounds->limit_own > 0 &&
-           bounds->limit_own <= bounds->limit_max && bounds->batch_max <= bounds->limit_max;
+           bounds->limit_own <= bounds->limit_max && bounds->carve_max <= bounds->limit_max;
 }
 
 /* Tells the range whether memory is kept; the range is in a lower layer and cannot ask. If two
@@ -190,7 +190,7 @@ static void add_quoted(struct hak_text *line, const char *text, char end) {
 /* The option whose name stands before the equals sign in `name`; NULL: none. */
 static const struct option *option_find(const char *name) {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const char *rest = hak_text_after(name, options[i].name);
+        const char *rest = hak_string_after(name, options[i].name);
         if (rest != NULL && *rest == '=') return &options[i];
     }
     return NULL;
@@ -254,7 +254,7 @@ static void report_value(const struct option *option, const char *value, uint32_
 }
 
 bool hak_policy_parse(struct hak_policy *policy, const char *setting) {
-    const char *name = hak_text_after(setting, PREFIX), *equals = name;
+    const char *name = hak_string_after(setting, PREFIX), *equals = name;
     HAK_CHECK(name != NULL);
     while (*equals != '\0' && *equals != '=')
         equals++;
@@ -283,7 +283,7 @@ void hak_policy_init(char *const *environment) {
     bool any = false;
     hak_os_copy(&from_environment, &defaults, sizeof defaults);
     for (; *environment != NULL; environment++) {
-        if (hak_text_after(*environment, PREFIX) == NULL) continue;
+        if (hak_string_after(*environment, PREFIX) == NULL) continue;
         any = true;
         hak_policy_parse(&from_environment, *environment);
     }

@@ -44,7 +44,7 @@
 
 #define HAK_OPTION_FIELD(field, name, type, standard, least, most, text) uint32_t field;
 
-/* Bounds of a bin's limit and of its batches.
+/* Bounds of a bin's limit and of its carves.
  *
  * The limit begins at limit_min and doubles with each flush of the full bin. If many of the flushed
  * blocks went home to other heaps, it grows to limit_max, so that these blocks go in larger
@@ -52,11 +52,11 @@
  * these blocks go back to their slabs while the processor's caches still hold them. A refill raises
  * the limit to twice the blocks that it brought, up to limit_max; the next flush takes that back.
  *
- * limit_own <= limit_max. A bin can hold a whole batch: batch_max <= limit_max. A refill takes up
+ * limit_own <= limit_max. A bin can hold a whole carve: carve_max <= limit_max. A refill takes up
  * to limit_max / 2 blocks from a freelist: limit_max >= 2. */
 struct hak_bin_bounds {
     uint16_t limit_min, limit_own, limit_max; /* blocks in the bin */
-    uint16_t batch_min, batch_max;            /* blocks of one carve */
+    uint16_t carve_min, carve_max;            /* blocks of one carve */
 };
 
 struct hak_policy {

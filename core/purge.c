@@ -58,7 +58,7 @@ HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_po
 /* Takes back what was freed to abandoned heaps, and purges them: no other thread does. */
 static void tick_abandoned(uint32_t now, const struct hak_policy *policy) {
     for (int i = 0; i < ABANDONED_A_TICK; i++) {
-        struct hak_heap *idle = hak_heap_take_abandoned(now, policy->purge_delay_ms);
+        struct hak_heap *idle = hak_heap_take_idle(now, policy->purge_delay_ms);
         if (idle == NULL) return;
         idle->last_tick = now;
         hak_collect(idle);
@@ -67,24 +67,24 @@ static void tick_abandoned(uint32_t now, const struct hak_policy *policy) {
     }
 }
 
-/* Trims a seized heap until its thread waits for it; returns the bytes given back. *whole: all
+/* Trims a seized heap until its thread waits for it; returns the bytes given back. *all_done: all
  * was done. The thread waits for one step at most: a flush of one bin, a collect of one slab, or
  * a purge of a part of a SuperSlab. */
-static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *whole) {
+static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *all_done) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
-    *whole = false;
+    *all_done = false;
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
         if (hak_seize_is_awaited(heap)) return bytes;
-        hak_bin_empty(heap, bin, policy);
+        hak_bin_trim(heap, bin, policy);
     }
     hak_collect_seized(heap);
     const uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
-        bytes += hak_heap_purge_while(each, now, older_than_ms, hak_seize_is_awaited, heap);
-    *whole = !hak_seize_is_awaited(heap);
+        bytes += hak_heap_purge_until(each, now, older_than_ms, hak_seize_is_awaited, heap);
+    *all_done = !hak_seize_is_awaited(heap);
     /* Else the thread follows the request to trim itself, when it has its heap again. */
-    if (*whole) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
+    if (*all_done) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     return bytes;
 }
 
@@ -96,15 +96,15 @@ struct purge {
 
 static bool seized_visit(struct hak_heap *heap, void *context) {
     struct purge *purge = context;
-    bool whole;
-    purge->bytes += trim_seized(heap, purge->age, &whole);
-    return whole;
+    bool all_done;
+    purge->bytes += trim_seized(heap, purge->age, &all_done);
+    return all_done;
 }
 
 static void seized_after(struct hak_heap *heap, void *context) {
     struct purge *purge = context;
     (void)heap;
-    purge->bytes += hak_superslab_end_deferred();
+    purge->bytes += hak_superslab_destroy_deferred();
 }
 
 /* A thread that sleeps does not give back what its bins hold, what is free in its slabs, and
@@ -117,14 +117,14 @@ static void tick_sleepers(uint32_t now, const struct hak_policy *policy) {
 
 /* The heap may be touched again when memory is kept again. */
 static void tick_purge_heap(struct hak_heap *heap, uint32_t now, uint32_t delay) {
-    heap->is_touched = false;
+    heap->is_populated = false;
     hak_heap_purge(heap, now, delay);
 }
 
 static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
         tick_purge_heap(each, now, delay);
-    hak_cache_release(now, delay, SIZE_MAX);
+    hak_cache_evict(now, delay, SIZE_MAX);
     /* free spans that hold memory from a time when memory was kept */
     hak_range_purge();
 }
@@ -132,12 +132,12 @@ static void tick_purge(struct hak_heap *heap, uint32_t now, uint32_t delay) {
 /* Runs at each tick, for memory that another thread's heap or a former policy has left in the
  * cache. A flush comes first: in a block that was carved but never used no more than the link
  * was written, so its pages may have no memory. */
-static void tick_keep(struct hak_heap *heap) {
+static void heap_keep(struct hak_heap *heap) {
     const uint32_t now = hak_os_now_ms();
-    if (heap != NULL && !heap->is_touched) hak_flush_all(heap);
+    if (heap != NULL && !heap->is_populated) hak_flush_all(heap);
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
-        hak_heap_touch(each);
-    hak_cache_release(now, UINT32_MAX, 0);
+        hak_heap_populate(each);
+    hak_cache_evict(now, UINT32_MAX, 0);
 }
 
 /* Rare. If it were inlined, each slow path would save more registers. */
@@ -147,9 +147,9 @@ HAK_NOINLINE static void tick(struct hak_heap *heap, uint32_t now,
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         bin_tick(heap, bin, policy);
     hak_collect(heap);
-    hak_heap_release_reclaimed(heap);
+    hak_heap_drop_reclaimed(heap);
     if (hak_policy_keeps(policy))
-        tick_keep(heap);
+        heap_keep(heap);
     else
         tick_purge(heap, now, policy->purge_delay_ms);
     tick_abandoned(now, policy);
@@ -187,7 +187,7 @@ static size_t heap_trim(struct hak_heap *heap, uint32_t age) {
     hak_flush_all(heap);
     uint32_t now = hak_os_now_ms();
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
-        hak_heap_release_empty(each);
+        hak_heap_drop_empty(each);
         bytes += hak_heap_purge(each, now, age);
     }
     return bytes;
@@ -199,33 +199,36 @@ static void trim_visit(struct hak_heap *heap, void *context) {
 }
 
 /* Two passes: the first sends blocks home, and the second takes back what came there. */
-static size_t all_trim(struct hak_heap *heap, uint32_t age, size_t keep) {
+static size_t all_trim(struct hak_heap *heap, uint32_t age, size_t pad) {
     struct purge purge = {.age = age};
     for (int pass = 0; pass < 2; pass++) {
         if (hak_heap_is_real(heap)) trim_visit(heap, &purge);
         hak_heap_each_abandoned(trim_visit, &purge);
         hak_seize_each(0, 0, seized_visit, seized_after, &purge);
     }
-    purge.bytes += hak_cache_release(hak_os_now_ms(), UINT32_MAX, keep);
+    purge.bytes += hak_cache_evict(hak_os_now_ms(), UINT32_MAX, pad);
     if (age == 0) purge.bytes += hak_range_purge();
     return purge.bytes;
 }
 
-#define TOUCHED_EMPTY ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
-
-size_t hak_purge(struct hak_heap *heap, enum hak_purge_reason reason, size_t keep) {
-    HAK_CHECK(keep == 0 || reason == HAK_PURGE_TRIM);
+size_t hak_purge(struct hak_heap *heap, enum hak_purge_reason reason, size_t pad) {
+    HAK_CHECK(pad == 0 || reason == HAK_PURGE_TRIM);
     switch (reason) {
     case HAK_PURGE_TRIM:
         atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
-        return all_trim(heap, 0, keep);
+        return all_trim(heap, 0, pad);
     case HAK_PURGE_NO_MEMORY:
         return all_trim(heap, hak_policy_purge_age(hak_policy(), 0), 0);
     case HAK_PURGE_ASKED:
         return heap_trim(heap, 0);
-    case HAK_PURGE_KEEP:
-        tick_keep(hak_heap_is_real(heap) ? heap : NULL);
-        hak_range_touch(TOUCHED_EMPTY);
     }
     return 0;
+}
+
+#define POPULATED_EMPTY                                                                            \
+    ((size_t)64 << 20) /* most bytes of free spans without memory that get some */
+
+void hak_keep(struct hak_heap *heap) {
+    heap_keep(hak_heap_is_real(heap) ? heap : NULL);
+    hak_range_populate(POPULATED_EMPTY);
 }

@@ -5,58 +5,58 @@
 #include "core/range_parts.h"
 
 struct hak_range hak_range = {.base = HAK_RANGE_NONE, .cached_most = SIZE_MAX};
-struct hak_held hak_held;
+struct hak_footprint hak_footprint;
 struct hak_range_private hak_range_private;
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-/* Bytes of the whole window for a heap of `heap` bytes. One SuperSlab more aligns the first
- * granule. */
-static size_t window_size(size_t heap) {
-    size_t granules = heap >> HAK_GRANULE_SHIFT;
+/* Bytes of the whole window, of which `blocks` bytes are for blocks. One SuperSlab more aligns the
+ * first granule. */
+static size_t window_size(size_t blocks) {
+    size_t granules = blocks >> HAK_GRANULE_SHIFT;
     size_t rounding = 4 * HAK_GRANULE; /* areas begin at a page, of at most a granule */
-    size_t tables =
-        granules * HAK_MAP_ENTRY_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD + heap / 64 + rounding;
-    return hak_round_up(heap + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
+    size_t tables = granules * HAK_MAP_ENTRY_SIZE + granules / 16 * HAK_SUPERSLAB_RECORD +
+                    blocks / 64 + rounding;
+    return hak_round_up(blocks + tables, HAK_GRANULE) + ((size_t)1 << HAK_SUPERSLAB_SHIFT);
 }
 
-/* Bytes of the heap in a reservation: no program fills 16 times the machine's memory. */
+/* Bytes for blocks in a reservation: no program fills 16 times the machine's memory. */
 static size_t reservation_wanted(void) {
-    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    size_t blocks = (size_t)1 << HAK_RANGE_MAX_SHIFT;
     size_t memory = hak_os_memory_size();
-    while (memory != 0 && heap / 2 >= memory * 16 && heap > (size_t)1 << 36)
-        heap /= 2;
-    return heap;
+    while (memory != 0 && blocks / 2 >= memory * 16 && blocks > (size_t)1 << 36)
+        blocks /= 2;
+    return blocks;
 }
 
 /* Leaves a third of the address space to the program's own mappings: stacks and libraries need
  * some. */
-static bool reservation_fits(size_t heap) {
-    return hak_window_fits(hak_round_up(window_size(heap) + heap / 2, HAK_GRANULE));
+static bool reservation_fits(size_t blocks) {
+    return hak_window_fits(hak_round_up(window_size(blocks) + blocks / 2, HAK_GRANULE));
 }
 
-/* Bytes of the heap; 0: there is too little address space. */
+/* Bytes for blocks; 0: there is too little address space. */
 static size_t reservation_choose(void) {
     const size_t wanted = reservation_wanted();
-    size_t heap = wanted;
-    while (!reservation_fits(heap)) {
-        heap /= 2;
-        if (heap < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
+    size_t blocks = wanted;
+    while (!reservation_fits(blocks)) {
+        blocks /= 2;
+        if (blocks < (size_t)1 << HAK_RANGE_MIN_SHIFT) return 0;
     }
     /* Where address space is scarce, a power of two may leave nearly half of it unused: try
      * quarters in between. */
-    if (heap < wanted)
+    if (blocks < wanted)
         for (unsigned quarter = 7; quarter > 4; quarter--)
-            if (reservation_fits(heap / 4 * quarter)) return heap / 4 * quarter;
-    return heap;
+            if (reservation_fits(blocks / 4 * quarter)) return blocks / 4 * quarter;
+    return blocks;
 }
 
 /* of the page map: mapped in one call with the process's page */
 #define FIRST_MAP_BYTES ((size_t)16 << 10)
 
-/* Lays out the tables' areas, and the heap's behind them. */
-static void areas_set(size_t heap, const struct hak_area *opening) {
-    const size_t page = hak_os_page_size(), granules = heap >> HAK_GRANULE_SHIFT;
+/* Lays out the tables' areas, and the area of the blocks behind them. */
+static void areas_set(size_t blocks, const struct hak_area *opening) {
+    const size_t page = hak_os_page_size(), granules = blocks >> HAK_GRANULE_SHIFT;
     range->process = (struct hak_area){.start = opening->start, .most = page, .committed = page};
     range->map.start = opening->start + page;
     range->map.committed = opening->committed - page;
@@ -65,14 +65,14 @@ static void areas_set(size_t heap, const struct hak_area *opening) {
     range->records.most = hak_round_up((granules / 16 + 1) * HAK_SUPERSLAB_RECORD, page);
     range->metadata.start = range->records.start + range->records.most;
     hak_range.start =
-        hak_round_up(range->metadata.start + heap / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
+        hak_round_up(range->metadata.start + blocks / 64, (size_t)1 << HAK_SUPERSLAB_SHIFT);
     hak_range.map = range->map.start;
     hak_range.records = range->records.start;
     hak_range.granules = (uint32_t)granules;
     range->blocks.start = (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST) - page;
     range->blocks.most = hak_range_bytes_below(hak_range.granules);
     range->metadata.most = range->blocks.start - range->metadata.start;
-    HAK_CHECK(hak_range.start + heap <= range->map.start + window_size(heap));
+    HAK_CHECK(hak_range.start + blocks <= range->map.start + window_size(blocks));
 }
 
 /* The granules [from, until) have page map entries from here on. */
@@ -83,15 +83,16 @@ static void kinds_begin(size_t from, size_t until) {
 
 static bool window_open(void) {
     const size_t page = hak_os_page_size();
-    size_t heap = (size_t)1 << HAK_RANGE_MAX_SHIFT;
-    while (window_size(heap) > hak_window_max_bytes() && heap > (size_t)1 << HAK_RANGE_MIN_SHIFT)
-        heap /= 2; /* under an emulator there may be few addresses */
+    size_t blocks = (size_t)1 << HAK_RANGE_MAX_SHIFT;
+    while (window_size(blocks) > hak_window_max_bytes() && blocks > (size_t)1
+                                                                        << HAK_RANGE_MIN_SHIFT)
+        blocks /= 2; /* under an emulator there may be few addresses */
     struct hak_area opening = {.most = page + hak_round_up(FIRST_MAP_BYTES, page)};
-    if (!hak_window_open(window_size(heap), &opening)) {
-        heap = reservation_choose();
-        if (heap == 0 || !hak_window_reserve(window_size(heap), &opening)) return false;
+    if (!hak_window_open(window_size(blocks), &opening)) {
+        blocks = reservation_choose();
+        if (blocks == 0 || !hak_window_reserve(window_size(blocks), &opening)) return false;
     }
-    areas_set(heap, &opening);
+    areas_set(blocks, &opening);
     kinds_begin(0, range->map.committed / HAK_MAP_ENTRY_SIZE);
     return true;
 }
@@ -103,9 +104,9 @@ static bool window_open(void) {
 #define STEP_MIN HAK_GRANULE
 #define STEP_MAX ((size_t)64 << 20)
 
-/* The heap grows and shrinks in steps of a sixteenth to an eighth of what is committed. Larger
- * steps would cost: limits count what is committed and not used, dumps hold it, and it is resident
- * where memory is locked. */
+/* The area of the blocks grows and shrinks in steps of a sixteenth to an eighth of what is
+ * committed. Larger steps would cost: limits count what is committed and not used, dumps hold it,
+ * and it is resident where memory is locked. */
 static size_t step_of(size_t committed) {
     size_t step = STEP_MIN;
     while (step < STEP_MAX && step < committed / 16)
@@ -139,17 +140,17 @@ enum hak_placed hak_range_tables_grow(uint32_t granules) {
 }
 
 void hak_range_end_set(uint32_t granules) {
-    uint64_t limit = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
-    range->there = granules;
-    if (limit != atomic_load_explicit(&hak_range.end, memory_order_relaxed))
-        atomic_store_explicit(&hak_range.end, limit, memory_order_relaxed);
+    uint64_t end = (uint64_t)(granules - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4);
+    range->end = granules;
+    if (end != atomic_load_explicit(&hak_range.end, memory_order_relaxed))
+        atomic_store_explicit(&hak_range.end, end, memory_order_relaxed);
 }
 
 static uint32_t step_up(uint32_t granules, size_t committed) {
     return (uint32_t)hak_round_up(granules, step_of(committed) >> HAK_GRANULE_SHIFT);
 }
 
-static enum hak_placed heap_grow_to(uint32_t granules) {
+static enum hak_placed blocks_grow_to(uint32_t granules) {
     const size_t before = range->blocks.committed;
     enum hak_placed placed = hak_range_tables_grow(granules);
     if (placed == HAK_PLACED)
@@ -163,7 +164,7 @@ static enum hak_placed heap_grow_to(uint32_t granules) {
 #define LIMIT_SHARE  16u               /* a limit is near if more than 1/16 is committed */
 #define CACHED_SHARE 32u               /* the cache may then hold 1/32 of the limit */
 
-/* Called just after the heap has grown. Asks for the limits each time, because a program may limit
+/* Called just after that area has grown. Asks for the limits each time, because a program may limit
  * itself at any time. Where the kernel promises no more memory than it has, or memory is locked,
  * all mapped memory counts: the cache may hold a share of what is committed. */
 static void scarcity_look(void) {
@@ -181,8 +182,8 @@ static void scarcity_look(void) {
 enum hak_placed hak_range_grow(uint32_t granules) {
     if (granules <= hak_range_granules()) return HAK_PLACED;
     uint32_t target = step_up(granules, range->blocks.committed);
-    if (target > hak_range.granules || heap_grow_to(target) != HAK_PLACED) {
-        enum hak_placed placed = heap_grow_to(granules);
+    if (target > hak_range.granules || blocks_grow_to(target) != HAK_PLACED) {
+        enum hak_placed placed = blocks_grow_to(granules);
         if (placed != HAK_PLACED) return placed;
     }
     hak_range_end_set(hak_range_granules());
@@ -191,15 +192,15 @@ enum hak_placed hak_range_grow(uint32_t granules) {
 }
 
 void hak_range_kept_add(uint32_t granules) {
-    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed) +
+    size_t now = atomic_load_explicit(&hak_footprint.kept, memory_order_relaxed) +
                  ((size_t)granules << HAK_GRANULE_SHIFT);
-    atomic_store_explicit(&hak_held.kept, now, memory_order_relaxed);
+    atomic_store_explicit(&hak_footprint.kept, now, memory_order_relaxed);
 }
 
 void hak_range_kept_sub(uint32_t granules) {
-    size_t now = atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    size_t now = atomic_load_explicit(&hak_footprint.kept, memory_order_relaxed);
     HAK_CHECK(now >= (size_t)granules << HAK_GRANULE_SHIFT);
-    atomic_store_explicit(&hak_held.kept, now - ((size_t)granules << HAK_GRANULE_SHIFT),
+    atomic_store_explicit(&hak_footprint.kept, now - ((size_t)granules << HAK_GRANULE_SHIFT),
                           memory_order_relaxed);
 }
 
@@ -250,20 +251,20 @@ bool hak_range_init(void) {
     hak_hook_atomic(&hak_range.end, sizeof hak_range.end);
     hak_hook_atomic(&range->moves_forbidden, sizeof range->moves_forbidden);
     hak_hook_atomic(&range->lost, sizeof range->lost);
-    hak_hook_atomic(&range->gaps, sizeof range->gaps);
+    hak_hook_atomic(&range->partly_committed, sizeof range->partly_committed);
     hak_hook_atomic(&range->holes_now, sizeof range->holes_now);
-    hak_hook_atomic(&range->crowded, sizeof range->crowded);
-    hak_hook_atomic(&range->absent, sizeof range->absent);
+    hak_hook_atomic(&range->met_foreign_mapping, sizeof range->met_foreign_mapping);
+    hak_hook_atomic(&range->uncommitted, sizeof range->uncommitted);
     hak_hook_atomic(&hak_range.base, sizeof hak_range.base);
     hak_hook_atomic(&hak_range.cached_most, sizeof hak_range.cached_most);
     hak_hook_atomic(&hak_range.keeps, sizeof hak_range.keeps);
-    hak_hook_atomic(&hak_held, sizeof hak_held);
-    if (heap_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
+    hak_hook_atomic(&hak_footprint, sizeof hak_footprint);
+    if (blocks_grow_to(HAK_GRANULE_FIRST + FIRST_GRANULES) != HAK_PLACED) {
         hak_window_close(areas, sizeof areas / sizeof areas[0]);
         return false;
     }
-    hak_os_fork_word_begin((void *)range->process.start);
-    /* The base before the limit. From here on there is a range, also in a child of fork. */
+    hak_os_fork_word_init((void *)range->process.start);
+    /* The base before the end. From here on there is a range, also in a child of fork. */
     atomic_store_explicit(&hak_range.base, (uintptr_t)hak_granule_address(HAK_GRANULE_FIRST),
                           memory_order_release);
     hak_range_end_set(hak_range_granules());
@@ -299,7 +300,7 @@ size_t hak_range_committed(void) {
     size_t bytes = range->blocks.committed + range->map.committed + range->records.committed +
                    range->metadata.committed - range->hole_bytes;
     hak_lock_drop(range_lock);
-    return bytes - atomic_load_explicit(&range->absent, memory_order_relaxed);
+    return bytes - atomic_load_explicit(&range->uncommitted, memory_order_relaxed);
 }
 
 void hak_range_keep(bool keeps) {
@@ -307,12 +308,12 @@ void hak_range_keep(bool keeps) {
     atomic_store_explicit(&hak_range.keeps, keeps, memory_order_seq_cst);
 }
 
-void hak_held_peak_update(void) {
-    hak_peak_raise(&hak_held.peak, hak_held_bytes());
-    size_t others = atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
-                    atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
-    size_t peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
-    atomic_store_explicit(&hak_held.look_at, peak - others, memory_order_relaxed);
+void hak_footprint_peak_update(void) {
+    hak_peak_raise(&hak_footprint.peak, hak_footprint_bytes());
+    size_t others = atomic_load_explicit(&hak_footprint.superslabs, memory_order_relaxed) +
+                    atomic_load_explicit(&hak_footprint.kept, memory_order_relaxed);
+    size_t peak = atomic_load_explicit(&hak_footprint.peak, memory_order_relaxed);
+    atomic_store_explicit(&hak_footprint.peak_check_above, peak - others, memory_order_relaxed);
 }
 
 /* ---- what the range may do ------------------------------------------------------------------- */

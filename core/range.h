@@ -32,8 +32,8 @@ _Static_assert(HAK_GRANULE_FIRST % HAK_UNITS_MAX == 0, "a SuperSlab may begin th
 
 #define HAK_MAP_ENTRY_SIZE 64
 
-/* No pointer, NULL included, is in a range that begins here, whatever the limit is: a thread may
- * see the new limit before the new base. */
+/* No pointer, NULL included, is in a range that begins here, whatever the end is: a thread may
+ * see the new end before the new base. */
 #define HAK_RANGE_NONE ((uintptr_t)1 << 63)
 
 /* Every malloc and free reads the first two members, each as an operand of one instruction. Once
@@ -97,9 +97,9 @@ static inline uint32_t hak_granules_for(size_t bytes) {
     return (uint32_t)((bytes + HAK_GRANULE - 1) >> HAK_GRANULE_SHIFT);
 }
 
-/* True if the granule lies below the limit: memory is committed there, and the granule's page map
- * entry. */
-static inline bool hak_granule_is_there(uint32_t granule) {
+/* True if the granule lies below the range's end: memory is committed there, and the granule's page
+ * map entry. */
+static inline bool hak_granule_is_below_end(uint32_t granule) {
     return hak_range_has(hak_granule_address(granule));
 }
 
@@ -160,7 +160,7 @@ static inline _Atomic uint8_t *hak_region_is_small(uint32_t first_granule) {
     return (_Atomic uint8_t *)hak_superslab_record(first_granule) + (HAK_SUPERSLAB_RECORD - 2);
 }
 
-static inline uint32_t hak_superslab_units_used(uint32_t first_granule) {
+static inline uint32_t hak_superslab_units_at(uint32_t first_granule) {
     return atomic_load_explicit(hak_superslab_in_use(first_granule), memory_order_acquire);
 }
 
@@ -205,49 +205,50 @@ static inline bool hak_range_is_scarce(void) {
 }
 
 /* Bytes of address space that hold blocks, or wait for blocks. */
-struct hak_held {
+struct hak_footprint {
     /* SuperSlabs from the range, less those that went back. */
     _Alignas(64) _Atomic size_t superslabs;
     /* The cache, and SuperSlabs out of it less those that went into it; so this does not change
      * where a SuperSlab comes or goes. May be below zero, modulo 2^64. This and the next one are
      * written under the cache's lock. */
     _Atomic size_t balance;
-    size_t cached;          /* read without the lock as a hint: __atomic builtins */
-    _Atomic size_t kept;    /* free spans that may hold memory; written under the range's lock */
-    _Atomic size_t peak;    /* of the sum of superslabs, balance and kept */
-    _Atomic size_t look_at; /* value of balance above which the sum may exceed the peak */
-    _Atomic size_t large;   /* spans of live large blocks; not part of the sum */
+    size_t cached;       /* read without the lock as a hint: __atomic builtins */
+    _Atomic size_t kept; /* free spans that may hold memory; written under the range's lock */
+    _Atomic size_t peak; /* of the sum of superslabs, balance and kept */
+    _Atomic size_t peak_check_above; /* value of balance above which the sum may exceed the peak */
+    _Atomic size_t large;            /* spans of live large blocks; not part of the sum */
 };
-extern HAK_HIDDEN struct hak_held hak_held;
+extern HAK_HIDDEN struct hak_footprint hak_footprint;
 
 /* Bytes of the SuperSlabs of all heaps. */
-static inline size_t hak_held_superslabs(void) {
-    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
-           atomic_load_explicit(&hak_held.balance, memory_order_relaxed) -
-           __atomic_load_n(&hak_held.cached, __ATOMIC_RELAXED);
+static inline size_t hak_footprint_superslabs(void) {
+    return atomic_load_explicit(&hak_footprint.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_footprint.balance, memory_order_relaxed) -
+           __atomic_load_n(&hak_footprint.cached, __ATOMIC_RELAXED);
 }
 
 /* The sum. While other threads are at work, its parts may be of different moments. */
-static inline size_t hak_held_bytes(void) {
-    return atomic_load_explicit(&hak_held.superslabs, memory_order_relaxed) +
-           atomic_load_explicit(&hak_held.balance, memory_order_relaxed) +
-           atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+static inline size_t hak_footprint_bytes(void) {
+    return atomic_load_explicit(&hak_footprint.superslabs, memory_order_relaxed) +
+           atomic_load_explicit(&hak_footprint.balance, memory_order_relaxed) +
+           atomic_load_explicit(&hak_footprint.kept, memory_order_relaxed);
 }
 
 /* Raises the peak if the sum exceeds it. For callers that may have added SuperSlabs or kept
  * memory. */
-void hak_held_peak_update(void);
+void hak_footprint_peak_update(void);
 
 /* The same for a caller that has added to the cache, which happens often. */
-static inline void hak_held_peak_update_above(size_t balance) {
-    const size_t look_at = atomic_load_explicit(&hak_held.look_at, memory_order_relaxed);
-    if (HAK_UNLIKELY((ptrdiff_t)(balance - look_at) > 0)) /* both modulo 2^64 */
-        hak_held_peak_update();
+static inline void hak_footprint_peak_update_above(size_t balance) {
+    const size_t above =
+        atomic_load_explicit(&hak_footprint.peak_check_above, memory_order_relaxed);
+    if (HAK_UNLIKELY((ptrdiff_t)(balance - above) > 0)) /* both modulo 2^64 */
+        hak_footprint_peak_update();
 }
 
 /* Bytes of free spans that may hold memory. */
 static inline size_t hak_range_kept(void) {
-    return atomic_load_explicit(&hak_held.kept, memory_order_relaxed);
+    return atomic_load_explicit(&hak_footprint.kept, memory_order_relaxed);
 }
 
 /* Whether pages may be moved (hak_os.move). False in a reservation, and after

@@ -9,19 +9,20 @@
 static uint32_t span_in_use(uint32_t first) {
     for (int look = 0; look < 2; look++) {
         enum hak_kind kind = hak_kind_of(first);
-        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_lost(&hak_locks[HAK_RANK_CACHE]);
+        bool is_cached = kind == HAK_KIND_CACHED && !hak_lock_is_stale(&hak_locks[HAK_RANK_CACHE]);
         if (kind == HAK_KIND_TAKEN || kind == HAK_KIND_LARGE || is_cached)
             return hak_span_at(first)->count;
-        uint32_t units = first % 16 == 0 ? hak_superslab_units_used(first) : 0;
+        uint32_t units = first % 16 == 0 ? hak_superslab_units_at(first) : 0;
         if (units > 0) return units;
     }
     return 0;
 }
 
-/* Bytes of the granules that lie below the limit: the tables may have entries for more granules. */
-static size_t bytes_there(uint32_t first, uint32_t count) {
-    uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed);
-    uint64_t until = (limit >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
+/* Bytes of the granules that lie below the range's end: the tables may have entries for more
+ * granules. */
+static size_t bytes_below_end(uint32_t first, uint32_t count) {
+    uint64_t end = atomic_load_explicit(&hak_range.end, memory_order_relaxed);
+    uint64_t until = (end >> (HAK_GRANULE_SHIFT - 4)) + HAK_GRANULE_FIRST;
     if (until <= first) return 0;
     return (size_t)(until - first < count ? until - first : count) << HAK_GRANULE_SHIFT;
 }
@@ -32,7 +33,7 @@ static void gap_free(uint32_t first, uint32_t end) {
     for (uint32_t granule = first; granule < end; granule++)
         if (hak_kind_of(granule) != HAK_KIND_NONE) hak_kind_set(granule, HAK_KIND_NONE);
     void *start = hak_granule_address(first);
-    size_t bytes = bytes_there(first, end - first);
+    size_t bytes = bytes_below_end(first, end - first);
     if (bytes > 0 && !hak_os.purge(start, bytes)) {
         if (!hak_os_is_mapped(start, bytes)) {
             hak_span_describe(first, end - first, true);
@@ -68,7 +69,7 @@ static void rebuild(void) {
     hak_span_index_clear();
     range->top = end;
     range->dirty_top = 0;
-    atomic_store_explicit(&hak_held.kept, 0, memory_order_relaxed);
+    atomic_store_explicit(&hak_footprint.kept, 0, memory_order_relaxed);
     uint32_t gap = HAK_GRANULE_FIRST; /* first granule behind the last span in use or hole */
     for (uint32_t granule = HAK_GRANULE_FIRST, count; granule < end; granule += count) {
         const uint32_t hole = hole_at(granule);
@@ -91,6 +92,6 @@ void hak_range_rebuild(void) {
     hak_lock_drop(range_lock);
 }
 
-void hak_range_child_begin(void) {
-    hak_lock_begin(HAK_RANK_RANGE, rebuild);
+void hak_range_child_init(void) {
+    hak_lock_init(HAK_RANK_RANGE, rebuild);
 }

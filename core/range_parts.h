@@ -9,9 +9,10 @@
 /* Changes under the range's lock, except for the atomic members and `advice`. */
 struct hak_range_private {
     struct hak_area process, map, records, metadata,
-        blocks;            /* process: the page that a fork wipes */
-    _Atomic uint32_t gaps; /* number of spans in use that are only partly committed */
-    _Atomic size_t absent; /* bytes of these spans that `heap` counts as committed, and are not */
+        blocks;                        /* process: the page that a fork wipes */
+    _Atomic uint32_t partly_committed; /* number of spans in use that are only partly committed */
+    _Atomic size_t
+        uncommitted; /* bytes of these spans that `blocks` counts as committed, and are not */
     size_t metadata_used;
     _Atomic bool moves_forbidden; /* see hak_range_forbid_moves */
     _Atomic size_t lost;          /* bytes: see hak_span_lose */
@@ -22,15 +23,15 @@ struct hak_range_private {
     } advice; /* changes while there is one thread */
     uint32_t top;
     uint32_t dirty_top; /* granules from here on hold no memory, unless they are in a span in use */
-    /* granules below the limit. `heap` may count more granules as committed: those are the end of a
+    /* granules below the range's end. `blocks` may count more as committed: those are the end of a
      * partly committed span, or a hole */
-    uint32_t there;
+    uint32_t end;
     struct hak_span_index free, holes;
     uint32_t holes_now; /* number of holes; also read without the lock */
-    size_t hole_bytes;  /* bytes of holes, which `heap` counts as committed */
+    size_t hole_bytes;  /* bytes of holes, which `blocks` counts as committed */
     _Atomic uint32_t small_regions;
-    /* somebody else had a mapping in the uncommitted part of a partly committed span */
-    _Atomic bool crowded;
+    /* a foreign mapping lay in the uncommitted part of a partly committed span */
+    _Atomic bool met_foreign_mapping;
 };
 
 extern HAK_HIDDEN struct hak_range_private hak_range_private;
@@ -42,8 +43,8 @@ static inline struct hak_free_span *hak_span_at(uint32_t granule) {
     return hak_map_entry(granule);
 }
 
-/* Bytes of the heap's area before a granule, and the inverse. The area begins with a page before
- * the first granule, so that the byte before any pointer into the range can be read. */
+/* Bytes of the area of the blocks before a granule, and the inverse. The area begins with a page
+ * before the first granule, so that the byte before any pointer into the range can be read. */
 static inline size_t hak_range_bytes_below(uint32_t granule) {
     HAK_ASSERT(granule >= HAK_GRANULE_FIRST);
     return ((size_t)(granule - HAK_GRANULE_FIRST) << HAK_GRANULE_SHIFT) + hak_os_page_size();
@@ -64,22 +65,21 @@ static inline uint32_t hak_range_dirty_behind_top(void) {
     return range->dirty_top > range->top ? range->dirty_top - range->top : 0;
 }
 
-static inline void hak_granules_touch(uint32_t first, uint32_t end) {
+static inline void hak_granules_populate(uint32_t first, uint32_t end) {
     if (first < end)
-        hak_os_touch(hak_granule_address(first), (size_t)(end - first) << HAK_GRANULE_SHIFT);
+        hak_os_populate(hak_granule_address(first), (size_t)(end - first) << HAK_GRANULE_SHIFT);
 }
 
 /* ---- range.c --------------------------------------------------------------------------------- */
 
-/* Commits the page map entries and records of the granules below `granules`. Tables grow before the
- * heap: if the heap then cannot grow, only table memory is left that nobody reads. */
+/* Commits the page map entries and records of the granules below `granules`. Tables grow first: if
+ * the area of the blocks then cannot grow, only table memory is left that nobody reads. */
 enum hak_placed hak_range_tables_grow(uint32_t granules);
 /* Commits the granules below `granules`, and up to one step more unless the system refuses that. */
 enum hak_placed hak_range_grow(uint32_t granules);
-/* Sets the limit: malloc and free take addresses below the limit for the range's. The limit is
- * where the memory ends. */
+/* Sets the end of the range: malloc and free take addresses below it for the range's. */
 void hak_range_end_set(uint32_t granules);
-/* Adds granules to hak_held.kept, or subtracts them: free spans that may hold memory. */
+/* Adds granules to hak_footprint.kept, or subtracts them: free spans that may hold memory. */
 void hak_range_kept_add(uint32_t granules);
 void hak_range_kept_sub(uint32_t granules);
 /* Sets the top, and the granule from which on free granules hold no memory. */

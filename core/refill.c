@@ -85,7 +85,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
     struct hak_slab *slab = near_slab(heap, bin, policy);
     if (slab == NULL && policy->p0_no_drain) slab = slab_of_owned_heaps(heap, bin, policy);
     if (slab != NULL) return slab;
-    hak_heap_release_reclaimed(heap);
+    hak_heap_drop_reclaimed(heap);
     slab = reclaim_slab(heap, bin, RECLAIMED_TRIED, policy);
     if (slab != NULL) return slab;
     if (hak_range_keeps()) slab = gathered_slab(heap, bin, policy);
@@ -93,7 +93,7 @@ static struct hak_slab *find_slab(struct hak_heap *heap, unsigned bin,
     for (int tried = 0; tried < GROWN_TRIED && hak_heap_grow(heap, bin); tried++) {
         slab = hak_heap_new_slab(heap, bin);
         if (slab != NULL) return slab;
-        hak_heap_release_empty(heap); /* the new SuperSlab */
+        hak_heap_drop_empty(heap); /* the new SuperSlab */
     }
     slab = slab_of_owned_heaps(heap, bin, policy); /* the system has no more memory */
     return slab != NULL ? slab : reclaim_slab(heap, bin, UINT32_MAX, policy);
@@ -124,7 +124,7 @@ static void bin_fill(struct hak_heap *heap, unsigned bin, struct hak_block *head
     uint32_t limit =
         class->limit < 2 * count ? hak_min_u32(2 * count, bounds->limit_max) : class->limit;
     hak_bin_set(heap, bin, head, count, limit);
-    class->batch = hak_min_u32(class->batch * 2, bounds->batch_max);
+    class->carve_next = hak_min_u32(class->carve_next * 2, bounds->carve_max);
     class->batches++;
     atomic_store_explicit(&class->count_shown, count, memory_order_relaxed);
 }
@@ -134,7 +134,7 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
     const struct hak_bin_bounds *bounds = &policy->bins[bin];
     struct hak_heap_class *class = &heap->classes[bin];
     HAK_CHECK(hak_bin_first(heap, bin) == NULL && hak_bin_count(heap, bin) == 0);
-    uint32_t carve_max = policy->p0_enable ? hak_min_u32(class->batch, bounds->batch_max) : 1;
+    uint32_t carve_max = policy->p0_enable ? hak_min_u32(class->carve_next, bounds->carve_max) : 1;
     uint32_t take_max = policy->p0_enable ? bounds->limit_max / 2u : 1;
     for (;;) {
         struct hak_slab *slab = class->current; /* read again after each switch */

@@ -55,14 +55,14 @@ static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, c
               (int)(bin % HAK_TIER_CLASSES));
     add_state(line, slab_block_state(slab, block));
     hak_text_add(line, ", owner thread ");
-    const struct hak_heap *owner = hak_heap_of_home(slab->home);
-    hak_text_add_number(line,
-                        (uint64_t)atomic_load_explicit(&owner->thread_id, memory_order_relaxed));
+    const struct hak_heap *home_heap = hak_heap_of_home(slab->home);
+    hak_text_add_number(
+        line, (uint64_t)atomic_load_explicit(&home_heap->thread_id, memory_order_relaxed));
 }
 
 /* For a block that is not live: it was freed twice, or is used after it was freed. */
 static const char *freed_problem(const char *operation) {
-    return hak_text_is(operation, "free") ? "double free" : "freed block";
+    return hak_string_is(operation, "free") ? "double free" : "freed block";
 }
 
 static const char *header_problem(struct hak_text *what, uint8_t header) {
@@ -126,13 +126,13 @@ _Noreturn static void report_in_large(const char *operation, const void *ptr,
 
 _Noreturn static void report_outside(const char *operation, const void *ptr) {
     struct hak_text line;
-    uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4;
+    uint64_t bytes = atomic_load_explicit(&hak_range.end, memory_order_relaxed) << 4;
     uintptr_t base = atomic_load_explicit(&hak_range.base, memory_order_relaxed);
     begin(&line, operation, "pointer is not from hakmem");
     add_pointer(&line, ptr);
     hak_text_add(&line, ", not in hakmem's range");
     hak_text_add_address(&line, " ", base);
-    hak_text_add_address(&line, "-", base + limit);
+    hak_text_add_address(&line, "-", base + bytes);
     end(&line, NULL);
 }
 
@@ -158,7 +158,7 @@ static const struct hak_large *freed_around(uint32_t granule, uint32_t span) {
 /* The large block, live or cached, whose span covers a granule; NULL: there is none. Slow: it
  * looks at each granule before. */
 static const struct hak_large *large_around(uint32_t granule) {
-    bool behind = hak_granule_is_there(granule + 1);
+    bool behind = hak_granule_is_below_end(granule + 1);
     for (uint32_t at = granule + behind; at > 0; at--) {
         enum hak_kind kind = hak_kind_of(at);
         if (kind == HAK_KIND_NONE) continue;
@@ -200,7 +200,8 @@ _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr) {
     struct hak_text line;
     hak_abort_begin();
     uintptr_t address = (uintptr_t)ptr;
-    /* The limit is that of the tables, which still describe memory that has been given back. */
+    /* The tables reach further than the range; they still describe memory that has been given
+     * back. */
     uint64_t bytes = hak_range_is_there() ? (uint64_t)(hak_range_in_tables() - HAK_GRANULE_FIRST)
                                                 << HAK_GRANULE_SHIFT
                                           : 0;

@@ -14,7 +14,7 @@
  * why. */
 _Noreturn void hak_report_bad_pointer(const char *operation, const void *ptr);
 
-/* `block` was found in the free list of `bin` and does not belong there. */
+/* `block` was found in `bin` and does not belong there. */
 _Noreturn void hak_report_bad_list(const char *operation, const void *block, unsigned bin);
 
 /* For an operator new that can neither allocate nor throw. */

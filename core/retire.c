@@ -13,19 +13,19 @@ void hak_heap_retire(struct hak_heap *heap) {
     hak_flush_all(heap);
     hak_hook_event(HAK_EVENT_HEAP_ENDED, heap);
     while (heap->next_reclaimed != NULL) {
-        hak_heap_release_empty(heap->next_reclaimed);
+        hak_heap_drop_empty(heap->next_reclaimed);
         hak_abandoned_put_reclaimed(heap, &heap->next_reclaimed);
     }
-    hak_heap_release_empty(heap);
+    hak_heap_drop_empty(heap);
     hak_abandoned_put(heap);
 }
 
 /* Does what the end of the heap's thread would have done. */
 static void retire_for_thread(struct hak_heap *heap) {
     HAK_CHECK(hak_home_owned_by(&heap->home, heap));
-    hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
+    hak_hook_event(HAK_EVENT_VISIT_BEGUN, heap);
     hak_heap_retire(heap);
-    hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+    hak_hook_event(HAK_EVENT_VISIT_ENDED, heap);
 }
 
 static void orphan_retire(void) {
@@ -82,15 +82,15 @@ struct hak_heap *hak_heap_reclaim(struct hak_heap *heap) {
     return hak_abandoned_reclaim(heap);
 }
 
-struct hak_heap *hak_heap_take_abandoned(uint32_t now, uint32_t older_than_ms) {
+struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms) {
     hak_heap_retire_some();
     return hak_abandoned_take_idle(now, older_than_ms);
 }
 
 void hak_heap_each_abandoned(void (*visit)(struct hak_heap *heap, void *context), void *context) {
     hak_heap_retire_all_ended();
-    const uint32_t round = hak_abandoned_round();
-    for (struct hak_heap *heap; (heap = hak_abandoned_take_unseen(round)) != NULL;) {
+    const uint32_t walk = hak_abandoned_walk();
+    for (struct hak_heap *heap; (heap = hak_abandoned_take_unseen(walk)) != NULL;) {
         visit(heap, context);
         hak_abandoned_put(heap);
     }

@@ -17,15 +17,15 @@ void hak_heap_retire_all_ended(void);
 /* Retires at most two of these: for a thread that looks for a heap. */
 void hak_heap_retire_some(void);
 
-/* Reclaims an abandoned heap that owns memory, for `heap`'s thread; NULL: there is none. */
+/* Reclaims an abandoned heap that has memory, for `heap`'s thread; NULL: there is none. */
 struct hak_heap *hak_heap_reclaim(struct hak_heap *heap);
 
-/* Takes the abandoned heap that owns memory and was looked after the longest ago, if that was at
+/* Takes the abandoned heap that has memory and was looked after the longest ago, if that was at
  * least `older_than_ms` before `now`. The heap is the caller's until
  * hak_abandoned_put. NULL: there is none. */
-struct hak_heap *hak_heap_take_abandoned(uint32_t now, uint32_t older_than_ms);
+struct hak_heap *hak_heap_take_idle(uint32_t now, uint32_t older_than_ms);
 
-/* Visits each abandoned heap that owns memory, as its owner. All others stay abandoned
+/* Visits each abandoned heap that has memory, as its owner. All others stay abandoned
  * meanwhile. */
 void hak_heap_each_abandoned(void (*visit)(struct hak_heap *heap, void *context), void *context);
 

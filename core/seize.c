@@ -18,10 +18,10 @@ static struct {
  * is visited: a hidden heap is the seizer's until the seizer gives it back. */
 static struct hak_lock *const seizing_lock = &hak_locks[HAK_RANK_SEIZING];
 
-void hak_seize_setup(void) {
-    hak_lock_begin(HAK_RANK_SEIZING, NULL);
+void hak_seize_init(void) {
+    hak_lock_init(HAK_RANK_SEIZING, NULL);
     hak_hook_atomic(&seizing.possible, sizeof seizing.possible);
-    seizing.possible = hak_fork_has_handlers() && hak_os_barrier_begin();
+    seizing.possible = hak_fork_has_handlers() && hak_os_barrier_init();
 }
 
 void hak_seize_forbid(void) {
@@ -44,7 +44,7 @@ static bool is_still(struct hak_heap *heap) {
 /* Shows `shown` to the thread of the heap, and wakes the thread if it waits. A thread that has
  * reported an error meanwhile stays without a heap. Under the lock, or the thread could end
  * before it is woken. */
-static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
+static void heap_return_as(struct hak_heap *heap, const struct hak_heap *shown) {
     struct hak_thread *thread = hak_heap_thread_of_seized(heap);
     struct hak_heap *seized = (struct hak_heap *)(uintptr_t)&hak_heap_seized;
     uint32_t waits = HAK_SLOW_WAITS;
@@ -57,13 +57,13 @@ static void give_back_as(struct hak_heap *heap, const struct hak_heap *shown) {
         hak_os_wake(&thread->slow, INT_MAX);
 }
 
-static void give_back(struct hak_heap *heap) {
+static void heap_return(struct hak_heap *heap) {
     if (hak_heap_thread_of_seized(heap) == NULL) {
         hak_heap_orphan(heap);
         return;
     }
     hak_heap_set_state(heap, HAK_HEAP_OWN);
-    give_back_as(heap, heap);
+    heap_return_as(heap, heap);
 }
 
 /* Under the lock. Hides the heap from its thread, and proves that the thread is not at work; a
@@ -80,7 +80,7 @@ static bool seize(struct hak_heap *heap) {
                                                  memory_order_release, memory_order_relaxed))
         return false;
     if (!hak_os_barrier() || !hak_heap_is_outside(heap)) {
-        give_back_as(heap, heap);
+        heap_return_as(heap, heap);
         return false;
     }
     hak_heap_set_state(heap, HAK_HEAP_SEIZED);
@@ -94,9 +94,9 @@ static void look_at(struct hak_heap *heap, void *any) {
     if (thread == NULL || thread == &HAK_THREAD) return;
     const bool still = is_still(heap);
     if (!still) heap->is_trimmed = false;
-    const bool wanted = still && (!heap->is_trimmed || hak_home_is_notified(&heap->home));
-    atomic_store_explicit(&heap->is_wanted, wanted, memory_order_relaxed);
-    if (wanted) *(bool *)any = true;
+    const bool worth_seizing = still && (!heap->is_trimmed || hak_home_is_notified(&heap->home));
+    atomic_store_explicit(&heap->is_worth_seizing, worth_seizing, memory_order_relaxed);
+    if (worth_seizing) *(bool *)any = true;
 }
 
 /* Under the lock. Looks at all heaps if a look is due; true if one of them is wanted. */
@@ -112,17 +112,19 @@ static bool look(uint32_t now, uint32_t still_ms) {
 
 /* Under the lock. Seizes the first heap from `heap` on that can be seized, or the first such
  * heap that is wanted; NULL: none is left. */
-static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
+static struct hak_heap *seize_next(struct hak_heap *heap, bool only_worth_seizing) {
     unsigned tried = 0;
     for (; heap != NULL; heap = heap->all_next) {
         if (hak_heap_thread(heap) == NULL) continue;
-        if (only_wanted && !atomic_load_explicit(&heap->is_wanted, memory_order_relaxed)) continue;
+        if (only_worth_seizing &&
+            !atomic_load_explicit(&heap->is_worth_seizing, memory_order_relaxed))
+            continue;
         if (tried++ == TRIED_AT_ONCE) {
             hak_lock_drop(seizing_lock);
             hak_lock_take(seizing_lock);
             tried = 1;
         }
-        atomic_store_explicit(&heap->is_wanted, false, memory_order_relaxed);
+        atomic_store_explicit(&heap->is_worth_seizing, false, memory_order_relaxed);
         if (seize(heap)) return heap;
     }
     return NULL;
@@ -133,30 +135,31 @@ static struct hak_heap *seize_next(struct hak_heap *heap, bool only_wanted) {
 void hak_seize_each(uint32_t now, uint32_t still_ms,
                     bool (*visit)(struct hak_heap *heap, void *context),
                     void (*after)(struct hak_heap *heap, void *context), void *context) {
-    const bool only_wanted = still_ms > 0;
+    const bool only_worth_seizing = still_ms > 0;
     if (!__atomic_load_n(&seizing.possible, __ATOMIC_RELAXED) || !hak_policy()->remote_trim) return;
     if (hak_os_process_state() != HAK_PROCESS_KNOWN) return;
-    if (!only_wanted)
+    if (!only_worth_seizing)
         hak_lock_take(seizing_lock);
     else if (!hak_lock_try(seizing_lock))
         return; /* another thread is seizing heaps */
     struct hak_heap *heap = NULL;
-    if (!only_wanted || look(now, still_ms)) heap = seize_next(hak_heap_newest(), only_wanted);
+    if (!only_worth_seizing || look(now, still_ms))
+        heap = seize_next(hak_heap_newest(), only_worth_seizing);
     HAK_THREAD.seized_heap = heap;
     hak_lock_drop(seizing_lock);
     while (heap != NULL) {
-        hak_hook_event(HAK_EVENT_HEAP_SEIZED, heap);
-        bool whole = visit(heap, context);
-        hak_hook_event(HAK_EVENT_HEAP_RETURNED, heap);
+        hak_hook_event(HAK_EVENT_VISIT_BEGUN, heap);
+        bool all_done = visit(heap, context);
+        hak_hook_event(HAK_EVENT_VISIT_ENDED, heap);
         hak_lock_take(seizing_lock);
         /* look_at does not see what other threads free to its reclaimed heaps */
-        heap->is_trimmed = whole && heap->next_reclaimed == NULL;
-        give_back(heap);
+        heap->is_trimmed = all_done && heap->next_reclaimed == NULL;
+        heap_return(heap);
         HAK_THREAD.seized_heap = NULL;
         hak_lock_drop(seizing_lock);
         if (after != NULL) after(heap, context);
         hak_lock_take(seizing_lock);
-        heap = seize_next(heap->all_next, only_wanted);
+        heap = seize_next(heap->all_next, only_worth_seizing);
         HAK_THREAD.seized_heap = heap;
         hak_lock_drop(seizing_lock);
     }
@@ -184,7 +187,7 @@ void hak_seize_give_up(void) {
     hak_hook_event(HAK_EVENT_HEAP_LOST, hak_heap_thread_of_seized(visited));
     visited->state = HAK_HEAP_LOST;
     hak_lock_take(seizing_lock);
-    give_back_as(visited, &hak_heap_gone);
+    heap_return_as(visited, &hak_heap_gone);
     hak_lock_drop(seizing_lock);
 }
 

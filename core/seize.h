@@ -15,7 +15,7 @@
 #include "core/heap.h"
 
 /* Once, before there is a heap. */
-void hak_seize_setup(void);
+void hak_seize_init(void);
 
 /* From here on no heap is seized: no handler of fork runs, so the stacks of the parent's threads
  * may be unmapped before a child looks at them. Any thread. */

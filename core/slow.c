@@ -50,7 +50,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_heap *heap, size_t size, size_t 
                                      bool *is_zero) {
     if (heap == &hak_heap_none) heap = hak_heap_begin_thread();
     bool borrowed = false;
-    if (heap == &hak_heap_gone) heap = hak_heap_begin_untracked(&borrowed);
+    if (heap == &hak_heap_gone) heap = hak_heap_begin_after_end(&borrowed);
     void *user = NULL;
     if (heap != NULL) {
         user = alloc_any(heap, size, align, is_zero);
@@ -312,10 +312,17 @@ void *hak_realloc_block(void *user, size_t size) {
     return again;
 }
 
-size_t hak_purge_now(enum hak_purge_reason reason, size_t keep) {
+size_t hak_purge_now(enum hak_purge_reason reason, size_t pad) {
     hak_hook_enter();
-    size_t bytes = hak_purge(hak_slow_enter(0), reason, keep);
+    size_t bytes = hak_purge(hak_slow_enter(0), reason, pad);
     hak_slow_leave();
     hak_hook_leave();
     return bytes;
+}
+
+void hak_keep_now(void) {
+    hak_hook_enter();
+    hak_keep(hak_slow_enter(0));
+    hak_slow_leave();
+    hak_hook_leave();
 }

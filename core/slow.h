@@ -20,6 +20,8 @@ void *hak_realloc_block(void *user, size_t size);
 size_t hak_usable_size(const char *operation, const void *user);
 
 /* hak_purge for the calling thread's heap, if it has one. */
-size_t hak_purge_now(enum hak_purge_reason reason, size_t keep);
+size_t hak_purge_now(enum hak_purge_reason reason, size_t pad);
+/* hak_keep, in the same way. */
+void hak_keep_now(void);
 
 #endif

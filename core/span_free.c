@@ -80,7 +80,7 @@ static bool hole_is_wanted(uint32_t count) {
 static bool span_unmap(uint32_t first, uint32_t count) {
     HAK_CHECK(hak_kind_of(first) == HAK_KIND_TAKEN && count > 0);
     const size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    if (!hak_window_release((uintptr_t)hak_granule_address(first), bytes)) return false;
+    if (!hak_window_unmap((uintptr_t)hak_granule_address(first), bytes)) return false;
     hak_huge_pages_unmapped(first, first + count);
     return true;
 }
@@ -90,7 +90,7 @@ static bool span_unmap(uint32_t first, uint32_t count) {
 static bool span_purge(uint32_t first, uint32_t count, bool renew) {
     void *start = hak_granule_address(first);
     size_t bytes = (size_t)count << HAK_GRANULE_SHIFT;
-    if (renew) hak_os_unlock(start, bytes); /* else the purge may conclude that all is locked */
+    if (renew) hak_os_munlock(start, bytes); /* else the purge may conclude that all is locked */
     bool zero = hak_range_purge_part(start, bytes);
     if (renew) {
         /* After the purge: if renewing fails, the addresses may be another thread's, and no memory
@@ -109,7 +109,7 @@ static bool span_purge(uint32_t first, uint32_t count, bool renew) {
 
 /* Makes a taken span a free span or a hole, by `kind`. `dirty`: it may hold memory. Under the
  * range's lock. */
-static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
+static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     const uint32_t from = first, until = first + count;
     HAK_CHECK(until <= range->top && hak_kind_of(first) == HAK_KIND_TAKEN);
     hak_kind_set(first, HAK_KIND_NONE);
@@ -123,17 +123,17 @@ static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool di
     }
 }
 
-/* span_put for a caller without the lock. */
-static void span_put_locked(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
+/* span_put_locked for a caller without the lock. */
+static void span_put(uint32_t first, uint32_t count, enum hak_kind kind, bool dirty) {
     hak_lock_take(range_lock);
-    span_put(first, count, kind, dirty);
+    span_put_locked(first, count, kind, dirty);
     hak_lock_drop(range_lock);
-    if (dirty) hak_held_peak_update();
+    if (dirty) hak_footprint_peak_update();
 }
 
 void hak_span_free(uint32_t first, uint32_t count, bool renew) {
     HAK_CHECK(first > 0 && count > 0);
-    HAK_CHECK(hak_granule_is_there(first + count - 1)); /* before its memory is touched */
+    HAK_CHECK(hak_granule_is_below_end(first + count - 1)); /* before its memory is touched */
     const bool keeps = hak_range_keeps();
     enum hak_kind kind = HAK_KIND_FREE_SPAN;
     if (hole_is_wanted(count) && span_unmap(first, count))
@@ -141,25 +141,26 @@ void hak_span_free(uint32_t first, uint32_t count, bool renew) {
     else if ((renew || !keeps) && !span_purge(first, count, renew))
         return;
     const bool dirty = keeps && kind == HAK_KIND_FREE_SPAN;
-    if (dirty && renew) hak_granules_touch(first, first + count); /* its neighbours have memory */
-    span_put_locked(first, count, kind, dirty);
+    if (dirty && renew)
+        hak_granules_populate(first, first + count); /* its neighbours have memory */
+    span_put(first, count, kind, dirty);
 }
 
-void hak_span_free_part(uint32_t first, uint32_t count, uint32_t there) {
-    HAK_CHECK(there < count && hak_kind_of(first) == HAK_KIND_TAKEN &&
+void hak_span_free_part(uint32_t first, uint32_t count, uint32_t committed) {
+    HAK_CHECK(committed < count && hak_kind_of(first) == HAK_KIND_TAKEN &&
               hak_span_at(first)->count == count);
     hak_lock_take(range_lock);
-    atomic_fetch_sub_explicit(&range->gaps, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&range->absent, (size_t)(count - there) << HAK_GRANULE_SHIFT,
+    atomic_fetch_sub_explicit(&range->partly_committed, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&range->uncommitted, (size_t)(count - committed) << HAK_GRANULE_SHIFT,
                               memory_order_relaxed);
-    if (there > 0) {
-        hak_span_describe(first + there, count - there, false);
-        hak_span_describe(first, there, true);
+    if (committed > 0) {
+        hak_span_describe(first + committed, count - committed, false);
+        hak_span_describe(first, committed, true);
     }
     /* HOLES_MAX is not asked: no more such holes come than there were partly committed spans */
-    span_put(first + there, count - there, HAK_KIND_HOLE, false);
+    span_put_locked(first + committed, count - committed, HAK_KIND_HOLE, false);
     hak_lock_drop(range_lock);
-    if (there > 0) hak_span_free(first, there, false);
+    if (committed > 0) hak_span_free(first, committed, false);
 }
 
 static uintptr_t span_end(uint32_t first, uint32_t count) {
@@ -168,7 +169,7 @@ static uintptr_t span_end(uint32_t first, uint32_t count) {
 
 bool hak_span_cut(uint32_t first, uint32_t count, size_t cut) {
     HAK_CHECK(cut > 0 && cut < HAK_GRANULE);
-    return hak_window_release(span_end(first, count) - cut, cut);
+    return hak_window_unmap(span_end(first, count) - cut, cut);
 }
 
 bool hak_span_mend(uint32_t first, uint32_t count, size_t cut) {
@@ -187,7 +188,7 @@ void hak_span_free_unmapped(uint32_t first, uint32_t count) {
     bool mapped = !(hak_range_is_scarce() && holes_are_few()) &&
                   hak_window_commit(start, bytes) == HAK_PLACED;
     if (mapped) hak_huge_pages_advise(start, bytes);
-    span_put_locked(first, count, mapped ? HAK_KIND_FREE_SPAN : HAK_KIND_HOLE, false);
+    span_put(first, count, mapped ? HAK_KIND_FREE_SPAN : HAK_KIND_HOLE, false);
 }
 
 void hak_span_free_cut(uint32_t first, uint32_t count, size_t cut) {
@@ -198,18 +199,18 @@ void hak_span_free_cut(uint32_t first, uint32_t count, size_t cut) {
         hak_span_free(first, count, false);
         return;
     }
-    if (!hak_window_release(start, bytes)) {
+    if (!hak_window_unmap(start, bytes)) {
         hak_range_purge_part((void *)start, bytes);
         hak_span_lose(first, count);
         return;
     }
     hak_huge_pages_unmapped(first, first + count);
-    span_put_locked(first, count, HAK_KIND_HOLE, false);
+    span_put(first, count, HAK_KIND_HOLE, false);
 }
 
 /* ---- memory that is kept --------------------------------------------------------------------- */
 
-void hak_range_touch(size_t most) {
+void hak_range_populate(size_t most) {
     hak_lock_take(range_lock);
     for (unsigned list = hak_span_next_list(&range->free, 0); list < HAK_SPAN_LISTS;
          list = hak_span_next_list(&range->free, list + 1))
@@ -218,13 +219,13 @@ void hak_range_touch(size_t most) {
             struct hak_free_span *span = hak_span_at(first);
             const size_t bytes = (size_t)span->count << HAK_GRANULE_SHIFT;
             if (!span->dirty && bytes > most) continue;
-            hak_granules_touch(first, first + span->count);
+            hak_granules_populate(first, first + span->count);
             if (span->dirty) continue;
             most -= bytes;
             span->dirty = true;
             hak_range_kept_add(span->count);
         }
-    hak_granules_touch(range->top, range->dirty_top);
+    hak_granules_populate(range->top, range->dirty_top);
     hak_lock_drop(range_lock);
 }
 

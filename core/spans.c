@@ -25,7 +25,7 @@ void hak_span_lose(uint32_t first, uint32_t count) {
  * part. */
 static bool gap_is_dirty(uint32_t gap, uint32_t end) {
     if (!hak_range_keeps()) return gap < range->dirty_top;
-    hak_granules_touch(gap > range->dirty_top ? gap : range->dirty_top, end);
+    hak_granules_populate(gap > range->dirty_top ? gap : range->dirty_top, end);
     return true;
 }
 
@@ -47,7 +47,7 @@ static bool mapping_skip(void) {
         enum hak_placed placed =
             hak_window_commit((uintptr_t)hak_granule_address(first + skip), HAK_GRANULE);
         if (placed == HAK_PLACE_REFUSED) return false;
-        if (placed == HAK_PLACE_TAKEN) continue;
+        if (placed == HAK_PLACE_OCCUPIED) continue;
         hak_span_describe(first, skip, true); /* before a child of fork takes it for free */
         hak_span_lose(first, skip);
         top_raise(first);
@@ -60,30 +60,31 @@ static bool mapping_skip(void) {
     return false;
 }
 
-static enum hak_placed tables_and_heap_grow(uint32_t tables, uint32_t heap) {
+static enum hak_placed tables_and_blocks_grow(uint32_t tables, uint32_t blocks) {
     if (tables > hak_range.granules) return HAK_PLACE_REFUSED;
     enum hak_placed placed = hak_range_tables_grow(tables);
-    return placed == HAK_PLACED ? hak_range_grow(heap) : placed;
+    return placed == HAK_PLACED ? hak_range_grow(blocks) : placed;
 }
 
 /* Without the first bound, each thread's partly committed SuperSlab would cost the kernel a
- * mapping. A large heap gains nothing by such spans. */
-#define GAPS_MAX   256u
-#define GAPS_BELOW ((size_t)64 << 20)
+ * mapping. A large range gains nothing by such spans. */
+#define PARTLY_COMMITTED_MAX   256u
+#define PARTLY_COMMITTED_BELOW ((size_t)64 << 20)
 
-static bool gap_is_good(void) {
-    return !hak_range_keeps() && range->blocks.committed < GAPS_BELOW &&
-           !atomic_load_explicit(&range->crowded, memory_order_relaxed) &&
-           atomic_load_explicit(&range->gaps, memory_order_relaxed) < GAPS_MAX;
+static bool may_commit_in_part(void) {
+    return !hak_range_keeps() && range->blocks.committed < PARTLY_COMMITTED_BELOW &&
+           !atomic_load_explicit(&range->met_foreign_mapping, memory_order_relaxed) &&
+           atomic_load_explicit(&range->partly_committed, memory_order_relaxed) <
+               PARTLY_COMMITTED_MAX;
 }
 
-/* *there: as for hak_span_alloc_part. */
-static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
-    uint32_t now = *there == 0 && gap_is_good() ? 0 : count, from;
+/* *committed: as for hak_span_alloc_part. */
+static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *committed) {
+    uint32_t now = *committed == 0 && may_commit_in_part() ? 0 : count, from;
     for (;;) {
         if (count > hak_range.granules - range->top) return 0;
         from = (uint32_t)hak_round_up(range->top, align);
-        enum hak_placed placed = tables_and_heap_grow(from + count, from + now);
+        enum hak_placed placed = tables_and_blocks_grow(from + count, from + now);
         if (placed == HAK_PLACED) break;
         if (placed == HAK_PLACE_REFUSED || !mapping_skip()) return 0;
     }
@@ -92,35 +93,37 @@ static uint32_t span_from_top(uint32_t count, uint32_t align, uint32_t *there) {
     hak_span_describe(from, count, from < range->dirty_top);
     top_raise(from);
     hak_range_top_set(from + count);
-    uint32_t committed = hak_range_granules();
-    *there = committed < range->top ? committed - from : count;
-    if (committed < range->top) {
-        hak_area_count_unmapped(&range->blocks, (size_t)(range->top - committed)
-                                                    << HAK_GRANULE_SHIFT);
-        atomic_fetch_add_explicit(&range->gaps, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&range->absent, (size_t)(count - *there) << HAK_GRANULE_SHIFT,
+    uint32_t end = hak_range_granules();
+    *committed = end < range->top ? end - from : count;
+    if (end < range->top) {
+        hak_area_count_unmapped(&range->blocks, (size_t)(range->top - end) << HAK_GRANULE_SHIFT);
+        atomic_fetch_add_explicit(&range->partly_committed, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&range->uncommitted,
+                                  (size_t)(count - *committed) << HAK_GRANULE_SHIFT,
                                   memory_order_relaxed);
     }
     return from;
 }
 
-enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more) {
-    HAK_CHECK(first > 0 && more > 0 && more <= count - there);
-    uintptr_t start = (uintptr_t)hak_granule_address(first + there);
+enum hak_placed hak_span_commit_more(uint32_t first, uint32_t count, uint32_t committed,
+                                     uint32_t more) {
+    HAK_CHECK(first > 0 && more > 0 && more <= count - committed);
+    uintptr_t start = (uintptr_t)hak_granule_address(first + committed);
     size_t bytes = (size_t)more << HAK_GRANULE_SHIFT;
     enum hak_placed placed = hak_window_commit(start, bytes);
     /* From here on spans are committed whole: so mapping_skip passes such a mapping at once,
      * however long it is. */
-    if (placed == HAK_PLACE_TAKEN)
-        atomic_store_explicit(&range->crowded, true, memory_order_relaxed);
+    if (placed == HAK_PLACE_OCCUPIED)
+        atomic_store_explicit(&range->met_foreign_mapping, true, memory_order_relaxed);
     if (placed != HAK_PLACED) return placed;
     hak_huge_pages_advise(start, bytes);
     hak_lock_take(range_lock);
-    if (first + there >= range->there)
-        hak_range_end_set(first + there + more); /* else they are below the limit */
+    if (first + committed >= range->end)
+        hak_range_end_set(first + committed + more); /* else they are below it */
     hak_lock_drop(range_lock);
-    atomic_fetch_sub_explicit(&range->absent, bytes, memory_order_relaxed);
-    if (there + more == count) atomic_fetch_sub_explicit(&range->gaps, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&range->uncommitted, bytes, memory_order_relaxed);
+    if (committed + more == count)
+        atomic_fetch_sub_explicit(&range->partly_committed, 1, memory_order_relaxed);
     return HAK_PLACED;
 }
 
@@ -150,8 +153,9 @@ static enum hak_placed hole_fill(uint32_t hole, uint32_t from, uint32_t count) {
     if (placed == HAK_PLACED) {
         hak_huge_pages_advise(start, bytes);
         hak_span_split(hole, from, count);
-        if (from + count > range->there) hak_range_end_set(from + count); /* as in hak_span_reach */
-    } else if (placed == HAK_PLACE_TAKEN) {
+        if (from + count > range->end)
+            hak_range_end_set(from + count); /* as in hak_span_commit_more */
+    } else if (placed == HAK_PLACE_OCCUPIED) {
         uint32_t whole = hak_span_at(hole)->count;
         hak_span_remove(hole);
         hak_span_describe(hole, whole, false);
@@ -168,7 +172,7 @@ static uint32_t span_from_hole(uint32_t count, uint32_t align, uint32_t most) {
         if (hole == 0) return 0;
         from = (uint32_t)hak_round_up(hole, align);
         placed = hole_fill(hole, from, count);
-    } while (placed == HAK_PLACE_TAKEN);
+    } while (placed == HAK_PLACE_OCCUPIED);
     if (placed != HAK_PLACED) return 0;
     hak_span_describe(from, count, false);
     return from;
@@ -201,32 +205,32 @@ static uint32_t span_from_lists(uint32_t count, uint32_t align) {
     return from != 0 ? from : span_from_hole(count, align, SPANS_TRIED);
 }
 
-uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *there) {
+uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *committed) {
     HAK_CHECK(count > 0 && hak_is_power_of_two(align));
     if (count > hak_range.granules || align > hak_range.granules) return 0;
     hak_lock_take(range_lock);
-    const uint32_t least = *there;
-    *there = count;
+    const uint32_t least = *committed;
+    *committed = count;
     uint32_t from = span_from_lists(count, align);
     if (from == 0) {
-        *there = least;
-        from = span_from_top(count, align, there);
+        *committed = least;
+        from = span_from_top(count, align, committed);
     }
     /* No memory is left behind the top: look at all spans of the lists. */
     if (from == 0) {
-        *there = count;
+        *committed = count;
         from = span_from_free(count, align, UINT32_MAX);
         if (from == 0) from = span_from_hole(count, align, UINT32_MAX);
     }
-    HAK_ASSERT(from == 0 || *there <= count);
+    HAK_ASSERT(from == 0 || *committed <= count);
     hak_lock_drop(range_lock);
-    if (from != 0 && *there == count) hak_range_used(from, count);
+    if (from != 0 && *committed == count) hak_range_used(from, count);
     return from;
 }
 
 uint32_t hak_span_alloc(uint32_t count, uint32_t align) {
-    uint32_t there = count;
-    return hak_span_alloc_part(count, align, &there);
+    uint32_t committed = count;
+    return hak_span_alloc_part(count, align, &committed);
 }
 
 /* Whether the `more` granules from `next` on, behind a span, may hold memory. */
@@ -244,7 +248,7 @@ bool hak_span_extend(uint32_t first, uint32_t count, uint32_t more) {
     if (!extends_kept(next, more) && kept_find(count + more, 1) != 0) {
         done = false; /* the caller copies the block to that span */
     } else if (next == range->top) {
-        done = tables_and_heap_grow(next + more, next + more) == HAK_PLACED;
+        done = tables_and_blocks_grow(next + more, next + more) == HAK_PLACED;
         if (done) hak_range_top_set(next + more);
     } else if (next < range->top && hak_kind_of(next) == HAK_KIND_FREE_SPAN &&
                hak_span_at(next)->count >= more) {
@@ -261,7 +265,7 @@ bool hak_span_extend(uint32_t first, uint32_t count, uint32_t more) {
 
 struct hak_range_state hak_range_state(void) {
     return (struct hak_range_state){.committed = hak_range_granules(),
-                                    .there = range->there,
+                                    .end = range->end,
                                     .in_tables = hak_range_in_tables(),
                                     .free = &range->free,
                                     .holes = &range->holes,

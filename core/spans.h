@@ -17,13 +17,14 @@
  * read as zero unless hak_span_is_dirty. 0: there are none. */
 uint32_t hak_span_alloc(uint32_t count, uint32_t align);
 
-/* The same, but perhaps only the first *there granules are committed. Before the call, *there says
- * how many must be: 0, or all. */
-uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *there);
+/* The same, but perhaps only the first *committed granules are committed. Before the call,
+ * *committed says how many must be: 0, or all. */
+uint32_t hak_span_alloc_part(uint32_t count, uint32_t align, uint32_t *committed);
 
-/* Commits `more` further granules of the caller's span, of which the first `there` are committed.
- * HAK_PLACE_TAKEN: somebody else has a mapping in the further granules. */
-enum hak_placed hak_span_reach(uint32_t first, uint32_t count, uint32_t there, uint32_t more);
+/* Commits `more` further granules of the caller's span, of which the first `committed` are
+ * committed. HAK_PLACE_OCCUPIED: somebody else has a mapping in the further granules. */
+enum hak_placed hak_span_commit_more(uint32_t first, uint32_t count, uint32_t committed,
+                                     uint32_t more);
 
 /* Describes granules of the caller as a span in use (HAK_KIND_TAKEN), as hak_span_alloc does. */
 void hak_span_set_taken(uint32_t first, uint32_t count);
@@ -34,8 +35,8 @@ void hak_span_set_taken(uint32_t first, uint32_t count);
  * the range keeps its memory, the span gets new memory at once. */
 void hak_span_free(uint32_t first, uint32_t count, bool renew);
 
-/* The same for a span of which only the first `there` granules are committed. */
-void hak_span_free_part(uint32_t first, uint32_t count, uint32_t there);
+/* The same for a span of which only the first `committed` granules are committed. */
+void hak_span_free_part(uint32_t first, uint32_t count, uint32_t committed);
 
 /* The same for a span that the kernel has unmapped already. The span is mapped again; it becomes a
  * hole if it cannot be mapped, or if addresses or memory are scarce. */
@@ -50,7 +51,7 @@ void hak_span_free_cut(uint32_t first, uint32_t count, size_t cut);
 bool hak_span_cut(uint32_t first, uint32_t count, size_t cut);
 bool hak_span_mend(uint32_t first, uint32_t count, size_t cut);
 
-/* Gives a taken span up: it stays taken for ever, and nobody may touch it any more. The kernel may
+/* Loses a taken span: it stays taken for ever, and nobody may touch it any more. The kernel may
  * have unmapped it, and somebody else may have a mapping there. No pages are moved from then on. */
 void hak_span_lose(uint32_t first, uint32_t count);
 size_t hak_range_lost(void); /* bytes of all lost spans */
@@ -115,10 +116,10 @@ bool hak_span_is_kept(uint32_t count, uint32_t align);
 
 /* For checks, while no other thread is in an allocation function. */
 struct hak_range_state {
-    /* Granules below these: `there`: the limit; `committed`: what the heap counts as committed,
-     * with uncommitted parts of spans and holes; `in_tables`: those with page map entries and
-     * records. */
-    uint32_t there, committed, in_tables;
+    /* Granules below these: `end`: the range's end; `committed`: what the area of the blocks counts
+     * as committed, with uncommitted parts of spans and holes; `in_tables`: those with page map
+     * entries and records. */
+    uint32_t end, committed, in_tables;
     const struct hak_span_index *free, *holes;
     size_t hole_bytes;
     uint32_t dirty_top;             /* granules from the top to here may hold memory */
@@ -130,7 +131,7 @@ struct hak_range_state hak_range_state(void);
  * memory get memory; so do free spans without memory, the shortest first, at most `most` bytes.
  * Otherwise a free span could have memory only in part, because neighbours are joined. Holds the
  * range's lock meanwhile. */
-void hak_range_touch(size_t most);
+void hak_range_populate(size_t most);
 
 /* Gives the memory of free granules to the system; returns the bytes. Holds the range's lock
  * meanwhile. Locked memory stays while the range keeps its memory; otherwise it is zeroed. */

@@ -40,7 +40,7 @@ static void add_superslabs(struct hak_stats *stats, uint32_t top) {
         const struct hak_superslab *ss = hak_superslab_record(granule);
         if (!hak_superslab_is_used(ss)) continue;
         stats->superslabs++;
-        stats->slab_bytes += hak_superslab_bytes(ss);
+        stats->superslab_bytes += hak_superslab_bytes(ss);
     }
 }
 
@@ -54,12 +54,12 @@ static void add_bytes(struct hak_stats *stats) {
         stats->free_blocks += stats->waiting[bin];
         stats->free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
     }
-    stats->heap_bytes = stats->slab_bytes + hak_cache_bytes() + stats->kept_bytes;
+    stats->heap_bytes = stats->superslab_bytes + hak_cache_bytes() + stats->kept_bytes;
     size_t used = stats->live_bytes + stats->free_bytes;
     if (stats->heap_bytes < used) stats->heap_bytes = used; /* as above */
     stats->rest_bytes = stats->heap_bytes - used;
-    hak_held_peak_update();
-    stats->heap_peak = atomic_load_explicit(&hak_held.peak, memory_order_relaxed);
+    hak_footprint_peak_update();
+    stats->heap_peak = atomic_load_explicit(&hak_footprint.peak, memory_order_relaxed);
     if (stats->heap_peak < stats->heap_bytes) stats->heap_peak = stats->heap_bytes;
 }
 
@@ -95,12 +95,12 @@ static const struct figure figures[] = {
     {"live_bytes", "bytes of these", offsetof(struct hak_stats, live_bytes)},
     {"free_blocks", "free blocks cached by threads", offsetof(struct hak_stats, free_blocks)},
     {"large_blocks", "live large blocks", offsetof(struct hak_stats, large.live_blocks)},
-    {"large_bytes", "bytes asked for in these", offsetof(struct hak_stats, large.live_bytes)},
+    {"large_bytes", "bytes asked for in these", offsetof(struct hak_stats, large.requested_bytes)},
     {"large_mapped", "bytes of their mappings", offsetof(struct hak_stats, large.mapped_bytes)},
-    {"large_peak", "peak of that", offsetof(struct hak_stats, large.peak_bytes)},
+    {"large_peak", "peak of that", offsetof(struct hak_stats, large.peak_mapped_bytes)},
     {"superslabs", "SuperSlabs", offsetof(struct hak_stats, superslabs)},
-    {"slab_bytes", "bytes of these", offsetof(struct hak_stats, slab_bytes)},
-    {"cached_bytes", "bytes kept for reuse", offsetof(struct hak_stats, cached_bytes)},
+    {"slab_bytes", "bytes of these", offsetof(struct hak_stats, superslab_bytes)},
+    {"cached_bytes", "bytes that wait in the cache", offsetof(struct hak_stats, cached_bytes)},
     {"committed", "bytes of address space committed", offsetof(struct hak_stats, committed_bytes)},
     {"heaps", "thread heaps made", offsetof(struct hak_stats, heaps)},
     {"threads", "threads that have one", offsetof(struct hak_stats, threads)},
@@ -130,10 +130,10 @@ static void print_arena(struct hak_text *line, const struct hak_stats *stats) {
     print_bytes(line, "system bytes    ", stats->heap_bytes + stats->large.mapped_bytes);
     print_bytes(line, "in use bytes    ", stats->live_bytes + stats->large.mapped_bytes);
     print_bytes(line, "max mmap regions", stats->large.peak_blocks);
-    print_bytes(line, "max mmap bytes  ", stats->large.peak_bytes);
+    print_bytes(line, "max mmap bytes  ", stats->large.peak_mapped_bytes);
 }
 
-void hak_stats_print(bool with_arena) {
+void hak_stats_print(bool with_glibc_lines) {
     struct hak_stats stats;
     struct hak_text line;
     line.length = 0;
@@ -158,7 +158,7 @@ void hak_stats_print(bool with_arena) {
         hak_text_add_number(&line, stats.blocks[bin]);
         hak_text_print(&line);
     }
-    if (with_arena) print_arena(&line, &stats);
+    if (with_glibc_lines) print_arena(&line, &stats);
 }
 
 /* The free blocks of each class. */

@@ -15,11 +15,11 @@ struct hak_stats {
     size_t free_blocks;          /* in bins and on remote lists: out of their slabs, but not live */
     size_t free_bytes;           /* sum of their strides */
     size_t waiting[HAK_CLASSES]; /* free_blocks, by class */
-    size_t slab_bytes;           /* of all SuperSlabs */
+    size_t superslab_bytes;      /* of all SuperSlabs */
     size_t cached_bytes;         /* spans in the cache */
     size_t superslabs;
     size_t cached_spans; /* number of these */
-    /* All but live large blocks: slab_bytes, cached_bytes, and free spans that hold memory. */
+    /* All but live large blocks: superslab_bytes, cached_bytes, and free spans that hold memory. */
     size_t heap_bytes;
     size_t heap_peak;       /* highest heap_bytes so far */
     size_t kept_bytes;      /* free spans that hold memory */
@@ -40,8 +40,8 @@ static inline size_t hak_stats_rest_count(const struct hak_stats *stats) {
     return stats->superslabs + stats->cached_spans;
 }
 
-/* Prints lines on stderr; with_arena: also those of glibc's malloc_stats. */
-void hak_stats_print(bool with_arena);
+/* Prints lines on stderr; with_glibc_lines: also those of glibc's malloc_stats. */
+void hak_stats_print(bool with_glibc_lines);
 /* Errors of the stream are left in the stream, for the caller to see. */
 void hak_stats_write_xml(FILE *stream);
 

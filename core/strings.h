@@ -6,14 +6,14 @@
 #include <stddef.h>
 
 /* The rest of `string` after `start`; NULL if `string` does not begin with `start`. */
-static inline const char *hak_text_after(const char *string, const char *start) {
+static inline const char *hak_string_after(const char *string, const char *start) {
     while (*start != '\0' && *string == *start)
         string++, start++;
     return *start == '\0' ? string : NULL;
 }
 
-static inline bool hak_text_is(const char *string, const char *other) {
-    const char *rest = hak_text_after(string, other);
+static inline bool hak_string_is(const char *string, const char *other) {
+    const char *rest = hak_string_after(string, other);
     return rest != NULL && *rest == '\0';
 }
 

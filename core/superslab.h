@@ -56,26 +56,27 @@ static inline uint32_t hak_units_of(uint32_t count) {
 }
 
 /* False: a foreign mapping makes some of its units unusable. */
-static inline bool hak_superslab_is_whole(const struct hak_superslab *ss) {
+static inline bool hak_superslab_is_all_usable(const struct hak_superslab *ss) {
     return ss->usable_mask == hak_units_of(ss->units);
 }
 
 /* A SuperSlab for `home`, with all its units free. It is made from memory of the cache: of 1 <<
  * shift bytes, or fewer; or else of 1 << shift bytes of the range. `pool`: for slabs of the pool
  * tier. NULL: no memory. */
-struct hak_superslab *hak_superslab_begin(struct hak_home *home, unsigned shift, bool pool);
+struct hak_superslab *hak_superslab_create(struct hak_home *home, unsigned shift, bool pool);
 
 /* The same from the range alone, whatever the cache has. */
-struct hak_superslab *hak_superslab_begin_fresh(struct hak_home *home, unsigned shift, bool pool);
+struct hak_superslab *hak_superslab_create_from_range(struct hak_home *home, unsigned shift,
+                                                      bool pool);
 
 /* A heap gives up a SuperSlab, whose units must all be free: its memory goes to the cache, which
  * has this budget (cache.h), or to the range. */
-void hak_superslab_end(struct hak_superslab *ss, size_t budget);
+void hak_superslab_destroy(struct hak_superslab *ss, size_t budget);
 
-/* While the calling thread visits a heap that it has seized, hak_superslab_end only puts the
+/* While the calling thread visits a heap that it has seized, hak_superslab_destroy only puts the
  * SuperSlabs aside, because the heap's thread may wait. Call this function once that thread has its
  * heap again: it gives them to the range, and returns their bytes. */
-size_t hak_superslab_end_deferred(void);
+size_t hak_superslab_destroy_deferred(void);
 
 /* Finds `count` adjacent units (a power of two, and at a multiple of it) in the mask `units`, in
  * which all units are free, and commits them. Returns the first one; -1: there are none, or no
@@ -84,13 +85,14 @@ int hak_superslab_find_units(struct hak_superslab *ss, uint32_t units, uint32_t 
 
 /* Gives the memory of those free units back to the system that have been dirty for `older_than_ms`;
  * returns the bytes. If any unit became dirty within that time, the age of the others is known only
- * at a second call, `older_than_ms` after the first. `ends` is called before each small step: the
- * purge stops when ends(of) is true. NULL: it does not stop early. */
+ * at a second call, `older_than_ms` after the first. `should_stop` is called before each small
+ * step: the purge stops when should_stop(of) is true. NULL: it does not stop early. */
 size_t hak_superslab_purge(struct hak_superslab *ss, uint32_t now, uint32_t older_than_ms,
-                           bool (*ends)(const struct hak_heap *of), const struct hak_heap *of);
+                           bool (*should_stop)(const struct hak_heap *of),
+                           const struct hak_heap *of);
 
 /* Has the system give memory to the free units in the mask `units`; they are dirty from here on,
  * but `since` stays. First tries to commit all units of the SuperSlab. */
-void hak_superslab_touch(struct hak_superslab *ss, uint32_t units);
+void hak_superslab_populate(struct hak_superslab *ss, uint32_t units);
 
 #endif

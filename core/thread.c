@@ -28,14 +28,14 @@ void hak_heap_advise(void) {
 /* Under the heaps' lock. Sets HAKMEM up, once; false: no memory. */
 static bool setup(void) {
     if (atomic_load_explicit(&is_set_up, memory_order_relaxed)) return true;
-    hak_heaps_begin();
-    hak_abandoned_begin();
-    hak_cache_begin();
-    hak_range_child_begin();
+    hak_heaps_init();
+    hak_abandoned_init();
+    hak_cache_init();
+    hak_range_child_init();
     if (!hak_range_init()) return false;
     hak_heap_advise();
-    hak_seize_setup();
-    hak_thread_key_begin();
+    hak_seize_init();
+    hak_thread_key_init();
     hak_hook_atomic(&is_set_up, sizeof is_set_up);
     atomic_store_explicit(&is_set_up, true, memory_order_release);
     return true;
@@ -103,7 +103,7 @@ struct hak_heap *hak_heap_begin_thread(void) {
 
 /* The first thread of a process exists for the kernel until the process ends, so nobody could
  * find out that it is gone. It borrows a heap, and so does a thread that has found an error. */
-struct hak_heap *hak_heap_begin_untracked(bool *borrowed) {
+struct hak_heap *hak_heap_begin_after_end(bool *borrowed) {
     HAK_CHECK(hak_thread_heap() == &hak_heap_gone);
     if (HAK_THREAD.failed > 0) hak_abort_look_again();
     const int thread = hak_os_thread_id();

@@ -18,6 +18,6 @@ void hak_heap_end_thread(void *heap);
 /* A heap for a thread that has none any more and allocates; NULL: no memory. The thread keeps it
  * from here on. If *borrowed, it is for this operation alone, and the thread gives it up
  * by hak_heap_retire. */
-struct hak_heap *hak_heap_begin_untracked(bool *borrowed);
+struct hak_heap *hak_heap_begin_after_end(bool *borrowed);
 
 #endif

@@ -9,7 +9,7 @@
 /* The pthread_key_t + 1; 0: there is no key yet. */
 static _Atomic uint64_t key;
 
-void hak_thread_key_begin(void) {
+void hak_thread_key_init(void) {
     hak_hook_atomic(&key, sizeof key);
 }
 

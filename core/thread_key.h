@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /* Once, before the other functions. */
-void hak_thread_key_begin(void);
+void hak_thread_key_init(void);
 
 /* `ends` will be called with `value` when the calling thread ends; false: its end will not be
  * reported. May allocate. */

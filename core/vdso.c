@@ -58,7 +58,7 @@ void *hak_vdso_find(uintptr_t image, const char *name) {
     if (tables.symbols == NULL || tables.names == NULL) return NULL;
     for (uint32_t i = 0, count = symbol_count(&tables); i < count; i++) {
         const ElfW(Sym) *symbol = &tables.symbols[i];
-        if (symbol->st_shndx != SHN_UNDEF && hak_text_is(tables.names + symbol->st_name, name))
+        if (symbol->st_shndx != SHN_UNDEF && hak_string_is(tables.names + symbol->st_name, name))
             return (void *)(bias + symbol->st_value);
     }
     return NULL;

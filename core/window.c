@@ -69,14 +69,14 @@ bool hak_window_reserve(size_t bytes, struct hak_area *first) {
     if (window.reserved == NULL) return false;
     first->start = (uintptr_t)window.reserved;
     if (hak_area_grow(first, first->most) == HAK_PLACED) return true;
-    hak_os.release(window.reserved, bytes);
+    hak_os.unmap(window.reserved, bytes);
     window.reserved = NULL;
     return false;
 }
 
 bool hak_window_fits(size_t bytes) {
     void *probe = hak_os.reserve(bytes);
-    return probe != NULL && hak_os.release(probe, bytes);
+    return probe != NULL && hak_os.unmap(probe, bytes);
 }
 
 void hak_window_close(struct hak_area *const *areas, size_t count) {
@@ -84,7 +84,7 @@ void hak_window_close(struct hak_area *const *areas, size_t count) {
         hak_area_shrink(areas[i], 0);
         areas[i]->committed = 0;
     }
-    if (window.reserved != NULL) hak_os.release(window.reserved, window.bytes);
+    if (window.reserved != NULL) hak_os.unmap(window.reserved, window.bytes);
     window.reserved = NULL;
 }
 
@@ -134,7 +134,7 @@ void hak_area_shrink(struct hak_area *area, size_t bytes) {
     area->changing = before;
     /* First: a child of fork must not take unmapped pages for committed ones. */
     area->committed = bytes;
-    if (!hak_os.release((void *)(area->start + bytes), before - bytes)) area->committed = before;
+    if (!hak_os.unmap((void *)(area->start + bytes), before - bytes)) area->committed = before;
     area->changing = 0;
 }
 
@@ -147,7 +147,7 @@ bool hak_window_is_reserved(void) {
     return window.reserved != NULL;
 }
 
-bool hak_window_release(uintptr_t start, size_t bytes) {
+bool hak_window_unmap(uintptr_t start, size_t bytes) {
     HAK_ASSERT(bytes > 0 && (start | bytes) % hak_os_page_size() == 0);
-    return window.reserved == NULL && hak_os.release((void *)start, bytes);
+    return window.reserved == NULL && hak_os.unmap((void *)start, bytes);
 }

@@ -53,7 +53,7 @@ enum hak_placed hak_area_grow(struct hak_area *area, size_t bytes);
 
 /* Gives back committed pages and their addresses. False: nothing has changed, as in a reservation.
  * No lock is needed: the pages belong to the calling thread. */
-bool hak_window_release(uintptr_t start, size_t bytes);
+bool hak_window_unmap(uintptr_t start, size_t bytes);
 
 /* Counts `bytes` behind the area's end as committed, though they are not: the area goes on behind
  * them. */

@@ -367,7 +367,7 @@ static void op_flush_all(const struct fuzz_op *op) {
  * for each rank. The first thread that takes a lost lock rebuilds what the lock protects. */
 static void locks_lose(unsigned ranks) {
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++)
-        if ((ranks >> rank & 1) != 0) hak_locks[rank].lost = true;
+        if ((ranks >> rank & 1) != 0) hak_locks[rank].stale = true;
     for (unsigned rank = 0; rank < HAK_RANK_COUNT; rank++) {
         hak_lock_take(&hak_locks[rank]);
         hak_lock_drop(&hak_locks[rank]);
@@ -444,8 +444,8 @@ const struct hak_policy *fuzz_policy(const struct fuzz_header *header) {
     struct hak_bin_bounds tiny = {.limit_min = (uint16_t)(1 + header->bins % 4),
                                   .limit_own = (uint16_t)(limit_max / 2),
                                   .limit_max = (uint16_t)limit_max,
-                                  .batch_min = (uint16_t)batch,
-                                  .batch_max =
+                                  .carve_min = (uint16_t)batch,
+                                  .carve_max =
                                       (uint16_t)SMALLER(limit_max, batch << (header->bins / 64))};
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
         policy.bins[bin] = tiny;

@@ -83,9 +83,9 @@ struct hak_audit_slab *hak_audit_slab_of(const struct hak_slab *slab) {
 
 /* HAK_THREAD.books: the thread's own books, or those of the heap that it has seized. */
 static struct hak_audit_thread *books_of_thread(void) {
-    static _Thread_local struct hak_audit_thread own, orphan;
+    static _Thread_local struct hak_audit_thread own, threadless;
     if (HAK_THREAD.books == NULL) {
-        own.orphan = &orphan;
+        own.threadless = &threadless;
         HAK_THREAD.books = &own;
     }
     return HAK_THREAD.books;
@@ -93,18 +93,18 @@ static struct hak_audit_thread *books_of_thread(void) {
 
 /* Books for a heap whose thread does not exist in this process. They start from the bins'
  * counts. */
-static struct hak_audit_thread *books_of_orphan(const struct hak_heap *heap) {
-    struct hak_audit_thread *orphan = books_of_thread()->orphan;
-    HAK_CHECK(orphan != NULL);
+static struct hak_audit_thread *books_of_threadless(const struct hak_heap *heap) {
+    struct hak_audit_thread *threadless = books_of_thread()->threadless;
+    HAK_CHECK(threadless != NULL);
     for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
-        orphan->lengths[bin] = hak_bin_count(heap, bin);
-    return orphan;
+        threadless->lengths[bin] = hak_bin_count(heap, bin);
+    return threadless;
 }
 
 /* A thread cannot end while its heap is seized, so its books stay valid. */
 static void books_seize(struct hak_heap *heap) {
     const struct hak_thread *thread = atomic_load_explicit(&heap->thread, memory_order_acquire);
-    struct hak_audit_thread *theirs = thread != NULL ? thread->books : books_of_orphan(heap);
+    struct hak_audit_thread *theirs = thread != NULL ? thread->books : books_of_threadless(heap);
     theirs->own = books_of_thread();
     HAK_THREAD.books = theirs;
 }
@@ -348,17 +348,17 @@ static void heap_is_idle(const struct hak_heap *heap) {
 /* Gives a thread whose heap is lost new, empty books: it borrows heaps from now on. [1] is for the
  * thread that found the error, [0] for the thread whose heap that thread had seized. */
 static void books_lose(struct hak_thread *thread) {
-    static struct hak_audit_thread fresh[2], orphans[2];
+    static struct hak_audit_thread fresh[2], threadless[2];
     const bool own = thread == &HAK_THREAD;
-    fresh[own].orphan = &orphans[own];
+    fresh[own].threadless = &threadless[own];
     thread->books = &fresh[own];
 }
 
 void hak_audit_event(enum hak_event event, void *subject) {
     if (event == HAK_EVENT_HEAP_LOST) books_lose(subject);
     if (event == HAK_EVENT_HEAP_BEGUN) books_of_thread();
-    if (event == HAK_EVENT_HEAP_SEIZED) books_seize(subject);
-    if (event == HAK_EVENT_HEAP_RETURNED) books_return();
+    if (event == HAK_EVENT_VISIT_BEGUN) books_seize(subject);
+    if (event == HAK_EVENT_VISIT_ENDED) books_return();
     if (hak_audit_options.level == 0) return;
     switch (event) {
     case HAK_EVENT_SLAB_CREATED:
@@ -383,8 +383,8 @@ void hak_audit_event(enum hak_event event, void *subject) {
         break;
     case HAK_EVENT_HEAP_LOST:
     case HAK_EVENT_HEAP_BEGUN:
-    case HAK_EVENT_HEAP_SEIZED:
-    case HAK_EVENT_HEAP_RETURNED:
+    case HAK_EVENT_VISIT_BEGUN:
+    case HAK_EVENT_VISIT_ENDED:
         break;
     }
 }

@@ -115,17 +115,17 @@ static bool option_path(char (*field)[256], const char *value) {
 /* Runs in the middle of the first malloc: calls no string function of libc, which may be
  * wrapped. */
 bool hak_audit_option(const char *setting) {
-    const char *value, *name = hak_text_after(setting, PREFIX);
+    const char *value, *name = hak_string_after(setting, PREFIX);
     if (name == NULL) return false;
 #define OPTION(field, name_, least, most, text)                                                    \
-    if ((value = hak_text_after(name, name_ "=")) != NULL) {                                       \
+    if ((value = hak_string_after(name, name_ "=")) != NULL) {                                     \
         option_number(&hak_audit_options.field, setting, value, least, most);                      \
         return true;                                                                               \
     }
     AUDIT_OPTION_TABLE(OPTION)
-    if ((value = hak_text_after(name, "LOG=")) != NULL)
+    if ((value = hak_string_after(name, "LOG=")) != NULL)
         return option_path(&hak_audit_options.log, value);
-    value = hak_text_after(name, "SYMBOLIZER=");
+    value = hak_string_after(name, "SYMBOLIZER=");
     return value != NULL && option_path(&hak_audit_options.symbolizer, value);
 }
 

@@ -22,9 +22,9 @@ struct tiling {
 bool hak_check_bounds(struct check *check) {
     struct hak_range_state state = hak_range_state();
     uint64_t limit = atomic_load_explicit(&hak_range.end, memory_order_relaxed);
-    equal(check, "the range's limit = what is committed", limit,
-          (uint64_t)(state.there - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4), NULL);
-    at_most(check, "the range's limit <= granules committed", state.there, state.committed, NULL);
+    equal(check, "the range's end = what is committed", limit,
+          (uint64_t)(state.end - HAK_GRANULE_FIRST) << (HAK_GRANULE_SHIFT - 4), NULL);
+    at_most(check, "the range's end <= granules committed", state.end, state.committed, NULL);
     size_t faults = check->result->faults;
     at_most(check, "top <= granules in the tables", check->top, state.in_tables, NULL);
     at_most(check, "granules committed <= granules in the tables", state.committed, state.in_tables,
@@ -215,7 +215,7 @@ static void check_large_figures(struct check *check, const struct tiling *tiling
     struct hak_large_stats stats = hak_large_stats();
     check->result->large = tiling->large_blocks;
     equal(check, "live large blocks", stats.live_blocks, tiling->large_blocks, NULL);
-    equal(check, "bytes of live large blocks", stats.live_bytes, tiling->large_bytes, NULL);
+    equal(check, "bytes of live large blocks", stats.requested_bytes, tiling->large_bytes, NULL);
     equal(check, "bytes of their spans", stats.mapped_bytes, tiling->large_mapped, NULL);
 }
 
@@ -275,7 +275,7 @@ static void check_superslabs(struct check *check, const struct tiling *tiling) {
           NULL);
     equal(check, "SuperSlabs in the range = SuperSlabs in the table", tiling->superslabs,
           check->result->superslabs, NULL);
-    equal(check, "bytes of SuperSlabs", hak_held_superslabs(), tiling->superslab_bytes, NULL);
+    equal(check, "bytes of SuperSlabs", hak_footprint_superslabs(), tiling->superslab_bytes, NULL);
 }
 
 void hak_check_range(struct check *check) {

@@ -20,13 +20,13 @@ static bool fails(void) {
 /* The two kinds of failure take turns. */
 static enum hak_placed faulty_place(void *start, size_t bytes) {
     if (!fails()) return original.place(start, bytes);
-    return failed_places++ % 2 == 0 ? HAK_PLACE_REFUSED : HAK_PLACE_TAKEN;
+    return failed_places++ % 2 == 0 ? HAK_PLACE_REFUSED : HAK_PLACE_OCCUPIED;
 }
 static void *faulty_reserve(size_t bytes) {
     return fails() ? NULL : original.reserve(bytes);
 }
-static bool faulty_release(void *start, size_t bytes) {
-    return !fails() && original.release(start, bytes);
+static bool faulty_unmap(void *start, size_t bytes) {
+    return !fails() && original.unmap(start, bytes);
 }
 static bool faulty_commit(void *start, size_t bytes) {
     return !fails() && original.commit(start, bytes);
@@ -85,7 +85,7 @@ void hak_os_faults_begin(size_t first, bool for_ever) {
     static const struct hak_os_table faulty = {
         .place = faulty_place,
         .reserve = faulty_reserve,
-        .release = faulty_release,
+        .unmap = faulty_unmap,
         .commit = faulty_commit,
         .purge = faulty_purge,
         .renew = faulty_renew,

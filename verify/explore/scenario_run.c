@@ -27,7 +27,7 @@ static const struct hak_policy *tiny_policy(bool untouched) {
     return policy_with(
         policy,
         (struct hak_bin_bounds){
-            .limit_min = 2, .limit_own = 4, .limit_max = 4, .batch_min = 1, .batch_max = 1});
+            .limit_min = 2, .limit_own = 4, .limit_max = 4, .carve_min = 1, .carve_max = 1});
 }
 
 const struct hak_policy *explore_policy_roomy(void) {
@@ -35,8 +35,8 @@ const struct hak_policy *explore_policy_roomy(void) {
     return policy_with(&policy, (struct hak_bin_bounds){.limit_min = 2048,
                                                         .limit_own = 2048,
                                                         .limit_max = 2048,
-                                                        .batch_min = 64,
-                                                        .batch_max = 64});
+                                                        .carve_min = 64,
+                                                        .carve_max = 64});
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */

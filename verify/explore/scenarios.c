@@ -220,7 +220,7 @@ static void reclaim(void) {
     hak_slow_leave();
     if (!any) return;
     block_take(8 + explore_fiber(), POOL_SIZE);
-    hak_heap_release_reclaimed(hak_slow_enter(0));
+    hak_heap_drop_reclaimed(hak_slow_enter(0));
     hak_slow_leave();
 }
 
@@ -319,9 +319,9 @@ static void free_mid(void) {
 
 static void collect_and_end_heap(void) {
     fuzz_flush_all();
-    hak_heap_release_empty(hak_slow_enter(0));
+    hak_heap_drop_empty(hak_slow_enter(0));
     hak_slow_leave();
-    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_cache_evict(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 static void grow_and_take(void) {
@@ -349,8 +349,8 @@ static void get_large(void) {
 
 /* Evicts a part of the cache, and then the rest. */
 static void evict_large(void) {
-    hak_cache_release(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
-    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_cache_evict(hak_os_now_ms(), UINT32_MAX, HAK_GRANULE);
+    hak_cache_evict(hak_os_now_ms(), UINT32_MAX, 0);
 }
 
 /* Resizes a block, proves that it keeps its contents, and frees it. */
@@ -413,7 +413,7 @@ static void get_longer(void) {
 
 static void free_large(void) {
     block_give(0);
-    hak_cache_release(hak_os_now_ms(), 0, 0);
+    hak_cache_evict(hak_os_now_ms(), 0, 0);
 }
 
 /* Addresses are scarce: no cache keeps anything, and freed blocks are unmapped. */
@@ -484,7 +484,7 @@ static void trim_one(struct hak_heap *heap, void *unused) {
 static void trim_idle(void) {
     hak_slow_enter(0);
     hak_heap_each_abandoned(trim_one, NULL);
-    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_cache_evict(hak_os_now_ms(), UINT32_MAX, 0);
     hak_slow_leave();
 }
 

@@ -243,7 +243,7 @@ void explore_only_me(void) {
     for (unsigned i = 0; i < LOCKS && run.locks[i].lock != NULL; i++) {
         if (run.locks[i].holder == EXPLORE_NOBODY || run.locks[i].holder == run.running) continue;
         run.locks[i].holder = EXPLORE_NOBODY;
-        run.locks[i].lock->lost = true;
+        run.locks[i].lock->stale = true;
     }
 }
 
@@ -275,9 +275,9 @@ static bool take(struct hak_lock *lock, bool wait) {
         fiber->ranks |= 1u << lock->rank;
     }
     does(&step);
-    if (taken && lock->lost) {
+    if (taken && lock->stale) {
         if (lock->rebuild != NULL) lock->rebuild();
-        lock->lost = false;
+        lock->stale = false;
     }
     return taken;
 }

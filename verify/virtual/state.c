@@ -64,8 +64,8 @@ static void *logged_reserve(size_t bytes) {
     return start;
 }
 
-static bool logged_release(void *start, size_t bytes) {
-    bool done = system_calls.release(start, bytes);
+static bool logged_unmap(void *start, size_t bytes) {
+    bool done = system_calls.unmap(start, bytes);
     if (done) changed(start, bytes, RELEASED);
     return done;
 }
@@ -88,7 +88,7 @@ static void mappings_begin(void) {
     struct hak_os_table logged = hak_os;
     logged.place = logged_place;
     logged.reserve = logged_reserve;
-    logged.release = logged_release;
+    logged.unmap = logged_unmap;
     logged.commit = logged_commit;
     logged.move = logged_move;
     hak_os_table_write(&logged);
@@ -114,7 +114,7 @@ static void mappings_go_back(size_t count) {
 
 static struct {
     struct hak_thread thread;
-    struct hak_audit_thread books, orphan;
+    struct hak_audit_thread books, threadless;
     _Atomic uint32_t ends; /* threads that have ended as this virtual thread */
 } threads[FUZZ_THREADS];
 static unsigned running;
@@ -217,7 +217,7 @@ static void threads_begin(void) {
     for (unsigned i = 0; i < FUZZ_THREADS; i++) {
         const struct hak_heap *heap = i == FUZZ_THREAD_GONE ? &hak_heap_gone : &hak_heap_none;
         memset(&threads[i].books, 0, sizeof threads[i].books);
-        threads[i].books.orphan = &threads[i].orphan;
+        threads[i].books.threadless = &threads[i].threadless;
         atomic_store_explicit(&threads[i].ends, 0, memory_order_relaxed);
         threads[i].thread.books = &threads[i].books;
         fuzz_thread_switch(i);

@@ -19,9 +19,9 @@ static void *step_reserve(size_t bytes) {
     system_step();
     return original.reserve(bytes);
 }
-static bool step_release(void *start, size_t bytes) {
+static bool step_unmap(void *start, size_t bytes) {
     system_step();
-    return original.release(start, bytes);
+    return original.unmap(start, bytes);
 }
 static bool step_commit(void *start, size_t bytes) {
     system_step();
@@ -52,7 +52,7 @@ void explore_system_begin(void) {
     static const struct hak_os_table steps = {
         .place = step_place,
         .reserve = step_reserve,
-        .release = step_release,
+        .unmap = step_unmap,
         .commit = step_commit,
         .purge = step_purge,
         .renew = step_renew,

@@ -138,7 +138,7 @@ static void capacity_too_high(void) {
     struct hak_block *head;
     /* All units get memory: otherwise the block behind the last one of the slab has none. */
     for (; ss->committed_units < ss->units; ss->committed_units++)
-        hak_span_reach(ss->first, ss->units, ss->committed_units, 1);
+        hak_span_commit_more(ss->first, ss->units, ss->committed_units, 1);
     slab->capacity++;
     hak_slab_carve(slab, slab->capacity, &head);
 }
@@ -293,7 +293,7 @@ static void drops_more_superslabs_than_it_has(void) {
 static void record_in_use_above_the_top(void) {
     struct hak_superslab *ss = hak_superslab_record((uint32_t)hak_round_up(hak_range_top(), 32));
     ss->in_use = 1;
-    hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    hak_superslab_create_from_range(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
 }
 
 /* ---- heaps ----------------------------------------------------------------------------------- */
@@ -339,7 +339,7 @@ static int late_thread;
 static void *begin_late(void *unused) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
-    idle = hak_heap_begin_untracked(&borrowed);
+    idle = hak_heap_begin_after_end(&borrowed);
     CHECK(!borrowed && idle->state == HAK_HEAP_UNTRACKED, "no untracked heap");
     late_thread = hak_os_thread_id();
     return unused;
@@ -402,7 +402,7 @@ static void collects_for_a_heap_of_nobody(void) {
 }
 
 static void releases_a_heap_of_nobody(void) {
-    hak_heap_release_reclaimed(reclaimed());
+    hak_heap_drop_reclaimed(reclaimed());
 }
 
 static void own_limit_above_the_highest(void) {

@@ -25,7 +25,7 @@ WRAPPED(uint32_t, hak_range_top) {
 WRAPPED(struct hak_range_state, hak_range_state) {
     struct hak_range_state state = __real_hak_range_state();
     state.in_tables -= tables_less;
-    state.there += there_more;
+    state.end += there_more;
     state.hole_bytes += holes_more;
     return state;
 }
@@ -71,7 +71,7 @@ static void limit_too_low(void) {
 
 static void limit_beyond_memory(void) {
     struct hak_range_state state = hak_range_state();
-    there_more = state.committed + 1 - state.there;
+    there_more = state.committed + 1 - state.end;
     atomic_store(&hak_range.end, (uint64_t)(state.committed + 1 - HAK_GRANULE_FIRST)
                                      << (HAK_GRANULE_SHIFT - 4));
 }
@@ -153,18 +153,18 @@ static void spans_side_by_side(void) {
 }
 
 static void kept_bytes_too_high(void) {
-    atomic_fetch_add(&hak_held.kept, HAK_GRANULE);
+    atomic_fetch_add(&hak_footprint.kept, HAK_GRANULE);
 }
 
 static void range_keeps_on_its_own(void) {
     hak_range_keep(true);
 }
 
-static void run_list_beyond_the_top(void) {
+static void span_list_beyond_the_top(void) {
     *run_list(5) = 1u << 20;
 }
 
-static void run_list_enters_a_slab(void) {
+static void span_list_enters_a_slab(void) {
     *run_list(5) = hak_slab_first_granule(full);
 }
 
@@ -179,7 +179,7 @@ static void span_in_the_list_of_another_length(void) {
     run_list_bit_flip(5);
 }
 
-static void run_list_with_wrong_bit(void) {
+static void span_list_with_wrong_bit(void) {
     run_list_bit_flip(60);
 }
 
@@ -335,15 +335,15 @@ static void cached_superslab_at_another_place(void) {
 /* A unit of a SuperSlab in the cache holds memory, and its record says that it does not. */
 static void cached_superslab_with_fewer_dirty_units(void) {
     struct hak_home *home = &hak_thread_heap()->home;
-    struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+    struct hak_superslab *ss = hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no memory");
-    hak_superslab_touch(ss, 3);
-    hak_superslab_end(ss, (size_t)64 << 20);
+    hak_superslab_populate(ss, 3);
+    hak_superslab_destroy(ss, (size_t)64 << 20);
     ss->dirty_mask = 1;
 }
 
 static void superslab_bytes_too_high(void) {
-    atomic_fetch_add(&hak_held.superslabs, HAK_GRANULE);
+    atomic_fetch_add(&hak_footprint.superslabs, HAK_GRANULE);
 }
 
 static void cache_counts_bytes_twice(void) {

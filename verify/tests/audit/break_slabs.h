@@ -210,7 +210,7 @@ static struct hak_superslab *superslab(void) {
 static struct hak_home nobody;
 
 static struct hak_superslab *superslab_of_nobody(void) {
-    struct hak_superslab *ss = hak_superslab_begin_fresh(&nobody, HAK_SUPERSLAB_SHIFT, false);
+    struct hak_superslab *ss = hak_superslab_create_from_range(&nobody, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
     return ss;
 }

@@ -94,9 +94,10 @@ static void as_checked(struct hak_stats *stats, size_t threads) {
         free_bytes += stats->waiting[bin] * hak_classes[bin].stride;
     CHECK(stats->free_bytes == free_bytes, "%zu bytes in free blocks, not %zu", stats->free_bytes,
           free_bytes);
-    CHECK(stats->slab_bytes == hak_held_superslabs(), "%zu bytes of SuperSlabs, %zu are counted",
-          stats->slab_bytes, hak_held_superslabs());
-    CHECK(stats->heap_bytes == stats->slab_bytes + hak_cache_bytes() && stats->kept_bytes == 0,
+    CHECK(stats->superslab_bytes == hak_footprint_superslabs(),
+          "%zu bytes of SuperSlabs, %zu are counted", stats->superslab_bytes,
+          hak_footprint_superslabs());
+    CHECK(stats->heap_bytes == stats->superslab_bytes + hak_cache_bytes() && stats->kept_bytes == 0,
           "%zu bytes in all, %zu of them kept", stats->heap_bytes, stats->kept_bytes);
     CHECK(stats->live_bytes + stats->free_bytes + stats->rest_bytes == stats->heap_bytes,
           "%zu live, %zu free and %zu other bytes are not %zu", stats->live_bytes,
@@ -137,12 +138,12 @@ static void lines_of(const struct hak_stats *stats, struct line lines[13]) {
         {"live_bytes", "bytes of these", stats->live_bytes},
         {"free_blocks", "free blocks cached by threads", stats->free_blocks},
         {"large_blocks", "live large blocks", stats->large.live_blocks},
-        {"large_bytes", "bytes asked for in these", stats->large.live_bytes},
+        {"large_bytes", "bytes asked for in these", stats->large.requested_bytes},
         {"large_mapped", "bytes of their mappings", stats->large.mapped_bytes},
-        {"large_peak", "peak of that", stats->large.peak_bytes},
+        {"large_peak", "peak of that", stats->large.peak_mapped_bytes},
         {"superslabs", "SuperSlabs", stats->superslabs},
-        {"slab_bytes", "bytes of these", stats->slab_bytes},
-        {"cached_bytes", "bytes kept for reuse", stats->cached_bytes},
+        {"slab_bytes", "bytes of these", stats->superslab_bytes},
+        {"cached_bytes", "bytes that wait in the cache", stats->cached_bytes},
         {"committed", "bytes of address space committed", stats->committed_bytes},
         {"heaps", "thread heaps made", stats->heaps},
         {"threads", "threads that have one", stats->threads},
@@ -255,7 +256,7 @@ static void text_is(const char *name) {
     NEXT_LINE_IS(file, "system bytes     = %10zu\n", stats->heap_bytes + mapped);
     NEXT_LINE_IS(file, "in use bytes     = %10zu\n", stats->live_bytes + mapped);
     NEXT_LINE_IS(file, "max mmap regions = %10zu\n", stats->large.peak_blocks);
-    NEXT_LINE_IS(file, "max mmap bytes   = %10zu\n", stats->large.peak_bytes);
+    NEXT_LINE_IS(file, "max mmap bytes   = %10zu\n", stats->large.peak_mapped_bytes);
     file_ends(file);
 }
 
@@ -296,26 +297,26 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < LARGE; i++)
         asked += large_sizes[i], large[i] = hak_malloc(large_sizes[i]);
     as_checked(&now, 2);
-    CHECK(now.large.live_bytes == before.large.live_bytes + asked, "%zu large bytes, not %zu",
-          now.large.live_bytes, asked);
-    CHECK(now.large.mapped_bytes >= now.large.live_bytes &&
-              now.large.peak_bytes == now.large.mapped_bytes,
-          "%zu bytes mapped for %zu, peak %zu", now.large.mapped_bytes, now.large.live_bytes,
-          now.large.peak_bytes);
+    CHECK(now.large.requested_bytes == before.large.requested_bytes + asked,
+          "%zu large bytes, not %zu", now.large.requested_bytes, asked);
+    CHECK(now.large.mapped_bytes >= now.large.requested_bytes &&
+              now.large.peak_mapped_bytes == now.large.mapped_bytes,
+          "%zu bytes mapped for %zu, peak %zu", now.large.mapped_bytes, now.large.requested_bytes,
+          now.large.peak_mapped_bytes);
 
     for (size_t i = 0; i < LARGE; i++)
         hak_free(large[i]); /* into the cache */
     free_all(others);
     flush_all(); /* onto remote lists that nobody collects */
-    size_t peak = now.large.peak_bytes;
+    size_t peak = now.large.peak_mapped_bytes;
     as_checked(&now, 2);
     rise_is(&before, &now, 1);
-    CHECK(now.large.live_bytes == before.large.live_bytes &&
+    CHECK(now.large.requested_bytes == before.large.requested_bytes &&
               now.large.mapped_bytes == before.large.mapped_bytes,
-          "%zu large bytes and %zu mapped after all were freed", now.large.live_bytes,
+          "%zu large bytes and %zu mapped after all were freed", now.large.requested_bytes,
           now.large.mapped_bytes);
-    CHECK(now.large.peak_bytes == peak && now.cached_bytes > 5000000, "peak %zu, cached %zu",
-          now.large.peak_bytes, now.cached_bytes);
+    CHECK(now.large.peak_mapped_bytes == peak && now.cached_bytes > 5000000, "peak %zu, cached %zu",
+          now.large.peak_mapped_bytes, now.cached_bytes);
     mallinfo_is(&now);
     xml_is(argv[1]);
     text_is(argv[1]);

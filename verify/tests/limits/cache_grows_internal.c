@@ -21,7 +21,7 @@ static struct hak_home *home;
 
 static void acquire(size_t count) {
     for (size_t i = 0; i < count; i++) {
-        burst[i] = hak_superslab_begin(home, HAK_SUPERSLAB_SHIFT, false);
+        burst[i] = hak_superslab_create(home, HAK_SUPERSLAB_SHIFT, false);
         CHECK(burst[i] != NULL && hak_superslab_bytes(burst[i]) == ONE, "no SuperSlab");
     }
 }
@@ -30,12 +30,12 @@ static void retire(uint32_t now, size_t count) {
     for (size_t i = 0; i < count; i++) {
         burst[i]->dirty_mask = burst[i]->usable_mask; /* all of it counts */
         burst[i]->since = now;
-        hak_superslab_end(burst[i], BUDGET);
+        hak_superslab_destroy(burst[i], BUDGET);
     }
 }
 
 static void tick(uint32_t now) {
-    hak_cache_release(now, DELAY, SIZE_MAX);
+    hak_cache_evict(now, DELAY, SIZE_MAX);
 }
 
 static void holds(size_t bytes, size_t earned, const char *when) {
@@ -55,7 +55,7 @@ static void is_full(size_t earned, const char *when) {
 }
 
 static void forget(uint32_t now) {
-    hak_cache_release(now, UINT32_MAX, 0);
+    hak_cache_evict(now, UINT32_MAX, 0);
     holds(0, 0, "all was given back");
 }
 
@@ -157,7 +157,7 @@ static void no_budget_no_miss(void) {
     acquire(BURST);
     for (size_t i = 0; i < BURST; i++) {
         burst[i]->dirty_mask = 1;
-        hak_superslab_end(burst[i], 0);
+        hak_superslab_destroy(burst[i], 0);
     }
     acquire(BURST);
     holds(0, 0, "no budget");

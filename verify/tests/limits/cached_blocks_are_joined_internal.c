@@ -38,7 +38,7 @@ static void give(void *block, size_t budget, uint32_t now) {
 
 /* Takes blocks that lie side by side, in memory that is not cached. */
 static void take_neighbours(char **blocks, size_t count, size_t size) {
-    hak_cache_release(0, 0, 0);
+    hak_cache_evict(0, 0, 0);
     for (size_t i = 0; i < count; i++)
         blocks[i] = take(size);
     for (size_t i = 1; i < count; i++)
@@ -87,17 +87,17 @@ static void ages(unsigned first, unsigned long_one) {
     CHECK(hak_large_find(parts[1])->first ==
               hak_large_find(parts[0])->first + hak_large_find(parts[0])->granules,
           "the parts are no neighbours");
-    hak_cache_release(0, 0, 0);
+    hak_cache_evict(0, 0, 0);
     other = take(2 * MIB);
     give(parts[first], BUDGET, 1000);
     give(other, BUDGET, 3000);
     give(parts[1 - first], BUDGET, 5000);
     size_t all = kept(2);
-    hak_cache_release(5500, 1000, SIZE_MAX);
+    hak_cache_evict(5500, 1000, SIZE_MAX);
     bool is_young = first != long_one;
     size_t left = kept(is_young ? 1 : 0);
     CHECK(is_young == (left > 10 * MIB), "%zu of %zu bytes are left after a second", left, all);
-    hak_cache_release(6500, 1000, SIZE_MAX);
+    hak_cache_evict(6500, 1000, SIZE_MAX);
     kept(0);
 }
 
@@ -116,10 +116,10 @@ static void no_more_than_must(void) {
     size_t before = hak_cache_bytes();
     give(apart, 50 * MIB, 0);
     CHECK(hak_cache_bytes() > before + MIB, "each block that is freed has others evicted");
-    hak_cache_release(0, UINT32_MAX, 7 * MIB);
+    hak_cache_evict(0, UINT32_MAX, 7 * MIB);
     CHECK(hak_cache_bytes() == 7 * MIB, "%zu bytes are kept of 7 MiB", hak_cache_bytes());
     heap_is_whole();
-    hak_cache_release(0, 0, 0);
+    hak_cache_evict(0, 0, 0);
     kept(0);
 }
 

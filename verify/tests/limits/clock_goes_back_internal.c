@@ -25,21 +25,21 @@ static void at(uint32_t time) {
 }
 
 static void keeps_large_blocks(void) {
-    hak_cache_release(now, UINT32_MAX, 0);
+    hak_cache_evict(now, UINT32_MAX, 0);
     void *block = hak_malloc(LARGE);
     memset(block, 1, LARGE);
     hak_free(block);
     size_t kept = hak_cache_bytes();
     CHECK(kept > 0, "nothing is cached");
-    hak_cache_release(now - BACK, DELAY, SIZE_MAX);
+    hak_cache_evict(now - BACK, DELAY, SIZE_MAX);
     CHECK(hak_cache_bytes() == kept, "%zu bytes are left of %zu", hak_cache_bytes(), kept);
-    hak_cache_release(now + DELAY, DELAY, SIZE_MAX);
+    hak_cache_evict(now + DELAY, DELAY, SIZE_MAX);
     CHECK(hak_cache_bytes() == 0, "%zu bytes are left", hak_cache_bytes());
 }
 
 static struct hak_superslab *with_a_free_unit(void) {
     struct hak_superslab *ss =
-        hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+        hak_superslab_create_from_range(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
     struct hak_slab *slab = hak_slab_create(ss, hak_class_of_size(100), ss->free_mask);
     CHECK(slab != NULL, "no slab");
@@ -52,12 +52,12 @@ static void keeps_free_units_and_superslabs(void) {
     struct hak_superslab *ss = with_a_free_unit();
     CHECK(hak_superslab_purge(ss, now - BACK, DELAY, NULL, NULL) == 0,
           "a unit that became free just now");
-    hak_superslab_end(ss, BUDGET);
+    hak_superslab_destroy(ss, BUDGET);
     size_t kept = hak_cache_bytes();
     CHECK(kept > 0, "no SuperSlab is cached");
-    hak_cache_release(now - BACK, DELAY, SIZE_MAX);
+    hak_cache_evict(now - BACK, DELAY, SIZE_MAX);
     CHECK(hak_cache_bytes() == kept, "%zu bytes are left of %zu", hak_cache_bytes(), kept);
-    hak_cache_release(now + DELAY, DELAY, SIZE_MAX);
+    hak_cache_evict(now + DELAY, DELAY, SIZE_MAX);
     CHECK(hak_cache_bytes() == 0, "%zu bytes are left", hak_cache_bytes());
 }
 

@@ -53,7 +53,7 @@ int main(void) {
     char *block = hak_malloc(test_opaque(100));
     /* No huge page fits before the first SuperSlab is whole; then none is allowed there. */
     CHECK(block != NULL && hak_granule_of(block) < hak_range_state().committed &&
-              hak_range_state().there < HAK_GRANULE_FIRST + HAK_UNITS_MAX,
+              hak_range_state().end < HAK_GRANULE_FIRST + HAK_UNITS_MAX,
           "the first SuperSlab is whole at the start");
     move_and_give_back();
     hak_malloc_trim(0);

@@ -14,7 +14,7 @@ static struct hak_superslab *ss;
 static struct hak_slab *slabs[UNITS];
 
 static void begin(void) {
-    ss = hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+    ss = hak_superslab_create_from_range(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL && ss->units == UNITS && ss->dirty_mask == 0, "no SuperSlab that is new");
     for (unsigned i = 0; i < UNITS; i++)
         slabs[i] = hak_slab_create(ss, 1, 1u << i);
@@ -25,7 +25,7 @@ static void end(uint32_t now) {
         if (slabs[i] != NULL) hak_slab_destroy(slabs[i], now);
     hak_superslab_purge(ss, now, 0, NULL, NULL);
     CHECK(ss->dirty_mask == 0, "units that hold memory after a purge of all: %#x", ss->dirty_mask);
-    hak_superslab_end(ss, 0);
+    hak_superslab_destroy(ss, 0);
 }
 
 static void give_up(unsigned unit, uint32_t now) {

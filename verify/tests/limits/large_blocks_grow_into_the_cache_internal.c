@@ -89,11 +89,11 @@ static void it_grows_into_what_is_behind(void) {
     kept(3, 24 + 48 + 32, "a part of it");
     grow(blocks[GROWING], 40);
     kept(3, 24 + 40 + 32, "a part of what is left");
-    hak_cache_release(1999, 1000, SIZE_MAX);
+    hak_cache_evict(1999, 1000, SIZE_MAX);
     kept(2, 40 + 32, "the oldest has gone");
-    hak_cache_release(2000, 1000, SIZE_MAX);
+    hak_cache_evict(2000, 1000, SIZE_MAX);
     kept(1, 32, "the rest is as old as the whole would be");
-    hak_cache_release(2100, 1000, SIZE_MAX);
+    hak_cache_evict(2100, 1000, SIZE_MAX);
     kept(0, 0, "the youngest");
     is_filled(blocks[PAIR], size_of(16), PAIR, "grown by all");
     is_filled(blocks[GROWING], size_of(16), GROWING, "grown by a part");
@@ -104,7 +104,7 @@ static void it_takes_what_is_there(void) {
     enum { GROWING, BEHIND, WALL, BLOCKS };
     static const uint32_t granules[BLOCKS] = {16, 18, 16};
     char *blocks[BLOCKS];
-    CHECK(hak_large_quantum(33) == 36, "33 granules are rounded up to %u", hak_large_quantum(33));
+    CHECK(hak_large_round_up(33) == 36, "33 granules are rounded up to %u", hak_large_round_up(33));
     take_all(blocks, granules, BLOCKS);
     give(blocks[BEHIND], 0);
     grow(blocks[GROWING], 33);

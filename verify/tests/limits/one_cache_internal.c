@@ -29,7 +29,7 @@ static void kept(uint32_t entries, uint32_t granules, const char *when) {
 }
 
 static void empty(void) {
-    hak_cache_release(0, UINT32_MAX, 0);
+    hak_cache_evict(0, UINT32_MAX, 0);
     kept(0, 0, "all was given back");
 }
 
@@ -47,7 +47,7 @@ static void give(char *block, uint32_t now) {
 }
 
 static struct hak_superslab *acquire(unsigned shift) {
-    struct hak_superslab *ss = hak_superslab_begin(home, shift, false);
+    struct hak_superslab *ss = hak_superslab_create(home, shift, false);
     CHECK(ss != NULL && ss->free_mask == hak_units_of(ss->units), "no whole SuperSlab");
     CHECK(ss->first % ss->units == 0, "a SuperSlab at granule %u", ss->first);
     return ss;
@@ -56,7 +56,7 @@ static struct hak_superslab *acquire(unsigned shift) {
 static void retire(struct hak_superslab *ss, uint32_t dirty_mask, uint32_t now) {
     ss->dirty_mask = dirty_mask;
     ss->since = now;
-    hak_superslab_end(ss, BUDGET);
+    hak_superslab_destroy(ss, BUDGET);
 }
 
 /* The heap check counts the SuperSlabs of heaps, so none may be held meanwhile. */
@@ -92,7 +92,7 @@ static void what_is_clean_is_known(void) {
     CHECK(ss->first == first && ss->dirty_mask == 0x50, "units %#x of granule %u hold memory",
           ss->dirty_mask, ss->first);
     retire(ss, 0x50, 100);
-    ss = hak_superslab_begin(home, HAK_SUPERSLAB_SHIFT_MIN, false);
+    ss = hak_superslab_create(home, HAK_SUPERSLAB_SHIFT_MIN, false);
     CHECK(ss->units == UNITS, "a half of what served a whole one");
     retire(ss, 1, 100);
     give(block, 100);
@@ -112,9 +112,9 @@ static void large_becomes_superslabs(void) {
           "not out of the cached span");
     CHECK(hak_cache_bytes() == 32 * HAK_GRANULE, "%zu bytes are left", hak_cache_bytes());
     /* Of what is left, 16 aligned granules may serve. */
-    hak_cache_release(1999, 1000, SIZE_MAX);
+    hak_cache_evict(1999, 1000, SIZE_MAX);
     CHECK(hak_cache_bytes() == 32 * HAK_GRANULE, "what is left became older");
-    hak_cache_release(2000, 1000, SIZE_MAX);
+    hak_cache_evict(2000, 1000, SIZE_MAX);
     CHECK(hak_cache_bytes() == 0, "what is left became younger");
     retire(ss[0], 1, 2100);
     retire(ss[1], UINT32_MAX, 2100);
@@ -129,7 +129,8 @@ static void out_of_the_middle(void) {
     char *parts[3];
     for (uint32_t offset = 4; offset <= UNITS; offset += 4) {
         /* a span that begins `offset` granules behind an aligned one, and has no room for two */
-        struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+        struct hak_superslab *ss =
+            hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
         CHECK(ss != NULL, "no memory");
         retire(ss, 1, 0);
         empty();
@@ -158,20 +159,20 @@ static void out_of_the_middle(void) {
 
 /* What holds no memory does not wait, nor does anything that a budget of 0 forbids. */
 static void what_is_not_worth_it(void) {
-    struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+    struct hak_superslab *ss = hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL && ss->dirty_mask == 0, "no SuperSlab that is new");
-    hak_superslab_end(ss, BUDGET);
+    hak_superslab_destroy(ss, BUDGET);
     kept(0, 0, "a SuperSlab without memory");
-    ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+    ss = hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
     ss->dirty_mask = 1;
-    hak_superslab_end(ss, 0);
+    hak_superslab_destroy(ss, 0);
     kept(0, 0, "no budget");
     atomic_store(&hak_range.cached_most, 0);
-    ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+    ss = hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
     CHECK(ss != NULL, "no SuperSlab");
     ss->dirty_mask = 1;
-    hak_superslab_end(ss, BUDGET);
+    hak_superslab_destroy(ss, BUDGET);
     kept(0, 0, "a limit is near");
     atomic_store(&hak_range.cached_most, SIZE_MAX);
 }
@@ -194,7 +195,7 @@ static void a_limit_is_near(void) {
     empty();
     struct hak_superslab *superslabs[BLOCKS];
     for (int i = 0; i < BLOCKS; i++) {
-        superslabs[i] = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+        superslabs[i] = hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
         CHECK(superslabs[i] != NULL, "no SuperSlab");
     }
     for (int i = 0; i < BLOCKS; i++) {
@@ -210,20 +211,23 @@ static void a_limit_is_near(void) {
  * the sum and its highest value are right all the same. */
 static void sums_are_right(void) {
     for (int i = 0; i < 100; i++) {
-        struct hak_superslab *ss = hak_superslab_begin_fresh(home, HAK_SUPERSLAB_SHIFT, false);
+        struct hak_superslab *ss =
+            hak_superslab_create_from_range(home, HAK_SUPERSLAB_SHIFT, false);
         CHECK(ss != NULL, "no SuperSlab");
         retire(ss, UINT32_MAX, 0);
         empty();
     }
-    const size_t own = hak_held_superslabs();
-    CHECK((ptrdiff_t)hak_held.balance < 0 && own < 100 * MIB, "%zu bytes of SuperSlabs", own);
+    const size_t own = hak_footprint_superslabs();
+    CHECK((ptrdiff_t)hak_footprint.balance < 0 && own < 100 * MIB, "%zu bytes of SuperSlabs", own);
     give(take(30), 0);
-    CHECK(hak_held_bytes() == own + 30 * HAK_GRANULE, "%zu bytes are held", hak_held_bytes());
-    hak_held_peak_update();
-    CHECK(hak_held.peak < 1000 * MIB, "%zu bytes at most", hak_held.peak);
-    CHECK(hak_held.look_at - hak_held.balance == hak_held.peak - hak_held_bytes(),
+    CHECK(hak_footprint_bytes() == own + 30 * HAK_GRANULE, "%zu bytes are held",
+          hak_footprint_bytes());
+    hak_footprint_peak_update();
+    CHECK(hak_footprint.peak < 1000 * MIB, "%zu bytes at most", hak_footprint.peak);
+    CHECK(hak_footprint.peak_check_above - hak_footprint.balance ==
+              hak_footprint.peak - hak_footprint_bytes(),
           "the next look at the peak comes %zu bytes later",
-          (size_t)(hak_held.look_at - hak_held.balance));
+          (size_t)(hak_footprint.peak_check_above - hak_footprint.balance));
     empty();
 }
 

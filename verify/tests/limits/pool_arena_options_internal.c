@@ -8,7 +8,7 @@
 enum { SIZE = 10000, BLOCKS_MOST = 10000 };
 
 static size_t superslab_mib(void) {
-    return hak_held_superslabs() >> 20;
+    return hak_footprint_superslabs() >> 20;
 }
 
 int main(int argc, char **argv) {

@@ -128,7 +128,7 @@ static void phase_clock(void) {
 static void phase_wait(void) {
     struct hak_slab *slabs[32] = {0};
     struct hak_superslab *ss =
-        hak_superslab_begin_fresh(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+        hak_superslab_create_from_range(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     EXPECT(ss != NULL && ss->units == TEST_COUNT(slabs), "no SuperSlab");
     const uint32_t delay = 100;
     /* Whenever the SuperSlab was looked at before, that is long ago from here on. */
@@ -150,7 +150,7 @@ static void phase_wait(void) {
     }
     EXPECT(ss->dirty_mask == 0, "%#x still hold memory", ss->dirty_mask);
     hak_slab_destroy(slabs[0], began);
-    hak_superslab_end(ss, 0);
+    hak_superslab_destroy(ss, 0);
 }
 
 /* Blocks in slabs, for whose SuperSlabs the cache cuts aligned granules out of freed large
@@ -158,10 +158,10 @@ static void phase_wait(void) {
 static void slabs_out_of_the_cache(void) {
     static void *blocks[40000];
     struct hak_superslab *ss =
-        hak_superslab_begin(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
+        hak_superslab_create(&hak_thread_heap()->home, HAK_SUPERSLAB_SHIFT, false);
     EXPECT(ss != NULL && ss->dirty_mask == ss->usable_mask, "units %#x were large blocks' memory",
            ss->dirty_mask);
-    hak_superslab_end(ss, 0);
+    hak_superslab_destroy(ss, 0);
     for (size_t i = 0; i < TEST_COUNT(blocks); i++)
         blocks[i] = hak_malloc(test_opaque(100));
     prove_running();
@@ -247,8 +247,8 @@ static const struct hak_policy *lower_policy(void) {
         bounds->limit_max = bounds->limit_max < 16 ? 2 : bounds->limit_max / 8;
         if (bounds->limit_min > bounds->limit_max) bounds->limit_min = bounds->limit_max;
         if (bounds->limit_own > bounds->limit_max) bounds->limit_own = bounds->limit_max;
-        if (bounds->batch_max > bounds->limit_max) bounds->batch_max = bounds->limit_max;
-        if (bounds->batch_min > bounds->batch_max) bounds->batch_min = bounds->batch_max;
+        if (bounds->carve_max > bounds->limit_max) bounds->carve_max = bounds->limit_max;
+        if (bounds->carve_min > bounds->carve_max) bounds->carve_min = bounds->carve_max;
     }
     return &lower;
 }

@@ -114,7 +114,7 @@ static void superslabs(void) {
     struct hak_superslab *ss[6];
     for (size_t i = 0; i < 6; i++) {
         step_by_step(true);
-        ss[i] = hak_superslab_begin(
+        ss[i] = hak_superslab_create(
             home, i % 2 == 0 ? HAK_SUPERSLAB_SHIFT : HAK_SUPERSLAB_SHIFT_MIN, false);
         step_by_step(false);
         CHECK(ss[i] != NULL, "no SuperSlab");
@@ -122,14 +122,14 @@ static void superslabs(void) {
     for (size_t i = 0; i < 6; i++) {
         if (i < 4) ss[i]->dirty_mask = 1; /* only memory is cached */
         step_by_step(true);
-        hak_superslab_end(ss[i], (size_t)64 << 20);
+        hak_superslab_destroy(ss[i], (size_t)64 << 20);
         step_by_step(false);
     }
     step_by_step(true);
-    ss[0] = hak_superslab_begin(home, HAK_SUPERSLAB_SHIFT, true);
+    ss[0] = hak_superslab_create(home, HAK_SUPERSLAB_SHIFT, true);
     CHECK(ss[0] != NULL && ss[0]->dirty_mask != 0, "no SuperSlab out of the cache");
-    hak_superslab_end(ss[0], (size_t)64 << 20);
-    hak_cache_release(hak_os_now_ms(), UINT32_MAX, 0);
+    hak_superslab_destroy(ss[0], (size_t)64 << 20);
+    hak_cache_evict(hak_os_now_ms(), UINT32_MAX, 0);
     step_by_step(false);
 }
 
@@ -140,7 +140,7 @@ static void heaps(void) {
     bool borrowed;
     hak_thread_heap_set(&hak_heap_gone);
     step_by_step(true);
-    struct hak_heap *heap = hak_heap_begin_untracked(&borrowed);
+    struct hak_heap *heap = hak_heap_begin_after_end(&borrowed);
     step_by_step(false);
     CHECK(heap != NULL && !borrowed && heap == hak_thread_heap(), "no untracked heap");
     hak_thread_heap_set(own);
@@ -192,7 +192,7 @@ static void take_all_locks_in_turn(void) {
 }
 
 static uint32_t superslab_units(uint32_t granule) {
-    return granule % 16 == 0 ? hak_superslab_units_used(granule) : 0;
+    return granule % 16 == 0 ? hak_superslab_units_at(granule) : 0;
 }
 
 static uint32_t listed_in(const struct hak_span_index *index) {

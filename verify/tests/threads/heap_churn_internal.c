@@ -30,7 +30,7 @@ int main(void) {
     struct hak_stats stats;
     hak_stats_read(&stats);
     CHECK(stats.heaps <= 8, "%zu heaps for two threads at a time", stats.heaps);
-    CHECK(stats.slab_bytes <= (size_t)64 << 20, "%zu bytes of SuperSlabs with nothing live",
-          stats.slab_bytes);
+    CHECK(stats.superslab_bytes <= (size_t)64 << 20, "%zu bytes of SuperSlabs with nothing live",
+          stats.superslab_bytes);
     return test_ok("%d rounds, %zu heaps, %zu SuperSlabs", rounds, stats.heaps, stats.superslabs);
 }
