@@ -390,7 +390,7 @@ $(OUT)/obj/verify/%.o: LIB_CFLAGS += $(VARIANT_VERIFY_CFLAGS)
 # replaces the locks.
 has_scheduler = $(findstring yields.h,$(VARIANT_CORE_CFLAGS))
 FUZZ_WRAPS = hak_os_now_ms hak_os_write_error \
-             $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_begin barrier wait wake thread_id thread_exists) \
+             $(if $(has_scheduler),pthread_key_create $(addprefix hak_os_,barrier_init barrier wait wake thread_id thread_exists) \
              hak_os_fork_word_reset hak_locks_after_fork $(addprefix hak_lock_,take drop try is_mine))
 FUZZ_LDFLAGS = $(FUZZ_WRAPS:%=-Wl,--wrap=%)
 $(addprefix $(OUT)/obj/,fuzz/fuzz_remote.o verify/virtual/state.o): LIB_CFLAGS += \

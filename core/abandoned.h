@@ -43,7 +43,7 @@ struct hak_heap *hak_abandoned_take_idle(uint32_t now, uint32_t older_than_ms);
  * returns its number. hak_abandoned_take_unseen takes the next heap that this walk has not seen, as
  * hak_abandoned_take_idle does; NULL: the walk is over. */
 uint32_t hak_abandoned_walk(void);
-struct hak_heap *hak_abandoned_take_unseen(uint32_t round);
+struct hak_heap *hak_abandoned_take_unseen(uint32_t walk);
 
 /* The calling thread's heap becomes untracked: nobody will tell the thread's end. */
 void hak_untracked_begin(struct hak_heap *heap);

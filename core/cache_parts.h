@@ -40,7 +40,7 @@ bool hak_cache_has_entry(uint32_t granules);
  * left of an entry keeps its age. */
 
 /* The shortest entry that has `granules` granules or more, all of them dirty, of those that are
- * tried: all of it, or, if it is longer than the next quantum, its last granules. */
+ * tried: all of it, or, if it is longer than the next rounded length, its last granules. */
 uint32_t hak_cache_take(uint32_t granules);
 
 /* As hak_cache_get_aligned. */

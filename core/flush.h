@@ -20,8 +20,8 @@ void hak_flush_all(struct hak_heap *heap);
 /* Sends one block home without a heap, for a thread that has none any more. */
 void hak_free_without_heap(struct hak_block *block, unsigned bin);
 
-/* Steps of a trim, for one bin. reset: gives an empty bin its first limit and batch.
- * drop_current: gives up the current slab. empty: a flush of all blocks, then both. */
+/* Steps of a trim, for one bin. reset: gives an empty bin its first limit and carve.
+ * drop_current: gives up the current slab. trim: a flush of all blocks, then both. */
 void hak_bin_reset(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);
 void hak_bin_drop_current(struct hak_heap *heap, unsigned bin);
 void hak_bin_trim(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy);

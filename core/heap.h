@@ -34,7 +34,7 @@
  *   own        itself        a thread's pointer  that thread            held, seized, orphan, lost
  *   untracked  itself        a thread's pointer  that thread            held, orphan, lost
  *   seized     itself        hidden from thread  its seizer             own, orphan, lost
- *   reclaimed  another heap  that heap's list    that heap's thread     abandoned
+ *   reclaimed  another heap  that heap's list    who may touch that     abandoned
  *   abandoned  none          abandoned heaps     under the heaps' lock  held, reclaimed
  *   orphan     itself        orphans             under the heaps' lock  held
  *   lost       as it was     nowhere             nobody, for ever       -

@@ -7,7 +7,7 @@
 
 /* A memory barrier in all threads of the process at once (membarrier(2)); the other threads need no
  * instruction for it.
- * begin: once, and early, because the system call is slow in a process that has several threads.
+ * init: once, and early, because the system call is slow in a process that has several threads.
  * False if the system has no such call; hak_os_barrier must not be called then.
  * hak_os_barrier: false if no barrier took place. */
 bool hak_os_barrier_init(void);
@@ -48,7 +48,7 @@ bool hak_os_thread_is_first(void);
  * hak_os_fork_word_reset. */
 enum hak_process {
     HAK_PROCESS_NEW = 0, /* the kernel wiped the word */
-    /* The locks of threads that do not exist here are marked as lost (lock.h). */
+    /* The locks of threads that do not exist here are marked as stale (lock.h). */
     HAK_PROCESS_LOCKS = 1,
     /* No heap counts as a heap of those threads any more; heaps may be seized (seize.h). */
     HAK_PROCESS_KNOWN = 2,

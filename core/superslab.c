@@ -78,9 +78,9 @@ struct hak_superslab *hak_superslab_create(struct hak_home *home, unsigned shift
     return ss != NULL ? ss : hak_superslab_create_from_range(home, shift, pool);
 }
 
-/* Commits the units from `reached` to `until`, exclusive. If this is a single unit and a foreign
- * mapping lies in it, the SuperSlab loses this unit and all units behind it. False: not all are
- * committed. */
+/* Commits the units from `committed_units` to `until`, exclusive. If this is a single unit and a
+ * foreign mapping lies in it, the SuperSlab loses this unit and all units behind it. False: not all
+ * are committed. */
 static bool units_commit(struct hak_superslab *ss, uint32_t until) {
     HAK_ASSERT(until > ss->committed_units && until <= ss->units);
     enum hak_placed placed = hak_span_commit_more(ss->first, ss->units, ss->committed_units,

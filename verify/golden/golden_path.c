@@ -100,7 +100,7 @@ static void *leave_block(void *unused) {
     return unused;
 }
 
-static void rule_heaps(void) {
+static void reclaim_heaps(void) {
     static pthread_t threads[HEAPS];
     pthread_barrier_init(&all_have_heaps, NULL, HEAPS);
     for (int i = 0; i < HEAPS; i++)
@@ -111,10 +111,10 @@ static void rule_heaps(void) {
         if (malloc(40000) == NULL) fail("no block");
 }
 
-static void many_ruling(size_t size) {
-    static int rules;
-    if (!rules) rule_heaps();
-    rules = 1;
+static void many_reclaimed(size_t size) {
+    static int reclaimed;
+    if (!reclaimed) reclaim_heaps();
+    reclaimed = 1;
     many(size);
 }
 
@@ -135,7 +135,7 @@ static const struct path {
     {"pair-100KiB", pair, 102400},
     {"refill-flush-64", many, 64},
     {"refill-flush-6000", many, 6000},
-    {"refill-flush-6000-of-200-heaps", many_ruling, 6000},
+    {"refill-flush-6000-of-200-heaps", many_reclaimed, 6000},
     {"scattered-64", scattered, 64},
     {"scattered-1000", scattered, 1000},
     {"remote-64", remote, 64},

@@ -378,13 +378,13 @@ void __wrap_hak_os_wake(_Atomic uint32_t *word, int most) {
 
 /* The memory barrier in all threads. For virtual threads it is a step, even if the system has no
  * such barrier. */
-bool __wrap_hak_os_barrier_begin(void);
+bool __wrap_hak_os_barrier_init(void);
 bool __wrap_hak_os_barrier(void);
-bool __real_hak_os_barrier_begin(void);
+bool __real_hak_os_barrier_init(void);
 bool __real_hak_os_barrier(void);
 
-bool __wrap_hak_os_barrier_begin(void) {
-    return __real_hak_os_barrier_begin() || fuzz_virtual_thread != NULL;
+bool __wrap_hak_os_barrier_init(void) {
+    return __real_hak_os_barrier_init() || fuzz_virtual_thread != NULL;
 }
 
 bool __wrap_hak_os_barrier(void) {
