@@ -38,6 +38,15 @@ max_len() {
     esac
 }
 
+# rss_limit TARGET SECONDS: MiB. AddressSanitizer keeps some 200 bytes for each thread that ever was, for ever: about
+# half a MiB a second where each input has threads of its own (findings/asan_never_forgets_a_thread.sh).
+rss_limit() {
+    case $1 in
+    fuzz_real_threads) echo $((2048 + $2)) ;;
+    *) echo 2048 ;;
+    esac
+}
+
 # The folders with checked-in inputs of a target, as far as they exist.
 inputs_of() {
     local folder
@@ -81,7 +90,8 @@ fuzz_program() {
     mapfile -t folders < <(inputs_of "$target")
     [ ! -e "$root/fuzz/$target.dict" ] || dictionary=("-dict=$root/fuzz/$target.dict")
     "$program" "${dictionary[@]}" -max_total_time="$seconds" -max_len="$(max_len "$target")" -len_control=100 -timeout=200 \
-        -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$out/findings/$target-" \
+        -rss_limit_mb="$(rss_limit "$target" "$seconds")" -detect_leaks=0 -print_final_stats=1 \
+        -artifact_prefix="$out/findings/$target-" \
         "$learnt" "${folders[@]}" >"$log" 2>&1
 }
 
