@@ -92,7 +92,10 @@ struct hak_heap {
             /* Lists of SuperSlabs with free units: [0] for the tiers tiny and mid, [1] for pool. */
             struct hak_superslab *open[2];
             struct hak_superslab *spare; /* without a slab, and in no list; NULL: there is none */
-            uint32_t superslabs;         /* number of its SuperSlabs, with free units or without */
+            /* A bit for each bin that the last tick found empty and without a batch. Such bins are
+             * looked at again before the next tick. */
+            uint64_t recheck_bins;
+            uint32_t superslabs; /* number of its SuperSlabs, with free units or without */
             struct hak_pool_arena arena;
             struct hak_heap *next_reclaimed; /* links the heaps that one thread has reclaimed */
             /* The reclaimed heap where the next search for a slab begins; NULL: the first one. */

@@ -17,21 +17,40 @@ static _Atomic uint32_t trim_requests;
 
 #define TICK_CALLS 64u /* slow paths between two looks at the clock */
 
-/* Flushes the bin if no batch came to it or left it since the last tick. Either nobody used the
- * bin, or the program reuses a few blocks, each of which may keep a slab. Later refills take their
- * blocks from as few slabs as possible. A bin that also holds as many blocks as at the last tick
- * gives up its current slab. */
+/* Flushes a bin that no batch came to or left since the last tick. Either nobody used the bin,
+ * or the program reuses a few blocks, each of which may keep a slab. Later refills take their
+ * blocks from as few slabs as possible. False if the bin is empty. */
+static bool idle_bin_flush(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
+    HAK_ASSERT(heap->classes[bin].batches == 0);
+    if (hak_bin_count(heap, bin) == 0) return false;
+    hak_flush(heap, bin, 0);
+    hak_bin_reset(heap, bin, policy);
+    return true;
+}
+
+/* Flushes the bin if no batch came to it or left it since the last tick. If the bin is empty and
+ * the class has blocks, the program holds all of them now, so the bin is looked at again before
+ * the next tick. */
 static void bin_tick(struct hak_heap *heap, unsigned bin, const struct hak_policy *policy) {
     struct hak_heap_class *class = &heap->classes[bin];
-    const uint32_t count = hak_bin_count(heap, bin);
-    const bool is_idle = class->batches == 0, is_unused = is_idle && count == class->tick_count;
-    if (is_idle && count > 0) {
-        hak_flush(heap, bin, 0);
-        hak_bin_reset(heap, bin, policy);
-    }
-    if (is_unused) hak_bin_drop_current(heap, bin);
+    const bool is_idle_class = class->batches == 0,
+               idle = is_idle_class && hak_bin_count(heap, bin) == class->tick_count;
+    heap->recheck_bins &= ~((uint64_t)1 << bin);
+    if (is_idle_class && !idle_bin_flush(heap, bin, policy) &&
+        atomic_load_explicit(&class->used_shown, memory_order_relaxed) > 0)
+        heap->recheck_bins |= (uint64_t)1 << bin;
+    if (idle) hak_bin_drop_current(heap, bin);
     class->batches = 0;
     class->tick_count = hak_bin_count(heap, bin);
+}
+
+/* Rare, and not inlined, as tick below. */
+HAK_NOINLINE static void bins_recheck(struct hak_heap *heap, const struct hak_policy *policy) {
+    for (uint64_t left = heap->recheck_bins; left != 0; left &= left - 1) {
+        unsigned bin = (unsigned)__builtin_ctzll(left);
+        if (heap->classes[bin].batches > 0 || idle_bin_flush(heap, bin, policy))
+            heap->recheck_bins &= ~((uint64_t)1 << bin);
+    }
 }
 
 #define ABANDONED_A_TICK 4 /* abandoned heaps that one tick looks after */
@@ -147,7 +166,10 @@ HAK_NOINLINE static void look(struct hak_heap *heap) {
     if (HAK_OWN_LOAD(&heap->slow_calls) % TICK_CALLS != 0) return;
     const struct hak_policy *policy = hak_policy();
     uint32_t now = hak_os_now_ms();
-    if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2)) tick(heap, now, policy);
+    if (hak_is_older(heap->last_tick, now, policy->purge_delay_ms / 2))
+        tick(heap, now, policy);
+    else if (heap->recheck_bins != 0)
+        bins_recheck(heap, policy);
 }
 
 void hak_tick_if_due(struct hak_heap *heap) {
