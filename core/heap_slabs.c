@@ -1,6 +1,7 @@
 #include "core/heap_slabs.h"
 
 #include "core/hooks.h"
+#include "core/slab_pages.h"
 
 #define OPEN_TRIED 8 /* SuperSlabs searched for adjacent free units before a new one is taken */
 
@@ -173,12 +174,13 @@ void hak_heap_drop_slab(struct hak_heap *heap, struct hak_slab *slab, uint32_t n
     if (ss->free_mask == ss->usable_mask) superslab_drop(heap, ss);
 }
 
-/* Has the system give memory to the part of a slab that is not carved yet. */
+/* Has the system give memory to the uncarved parts of a slab. */
 static void slab_populate(struct hak_slab *slab) {
     if (slab == NULL) return;
     uintptr_t page = hak_os_page_size(),
-              end = hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT);
-    uintptr_t from = hak_round_up((uintptr_t)hak_slab_block(slab, slab->carved), page);
+              end = hak_slab_start(slab) + ((size_t)hak_slab_granules(slab) << HAK_GRANULE_SHIFT);
+    hak_slab_pages_populate(slab);
+    uintptr_t from = hak_round_up((uintptr_t)hak_slab_block(slab, hak_slab_carved_end(slab)), page);
     if (from < end) hak_os_populate((void *)from, end - from);
 }
 
@@ -209,6 +211,17 @@ size_t hak_heap_purge_until(struct hak_heap *heap, uint32_t now, uint32_t older_
             if (ss->dirty_mask != 0)
                 bytes += hak_superslab_purge(ss, now, older_than_ms, should_stop, of);
             if (should_stop != NULL && should_stop(of)) return bytes;
+        }
+    return bytes;
+}
+
+size_t hak_heap_purge_pages(struct hak_heap *heap, bool (*should_stop)(const struct hak_heap *of),
+                            const struct hak_heap *of) {
+    size_t bytes = 0;
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++)
+        for (struct hak_slab *slab = heap->classes[bin].partial; slab != NULL; slab = slab->next) {
+            if (should_stop != NULL && should_stop(of)) return bytes;
+            bytes += hak_slab_pages_purge(slab);
         }
     return bytes;
 }

@@ -37,6 +37,11 @@ size_t hak_heap_purge_until(struct hak_heap *heap, uint32_t now, uint32_t older_
                             bool (*should_stop)(const struct hak_heap *of),
                             const struct hak_heap *of);
 
+/* Gives the memory of whole free pages inside of the heap's partial slabs back (slab_pages.h);
+ * returns the bytes. `should_stop`: as above; a step is one slab. */
+size_t hak_heap_purge_pages(struct hak_heap *heap, bool (*should_stop)(const struct hak_heap *of),
+                            const struct hak_heap *of);
+
 /* Adds to the sum of `used` for statistics: `change` blocks left the slab (+) or came back (-). */
 static inline void hak_used_shown_add(struct hak_slab *slab, uint32_t change) {
     _Atomic uint32_t *sum = &hak_heap_of_home(slab->home)->classes[slab->class].used_shown;

@@ -20,7 +20,9 @@ enum hak_batch {
     HAK_BATCH_PUT,     /* bin -> freelist */
     HAK_BATCH_SEND,    /* bin -> remote list, before the push */
     HAK_BATCH_COLLECT, /* remote list -> freelist, after the two were joined */
-    HAK_BATCH_RESET    /* remote list -> uncarved, before the counters change */
+    HAK_BATCH_RESET,   /* remote list -> uncarved, before the counters change */
+    HAK_BATCH_UNCARVE, /* freelist -> uncarved, before their pages' memory goes back */
+    HAK_BATCH_RECARVE  /* uncarved -> freelist, which was empty */
 };
 
 /* Other events of a slab or a heap, which is the subject. */

@@ -67,10 +67,17 @@ static void tick_abandoned(uint32_t now, const struct hak_policy *policy) {
     }
 }
 
+/* What a purge of several heaps does, and did. */
+struct purge {
+    uint32_t age; /* milliseconds: older memory goes back */
+    bool pages;   /* also whole free pages between the blocks of slabs */
+    size_t bytes; /* that went back */
+};
+
 /* Trims a seized heap until its thread waits for it; returns the bytes given back. *all_done: all
  * was done. The thread waits for one step at most: a flush of one bin, a collect of one slab, or
  * a purge of a part of a SuperSlab. */
-static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *all_done) {
+static size_t trim_seized(struct hak_heap *heap, const struct purge *purge, bool *all_done) {
     const struct hak_policy *policy = hak_policy();
     size_t bytes = 0;
     *all_done = false;
@@ -80,24 +87,20 @@ static size_t trim_seized(struct hak_heap *heap, uint32_t older_than_ms, bool *a
     }
     hak_collect_seized(heap);
     const uint32_t now = hak_os_now_ms();
-    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed)
-        bytes += hak_heap_purge_until(each, now, older_than_ms, hak_seize_is_awaited, heap);
+    for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
+        bytes += hak_heap_purge_until(each, now, purge->age, hak_seize_is_awaited, heap);
+        if (purge->pages) bytes += hak_heap_purge_pages(each, hak_seize_is_awaited, heap);
+    }
     *all_done = !hak_seize_is_awaited(heap);
     /* Else the thread follows the request to trim itself, when it has its heap again. */
     if (*all_done) heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     return bytes;
 }
 
-/* What a purge of several heaps does, and did. */
-struct purge {
-    uint32_t age; /* milliseconds: older memory goes back */
-    size_t bytes; /* that went back */
-};
-
 static bool seized_visit(struct hak_heap *heap, void *context) {
     struct purge *purge = context;
     bool all_done;
-    purge->bytes += trim_seized(heap, purge->age, &all_done);
+    purge->bytes += trim_seized(heap, purge, &all_done);
     return all_done;
 }
 
@@ -180,8 +183,9 @@ void hak_tick_if_due(struct hak_heap *heap) {
 
 /* ---- on request ------------------------------------------------------------------------------ */
 
-/* The heap's bins are emptied, and its free memory goes back that is at least `age` old. */
-static size_t heap_trim(struct hak_heap *heap, uint32_t age) {
+/* The heap's bins are emptied, and its free memory goes back that is at least `age` old; with
+ * `pages`, whole free pages between the blocks of slabs, too. */
+static size_t heap_trim(struct hak_heap *heap, uint32_t age, bool pages) {
     size_t bytes = 0;
     heap->trim_seen = atomic_load_explicit(&trim_requests, memory_order_relaxed);
     hak_flush_all(heap);
@@ -189,19 +193,22 @@ static size_t heap_trim(struct hak_heap *heap, uint32_t age) {
     for (struct hak_heap *each = heap; each != NULL; each = each->next_reclaimed) {
         hak_heap_drop_empty(each);
         bytes += hak_heap_purge(each, now, age);
+        if (pages) bytes += hak_heap_purge_pages(each, NULL, NULL);
     }
     return bytes;
 }
 
 static void trim_visit(struct hak_heap *heap, void *context) {
     struct purge *purge = context;
-    purge->bytes += heap_trim(heap, purge->age);
+    purge->bytes += heap_trim(heap, purge->age, purge->pages);
 }
 
-/* Two passes: the first sends blocks home, and the second takes back what came there. */
-static size_t all_trim(struct hak_heap *heap, uint32_t age, size_t pad) {
+/* Two passes: the first sends blocks home, and the second takes back what came there. Then it is
+ * known which pages between blocks are free. */
+static size_t all_trim(struct hak_heap *heap, uint32_t age, bool pages, size_t pad) {
     struct purge purge = {.age = age};
     for (int pass = 0; pass < 2; pass++) {
+        purge.pages = pages && pass == 1;
         if (hak_heap_is_real(heap)) trim_visit(heap, &purge);
         hak_heap_each_abandoned(trim_visit, &purge);
         hak_seize_each(0, 0, seized_visit, seized_after, &purge);
@@ -216,11 +223,11 @@ size_t hak_purge(struct hak_heap *heap, enum hak_purge_reason reason, size_t pad
     switch (reason) {
     case HAK_PURGE_TRIM:
         atomic_fetch_add_explicit(&trim_requests, 1, memory_order_relaxed);
-        return all_trim(heap, 0, pad);
+        return all_trim(heap, 0, true, pad);
     case HAK_PURGE_NO_MEMORY:
-        return all_trim(heap, hak_policy_purge_age(hak_policy(), 0), 0);
+        return all_trim(heap, hak_policy_purge_age(hak_policy(), 0), false, 0);
     case HAK_PURGE_ASKED:
-        return heap_trim(heap, 0);
+        return heap_trim(heap, 0, true);
     }
     return 0;
 }

@@ -17,6 +17,9 @@ void hak_tick_if_due(struct hak_heap *heap);
  * | NO_MEMORY | all           | goes, unless kept | all             | stay                        |
  * | ASKED     | the caller's  | goes              | nothing         | stay                        |
  *
+ * TRIM and ASKED also give back whole free pages between the blocks of slabs (slab_pages.h), which
+ * takes time in proportion to the free blocks.
+ *
  * In each case the bins of these heaps are emptied. What leaves the cache goes to the range, which
  * purges it unless memory is kept. The heaps of other threads are those that can be seized. */
 enum hak_purge_reason {

@@ -7,6 +7,7 @@
 #include "core/heap_slabs.h"
 #include "core/hooks.h"
 #include "core/retire.h"
+#include "core/slab_pages.h"
 
 static struct hak_slab *partial_take(struct hak_heap *heap, unsigned bin) {
     struct hak_slab *slab = heap->classes[bin].partial;
@@ -143,6 +144,8 @@ bool hak_refill(struct hak_heap *heap, unsigned bin) {
             struct hak_counters before = hak_counters_of(slab);
             enum hak_batch batch = HAK_BATCH_TAKE;
             uint32_t count = hak_slab_take(slab, take_max, &head);
+            if (HAK_UNLIKELY(slab->has_purged_pages) && count == 0 && hak_slab_pages_carve(slab))
+                count = hak_slab_take(slab, take_max, &head);
             if (count == 0) {
                 count = hak_slab_carve(slab, carve_max, &head);
                 batch = HAK_BATCH_CARVE;

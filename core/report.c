@@ -4,6 +4,7 @@
 #include "core/heap.h"
 #include "core/hooks.h"
 #include "core/large.h"
+#include "core/slab_pages.h"
 #include "core/text.h"
 
 static void begin(struct hak_text *line, const char *operation, const char *what) {
@@ -42,11 +43,16 @@ static void add_state(struct hak_text *line, const char *state) {
     hak_text_add(line, state);
 }
 
+/* True if the block lies on a page whose memory went back, so that its header is gone. */
+static bool is_uncarved_by_trim(const struct hak_slab *slab, uint32_t index) {
+    return index < hak_slab_carved_end(slab) && !hak_slab_is_carved(slab, index);
+}
+
 static const char *slab_block_state(const struct hak_slab *slab, const void *block) {
     uint8_t header = hak_header_of(block);
     if (header == HAK_CLASS_HEADER(slab->class) || header == HAK_HEADER_CONTAINER) return "live";
     if (header == HAK_CLASS_HEADER_FREE(slab->class)) return "free";
-    return "unknown";
+    return is_uncarved_by_trim(slab, hak_slab_index(slab, block)) ? "free" : "unknown";
 }
 
 static void add_slab_block(struct hak_text *line, const struct hak_slab *slab, const void *block) {
@@ -91,7 +97,9 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr,
     /* also if the slab was reset, so that the block is uncarved now */
     if (ptr == block && header == HAK_CLASS_HEADER_FREE(slab->class))
         problem = freed_problem(operation);
-    else if (index >= slab->carved)
+    else if (ptr == block && is_uncarved_by_trim(slab, index))
+        problem = freed_problem(operation);
+    else if (!hak_slab_is_carved(slab, index))
         problem = "pointer to memory that was never allocated";
     else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
         problem = freed_problem(operation);

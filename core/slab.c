@@ -27,7 +27,7 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     slab->state = HAK_SLAB_UNLISTED;
     slab->granules_to_first = 0;
     slab->unit = (uint8_t)unit;
-    slab->granules = (uint8_t)granules;
+    slab->has_purged_pages = false;
     hak_hook_atomic(&slab->remote, sizeof slab->remote);
     atomic_store_explicit(&slab->remote, 0, memory_order_relaxed);
     for (uint32_t i = 1; i < granules; i++) {
@@ -40,16 +40,26 @@ struct hak_slab *hak_slab_create(struct hak_superslab *ss, unsigned bin, uint32_
     return slab;
 }
 
+/* The blocks on purged pages cease to exist, or are uncarved as all others. */
+static void purged_pages_forget(struct hak_slab *slab) {
+    if (HAK_LIKELY(!slab->has_purged_pages)) return;
+    for (uint32_t unit = 0; unit < hak_slab_granules(slab); unit++)
+        hak_superslab_of(slab)->purged_pages[slab->unit + unit] = 0;
+    slab->has_purged_pages = false;
+}
+
 void hak_slab_destroy(struct hak_slab *slab, uint32_t now) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     HAK_CHECK(slab->used == 0 && hak_remote_count(slab) == 0);
     hak_hook_event(HAK_EVENT_SLAB_DESTROYED, slab);
-    uint32_t mask = ((1u << slab->granules) - 1) << slab->unit;
+    const uint32_t granules = hak_slab_granules(slab);
+    uint32_t mask = ((1u << granules) - 1) << slab->unit;
     HAK_CHECK((ss->free_mask & mask) == 0);
     uint32_t first = hak_slab_first_granule(slab);
-    for (uint32_t i = 0; i < slab->granules; i++)
+    for (uint32_t i = 0; i < granules; i++)
         hak_kind_set(first + i, HAK_KIND_NONE);
     slab->freelist = NULL;
+    purged_pages_forget(slab);
     ss->free_mask |= mask;
     ss->dirty_mask |= mask;
     HAK_ASSERT((ss->dirty_mask & ~ss->free_mask) == 0);
@@ -79,6 +89,7 @@ uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **h
 
 uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **head) {
     uint32_t count = (uint32_t)(slab->capacity - slab->carved);
+    HAK_ASSERT(!slab->has_purged_pages);
     if (count > max) count = max;
     if (count == 0) return 0;
     size_t stride = hak_classes[slab->class].stride;
@@ -93,7 +104,7 @@ uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **
     hak_header_set(user, header);
     ((struct hak_block *)user)->next = NULL;
     HAK_ASSERT((uintptr_t)user + stride - 1 <=
-               hak_slab_start(slab) + ((size_t)slab->granules << HAK_GRANULE_SHIFT));
+               hak_slab_start(slab) + ((size_t)hak_slab_granules(slab) << HAK_GRANULE_SHIFT));
     slab->carved = (uint16_t)(slab->carved + count);
     slab->used = (uint16_t)(slab->used + count);
     hak_superslab_of(slab)->active += count;
@@ -118,4 +129,5 @@ void hak_slab_reset(struct hak_slab *slab) {
     ss->active -= slab->used;
     slab->used = slab->carved = 0;
     slab->freelist = NULL;
+    purged_pages_forget(slab);
 }

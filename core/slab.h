@@ -30,7 +30,7 @@ struct hak_slab {
     uint8_t state;             /* enum hak_slab_state */
     uint8_t granules_to_first; /* distance to the slab's first granule, in granules */
     uint8_t unit;              /* number of its first unit in the SuperSlab */
-    uint8_t granules;          /* number of its granules, which are its units */
+    bool has_purged_pages;     /* see slab_pages.h */
     _Atomic uint8_t kind;      /* enum hak_kind */
 };
 _Static_assert(sizeof(struct hak_slab) == HAK_MAP_ENTRY_SIZE, "a slab fills its page map entry");
@@ -43,6 +43,11 @@ static inline struct hak_superslab *hak_superslab_of(const struct hak_slab *slab
 
 static inline uint32_t hak_slab_first_granule(const struct hak_slab *slab) {
     return (uint32_t)(((uintptr_t)slab - hak_range.map) / HAK_MAP_ENTRY_SIZE);
+}
+
+/* The number of its granules, which are its units. */
+static inline uint32_t hak_slab_granules(const struct hak_slab *slab) {
+    return hak_classes[slab->class].units;
 }
 
 static inline uintptr_t hak_slab_start(const struct hak_slab *slab) {
@@ -137,8 +142,8 @@ void hak_slab_destroy(struct hak_slab *slab, uint32_t now);
  * are all blocks of the freelist. */
 uint32_t hak_slab_take(struct hak_slab *slab, uint32_t max, struct hak_block **head);
 
-/* Cuts up to `max` blocks that were never used; returns their number. The list *head links them in
- * address order, and their header bytes are set. */
+/* Cuts up to `max` blocks off the uncarved end; returns their number. The slab has no purged page.
+ * The list *head links them in address order, and their header bytes are set. */
 uint32_t hak_slab_carve(struct hak_slab *slab, uint32_t max, struct hak_block **head);
 
 /* Puts `count` linked blocks of this slab, head..tail, onto its freelist. `tail` may be NULL if the

@@ -27,9 +27,9 @@ struct hak_superslab {
     uint32_t waits_mask;  /* units dirty at the time `looked`, and ever since */
     uint32_t looked;      /* when a purge last set waits_mask, milliseconds */
     uint8_t pool;         /* 1: part of its heap's pool arena */
-    uint8_t committed_units; /* number of committed units, which are the first ones */
-    uint8_t unused[HAK_SUPERSLAB_RECORD - 3 * 8 - 9 * 4 - 4];
-    _Atomic uint8_t small_pages; /* belongs to the range: hak_region_is_small */
+    uint8_t committed_units;              /* number of committed units, which are the first ones */
+    uint16_t purged_pages[HAK_UNITS_MAX]; /* of slabs: a bit for each page (slab_pages.h) */
+    _Atomic uint8_t small_pages;          /* belongs to the range: hak_region_is_small */
     /* Number of units, while a home has the SuperSlab; 0: the record is unused. */
     _Atomic uint8_t in_use;
 };

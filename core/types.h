@@ -23,6 +23,8 @@
  *   count(bin)        = length(bin's list)
  *
  * and every block is in exactly one place: uncarved, freelist, remote list, one bin, or live.
+ * Uncarved blocks are those at the end of the slab, and those on pages whose memory a trim gave
+ * back (slab_pages.h).
  *
  * A slab's metadata is in the page map entry of its first granule. The page map lies apart from the
  * blocks, so a block that overflows cannot reach it:

@@ -152,7 +152,8 @@ static void count_moved(enum hak_batch batch, const struct hak_slab *slab,
     struct hak_audit_block *const records = hak_audit_records_of(slab);
     const struct hak_block *const first = head;
     uint32_t found = 0, granule = 0; /* no block is in granule 0 */
-    bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET;
+    bool ends = batch == HAK_BATCH_TAKE || batch == HAK_BATCH_CARVE || batch == HAK_BATCH_RESET ||
+                batch == HAK_BATCH_UNCARVE;
     while (head != NULL && found < count) {
         const uint64_t index = hak_places_index(&places, head);
         if (HAK_UNLIKELY(index >= places.capacity || hak_header_of(head) != header ||
@@ -192,6 +193,15 @@ static void book(enum hak_batch batch, struct hak_audit_slab *own, uint32_t coun
     case HAK_BATCH_RESET:
         equal("a slab that begins again has all its blocks back", count, own->used, slab, NULL);
         own->carved = own->used = own->free_length = 0;
+        break;
+    case HAK_BATCH_UNCARVE:
+        at_most("blocks uncarved <= length(freelist)", count, own->free_length, slab);
+        own->free_length -= count;
+        own->carved -= count;
+        break;
+    case HAK_BATCH_RECARVE:
+        own->free_length += count;
+        own->carved += count;
         break;
     case HAK_BATCH_SEND:
         break;
@@ -322,7 +332,8 @@ static void slab_created(const struct hak_slab *slab) {
     if (own == NULL) return;
     equal("a new slab has no blocks", slab->used + slab->carved, 0, slab, NULL);
     equal("capacity of a new slab", slab->capacity,
-          hak_slab_capacity(slab->class, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab, NULL);
+          hak_slab_capacity(slab->class, (size_t)hak_slab_granules(slab) << HAK_GRANULE_SHIFT),
+          slab, NULL);
     equal("nothing is left of the slab before", own->used, 0, slab, NULL);
     own->carved = own->used = own->free_length = 0;
     hak_audit_blocks_reset(slab);

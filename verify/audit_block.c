@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/large.h"
-#include "core/slab.h"
+#include "core/slab_pages.h"
 #include "verify/audit_site.h"
 #include "verify/audit_valgrind.h"
 
@@ -112,6 +112,17 @@ void hak_audit_block_moved(enum hak_batch batch, struct hak_audit_block *record,
     case HAK_BATCH_RESET:
         expect(record, HAK_AUDIT_REMOTE, "state of a block of a reset slab", slab, block);
         break;
+    case HAK_BATCH_UNCARVE:
+        expect(record, HAK_AUDIT_IN_SLAB, "state of an uncarved block", slab, block);
+        record->state = HAK_AUDIT_UNCARVED;
+        record->filled = 0;
+        unpoison((void *)(uintptr_t)block, hak_classes[slab->class].stride - 1);
+        break;
+    case HAK_BATCH_RECARVE:
+        expect(record, HAK_AUDIT_UNCARVED, "state of a block carved anew", slab, block);
+        record->state = HAK_AUDIT_IN_SLAB;
+        poison((void *)(uintptr_t)block, LINK_BYTES, hak_classes[slab->class].stride - 1);
+        break;
     }
 }
 
@@ -121,9 +132,10 @@ void hak_audit_block_listed(const struct hak_audit_block *record, const struct h
 }
 
 void hak_audit_blocks_reset(const struct hak_slab *slab) {
-    unpoison((void *)hak_slab_start(slab), (size_t)slab->granules << HAK_GRANULE_SHIFT);
+    unpoison((void *)hak_slab_start(slab), (size_t)hak_slab_granules(slab) << HAK_GRANULE_SHIFT);
     /* Only carved blocks have records to reset. A fuzzer's slabs mostly have few of them. */
-    for (uint32_t i = 0; i < slab->carved; i++) {
+    const uint32_t end = hak_slab_carved_end(slab);
+    for (uint32_t i = 0; i < end; i++) {
         struct hak_audit_block *record = record_of(slab, hak_slab_block(slab, i));
         if (record == NULL) return;
         if (HAK_UNLIKELY(record->state == HAK_AUDIT_LIVE || record->state == HAK_AUDIT_IN_BIN))

@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 
 #include "core/large_record.h"
-#include "core/slab.h"
+#include "core/slab_pages.h"
 #include "core/text.h"
 #include "verify/audit_block.h"
 #include "verify/audit_site.h"
@@ -16,7 +16,8 @@ struct leak {
 #define SHOWN 20 /* sites that are listed, largest first */
 
 static void add_slab(struct leak *leaks, const struct hak_slab *slab) {
-    for (uint32_t i = 0; i < slab->carved; i++) {
+    const uint32_t end = hak_slab_carved_end(slab);
+    for (uint32_t i = 0; i < end; i++) {
         const struct hak_audit_block *record = hak_audit_block_of(slab, hak_slab_block(slab, i));
         if (record == NULL || record->state != HAK_AUDIT_LIVE) continue;
         leaks[record->alloc_site].blocks++;

@@ -252,7 +252,8 @@ static void print_slab(const struct hak_slab *slab) {
 }
 
 static void print_ring(const struct hak_slab *slab) {
-    static const char *const names[] = {"take", "carve", "put", "send", "collect", "reset"};
+    static const char *const names[] = {"take",    "carve", "put",     "send",
+                                        "collect", "reset", "uncarve", "recarve"};
     const struct hak_audit_slab *own = hak_audit_slab_of(slab);
     if (own == NULL) return;
     for (uint32_t back = own->next < HAK_AUDIT_RING ? own->next : HAK_AUDIT_RING; back > 0;

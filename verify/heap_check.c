@@ -4,6 +4,7 @@
 
 #include "core/heap.h"
 #include "core/remote.h"
+#include "core/slab_pages.h"
 #include "core/text.h"
 #include "verify/heap_check_parts.h"
 
@@ -71,8 +72,8 @@ static size_t walk(struct check *check, const struct hak_block *block, unsigned 
         if (!equal(check, "bin of list = bin of slab", bin, found->class, block)) break;
         if (!equal(check, "listed block is a block", hak_slab_has(found, block), true, block))
             break;
-        at_most(check, "listed block was carved", hak_slab_index(found, block) + 1, found->carved,
-                block);
+        equal(check, "listed block is carved",
+              hak_slab_is_carved(found, hak_slab_index(found, block)), true, block);
         equal(check, "header of listed block", hak_header_of(block), HAK_CLASS_HEADER_FREE(bin),
               block);
         uint8_t *mark = places_of(check, found) + hak_slab_index(found, block);
@@ -193,7 +194,9 @@ static void check_owned(struct hak_heap *heap, void *context) {
 static void check_live(struct check *check, const struct hak_slab *slab) {
     const uint8_t *marks = places_of(check, slab);
     size_t listed = 0;
-    for (uint32_t i = 0; i < slab->carved; i++) {
+    const uint32_t end = hak_slab_carved_end(slab);
+    for (uint32_t i = 0; i < end; i++) {
+        if (!hak_slab_is_carved(slab, i)) continue;
         if (marks[i] == PLACE_FREELIST) listed++;
         if (marks[i] != PLACE_NONE) continue;
         uint8_t header = hak_header_of(hak_slab_block(slab, i));
@@ -212,7 +215,8 @@ static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
     at_most(check, "carved <= capacity", slab->carved, slab->capacity, slab);
     at_most(check, "used <= carved", slab->used, slab->carved, slab);
     equal(check, "capacity", slab->capacity,
-          hak_slab_capacity(slab->class, (size_t)slab->granules << HAK_GRANULE_SHIFT), slab);
+          hak_slab_capacity(slab->class, (size_t)hak_slab_granules(slab) << HAK_GRANULE_SHIFT),
+          slab);
     size_t length = walk(check, slab->freelist, slab->class, slab, PLACE_FREELIST);
     check->result->in_freelists += length;
     check->result->uncarved += (size_t)(slab->capacity - slab->carved);
@@ -221,7 +225,7 @@ static void check_slab_lists(struct check *check, const struct hak_slab *slab) {
     equal(check, "count(remote) = length(remote)", hak_remote_word_count(word), length, slab);
     at_most(check, "count(remote) <= used", length, slab->used, slab);
     check->result->in_remote_lists += length;
-    for (uint32_t i = 1; i < slab->granules; i++) {
+    for (uint32_t i = 1; i < hak_slab_granules(slab); i++) {
         uint32_t granule = hak_slab_first_granule(slab) + i;
         equal(check, "slab's tail", hak_kind_of(granule), HAK_KIND_SLAB_TAIL, slab);
         equal(check, "slab's tail leads back", hak_slab_of_granule(granule) == slab, true, slab);
@@ -235,9 +239,11 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
     if (!equal(check, "SuperSlab's record is that of its first granule", ss->first, record * 16,
                ss))
         return;
-    uint32_t taken = 0;
+    uint32_t taken = 0, purged = 0; /* units of slabs; units with purged pages */
     uint64_t used = 0;
     check->result->superslabs++;
+    for (uint32_t unit = 0; unit < ss->units; unit++)
+        purged |= (uint32_t)(ss->purged_pages[unit] != 0) << unit;
     for (uint32_t unit = 0; unit < ss->units; unit++) {
         uint32_t granule = ss->first + unit;
         const struct hak_slab *slab = hak_map_entry(granule);
@@ -247,12 +253,14 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
         uint32_t units = hak_classes[slab->class].units;
         equal(check, "slab's SuperSlab", slab->superslab_first, ss->first, slab);
         equal(check, "slab's unit", slab->unit, unit, slab);
-        equal(check, "slab's granules", slab->granules, units, slab);
         equal(check, "slab's home = SuperSlab's home", slab->home == ss->home, true, slab);
-        for (uint32_t i = 0; i < units; i++)
-            taken |= 1u << (unit + i);
+        const uint32_t mask = hak_units_of(units) << unit;
+        equal(check, "a slab that has purged pages says so", slab->has_purged_pages,
+              (purged & mask) != 0, slab);
+        taken |= mask;
         used += slab->used;
     }
+    equal(check, "units in no slab have no purged pages", purged & ~taken, 0, ss);
     equal(check, "active = sum of used", ss->active, used, ss);
     equal(check, "free_mask = units in no slab", ss->free_mask, ss->usable_mask & ~taken, ss);
     equal(check, "dirty units are free", ss->dirty_mask & ~ss->free_mask, 0, ss);
@@ -309,7 +317,7 @@ static uint8_t *places_take(size_t bytes) {
 }
 
 static void places_clear(struct check *check, const struct hak_slab *slab) {
-    memset(places_of(check, slab), PLACE_NONE, slab->carved);
+    memset(places_of(check, slab), PLACE_NONE, hak_slab_carved_end(slab));
     places_of(check, slab)[NOTIFIED_AT] = PLACE_NONE;
 }
 

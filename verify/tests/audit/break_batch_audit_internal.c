@@ -197,6 +197,10 @@ static void puts_onto_no_freelist(void) {
     tell(HAK_BATCH_PUT, block, 1);
 }
 
+static void uncarves_more_than_listed(void) {
+    tell(HAK_BATCH_UNCARVE, NULL, slab_of(blocks[0])->capacity + 1u);
+}
+
 static void resets_with_blocks_out(void) {
     tell(HAK_BATCH_RESET, freed_block(), 1);
 }
@@ -318,6 +322,22 @@ static void collects_block_of_list(void) {
     tell(HAK_BATCH_COLLECT, block, 1);
 }
 
+static void uncarves_block_of_list(void) {
+    struct hak_slab *slab = slab_of(freelist_block());
+    slab->freelist = slab->freelist->next;
+    slab->carved--;
+    tell(HAK_BATCH_UNCARVE, freed_block(), 1);
+}
+
+static void recarves_block_of_list(void) {
+    struct hak_block *block = freed_block();
+    struct hak_slab *slab = slab_of(block);
+    slab->capacity++; /* the slab is full */
+    slab->carved++;
+    slab->freelist = block;
+    tell(HAK_BATCH_RECARVE, block, 1);
+}
+
 static void resets_block_of_list(void) {
     tell(HAK_BATCH_RESET, freed_block(), slab_of(blocks[0])->used);
 }
@@ -428,6 +448,7 @@ static const struct kind kinds[] = {
     KIND(puts_too_many),
     KIND(puts_beyond_capacity),
     KIND(puts_onto_no_freelist),
+    KIND(uncarves_more_than_listed),
     KIND(resets_with_blocks_out),
     KIND(resets_with_used_too_low),
     KIND(carve_again),
@@ -447,6 +468,8 @@ static const struct kind kinds[] = {
     KIND(puts_block_of_freelist),
     KIND(sends_block_of_freelist),
     KIND(collects_block_of_list),
+    KIND(uncarves_block_of_list),
+    KIND(recarves_block_of_list),
     KIND(resets_block_of_list),
     KIND(frees_twice_with_forged_header),
     KIND(resizes_freed_block_with_forged_header),

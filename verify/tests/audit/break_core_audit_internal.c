@@ -15,6 +15,7 @@
 #include "core/range_child.h"
 #include "core/remote.h"
 #include "core/retire.h"
+#include "core/slab_pages.h"
 #include "core/superslab.h"
 #include "core/thread.h"
 
@@ -118,6 +119,18 @@ static void freelist_leads_nowhere(void) {
     first->freelist->next = (struct hak_block *)16;
     struct hak_block *head;
     hak_slab_take(first, 50, &head);
+}
+
+static void trim_finds_link_into_a_block(void) {
+    release_to_slabs(0, 100);
+    first->freelist->next = (struct hak_block *)((char *)first->freelist + 16);
+    hak_slab_pages_purge(first);
+}
+
+static void trim_finds_freelist_cut(void) {
+    release_to_slabs(0, 200);
+    first->freelist->next = NULL;
+    hak_slab_pages_purge(first);
 }
 
 static void used_above_carved(void) {
@@ -526,6 +539,8 @@ static const struct kind kinds[] = {
     KIND(slab_in_no_superslab),
     KIND(freelist_lost),
     KIND(freelist_leads_nowhere),
+    KIND(trim_finds_link_into_a_block),
+    KIND(trim_finds_freelist_cut),
     KIND(used_above_carved),
     KIND(used_is_zero),
     KIND(capacity_too_high),

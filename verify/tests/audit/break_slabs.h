@@ -84,11 +84,6 @@ static void tail_leads_elsewhere(void) {
     (pool_slab + 1)->granules_to_first = 0;
 }
 
-static void slab_without_granules(void) {
-    current->granules = 0;
-    current->capacity = UINT16_MAX;
-}
-
 static void slab_in_another_superslab(void) {
     full->superslab_first += 32;
 }
@@ -250,6 +245,14 @@ static void open_superslab_without_free_units(void) {
 
 static void open_superslab_of_another_kind(void) {
     hak_thread_heap()->open[0] = hak_thread_heap()->open[1];
+}
+
+static void slab_hides_purged_pages(void) {
+    superslab()->purged_pages[full->unit] = 1;
+}
+
+static void free_unit_with_purged_pages(void) {
+    superslab()->purged_pages[__builtin_ctz(superslab()->free_mask)] = 1;
 }
 
 static void active_too_high(void) {

@@ -64,6 +64,9 @@ demands() {
 @test "double free of an ended thread's block" { demands freed_twice double_free_of_ended_thread; }
 @test "double free of a block that went back to its slab" { demands freed_twice double_free_of_flushed; }
 @test "double free of memory that went back to the system" { demands freed_twice double_free_after_trim; }
+@test "double free of a block between live ones, whose page went back to the system" {
+    demands freed_twice double_free_between_live_blocks
+}
 @test "realloc of a freed block" { demands freed_twice realloc_freed; }
 @test "malloc_usable_size of a freed block" { demands freed_twice usable_size_freed; }
 @test "free_sized of a freed block" { demands freed_twice free_sized_freed; }

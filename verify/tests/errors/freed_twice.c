@@ -72,6 +72,17 @@ static void double_free_after_trim(void) {
     free(about(block));
 }
 
+/* The block lay between live ones, on a page whose memory went back. */
+static void double_free_between_live_blocks(void) {
+    static char *blocks[200];
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        blocks[i] = take();
+    for (size_t i = 0; i < TEST_COUNT(blocks); i++)
+        if (i / 100 == 1 && i < 190) free(blocks[i]);
+    malloc_trim(0);
+    free(about(blocks[110]));
+}
+
 static void realloc_freed(void) {
     CHECK(realloc(about(freed()), test_opaque(10)) == NULL, "a freed block was resized");
 }
@@ -92,6 +103,7 @@ static const struct kind kinds[] = {
     KIND(double_free_of_ended_thread),
     KIND(double_free_of_flushed),
     KIND(double_free_after_trim),
+    KIND(double_free_between_live_blocks),
     KIND(realloc_freed),
     KIND(usable_size_freed),
     KIND(free_sized_freed),

@@ -53,6 +53,12 @@ except MemoryError:
 @test "also if another thread frees them" { proves burst_of_a_gib delay 4 freed-by-main; }
 @test "also if each frees another's" { proves burst_of_a_gib delay 4 crossed; }
 @test "and, without a trim, 6 MiB within four seconds of a thread's own burst, which goes on" { proves burst_of_a_gib delay 1; }
+@test "a trim gives back whole free pages between live blocks" { proves holes_go_back own; }
+@test "also of a thread that sleeps" { proves holes_go_back sleeps; }
+@test "also of a thread that has ended" { proves holes_go_back ended; }
+@test "each class: no page with a block in use goes back, and each block comes again once" {
+    proves pages_inside_slabs_internal
+}
 @test "the first memory is in small pages, wherever the kernel has huge ones" {
     [ -e /sys/kernel/mm/transparent_hugepage ] || skip "the kernel has no huge pages"
     proves first_memory_has_small_pages_internal

@@ -308,6 +308,30 @@ static void phase_trim(void) {
                full, after);
 }
 
+/* Of many blocks a few stay live, again and again: a trim purges the free pages between them, and
+ * the blocks there come again. */
+static void phase_holes(void) {
+    uint64_t random = seed;
+    for (unsigned bin = 0; bin < HAK_CLASSES; bin++) {
+        const size_t size = hak_classes[bin].stride - 1,
+                     count = batch_count(bin, hak_tier_of_class(bin) == HAK_TIER_POOL ? 1200 << 10
+                                                                                      : 200 << 10);
+        for (int round = 0; round < 2; round++) {
+            for (size_t i = 0; i < count; i++)
+                if (batch[i].block == NULL) slot_take(&batch[i], size);
+            for (size_t i = 0; i < count; i++)
+                if (test_random_below(&random, 20) != 0) slot_give(&batch[i]);
+            hak_malloc_trim(0);
+            if (bin % 4 == 0) prove_running();
+        }
+        for (size_t i = 0; i < count; i++)
+            if (i % 3 != 0 && batch[i].block == NULL) slot_take(&batch[i], size);
+        if (bin % 4 == 0) prove_running();
+        for (size_t i = 0; i < count; i++)
+            slot_give(&batch[i]);
+    }
+}
+
 /* Requests that no machine can serve. */
 static void phase_impossible(void) {
     size_t half = test_opaque(SIZE_MAX / 2 + 2);
