@@ -97,9 +97,9 @@ _Noreturn static void report_in_slab(const char *operation, const void *ptr,
     /* also if the slab was reset, so that the block is uncarved now */
     if (ptr == block && header == HAK_CLASS_HEADER_FREE(slab->class))
         problem = freed_problem(operation);
-    else if (ptr == block && is_uncarved_by_trim(slab, index))
-        problem = freed_problem(operation);
-    else if (!hak_slab_is_carved(slab, index))
+    else if (is_uncarved_by_trim(slab, index))
+        problem = ptr == block ? freed_problem(operation) : "pointer inside a freed block";
+    else if (index >= hak_slab_carved_end(slab))
         problem = "pointer to memory that was never allocated";
     else if (header == (HAK_HEADER_ALIGNED & ~HAK_HEADER_LIVE_BIT))
         problem = freed_problem(operation);

@@ -27,7 +27,7 @@ static uint32_t pages_in_granule(void) {
 }
 
 static uint32_t pages_of(const struct hak_slab *slab) {
-    const uint32_t pages = hak_classes[slab->class].units * pages_in_granule();
+    const uint32_t pages = hak_slab_granules(slab) * pages_in_granule();
     HAK_ASSERT(pages <= PAGES_MOST);
     return pages;
 }
@@ -37,7 +37,7 @@ static page_mask pages_purged(const struct hak_slab *slab) {
     const struct hak_superslab *ss = hak_superslab_of(slab);
     page_mask mask = 0;
     if (!slab->has_purged_pages) return 0;
-    for (uint32_t unit = 0; unit < hak_classes[slab->class].units; unit++)
+    for (uint32_t unit = 0; unit < hak_slab_granules(slab); unit++)
         mask |= (page_mask)ss->purged_pages[slab->unit + unit] << (unit * pages_in_granule());
     return mask;
 }
@@ -45,7 +45,7 @@ static page_mask pages_purged(const struct hak_slab *slab) {
 static void pages_purged_set(struct hak_slab *slab, page_mask mask) {
     struct hak_superslab *ss = hak_superslab_of(slab);
     const uint32_t in_granule = pages_in_granule();
-    for (uint32_t unit = 0; unit < hak_classes[slab->class].units; unit++)
+    for (uint32_t unit = 0; unit < hak_slab_granules(slab); unit++)
         ss->purged_pages[slab->unit + unit] =
             (uint16_t)(mask >> (unit * in_granule) & (((uint32_t)1 << in_granule) - 1));
     slab->has_purged_pages = mask != 0;

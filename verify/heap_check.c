@@ -264,9 +264,9 @@ static void check_superslab(const struct hak_superslab *ss, void *context) {
     equal(check, "active = sum of used", ss->active, used, ss);
     equal(check, "free_mask = units in no slab", ss->free_mask, ss->usable_mask & ~taken, ss);
     equal(check, "dirty units are free", ss->dirty_mask & ~ss->free_mask, 0, ss);
-    uint32_t there = ss->committed_units == 32 ? UINT32_MAX : (1u << ss->committed_units) - 1;
-    equal(check, "units of slabs, and dirty ones, are committed", (taken | ss->dirty_mask) & ~there,
-          0, ss);
+    const uint32_t committed = hak_units_of(ss->committed_units);
+    equal(check, "units of slabs, and dirty ones, are committed",
+          (taken | ss->dirty_mask) & ~committed, 0, ss);
     equal(check, "units that wait are dirty", ss->waits_mask & ~ss->dirty_mask, 0, ss);
 }
 

@@ -296,11 +296,15 @@ static void takes_block_of_list(void) {
     tell(HAK_BATCH_TAKE, freed_block(), 1);
 }
 
+/* The slab is full. From here on it has one block more. */
+static void slab_add_block(struct hak_slab *slab) {
+    slab->capacity++;
+    slab->carved++;
+}
+
 static void carves_block_of_list(void) {
     struct hak_block *block = freed_block();
-    struct hak_slab *slab = slab_of(block);
-    slab->capacity++; /* the slab is full */
-    slab->carved++;
+    slab_add_block(slab_of(block));
     used_add(1);
     tell(HAK_BATCH_CARVE, block, 1);
 }
@@ -331,10 +335,8 @@ static void uncarves_block_of_list(void) {
 
 static void recarves_block_of_list(void) {
     struct hak_block *block = freed_block();
-    struct hak_slab *slab = slab_of(block);
-    slab->capacity++; /* the slab is full */
-    slab->carved++;
-    slab->freelist = block;
+    slab_add_block(slab_of(block));
+    slab_of(block)->freelist = block;
     tell(HAK_BATCH_RECARVE, block, 1);
 }
 
