@@ -378,7 +378,7 @@ $(OUT)/tests/break_heap_audit_internal: TEST_LIBS += $(addprefix -Wl$(COMMA)--wr
 $(OUT)/tests/each_byte_audit_internal: TEST_LIBS += -Wl,--wrap=hak_audit_report
 
 # This test observes which thread waits for which.
-$(OUT)/tests/wait_is_short_internal: TEST_LIBS += -Wl,--wrap=hak_seize_is_awaited,--wrap=hak_os_wake
+$(OUT)/tests/wait_is_short_internal: TEST_LIBS += -Wl,--wrap=hak_seize_is_awaited,--wrap=hak_slab_reset,--wrap=hak_os_wake
 
 $(OUT)/obj/core/%.o: LIB_CFLAGS += $(VARIANT_CORE_CFLAGS)
 # A lock is one step, which is reported where the lock is taken.
