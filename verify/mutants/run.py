@@ -114,7 +114,7 @@ class Group:
                            "HAK_TEST_QUICK": "1", "HAK_TEST_SECONDS": str(int(most)), "BATS_TEST_TIMEOUT": str(int(most))}
             command = ["bats", "--tap", file]
             with timed(file.name):
-                status, output = run_limited(command, copy, environment, most, limits, b"\nnot ok ")
+                status, output = run_limited(command, copy, environment, most, b"\nnot ok ")
             if status is None:
                 return f"{file.name}: does not end, or takes all memory"
             if status != 0:
@@ -157,35 +157,38 @@ def first_words(output, status):
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
-def limits():
-    """Limits core files and writable memory; for whole groups only.
-
-    The audit's books and a sanitizer's shadow are reserved as writable data, and do not fit."""
+def no_core_files():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
-def resident(process):
-    """The resident bytes of a process; 0 if it is gone."""
-    try:
-        return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
+def resident(leader):
+    """The resident bytes of all processes of a session.
+
+    A limit on their memory would not do: the audit's books and a sanitizer's shadow are large reservations."""
+    pages = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()  # from the field `state` on: proc(5)
+        except OSError:
+            continue  # the process is gone
+        if int(fields[3]) == leader:
+            pages += int(fields[21])
+    return pages * resource.getpagesize()
 
 
-def run_limited(command, folder, environment, seconds, before=None, until=None):
-    """Runs a command in a session of its own; returns (status, output).
+def run_limited(command, folder, environment, seconds, until=None):
+    """Runs a command in a session of its own, without core files; returns (status, output).
 
     The status is None if the command did not end in time, or took too much memory. With `until`,
     the command is ended, with status 1, as soon as this text is in its output."""
     with tempfile.TemporaryFile() as output:
         with subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stdin=subprocess.DEVNULL,
                               stdout=output, stderr=output, start_new_session=True,
-                              preexec_fn=before) as process:
+                              preexec_fn=no_core_files) as process:
             sessions.add(process.pid)
             end = time.monotonic() + seconds
             status = None
-            while status is None and time.monotonic() < end and resident(process) < MEMORY:
+            while status is None and time.monotonic() < end and resident(process.pid) < MEMORY:
                 try:
                     status = process.wait(0.5)
                 except subprocess.TimeoutExpired:
