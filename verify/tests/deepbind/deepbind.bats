@@ -10,6 +10,7 @@ setup_file() {
     local kind c=(gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin -Wall -Wextra -I"$HAK_ROOT" -I"$HAK_ROOT/verify/tests") shared cxx
     shared=("${c[@]}" -shared -fPIC)
     cxx=(g++ -std=c++17 -O2 -g -fno-builtin -Wall -Wextra)
+    env -u MAKEFLAGS make -s -C "$HAK_ROOT" VARIANT=debug lib >&2
     cd "$BATS_FILE_TMPDIR"
     "${shared[@]}" -o plugin.so "$PROGRAMS/plugin.c"
     cp plugin.so second.so
